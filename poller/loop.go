@@ -1,0 +1,254 @@
+//go:build linux
+
+package poller
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Handler is what a loop calls, always on its own goroutine. No method may block.
+type Handler interface {
+	// Ready says that the descriptor added with data is in the given conditions.
+	// An event may be stale: the descriptor may have been removed, or its number
+	// reused, by an earlier event of the same pass. Data tells.
+	Ready(data uint64, ev Event)
+	// Wake follows at least one call of Loop.Wake.
+	Wake()
+	// Timer says that the time given to SetTimer has come.
+	Timer()
+	// After ends every pass, and every Wake and Timer outside one.
+	After()
+	// Failed says that the loop has ended because the kernel refused to wait.
+	Failed(err error)
+}
+
+// ErrClosed is what the methods of a closed loop answer.
+var ErrClosed = errors.New("poller: loop is closed")
+
+// Loop is one event loop. Create it with New, register what there is, Start it.
+type Loop struct {
+	h     Handler
+	set   *set
+	watch *watcher // nil before Start
+
+	// The clock, read once per pass.
+	origin time.Time
+	now    time.Duration
+	armed  time.Duration // when the timerfd will fire; 0 when it is not armed
+
+	timerFD int
+	wakeFD  int
+
+	// What other goroutines may touch.
+	woken  atomic.Bool // a wake-up is on its way: no second write needed
+	mu     sync.Mutex
+	posted []func()
+	closed bool
+}
+
+// New makes a loop that has not started yet: descriptors can be added, nothing is
+// dispatched. Its clock counts from origin, so that loops of one origin agree.
+func New(h Handler, origin time.Time) (*Loop, error) {
+	s, err := newSet()
+	if err != nil {
+		return nil, err
+	}
+	timerFD, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		s.close()
+		return nil, os.NewSyscallError("timerfd_create", err)
+	}
+	wakeFD, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		s.close()
+		unix.Close(timerFD)
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	l := &Loop{h: h, set: s, origin: origin, timerFD: timerFD, wakeFD: wakeFD}
+	l.readClock()
+	return l, nil
+}
+
+// Start begins the loop's goroutine. What was posted before is run first.
+func (l *Loop) Start() error {
+	w, err := newWatcher(l.h.Failed)
+	if err != nil {
+		return err
+	}
+	l.watch = w
+	for _, e := range []struct {
+		fd       int
+		callback func()
+	}{{l.wakeFD, l.onWake}, {l.timerFD, l.onTimer}, {l.set.fd, l.onReady}} {
+		if err := w.add(e.fd, e.callback); err != nil {
+			return errors.Join(err, w.close())
+		}
+	}
+	return nil
+}
+
+// Add watches fd for want in the loop's set; its events come with data. Level
+// triggered: an event comes back as long as its condition lasts.
+func (l *Loop) Add(fd int, data uint64, want Event) error {
+	return l.set.ctl(unix.EPOLL_CTL_ADD, fd, data, want)
+}
+
+// Mod changes what fd is watched for. With no condition only Hangup is reported.
+func (l *Loop) Mod(fd int, data uint64, want Event) error {
+	return l.set.ctl(unix.EPOLL_CTL_MOD, fd, data, want)
+}
+
+// Remove stops watching fd. It must come before the descriptor is closed or
+// handed on.
+func (l *Loop) Remove(fd int) error { return l.set.ctl(unix.EPOLL_CTL_DEL, fd, 0, 0) }
+
+// Listen calls back whenever fd, usually a listening socket, is readable, until
+// Unlisten. Only after Start, on the loop.
+func (l *Loop) Listen(fd int, callback func()) error {
+	return l.watch.add(fd, func() {
+		l.readClock()
+		callback()
+		l.h.After()
+	})
+}
+
+// PauseListen stops the callbacks for fd, ResumeListen lets them come again.
+func (l *Loop) PauseListen(fd int) error { return l.watch.pause(fd) }
+
+// ResumeListen undoes PauseListen.
+func (l *Loop) ResumeListen(fd int) error { return l.watch.resume(fd) }
+
+// Unlisten ends the callbacks for fd. It must come before fd is closed.
+func (l *Loop) Unlisten(fd int) error { return l.watch.remove(fd) }
+
+// Now is the time of the current pass, counted from the loop's origin.
+func (l *Loop) Now() time.Duration { return l.now }
+
+// SetTimer makes Handler.Timer be called at the given time, once. An earlier
+// time replaces a later one; a later one is ignored, since whoever is called
+// too early asks again.
+func (l *Loop) SetTimer(at time.Duration) error {
+	if l.armed != 0 && l.armed <= at {
+		return nil
+	}
+	wait := max(at-l.now, 1) // zero would disarm it
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(wait))}
+	if err := unix.TimerfdSettime(l.timerFD, 0, &spec, nil); err != nil {
+		return os.NewSyscallError("timerfd_settime", err)
+	}
+	l.armed = at
+	return nil
+}
+
+// Wake makes Handler.Wake be called soon. Safe for any goroutine; calls that
+// arrive before the loop answers share one.
+func (l *Loop) Wake() {
+	if l.woken.Swap(true) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		one := [8]byte{1} // any value but zero; the counter cannot overflow
+		_, _ = unix.Write(l.wakeFD, one[:])
+	}
+}
+
+// Post runs f on the loop, soon and in the order of the calls. Safe for any
+// goroutine. It allocates and is not bounded, so it is for control, not for
+// traffic. After Close it answers ErrClosed and f is never run.
+func (l *Loop) Post(f func()) error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return ErrClosed
+	}
+	l.posted = append(l.posted, f)
+	l.mu.Unlock()
+	l.Wake()
+	return nil
+}
+
+// Close ends the loop and waits until nothing of it runs any more. Descriptors
+// that were added stay open; they are their owner's. It must not be called on the
+// loop. Closing again is ErrClosed.
+func (l *Loop) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return ErrClosed
+	}
+	l.closed = true
+	l.posted = nil
+	l.mu.Unlock()
+	var err error
+	if l.watch != nil {
+		err = l.watch.close()
+	}
+	l.set.close()
+	unix.Close(l.timerFD)
+	unix.Close(l.wakeFD)
+	return err
+}
+
+func (l *Loop) readClock() { l.now = time.Since(l.origin) }
+
+// onReady takes the ready connections in a few passes. Most often the second one
+// finds nothing, at the price of 0.2 µs; under load it saves the way through the
+// outer wait. Level triggering brings back what is left.
+func (l *Loop) onReady() {
+	for range maxPasses {
+		events, err := l.set.wait()
+		if err != nil {
+			l.h.Failed(err)
+			return
+		}
+		if len(events) == 0 {
+			return
+		}
+		l.readClock()
+		for i := range events {
+			l.h.Ready(eventData(&events[i]), Event(events[i].Events))
+		}
+		if l.woken.Load() {
+			l.answerWake()
+		}
+		l.h.After()
+	}
+}
+
+func (l *Loop) onWake() {
+	var count [8]byte
+	_, _ = unix.Read(l.wakeFD, count[:])
+	l.readClock()
+	l.answerWake()
+	l.h.After()
+}
+
+// answerWake lowers the flag first: who posts after it was lowered wakes again.
+func (l *Loop) answerWake() {
+	l.woken.Store(false)
+	l.mu.Lock()
+	posted := l.posted
+	l.posted = nil
+	l.mu.Unlock()
+	for _, f := range posted {
+		f()
+	}
+	l.h.Wake()
+}
+
+func (l *Loop) onTimer() {
+	var count [8]byte
+	_, _ = unix.Read(l.timerFD, count[:])
+	l.armed = 0
+	l.readClock()
+	l.h.Timer()
+	l.h.After()
+}

