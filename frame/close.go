@@ -1,0 +1,154 @@
+package frame
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
+
+// closing is how far a connection's close has come. The zero value is open.
+type closing uint8
+
+const (
+	open   closing = iota
+	owing          // the peer closed or broke the protocol; our close frame is owed
+	closed         // our close frame is written; nothing follows it
+)
+
+// move is something that bears on the close.
+type move uint8
+
+const (
+	hearsFrame     move = iota // a message, ping or pong arrives
+	hearsClose                 // a close frame arrives
+	hearsViolation             // the peer breaks the protocol
+	answersPing                // AppendReply to a ping
+	answersClose               // AppendReply to a close or an error
+	saysFrame                  // AppendMessage or AppendPing
+	saysClose                  // AppendClose
+)
+
+// outcome is what becomes of a move.
+type outcome uint8
+
+const (
+	deliver outcome = iota // input becomes an event
+	discard                // input is dropped unread
+	write                  // a frame is appended
+	silence                // nothing is appended, and that is right
+	refuse                 // nothing is appended; the caller gets ErrClosed
+)
+
+// closingTable says what each move does in each state, and the state after it.
+// After a close frame in either direction input is discarded, not parsed; after
+// ours nothing is written (RFC 6455 §5.5.1, §7.1).
+var closingTable = [...][7]struct {
+	do   outcome
+	next closing
+}{
+	open: {
+		hearsFrame:     {deliver, open},
+		hearsClose:     {deliver, owing},
+		hearsViolation: {deliver, owing},
+		answersPing:    {write, open},
+		answersClose:   {write, closed},
+		saysFrame:      {write, open},
+		saysClose:      {write, closed},
+	},
+	owing: {
+		hearsFrame:     {discard, owing},
+		hearsClose:     {discard, owing},
+		hearsViolation: {discard, owing},
+		answersPing:    {silence, owing}, // §5.5.2: no pong once a close arrived
+		answersClose:   {write, closed},
+		saysFrame:      {refuse, owing},
+		saysClose:      {write, closed},
+	},
+	closed: {
+		hearsFrame:     {discard, closed},
+		hearsClose:     {discard, closed},
+		hearsViolation: {discard, closed},
+		answersPing:    {silence, closed},
+		answersClose:   {silence, closed},
+		saysFrame:      {refuse, closed},
+		saysClose:      {refuse, closed},
+	},
+}
+
+// step makes a move and returns what becomes of it.
+func (p *Protocol) step(m move) outcome {
+	c := closingTable[p.closing][m]
+	p.closing = c.next
+	return c.do
+}
+
+// heardClose makes an event of a close frame's payload (RFC 6455 §5.5.1, §7.4).
+func (p *Protocol) heardClose(data []byte) Event {
+	code := StatusNoStatusRcvd
+	if len(data) > 0 {
+		// judge refused the length 1.
+		code = StatusCode(binary.BigEndian.Uint16(data))
+		data = data[2:]
+		if !code.Sendable() {
+			return p.fail(errCloseCode)
+		}
+		if !utf8.Valid(data) {
+			return p.fail(errCloseReason)
+		}
+	}
+	p.step(hearsClose)
+	return Event{Kind: CloseEvent, Opcode: OpClose, Code: code, Data: data}
+}
+
+// AppendClose appends a close frame; from here on input is discarded and nothing
+// else can be appended. A code of 0 or StatusNoStatusRcvd makes it empty, without
+// a reason. Of reason goes out what fits: at most 123 bytes, cut between
+// characters, and before the first that is not UTF-8. Errors: ErrStatusCode if
+// code is not Sendable, ErrClosed.
+func (p *Protocol) AppendClose(dst []byte, code StatusCode, reason string) ([]byte, error) {
+	if code != 0 && code != StatusNoStatusRcvd && !code.Sendable() {
+		return dst, ErrStatusCode
+	}
+	if p.step(saysClose) == refuse {
+		return dst, ErrClosed
+	}
+	return p.appendClose(dst, code, reason), nil
+}
+
+// AppendCloseFrame appends the close frame of a server, for an engine that keeps
+// its own account of who has closed. Code and reason are as for AppendClose,
+// except that a code which is not Sendable goes out as StatusInternalError: it
+// must not reach the wire and there is no one to tell.
+func AppendCloseFrame(dst []byte, code StatusCode, reason string) []byte {
+	if code == 0 || code == StatusNoStatusRcvd {
+		return append(dst, finBit|byte(OpClose), 0)
+	}
+	if !code.Sendable() {
+		code = StatusInternalError
+	}
+	reason = reason[:reasonLength(reason)]
+	dst = append(dst, finBit|byte(OpClose), byte(2+len(reason)), byte(code>>8), byte(code))
+	return append(dst, reason...)
+}
+
+// appendClose appends a close frame in p's role.
+func (p *Protocol) appendClose(dst []byte, code StatusCode, reason string) []byte {
+	if !p.cfg.Client {
+		return AppendCloseFrame(dst, code, reason)
+	}
+	var b [2 + maxControl]byte
+	f := AppendCloseFrame(b[:0], code, reason)
+	return p.appendFrame(dst, OpClose, f[2:])
+}
+
+// reasonLength returns how much of reason a close frame can carry.
+func reasonLength(reason string) int {
+	n := 0
+	for n < len(reason) {
+		r, size := utf8.DecodeRuneInString(reason[n:])
+		if r == utf8.RuneError && size == 1 || n+size > maxControl-2 {
+			break
+		}
+		n += size
+	}
+	return n
+}

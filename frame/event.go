@@ -1,0 +1,49 @@
+package frame
+
+import "strconv"
+
+// EventKind says what an Event tells.
+type EventKind byte
+
+// The kinds of events. After CloseEvent and ErrorEvent there are no others.
+const (
+	NoEvent      EventKind = iota // the input is used up
+	MessageEvent                  // a whole data message
+	PingEvent                     // answer with AppendReply
+	PongEvent                     // nothing to answer
+	CloseEvent                    // the peer closes; answer with AppendReply
+	ErrorEvent                    // the peer broke the protocol; AppendReply tells it
+)
+
+// String returns the kind in one word.
+func (k EventKind) String() string {
+	switch k {
+	case NoEvent:
+		return "none"
+	case MessageEvent:
+		return "message"
+	case PingEvent:
+		return "ping"
+	case PongEvent:
+		return "pong"
+	case CloseEvent:
+		return "close"
+	case ErrorEvent:
+		return "error"
+	default:
+		return "event " + strconv.Itoa(int(k))
+	}
+}
+
+// Event is one thing the input said. It travels in registers: at most 48 bytes.
+type Event struct {
+	Kind   EventKind
+	Opcode Opcode     // of the message or control frame
+	Code   StatusCode // CloseEvent: the peer's, StatusNoStatusRcvd if it gave none; ErrorEvent: ours
+
+	// Data is the message, the payload of a ping or pong, or the reason of a
+	// close; valid until the next Receive, NextEvent, Hold or Suspend.
+	Data []byte
+
+	Err error // ErrorEvent: a *ProtocolError
+}

@@ -1,0 +1,102 @@
+package upgrade
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+// A browser's upgrade, about 500 bytes.
+var browserHead = up(
+	"Pragma: no-cache", "Cache-Control: no-cache",
+	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+	"Origin: https://chat.example", "Accept-Encoding: gzip, deflate, br, zstd",
+	"Accept-Language: en-US,en;q=0.9", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+)
+
+// memory is a connection for a bare gobwas/ws Upgrader.
+type memory struct {
+	in  bytes.Reader
+	out []byte
+}
+
+func (m *memory) Read(p []byte) (int, error) { return m.in.Read(p) }
+func (m *memory) Write(p []byte) (int, error) {
+	m.out = append(m.out, p...)
+	return len(p), nil
+}
+
+func bare(head []byte) func() {
+	m, u := new(memory), ws.Upgrader{}
+	return func() {
+		m.in.Reset(head)
+		m.out = m.out[:0]
+		if _, err := u.Upgrade(m); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// door judges the head as the engine does: Head, Parse, Respond.
+func door(u *Upgrader, head []byte) func() {
+	r, out := new(Request), []byte(nil)
+	return func() {
+		n, err := u.Head(head, 0)
+		if err == nil {
+			err = u.Parse(head[:n], r)
+		}
+		if err == nil {
+			out, _ = u.Respond(out[:0], r)
+		}
+	}
+}
+
+func BenchmarkBareGobwas(b *testing.B) { run(b, bare([]byte(browserHead))) }
+func BenchmarkAccept(b *testing.B)     { run(b, door(openDoor, []byte(browserHead))) }
+func BenchmarkRefuse(b *testing.B)     { run(b, door(authDoor, []byte(browserHead))) }
+func BenchmarkRefuseOrigin(b *testing.B) {
+	run(b, door(openDoor, []byte(strings.Replace(browserHead, "//chat", "//evil", 1))))
+}
+func BenchmarkAcceptToken(b *testing.B) {
+	h := strings.Replace(browserHead, "Pragma: no-cache", "Authorization: Bearer "+goodToken("alice"), 1)
+	run(b, door(authDoor, []byte(h)))
+}
+func BenchmarkHead(b *testing.B) {
+	head := []byte(browserHead)
+	run(b, func() { _, _ = openDoor.Head(head, 0) })
+}
+func BenchmarkParse(b *testing.B) {
+	head, r := []byte(browserHead), new(Request)
+	run(b, func() { _ = openDoor.Parse(head, r) })
+}
+
+func run(b *testing.B, f func()) {
+	b.ReportAllocs()
+	for b.Loop() {
+		f()
+	}
+}
+
+// raceEnabled: the race detector makes sync.Pool forget, and so allocate.
+var raceEnabled bool
+
+// TestAllocations: we add none to what gobwas/ws allocates, and Parse has none.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("counts are not ours under the race detector")
+	}
+	head := []byte(browserHead)
+	want := testing.AllocsPerRun(1000, bare(head))
+	if got := testing.AllocsPerRun(1000, door(openDoor, head)); got > want {
+		t.Errorf("an upgrade allocates %v times, gobwas/ws alone %v", got, want)
+	}
+	r := new(Request)
+	if got := testing.AllocsPerRun(1000, func() { _ = openDoor.Parse(head, r) }); got != 0 {
+		t.Errorf("Parse allocates %v times", got)
+	}
+	if got := testing.AllocsPerRun(1000, func() { _, _ = openDoor.Head(head, 0) }); got != 0 {
+		t.Errorf("Head allocates %v times", got)
+	}
+}

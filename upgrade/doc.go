@@ -1,0 +1,49 @@
+// Package upgrade is the door of a WebSocket server: it reads the head of an
+// HTTP request, decides whether it may become a WebSocket, and writes the whole
+// answer, a 101 or a refusal that says what is wrong.
+//
+// The core is pure. Who owns a connection's bytes, an event loop for one, does
+//
+//	n, err := u.Head(b, seen)         // is the head complete? seen: what was scanned before
+//	if err == nil && n > 0 {
+//		err = u.Parse(b[:n], &r)      // the strict gate: is it one request, in one way?
+//	}
+//	…                                 // routing, quotas
+//	out, err = u.Respond(out[:0], &r) // gobwas/ws's handshake, our guards, the answer
+//
+// and sends out. Upgrade does the same over a net.Conn and UpgradeHTTP inside
+// net/http, with the same verdicts and the same bytes.
+//
+// # Verdicts
+//
+// A request may be wrong in many ways at once; the answer names the first of
+// these, whatever the order of the header lines:
+//
+//	syntax                     400  bad_request; 414 uri_too_long; 431 header_too_large
+//	version                    505  version_not_supported
+//	method                     405  method_not_allowed; OPTIONS is a preflight: 204
+//	no Upgrade, or not 13      426  upgrade_required
+//	key, Connection, protocols 400  bad_key, bad_connection, bad_subprotocol
+//	Origin                     403  origin_not_allowed
+//	guards, as they are listed      whatever they return
+//
+// A GET without Upgrade that accepts application/problem+json is a probe: it is
+// judged as the upgrade would be, Origin and guards, and told so. Pages fetch
+// it to learn what their browser hides of a refused handshake.
+//
+// # Refusals
+//
+// A refusal is a Rejection: problem details (RFC 9457) under 1 KiB with a
+// stable code, whatever header its status requires, exact Content-Length and
+// Connection: close. A guard's other errors are for the log; the client sees a
+// bare 500. So that a refusal arrives even while the client is still sending,
+// the connection lingers before it is closed; see Linger.
+//
+// # Ownership
+//
+// A Request borrows the head it was parsed from, and what it returns as []byte
+// is valid until the head's buffer is reused; Clone copies. An Upgrader is read
+// only once in use and serves any number of goroutines. gobwas/ws gets the head
+// and nothing more, so bytes behind it are never lost, and a copy of it, so the
+// head is never altered.
+package upgrade

@@ -1,0 +1,144 @@
+package upgrade
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// The door the tests knock at, at a fixed time and with a fixed secret, so that
+// every answer is a fixed string of bytes.
+var (
+	testNow    = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	testSecret = []byte("0123456789abcdef0123456789abcdef")
+	testKey    = "dGhlIHNhbXBsZSBub25jZQ=="
+
+	openDoor = &Upgrader{
+		Subprotocols: []string{"chat.v2", "chat.v1"},
+		Origins:      []string{"friend.example", "*.club.example", "https://safe.example", "dev.example:3000"},
+		Now:          func() time.Time { return testNow },
+	}
+	authDoor = &Upgrader{
+		Guards:       []Guard{Bearer(mustHS256(testSecret))},
+		Subprotocols: openDoor.Subprotocols,
+		Origins:      openDoor.Origins,
+		Now:          openDoor.Now,
+	}
+)
+
+func mustHS256(secret []byte) Verifier {
+	v, err := HS256(secret)
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// sign returns a token with the claims, signed with the test's secret.
+func sign(claims jwt.MapClaims) string {
+	s, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(testSecret)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+func goodToken(sub string) string {
+	return sign(jwt.MapClaims{"sub": sub, "exp": testNow.Add(time.Hour).Unix()})
+}
+
+// head writes a head of whole lines.
+func head(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n\r\n" }
+
+// up writes RFC 6455's upgrade with edits: "-Name" removes a line, "Name: v"
+// replaces it or adds one, "+Name: v" adds one more, and a line with " HTTP/"
+// is another request line.
+func up(edits ...string) string {
+	lines := []string{
+		"GET /ws HTTP/1.1", "Host: chat.example", "Upgrade: websocket", "Connection: Upgrade",
+		"Sec-WebSocket-Key: " + testKey, "Sec-WebSocket-Version: 13",
+	}
+	find := func(name string) int {
+		for i, l := range lines {
+			if strings.EqualFold(strings.SplitN(l, ":", 2)[0], name) {
+				return i
+			}
+		}
+		return -1
+	}
+	for _, e := range edits {
+		name := strings.SplitN(e, ":", 2)[0]
+		switch i := find(strings.TrimPrefix(name, "-")); {
+		case strings.Contains(e, " HTTP/"):
+			lines[0] = e
+		case e[0] == '-':
+			lines = append(lines[:i], lines[i+1:]...)
+		case e[0] == '+':
+			lines = append(lines, e[1:])
+		case i >= 0:
+			lines[i] = e
+		default:
+			lines = append(lines, e)
+		}
+	}
+	return head(lines...)
+}
+
+// knock hands the chunks to a door as an event loop would, and returns the
+// answer, the bytes behind the head, and the error that came with the answer.
+func knock(u *Upgrader, chunks ...string) (answer, early string, err error) {
+	var b []byte
+	r, n := new(Request), 0
+	for _, c := range chunks {
+		from := len(b)
+		if n > 0 || err != nil {
+			b = append(b, c...)
+			continue
+		}
+		b = append(b, c...)
+		n, err = u.Head(b, from)
+	}
+	switch {
+	case err != nil:
+		return string(err.(*Rejection).AppendTo(nil, nil, testNow)), "", err
+	case n == 0:
+		return "", string(b), nil
+	}
+	if err = u.Parse(b[:n], r); err != nil {
+		return string(err.(*Rejection).AppendTo(nil, r, testNow)), string(b[n:]), err
+	}
+	before := bytes.Clone(b)
+	out, err := u.Respond(nil, r)
+	if !bytes.Equal(before, b) {
+		return "the head was altered: " + string(b), "", err
+	}
+	return string(out), string(b[n:]), err
+}
+
+// verdict returns status and code of an answer.
+func verdict(answer string) string {
+	if answer == "" {
+		return "more"
+	}
+	status := answer[len("HTTP/1.1 "):][:3]
+	_, code, ok := strings.Cut(answer, `"code":"`)
+	if !ok {
+		return status
+	}
+	return status + " " + strings.TrimSuffix(code, `"}`)
+}
+
+// mangle calls try with every way to cut s: whole, in two at every byte, byte
+// by byte.
+func mangle(t *testing.T, s string, try func(chunks ...string)) {
+	t.Helper()
+	try(s)
+	step := 1 + len(s)/2000 // long heads need not be cut everywhere
+	for i := 1; i < len(s); i += step {
+		try(s[:i], s[i:])
+	}
+	try(strings.Split(s, "")...)
+}

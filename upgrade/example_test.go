@@ -1,0 +1,184 @@
+package upgrade_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// The handshake of RFC 6455 §1.3, without a socket: the key of §4.2.2 and its
+// answer.
+func ExampleUpgrader_Respond() {
+	u := &upgrade.Upgrader{
+		Origins:      []string{"http://example.com"},
+		Subprotocols: []string{"chat"},
+	}
+	received := []byte("GET /chat HTTP/1.1\r\n" +
+		"Host: server.example.com\r\n" +
+		"Upgrade: websocket\r\n" +
+		"Connection: Upgrade\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+		"Origin: http://example.com\r\n" +
+		"Sec-WebSocket-Protocol: chat, superchat\r\n" +
+		"Sec-WebSocket-Version: 13\r\n\r\n")
+
+	n, err := u.Head(received, 0)
+	if err != nil || n == 0 {
+		log.Fatal("refused, or not yet complete")
+	}
+	var r upgrade.Request
+	if err := u.Parse(received[:n], &r); err != nil {
+		log.Fatal(err)
+	}
+	response, err := u.Respond(nil, &r)
+	fmt.Println(err)
+	fmt.Print(strings.TrimSpace(strings.ReplaceAll(string(response), "\r\n", "\n")))
+	// Output:
+	// <nil>
+	// HTTP/1.1 101 Switching Protocols
+	// Upgrade: websocket
+	// Connection: Upgrade
+	// Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=
+	// Sec-WebSocket-Protocol: chat
+}
+
+// An upgrade over any net.Conn. The refusal has been sent, and has arrived, by
+// the time Upgrade returns.
+func ExampleUpgrader_Upgrade() {
+	u := &upgrade.Upgrader{Guards: []upgrade.Guard{{
+		OnRequest: func(r *upgrade.Request) error {
+			if r.Path() != "/ws" {
+				return upgrade.Reject(404, upgrade.CodeNotFound, "Nothing here.")
+			}
+			return nil
+		},
+	}}}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		r, early, err := u.Upgrade(conn)
+		if err == nil {
+			defer conn.Close()
+			_, _ = r.Host(), early // the connection is yours; early is its first input
+		}
+		done <- err
+	}()
+
+	client, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Fprint(client, "GET /elsewhere HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(client), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	client.Close()
+	fmt.Println(resp.Status)
+	fmt.Println(string(body))
+
+	var rej *upgrade.Rejection
+	fmt.Println(errors.As(<-done, &rej), rej.Code)
+	ln.Close()
+	// Output:
+	// 404 Not Found
+	// {"type":"about:blank","title":"Not Found","status":404,"detail":"Nothing here.","code":"not_found"}
+	// true not_found
+}
+
+// The same door inside net/http.
+func ExampleUpgrader_UpgradeHTTP() {
+	u := &upgrade.Upgrader{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		conn, _, early, err := u.UpgradeHTTP(w, req)
+		if err != nil {
+			return // the client has had its answer
+		}
+		defer conn.Close()
+		_ = early // read it before conn
+	}))
+	defer server.Close()
+
+	resp, err := http.Get(server.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status, "- use", resp.Header.Get("Upgrade"), resp.Header.Get("Sec-WebSocket-Version"))
+	// Output: 426 Upgrade Required - use websocket 13
+}
+
+// A door for holders of a token, which may come in a header, a subprotocol, a
+// cookie or the query.
+func ExampleBearer() {
+	secret := []byte("a secret of at least thirty-two bytes")
+	keys, err := upgrade.HS256(secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	u := &upgrade.Upgrader{
+		Guards: []upgrade.Guard{upgrade.Bearer(keys)},
+		Now:    func() time.Time { return now },
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256,
+		jwt.MapClaims{"sub": "alice", "exp": now.Add(time.Hour).Unix()}).SignedString(secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, target := range []string{"/ws?token=" + token, "/ws?token=stale", "/ws"} {
+		head := []byte("GET " + target + " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+		var r upgrade.Request
+		if err := u.Parse(head, &r); err != nil {
+			log.Fatal(err)
+		}
+		_, err := u.Respond(nil, &r)
+		var rej *upgrade.Rejection
+		if errors.As(err, &rej) {
+			fmt.Println(rej.Status, rej.Code)
+			continue
+		}
+		fmt.Println("welcome,", r.Identity.Subject)
+	}
+	// Output:
+	// welcome, alice
+	// 401 token_invalid
+	// 401 token_missing
+}
+
+// A refusal is a value; it writes itself as a whole response.
+func ExampleReject() {
+	full := upgrade.Reject(503, upgrade.CodeFull, "No seat is free.").WithRetryAfter(90 * time.Second)
+	response := full.AppendTo(nil, nil, time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC))
+	fmt.Print(strings.ReplaceAll(string(response), "\r\n", "\n"))
+	// Output:
+	// HTTP/1.1 503 Service Unavailable
+	// Date: Fri, 20 Nov 2026 12:00:00 GMT
+	// Content-Type: application/problem+json
+	// Content-Length: 107
+	// Connection: close
+	// Cache-Control: no-store
+	// Retry-After: 90
+	//
+	// {"type":"about:blank","title":"Service Unavailable","status":503,"detail":"No seat is free.","code":"full"}
+}

@@ -1,0 +1,300 @@
+package upgrade
+
+import (
+	"bytes"
+	"net/netip"
+)
+
+// Parse reads a complete head, as Head measured it, into r, and refuses what
+// HTTP or RFC 6455 leave no room for, or what two parsers could read in two
+// ways: row 1 of the order of verdicts. The error is a *Rejection, 400 or one
+// of Head's, or 505.
+//
+// 505 answers a well-formed version other than HTTP/1.0 and HTTP/1.1, and an
+// upgrade in HTTP/1.0; a version that is not one at all is 400. Requests that
+// are no upgrade pass in HTTP/1.0 too, and with a body: they may be meant for
+// an http.Handler.
+//
+// r borrows head until its buffer is reused. After an error r still answers,
+// with as much as was understood.
+func (u *Upgrader) Parse(head []byte, r *Request) error {
+	r.reset(head)
+	n, err := scanRequestLine(head, 0)
+	if n == 0 || len(head) > u.headerBytes() {
+		return u.misfit(head, err)
+	}
+	if err := r.parseRequestLine(); err != nil {
+		return err
+	}
+	if err := r.parseFields(n); err != nil || len(r.fields) > u.headerLines() {
+		return u.misfit(head, err)
+	}
+	r.upgrade = r.names(hUpgrade, "websocket")
+	if err := r.checkFields(); err != nil {
+		return err
+	}
+	major := head[n-len("1.1\r\n")]
+	r.minor = head[n-len("1\r\n")] - '0'
+	if major != '1' || r.minor > 1 || r.minor == 0 && r.upgrade {
+		return errVersion
+	}
+	if r.minor == 1 && r.known[hHost].count == 0 {
+		return errHost // RFC 9112 §3.2
+	}
+	r.cors = !r.upgrade && r.known[hOrigin].count > 0 && u.originAllowed(r)
+	return nil
+}
+
+// misfit returns what Head says against a head that it has not seen, or that is
+// not one whole head.
+func (u *Upgrader) misfit(head []byte, err error) error {
+	n, refused := u.Head(head, 0)
+	switch {
+	case refused != nil:
+		return refused
+	case err == nil || n != len(head):
+		return errHead
+	}
+	return err
+}
+
+// parseRequestLine cuts the request line, whose shape has been checked.
+func (r *Request) parseRequestLine() error {
+	m := bytes.IndexByte(r.head, ' ')
+	t := m + 1 + bytes.IndexByte(r.head[m+1:], ' ')
+	r.method = makeSpan(0, m)
+	r.target = makeSpan(m+1, t)
+	r.path = r.target
+	target := r.bytes(r.target)
+	if q := bytes.IndexByte(target, '?'); q >= 0 {
+		r.path.to = r.path.from + uint32(q)
+		r.query = span{r.path.to + 1, r.target.to}
+	}
+	switch {
+	case bytes.IndexByte(target, '#') >= 0:
+		return errTarget // a fragment never leaves the client, RFC 9110 §7.1
+	case target[0] == '/':
+	case string(target) == "*" && (r.Method() == "OPTIONS" || r.Method() == "PRI"):
+		// RFC 9112 §3.2.4; PRI begins HTTP/2 and falls to its version.
+	default:
+		if !r.parseAbsolute() {
+			return errTarget
+		}
+	}
+	if !escaped(r.bytes(r.path)) {
+		return errTarget
+	}
+	return nil
+}
+
+// parseAbsolute takes the scheme and the host off a target that is a URL. A
+// server must accept one, and must believe it rather than the Host header: RFC
+// 9112 §3.2.2.
+func (r *Request) parseAbsolute() bool {
+	target := r.bytes(r.path)
+	scheme, rest, ok := bytes.Cut(target, []byte("://"))
+	if !ok || !isHTTP(scheme) {
+		return false
+	}
+	end := bytes.IndexByte(rest, '/')
+	if end < 0 {
+		end = len(rest)
+	}
+	if !validAuthority(rest[:end]) {
+		return false
+	}
+	from := r.path.from + uint32(len(scheme)+len("://"))
+	r.host = span{from, from + uint32(end)}
+	r.path.from = r.host.to
+	r.absolute = true
+	return true
+}
+
+func isHTTP(scheme []byte) bool {
+	return equalFold(scheme, "http") || equalFold(scheme, "https") ||
+		equalFold(scheme, "ws") || equalFold(scheme, "wss")
+}
+
+// validAuthority reports whether b is host or host:port, without a user.
+func validAuthority(b []byte) bool {
+	host, port := splitPort(b)
+	if len(host) > 2 && host[0] == '[' {
+		addr, err := netip.ParseAddr(string(host[1 : len(host)-1]))
+		return err == nil && addr.Is6() && addr.Zone() == "" && host[len(host)-1] == ']' && validPort(port)
+	}
+	return len(host) > 0 && all(host, isName) && validPort(port)
+}
+
+func validPort(p []byte) bool {
+	for _, c := range p {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(p) <= 5
+}
+
+// splitPort cuts host:port at the colon, if there is one behind the host.
+func splitPort[T string | []byte](s T) (host, port T) {
+	for i := len(s) - 1; i >= 0 && s[i] != ']'; i-- {
+		if s[i] == ':' {
+			return s[:i], s[i+1:]
+		}
+	}
+	return s, s[len(s):]
+}
+
+// parseFields notes where the name and the value of every header line are, from
+// pos on. What it refuses without a word of its own, Head has words for.
+func (r *Request) parseFields(pos int) error {
+	b := r.head
+	for pos+1 < len(b) && b[pos] != '\r' {
+		colon := pos
+		for colon < len(b) && classes[b[colon]]&isToken != 0 {
+			colon++
+		}
+		if colon == len(b) || colon == pos || b[colon] != ':' {
+			if b[pos] == ' ' || b[pos] == '\t' {
+				return errFolded // RFC 9112 §5.2
+			}
+			return errFieldName // RFC 9112 §5.1
+		}
+		from := colon + 1
+		for from < len(b) && (b[from] == ' ' || b[from] == '\t') {
+			from++
+		}
+		end := skipText(b, from)
+		for end < len(b) && b[end] == '\t' {
+			end = skipText(b, end+1)
+		}
+		if end+1 >= len(b) || b[end] != '\r' || b[end+1] != '\n' {
+			return errHead
+		}
+		to := end
+		for to > from && (b[to-1] == ' ' || b[to-1] == '\t') {
+			to--
+		}
+		r.note(b[pos:colon])
+		r.fields = append(r.fields, field{makeSpan(pos, colon), makeSpan(from, to)})
+		pos = end + len("\r\n")
+	}
+	if string(b[pos:]) != "\r\n" {
+		return errHead
+	}
+	return nil
+}
+
+// note counts the header line that is about to be added, if it is one the gate
+// looks for.
+func (r *Request) note(name []byte) {
+	n := knownName(name)
+	if n < 0 {
+		return
+	}
+	if r.known[n].count == 0 {
+		r.known[n].first = uint32(len(r.fields))
+	}
+	r.known[n].count++
+}
+
+func makeSpan(from, to int) span { return span{uint32(from), uint32(to)} }
+
+// checkFields refuses header lines that contradict themselves or each other.
+func (r *Request) checkFields() error {
+	if k := r.known[hHost]; k.count > 0 {
+		if k.count > 1 || !all(r.firstOf(hHost), isHost) {
+			return errHost
+		}
+		if !r.absolute {
+			r.host = r.fields[k.first].value
+		}
+	}
+	if r.known[hKey].count > 1 {
+		return errTwoKeys // RFC 6455 §11.3.1
+	}
+	return r.checkBody()
+}
+
+// checkBody refuses a body on an upgrade, where it would be read as frames, and
+// everywhere what request smuggling lives on: RFC 9112 §6.
+func (r *Request) checkBody() error {
+	length, coding := r.known[hContentLength].count, r.known[hTransferEncoding].count
+	if coding > 0 {
+		if r.upgrade {
+			return errBody
+		}
+		if coding > 1 || length > 0 || !equalFold(r.firstOf(hTransferEncoding), "chunked") {
+			return errLength
+		}
+		return r.checkTrailer()
+	}
+	if length == 0 {
+		return nil
+	}
+	n, ok := parseLength(r.firstOf(hContentLength))
+	if length > 1 || !ok {
+		return errLength
+	}
+	if n > 0 && r.upgrade {
+		return errBody
+	}
+	return nil
+}
+
+// checkTrailer refuses to let a trailer rewrite what frames the message.
+func (r *Request) checkTrailer() error {
+	for value := range r.all(hTrailer) {
+		for name := range bytes.SplitSeq(value, []byte{','}) {
+			switch knownName(trimSpace(name)) {
+			case hContentLength, hTransferEncoding, hTrailer:
+				return errLength // RFC 9110 §6.5.1
+			}
+		}
+	}
+	return nil
+}
+
+// parseLength reads a Content-Length that fits int64.
+func parseLength(b []byte) (n int64, ok bool) {
+	if len(b) == 0 || len(b) > 18 {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}
+
+// names reports whether a list header names token in any of its lines.
+func (r *Request) names(header int, token string) bool {
+	for value := range r.all(header) {
+		if equalFold(value, token) {
+			return true
+		}
+		found := false
+		ok := eachToken(value, func(t []byte) { found = found || equalFold(t, token) })
+		if found && ok {
+			return true
+		}
+	}
+	return false
+}
+
+// eachToken calls f for every token of a comma-separated list and reports
+// whether it is one; elements may be empty, RFC 9110 §5.6.1. httphead's
+// ScanTokens would do, did it not take white space for a comma.
+func eachToken(list []byte, f func(token []byte)) bool {
+	for part := range bytes.SplitSeq(list, []byte{','}) {
+		part = trimSpace(part)
+		if !all(part, isToken) {
+			return false
+		}
+		if len(part) > 0 {
+			f(part)
+		}
+	}
+	return true
+}

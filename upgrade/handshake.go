@@ -1,0 +1,224 @@
+package upgrade
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/gobwas/ws"
+)
+
+// handshake runs gobwas/ws's Upgrader over memory: it reads a head from in
+// and appends the 101 to out, while its callbacks drive our guards. One comes
+// from the pool for each request; its callbacks are bound once.
+type handshake struct {
+	ws ws.Upgrader
+
+	// Of the request at hand.
+	guards []Guard
+	r      *Request
+	in     []byte // what gobwas/ws has yet to read
+	out    []byte
+	errs   []error // the first error of each guard
+	failed int     // the first guard that failed, or len(guards)
+
+	normal []byte // memory for a head rewritten for gobwas/ws
+}
+
+// errStop makes gobwas/ws give up, with an answer that nobody reads.
+var errStop = ws.RejectConnectionError(ws.RejectionStatus(http.StatusBadRequest))
+
+var handshakes = sync.Pool{New: func() any {
+	h := new(handshake)
+	h.ws = ws.Upgrader{
+		ProtocolCustom:  h.protocol,
+		OnRequest:       h.onRequest,
+		OnHost:          h.onHost,
+		OnHeader:        h.onHeader,
+		OnBeforeUpgrade: h.onBeforeUpgrade,
+	}
+	return h
+}}
+
+// handshake runs the guards and appends the 101 to dst; for a probe it runs the
+// guards only. After an error dst is what it was.
+func (u *Upgrader) handshake(dst []byte, r *Request, probe bool) ([]byte, error) {
+	h := handshakes.Get().(*handshake)
+	h.guards, h.r, h.out = u.Guards, r, dst
+	h.failed = len(u.Guards)
+	h.errs = append(h.errs[:0], make([]error, len(u.Guards))...)
+	up := h.upgrader()
+	h.normal = r.appendNormal(h.normal[:0], up.OnHeader != nil)
+	h.in = h.normal
+	_, err := up.Upgrade(h)
+	out := h.out
+	if h.failed < len(h.errs) {
+		err = h.errs[h.failed]
+	} else if err != nil {
+		err = internal(fmt.Errorf("gobwas/ws disagrees with the gate: %w", err))
+	}
+	clear(h.errs)
+	h.guards, h.r, h.in, h.out = nil, nil, nil, nil
+	handshakes.Put(h)
+	if err != nil || probe {
+		return out[:len(dst)], err
+	}
+	return out, nil
+}
+
+// upgrader returns gobwas/ws's Upgrader with those callbacks that a guard has a
+// use for.
+func (h *handshake) upgrader() ws.Upgrader {
+	up := ws.Upgrader{ProtocolCustom: h.ws.ProtocolCustom}
+	for i := range h.guards {
+		g := &h.guards[i]
+		up.OnBeforeUpgrade = h.ws.OnBeforeUpgrade // where the verdict falls
+		if g.OnRequest != nil {
+			up.OnRequest = h.ws.OnRequest
+		}
+		if g.OnHost != nil {
+			up.OnHost = h.ws.OnHost
+		}
+		if g.OnHeader != nil {
+			up.OnHeader = h.ws.OnHeader
+		}
+	}
+	return up
+}
+
+// Read feeds gobwas/ws the head and nothing behind it, for what its pooled
+// reader takes too much of is lost.
+func (h *handshake) Read(p []byte) (int, error) {
+	if len(h.in) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, h.in)
+	h.in = h.in[n:]
+	return n, nil
+}
+
+// Write takes the 101, or gobwas/ws's idea of a refusal, which handshake drops.
+func (h *handshake) Write(p []byte) (int, error) {
+	h.out = append(h.out, p...)
+	return len(p), nil
+}
+
+func (h *handshake) protocol([]byte) (string, bool) { return h.r.subprotocol, true }
+
+// fail records a guard's error. Guards behind it cannot matter any more.
+func (h *handshake) fail(i int, err error) {
+	h.errs[i] = err
+	h.failed = i
+}
+
+func (h *handshake) onRequest([]byte) error {
+	for i := 0; i < h.failed; i++ {
+		if f := h.guards[i].OnRequest; f != nil {
+			if err := f(h.r); err != nil {
+				h.fail(i, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (h *handshake) onHost(host []byte) error {
+	for i := 0; i < h.failed; i++ {
+		if f := h.guards[i].OnHost; f != nil {
+			if err := f(h.r, host); err != nil {
+				h.fail(i, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (h *handshake) onHeader(key, value []byte) error {
+	for i := 0; i < h.failed; i++ {
+		if f := h.guards[i].OnHeader; f != nil {
+			if err := f(h.r, key, value); err != nil {
+				h.fail(i, err)
+			}
+		}
+	}
+	return nil
+}
+
+// onBeforeUpgrade is where the verdict falls.
+func (h *handshake) onBeforeUpgrade() (ws.HandshakeHeader, error) {
+	var header http.Header
+	for i := 0; i < h.failed; i++ {
+		f := h.guards[i].OnBeforeUpgrade
+		if f == nil {
+			continue
+		}
+		more, err := f(h.r)
+		if err != nil {
+			h.fail(i, err)
+			break
+		}
+		header = merge(header, more)
+	}
+	if h.failed < len(h.guards) {
+		return nil, errStop
+	}
+	if len(header) == 0 {
+		return nil, nil
+	}
+	return ws.HandshakeHeaderHTTP(header), nil
+}
+
+// merge adds what a guard wants in the 101 to dst, but for the lines that the
+// handshake is made of.
+func merge(dst, src http.Header) http.Header {
+	for key, values := range src {
+		switch strings.ToLower(key) {
+		case "upgrade", "connection", "content-length", "transfer-encoding", "trailer",
+			"sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions":
+			continue
+		}
+		if dst == nil {
+			dst = make(http.Header, len(src))
+		}
+		dst[key] = append(dst[key], values...)
+	}
+	return dst
+}
+
+// probeKey stands for the key that a probe does not have; its 101 is not sent.
+const probeKey = "dGhlIHNhbXBsZSBub25jZQ=="
+
+// appendNormal appends the head as gobwas/ws reads it: one line for each of its
+// own names, and, if a guard wants to see them, all other lines as they were
+// sent. The upgrade has been judged by now. What gobwas/ws would refuse of it
+// (two Connection lines), overlook (a URL for a target) or only skip (most
+// lines; a third of the time) need not reach it. For a probe this is the
+// upgrade it asks about.
+func (r *Request) appendNormal(dst []byte, others bool) []byte {
+	dst = append(append(dst, "GET "...), r.bytes(r.target)...)
+	dst = append(append(dst, " HTTP/1.1\r\nHost: "...), r.bytes(r.host)...)
+	dst = append(dst, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "...)
+	if r.upgrade {
+		dst = append(dst, r.firstOf(hKey)...)
+	} else {
+		dst = append(dst, probeKey...)
+	}
+	if r.subprotocol != "" {
+		dst = append(append(dst, "\r\nSec-WebSocket-Protocol: "...), r.subprotocol...)
+	}
+	dst = append(dst, "\r\n"...)
+	for _, f := range r.fields {
+		if !others {
+			break
+		}
+		switch knownName(r.bytes(f.name)) {
+		case hHost, hKey, hUpgrade, hConnection, hVersion, hProtocol:
+			continue
+		}
+		dst = append(append(dst, r.bytes(f.name)...), ": "...)
+		dst = append(append(dst, r.bytes(f.value)...), "\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}

@@ -1,0 +1,169 @@
+package upgrade
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
+
+const (
+	defaultHeaderBytes = 8192 // what nginx and Apache allow a line, here for the whole head
+	defaultHeaderLines = 100  // Apache's LimitRequestFields
+
+	// maxMethod bounds the first word, so that a stream of letters is refused
+	// at once. The longest registered method, UPDATEREDIRECTREF, has 17.
+	maxMethod = 32
+)
+
+// Head finds the end of the head in b: the request line, the header lines and
+// the empty line. It returns the head's length; 0 and no error mean that more
+// bytes are needed, and that the next call may pass len(b) as from, for Head
+// copes with a terminator that straddles reads. Bytes behind the head are the
+// connection's first input and are not looked at.
+//
+// An error is a *Rejection: 414 or 431 when a cap is passed, 400 at the first
+// byte that cannot be HTTP, so that garbage is answered at once. The verdict
+// does not depend on how the bytes were split.
+//
+// Head keeps no state and may be called from any goroutine.
+func (u *Upgrader) Head(b []byte, from int) (n int, err error) {
+	limit := min(len(b), u.headerBytes())
+	b = b[:limit]
+	from = min(max(from, 0), limit)
+	lines := bytes.Count(b[:from], []byte{'\n'})
+	if lines == 0 {
+		n, err := scanRequestLine(b, from)
+		switch {
+		case err != nil:
+			return 0, err
+		case n == 0 && limit == u.headerBytes():
+			return 0, errURITooLong
+		case n == 0:
+			return 0, nil
+		}
+		from, lines = n, 1
+	}
+	n, err = scanLines(b, from, 1+u.headerLines()-lines)
+	if err == nil && n == 0 && limit == u.headerBytes() {
+		err = errHeadSize
+	}
+	return n, err
+}
+
+func (u *Upgrader) headerBytes() int {
+	if u.MaxHeaderBytes > 0 {
+		return u.MaxHeaderBytes
+	}
+	return defaultHeaderBytes
+}
+
+func (u *Upgrader) headerLines() int {
+	if u.MaxHeaderLines > 0 {
+		return u.MaxHeaderLines
+	}
+	return defaultHeaderLines
+}
+
+// scanRequestLine checks as much of the request line as is in b; b[:from] was
+// checked before. It returns the line's length with its CR LF, or 0.
+func scanRequestLine(b []byte, from int) (int, error) {
+	method := bytes.IndexByte(b, ' ')
+	end := method
+	if method < 0 {
+		end = len(b)
+	}
+	if end > maxMethod || method == 0 || !all(b[min(from, end):end], isToken) {
+		return 0, errRequestLine
+	}
+	if method < 0 {
+		return 0, nil
+	}
+	start := method + 1
+	target := bytes.IndexByte(b[start:], ' ')
+	end = start + target
+	if target < 0 {
+		end = len(b)
+	}
+	if target == 0 || !all(b[min(max(from, start), end):end], isGraphic) {
+		return 0, errRequestLine
+	}
+	if target < 0 {
+		return 0, nil
+	}
+	return scanVersion(b, end+1)
+}
+
+// scanVersion checks what is there of the version that begins at b[start].
+func scanVersion(b []byte, start int) (int, error) {
+	const shape = "HTTP/0.0\r\n" // 0 stands for any digit
+	for i := 0; i < len(shape); i++ {
+		if start+i == len(b) {
+			return 0, nil
+		}
+		c := b[start+i]
+		if c != shape[i] && (shape[i] != '0' || c < '0' || c > '9') {
+			return 0, errRequestLine
+		}
+	}
+	return start + len(shape), nil
+}
+
+// scanLines looks from b[i] on for the empty line and for bytes that cannot
+// stand in a header; left is the number of lines still permitted. The request
+// line precedes i, so b[i-1] exists.
+func scanLines(b []byte, i, left int) (int, error) {
+	if i < len(b) && b[i-1] == '\r' && b[i] != '\n' {
+		return 0, errBareCR
+	}
+	for i = skipText(b, i); i < len(b); i = skipText(b, i+1) {
+		switch b[i] {
+		case '\t':
+			continue
+		case '\r':
+			if i++; i == len(b) {
+				return 0, nil
+			}
+			if b[i] != '\n' {
+				return 0, errBareCR
+			}
+		case '\n':
+			if b[i-1] != '\r' {
+				return 0, errBareLF
+			}
+		default:
+			return 0, errControl
+		}
+		if b[i-2] == '\n' {
+			return i + 1, nil
+		}
+		if left--; left < 0 {
+			return 0, errHeadLines
+		}
+	}
+	return 0, nil
+}
+
+// skipText returns the index of the first control byte at or after i, tab
+// included, or len(b). It reads eight bytes at a time: a head is nearly all
+// text, and this scan is the one that sees every byte.
+func skipText(b []byte, i int) int {
+	const (
+		ones = 0x0101010101010101
+		high = 0x80 * ones
+	)
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		low := (x - 0x20*ones) &^ x & high // bytes below 0x20; the lowest mark is exact
+		y := x ^ 0x7f*ones
+		del := (y - ones) &^ y & high // bytes equal to 0x7f
+		if m := low | del; m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	for ; i < len(b); i++ {
+		if b[i] < 0x20 || b[i] == 0x7f {
+			return i
+		}
+	}
+	return i
+}

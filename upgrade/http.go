@@ -1,0 +1,118 @@
+package upgrade
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// UpgradeHTTP is Upgrade inside net/http: the same verdicts and the same bytes
+// for a request that net/http has read. The wildcards of the pattern that
+// routed req are the Request's path values.
+//
+// The connection is hijacked, for a refusal too, so that it can linger. Where w
+// cannot be hijacked, as in HTTP/2, a refusal goes through w, and an upgrade
+// that would have succeeded is refused with a 500. net/http has judged the
+// syntax before us and in its own way; Timeout bounds the writing only.
+//
+// After an error the request is answered and conn is nil; the handler returns.
+func (u *Upgrader) UpgradeHTTP(w http.ResponseWriter, req *http.Request) (conn net.Conn, r *Request, early []byte, err error) {
+	r = new(Request)
+	var out []byte
+	if err = u.Parse(headOf(req), r); err == nil {
+		r.RemoteAddr, _ = netip.ParseAddrPort(req.RemoteAddr)
+		setPathValues(r, req)
+		out, err = u.Respond(nil, r)
+	} else {
+		out, err = u.refuse(nil, r, err)
+	}
+	conn, rw, hijackErr := http.NewResponseController(w).Hijack()
+	if hijackErr != nil {
+		if err == nil {
+			out, err = u.refuse(nil, r, fmt.Errorf("cannot hijack: %w", hijackErr))
+		}
+		replay(w, req, out)
+		return nil, nil, nil, err
+	}
+	if err := deliver(conn, out, u.timeout(), err); err != nil {
+		return nil, nil, nil, err
+	}
+	if n := rw.Reader.Buffered(); n > 0 {
+		early = make([]byte, n)
+		_, _ = io.ReadFull(rw.Reader, early) // it is all there
+	}
+	return conn, r, early, nil
+}
+
+// headOf writes a head that says what net/http understood. HTTP/2 is written as
+// HTTP/1.1: it has no Upgrade to grant, but a probe is as good there.
+func headOf(req *http.Request) []byte {
+	target := req.RequestURI
+	if target == "" {
+		target = req.URL.RequestURI() // not from a server: a test, perhaps
+	}
+	proto := req.Proto
+	if req.ProtoMajor != 1 {
+		proto = "HTTP/1.1"
+	}
+	b := fmt.Appendf(make([]byte, 0, 1024), "%s %s %s\r\n", req.Method, target, proto)
+	if req.Host != "" || req.ProtoAtLeast(1, 1) {
+		b = appendLine(b, "Host", req.Host)
+	}
+	if len(req.TransferEncoding) > 0 {
+		b = appendLine(b, "Transfer-Encoding", strings.Join(req.TransferEncoding, ", "))
+	}
+	for _, key := range slices.Sorted(maps.Keys(req.Header)) {
+		for _, value := range req.Header[key] {
+			b = appendLine(b, key, value)
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+func appendLine(b []byte, key, value string) []byte {
+	b = append(append(b, key...), ": "...)
+	return append(append(b, value...), "\r\n"...)
+}
+
+// setPathValues copies the wildcards of the pattern, "/ws/{room}", that
+// net/http's mux matched.
+func setPathValues(r *Request, req *http.Request) {
+	for rest := req.Pattern; ; {
+		_, after, ok := strings.Cut(rest, "{")
+		if !ok {
+			return
+		}
+		name, behind, _ := strings.Cut(after, "}")
+		if name = strings.TrimSuffix(name, "..."); name != "$" {
+			r.SetPathValue(name, req.PathValue(name))
+		}
+		rest = behind
+	}
+}
+
+// replay sends a response that is already written through w.
+func replay(w http.ResponseWriter, req *http.Request, response []byte) {
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(response)), req)
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	defer resp.Body.Close()
+	maps.Copy(w.Header(), resp.Header)
+	if w.Header().Set("Connection", "close"); req.ProtoMajor != 1 {
+		w.Header().Del("Connection") // HTTP/2 has neither, RFC 9113 §8.2.2
+		w.Header().Del("Upgrade")
+	} else if resp.Header.Get("Upgrade") != "" {
+		w.Header().Set("Connection", "close, Upgrade")
+	}
+	w.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(w, resp.Body)
+}

@@ -1,0 +1,80 @@
+package upgrade
+
+import (
+	"bytes"
+	"strings"
+)
+
+// originAllowed reports whether the page that sent the request may connect: no
+// Origin (not a browser), the host and port the request itself asks for, or one
+// of u.Origins. "null", what a sandboxed page or a file sends, is nobody's and
+// therefore foreign; so are two Origin lines.
+func (u *Upgrader) originAllowed(r *Request) bool {
+	k := r.known[hOrigin]
+	if k.count == 0 {
+		return true
+	}
+	origin := r.firstOf(hOrigin)
+	scheme, rest, ok := bytes.Cut(origin, []byte("://"))
+	if k.count > 1 || !ok || len(scheme) == 0 || !validAuthority(rest) {
+		return false
+	}
+	port := defaultPort(scheme)
+	if equalHost(rest, r.bytes(r.host), port) {
+		return true
+	}
+	for _, p := range u.Origins {
+		if originMatches(p, scheme, rest, port) {
+			return true
+		}
+	}
+	return false
+}
+
+// originMatches judges one pattern of Upgrader.Origins. A pattern without a
+// port means the scheme's own.
+func originMatches(pattern string, scheme, hostport []byte, port string) bool {
+	if pattern == "*" {
+		return true
+	}
+	if s, rest, ok := strings.Cut(pattern, "://"); ok {
+		if !equalFold(scheme, s) {
+			return false
+		}
+		pattern = rest
+	}
+	if !strings.HasPrefix(pattern, "*.") {
+		return equalHost(hostport, pattern, port)
+	}
+	suffix, p1 := splitPort(pattern[1:])
+	host, p2 := splitPort(hostport)
+	cut := len(host) - len(suffix)
+	return cut > 0 && equalFold(host[cut:], suffix) && equalPort(p2, p1, port)
+}
+
+// equalHost compares two host[:port]; a port left out is the scheme's.
+func equalHost[T string | []byte](a []byte, b T, port string) bool {
+	h1, p1 := splitPort(a)
+	h2, p2 := splitPort(b)
+	return len(h1) > 0 && equalFold(h1, h2) && equalPort(p1, p2, port)
+}
+
+func equalPort[T string | []byte](a []byte, b T, port string) bool {
+	if len(a) == 0 {
+		return len(b) == 0 || equalFold(b, port)
+	}
+	if len(b) == 0 {
+		return equalFold(a, port)
+	}
+	return equalFold(a, b)
+}
+
+func defaultPort(scheme []byte) string {
+	switch {
+	case equalFold(scheme, "http"):
+		return "80"
+	case equalFold(scheme, "https"):
+		return "443"
+	}
+	return ""
+}

@@ -1,0 +1,246 @@
+package upgrade
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Request is a client's head, parsed. It copies nothing: it keeps the head and
+// the places of things in it, so every []byte it returns is valid until the
+// head's buffer is reused, and so is the Request. Clone makes one that stays.
+//
+// The zero Request is ready for Parse, and may be parsed into again and again;
+// it then allocates nothing. A Request belongs to one goroutine at a time.
+type Request struct {
+	// RemoteAddr is the client's address. Parse clears it: who accepted the
+	// connection sets it afterwards, and the adaptors do.
+	RemoteAddr netip.AddrPort
+
+	// Identity is whom Bearer recognised; nil before it did.
+	Identity *Identity
+
+	// The head, and where things are in it.
+	head                              []byte
+	method, target, path, query, host span
+	fields                            []field
+	known                             [numKnown]known
+	minor                             byte // of HTTP/1.x
+	absolute                          bool // the target was a whole URL
+
+	// What was concluded.
+	upgrade     bool // Upgrade names websocket
+	cors        bool // Origin was sent, and may read the answer
+	subprotocol string
+	values      []pathValue
+	decoded     string // the path, once asked for
+	now         time.Time
+}
+
+// span is a place in the head.
+type span struct{ from, to uint32 }
+
+type field struct{ name, value span }
+
+type pathValue struct{ name, value string }
+
+// known says where the first of the header lines of one name is, and how many
+// there are.
+type known struct{ first, count uint32 }
+
+// The names the gate looks for.
+const (
+	hHost = iota
+	hOrigin
+	hAccept
+	hUpgrade
+	hConnection
+	hContentLength
+	hTransferEncoding
+	hTrailer
+	hKey
+	hVersion
+	hProtocol
+	numKnown
+)
+
+// Method returns the request's method as it was sent.
+func (r *Request) Method() string {
+	m := r.bytes(r.method)
+	switch string(m) {
+	case "GET":
+		return "GET"
+	case "HEAD":
+		return "HEAD"
+	case "OPTIONS":
+		return "OPTIONS"
+	case "POST":
+		return "POST"
+	}
+	return string(m)
+}
+
+// Path returns the path of the target with its escapes decoded.
+func (r *Request) Path() string {
+	if r.decoded == "" {
+		r.decoded = string(unescape(r.RawPath()))
+	}
+	return r.decoded
+}
+
+// RawPath returns the path as it was sent: the way to tell %2F from a slash.
+func (r *Request) RawPath() []byte {
+	if r.absolute && r.path.from == r.path.to {
+		return []byte{'/'} // RFC 9110 §4.2.3: http://host is http://host/
+	}
+	return r.bytes(r.path)
+}
+
+// RawQuery returns what follows the target's question mark.
+func (r *Request) RawQuery() []byte { return r.bytes(r.query) }
+
+// Host returns the host the client asked for, with its port if it named one.
+func (r *Request) Host() string { return string(r.bytes(r.host)) }
+
+// Origin returns the Origin header, "" if there is none.
+func (r *Request) Origin() string { return string(r.firstOf(hOrigin)) }
+
+// Subprotocol returns the protocol the 101 names, "" for none. It is known
+// when guards run.
+func (r *Request) Subprotocol() string { return r.subprotocol }
+
+// Header returns the value of the first header line called name, whatever the
+// case of either; nil if there is none.
+func (r *Request) Header(name string) []byte {
+	for _, f := range r.fields {
+		if equalFold(r.bytes(f.name), name) {
+			return r.bytes(f.value)
+		}
+	}
+	return nil
+}
+
+// PathValue returns what the route's wildcard called name matched.
+func (r *Request) PathValue(name string) string {
+	for i := range r.values {
+		if r.values[i].name == name {
+			return r.values[i].value
+		}
+	}
+	return ""
+}
+
+// SetPathValue sets what PathValue returns for name. It is for routers, between
+// Parse and Respond.
+func (r *Request) SetPathValue(name, value string) {
+	for i := range r.values {
+		if r.values[i].name == name {
+			r.values[i].value = value
+			return
+		}
+	}
+	r.values = append(r.values, pathValue{name, value})
+}
+
+// IsUpgrade reports whether the Upgrade header names websocket: whether the
+// client wants a WebSocket, not whether it may have one.
+func (r *Request) IsUpgrade() bool { return r.upgrade }
+
+// IsProbe reports whether the request only asks what an upgrade would be told:
+// a GET without Upgrade that accepts application/problem+json. Guards judge it
+// as they would the upgrade, but spend nothing on it.
+func (r *Request) IsProbe() bool {
+	if r.known[hUpgrade].count > 0 || string(r.bytes(r.method)) != "GET" {
+		return false
+	}
+	for value := range r.all(hAccept) {
+		for part := range bytes.SplitSeq(value, []byte{','}) {
+			media, _, _ := bytes.Cut(part, []byte{';'})
+			if equalFold(trimSpace(media), problemJSON) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Now returns the time of the verdict, the same for every guard. It is set when
+// guards run.
+func (r *Request) Now() time.Time { return r.now }
+
+// Clone returns a copy that owns its memory and may outlive the head.
+func (r *Request) Clone() *Request {
+	c := *r
+	c.head = bytes.Clone(r.head)
+	c.fields = slices.Clone(r.fields)
+	c.values = slices.Clone(r.values)
+	return &c
+}
+
+// reset forgets everything but the memory worth keeping.
+func (r *Request) reset(head []byte) {
+	*r = Request{head: head, fields: r.fields[:0], values: r.values[:0]}
+}
+
+func (r *Request) bytes(s span) []byte { return r.head[s.from:s.to:s.to] }
+
+// firstOf returns the value of the first header line of a known name, or nil.
+func (r *Request) firstOf(name int) []byte {
+	k := r.known[name]
+	if k.count == 0 {
+		return nil
+	}
+	return r.bytes(r.fields[k.first].value)
+}
+
+// all yields the value of every header line of a known name.
+func (r *Request) all(name int) func(yield func(value []byte) bool) {
+	return func(yield func([]byte) bool) {
+		k := r.known[name]
+		for i := int(k.first); k.count > 0; i++ {
+			f := r.fields[i]
+			if knownName(r.bytes(f.name)) != name {
+				continue
+			}
+			if !yield(r.bytes(f.value)) {
+				return
+			}
+			k.count--
+		}
+	}
+}
+
+// knownName returns the number of a header's name, or -1. The length tells
+// nearly all of them apart.
+func knownName(name []byte) int {
+	n, s := -1, ""
+	switch len(name) {
+	case 4:
+		n, s = hHost, "host"
+	case 6:
+		if n, s = hOrigin, "origin"; name[0]|0x20 == 'a' {
+			n, s = hAccept, "accept"
+		}
+	case 7:
+		if n, s = hUpgrade, "upgrade"; name[0]|0x20 == 't' {
+			n, s = hTrailer, "trailer"
+		}
+	case 10:
+		n, s = hConnection, "connection"
+	case 14:
+		n, s = hContentLength, "content-length"
+	case 17:
+		if n, s = hKey, "sec-websocket-key"; name[0]|0x20 == 't' {
+			n, s = hTransferEncoding, "transfer-encoding"
+		}
+	case 21:
+		n, s = hVersion, "sec-websocket-version"
+	case 22:
+		n, s = hProtocol, "sec-websocket-protocol"
+	}
+	if n < 0 || !equalFold(name, s) {
+		return -1
+	}
+	return n
+}

@@ -1,0 +1,140 @@
+package upgrade
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Upgrader holds what decides about upgrades. The zero Upgrader lets in every
+// well-formed upgrade that no page of another site sends. It is read only once
+// in use, by any number of goroutines.
+type Upgrader struct {
+	// Who may come in.
+	Guards  []Guard
+	Origins []string // further origins: host, host:port, *.host, scheme://host[:port] or "*"; a port left out is the scheme's own
+
+	// Subprotocols the server speaks, the preferred first.
+	Subprotocols []string
+
+	// Caps of the head; 0 means 8192 bytes and 100 header lines.
+	MaxHeaderBytes int
+	MaxHeaderLines int
+
+	// Timeout bounds Upgrade and UpgradeHTTP, and nothing else here; 0 means
+	// 10 s. Lingering after a refusal has a bound of its own.
+	Timeout time.Duration
+
+	// Now tells the time for tokens and the Date header; nil means time.Now.
+	Now func() time.Time
+}
+
+// What Respond returns when it has answered, but neither 101 nor a refusal.
+var (
+	ErrProbe     = errors.New("upgrade: probe answered: an upgrade would succeed")
+	ErrPreflight = errors.New("upgrade: preflight answered")
+)
+
+// Respond judges a parsed request and appends the whole response to dst. It
+// does rows 4 to 9 of the order of verdicts, and the guards may do the rest;
+// the order of the header lines has no say.
+//
+// Without an error the response is the 101. Otherwise the response is complete
+// too, and the connection is to be closed after it: the error is ErrProbe,
+// ErrPreflight, or has a *Rejection in its chain. One whose status is 500 wraps
+// what a guard failed with, for the log.
+//
+// Each guard runs at most once. Respond does no I/O and does not block, unless
+// a guard does.
+func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
+	r.now = time.Time{}
+	allowed := u.originAllowed(r)
+	r.cors = !r.upgrade && r.known[hOrigin].count > 0 && allowed
+	probe := r.IsProbe()
+	err := r.checkHandshake(probe)
+	if err == nil {
+		err = r.negotiate(u.Subprotocols)
+	}
+	if err == nil && !allowed {
+		err = errOrigin
+	}
+	if err == nil {
+		if probe || len(u.Guards) > 0 {
+			r.now = u.now()
+		}
+		dst, err = u.handshake(dst, r, probe)
+	}
+	switch {
+	case err == nil && !probe:
+		return dst, nil
+	case err == nil:
+		return appendProbe(dst, r, r.now), ErrProbe
+	case err == ErrPreflight:
+		return appendPreflight(dst, r, u.now()), err
+	}
+	return u.refuse(dst, r, err)
+}
+
+// refuse appends the refusal that err is, and returns an error that has it in
+// its chain.
+func (u *Upgrader) refuse(dst []byte, r *Request, err error) ([]byte, error) {
+	rej, ok := err.(*Rejection)
+	if !ok {
+		rej = asRejection(err)
+	}
+	if rej == nil {
+		rej = internal(fmt.Errorf("guard failed: %w", err))
+		err = rej
+	}
+	now := r.now
+	if now.IsZero() {
+		now = u.now()
+	}
+	return rej.AppendTo(dst, r, now), err
+}
+
+// asRejection finds the *Rejection in err's chain, or nil.
+func asRejection(err error) (rej *Rejection) {
+	errors.As(err, &rej)
+	return rej
+}
+
+func (u *Upgrader) now() time.Time {
+	if u.Now != nil {
+		return u.Now()
+	}
+	return time.Now()
+}
+
+// checkHandshake is rows 4 to 7: is this an upgrade that RFC 6455 §4.2.1
+// permits, or a question we answer otherwise?
+func (r *Request) checkHandshake(probe bool) error {
+	switch method := string(r.bytes(r.method)); {
+	case method == "OPTIONS":
+		return ErrPreflight
+	case method != "GET" && method != "HEAD":
+		return errMethod
+	case probe:
+		return nil
+	case !r.upgrade || method == "HEAD": // an upgrade is a GET
+		return errNoUpgrade
+	}
+	if r.known[hVersion].count != 1 || string(r.firstOf(hVersion)) != "13" {
+		return errWSVersion // two lines make a list, which is not 13
+	}
+	if !validKey(r.firstOf(hKey)) {
+		return errKey
+	}
+	if !r.names(hConnection, "upgrade") {
+		return errConnection
+	}
+	return nil
+}
+
+// validKey reports whether key is 16 bytes in base64.
+func validKey(key []byte) bool {
+	const n = 22 // base64 digits of 16 bytes, before the padding
+	return len(key) == base64.StdEncoding.EncodedLen(16) &&
+		all(key[:n], isBase64) && key[n] == '=' && key[n+1] == '='
+}

@@ -1,0 +1,155 @@
+package upgrade
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+)
+
+const defaultTimeout = 10 * time.Second
+
+// scratch is the memory of one Upgrade: the bytes read, the answer, and the
+// request that borrows them.
+type scratch struct {
+	in, out []byte
+	r       Request
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// Upgrade reads one request from conn, judges it and answers it.
+//
+// Without an error the client has its 101 and conn is a WebSocket connection
+// without deadlines. early is what the client sent behind its head, its first
+// frames or a part of them: they come before anything read from conn. r and
+// early are the caller's.
+//
+// Otherwise the client has its answer, if it said anything, conn has lingered
+// and is closed. The error is Respond's, or a *Rejection 408 for a head that
+// did not end within Timeout, or tells why conn could not be read or written.
+// Upgrade blocks until then; conn is closed too when a guard panics.
+func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) {
+	s := scratches.Get().(*scratch)
+	defer func() {
+		s.r.reset(nil)
+		scratches.Put(s)
+	}()
+	if err := conn.SetDeadline(time.Now().Add(u.timeout())); err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("upgrade: %w", err)
+	}
+	n, err := u.readHead(conn, s)
+	var silent *silence
+	if errors.As(err, &silent) {
+		conn.Close()
+		return nil, nil, err
+	}
+	s.out = s.out[:0]
+	if err == nil {
+		err = u.Parse(s.in[:n], &s.r)
+	} else {
+		s.r.reset(nil)
+	}
+	s.r.RemoteAddr = addrPort(conn.RemoteAddr())
+	judged := false
+	defer func() {
+		if !judged {
+			conn.Close() // a guard panicked
+		}
+	}()
+	if err != nil {
+		s.out, err = u.refuse(s.out, &s.r, err)
+	} else {
+		s.out, err = u.Respond(s.out, &s.r)
+	}
+	judged = true
+	if err := deliver(conn, s.out, u.timeout(), err); err != nil {
+		return nil, nil, err
+	}
+	return s.r.Clone(), bytes.Clone(s.in[n:]), nil
+}
+
+func (u *Upgrader) timeout() time.Duration {
+	if u.Timeout > 0 {
+		return u.Timeout
+	}
+	return defaultTimeout
+}
+
+// silence is why a head never began or could not be read on: nobody is there to
+// be answered.
+type silence struct{ cause error }
+
+func (e *silence) Error() string { return "upgrade: no request: " + e.cause.Error() }
+func (e *silence) Unwrap() error { return e.cause }
+
+// readHead reads into s.in until it holds a whole head and returns the head's
+// length.
+func (u *Upgrader) readHead(conn net.Conn, s *scratch) (int, error) {
+	if size := u.headerBytes(); cap(s.in) < size {
+		s.in = make([]byte, 0, size)
+	}
+	s.in = s.in[:0]
+	for {
+		seen := len(s.in)
+		m, err := conn.Read(s.in[seen:cap(s.in)])
+		s.in = s.in[:seen+m]
+		if n, refused := u.Head(s.in, seen); n > 0 || refused != nil {
+			return n, refused
+		}
+		switch {
+		case err == nil:
+		case len(s.in) == 0:
+			return 0, &silence{err}
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return 0, errTimeout.because(err)
+		case errors.Is(err, io.EOF):
+			return 0, errHead
+		default:
+			return 0, &silence{err}
+		}
+	}
+}
+
+// deliver writes the response. If it is not the 101, or cannot be written, conn
+// is closed, after lingering if the client may yet read; verdict is Respond's
+// error, and comes back.
+func deliver(conn net.Conn, response []byte, timeout time.Duration, verdict error) error {
+	_ = conn.SetDeadline(time.Now().Add(timeout)) // Write reports what matters
+	_, err := conn.Write(response)
+	switch {
+	case err != nil:
+		conn.Close()
+		if verdict != nil {
+			return verdict
+		}
+		return fmt.Errorf("upgrade: %w", err)
+	case verdict != nil:
+		Linger(conn)
+		return verdict
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		conn.Close()
+		return fmt.Errorf("upgrade: %w", err)
+	}
+	return nil
+}
+
+// addrPort returns a as an address and port; the zero AddrPort if it is none.
+func addrPort(a net.Addr) netip.AddrPort {
+	switch a := a.(type) {
+	case nil:
+		return netip.AddrPort{}
+	case *net.TCPAddr:
+		ap := a.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	ap, _ := netip.ParseAddrPort(a.String())
+	return ap
+}
