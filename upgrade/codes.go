@@ -33,6 +33,7 @@ const (
 	CodeTooManyRequests = "too_many_requests" // 429: a limit per address or user
 	CodeDraining        = "draining"          // 503: shutting down
 	CodeFull            = "full"              // 503: no room for another connection
+	CodeUnavailable     = "unavailable"       // 503: whoever decides did not answer in time
 
 	CodeInternal = "internal" // 500: a guard failed; the log knows why
 )

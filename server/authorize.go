@@ -1,0 +1,124 @@
+//go:build linux
+
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/upgrade"
+	"golang.org/x/sys/unix"
+)
+
+// askedAtOnce is how many authorizers may run at one time; whoever comes then is
+// asked to come back.
+const askedAtOnce = 1024
+
+// earlyLimit is how much input is kept while an authorizer runs. Beyond it the
+// kernel's buffer, and so the client, waits.
+const earlyLimit = 16 << 10
+
+// asked is a question that is with an authorizer: what will be needed when it is
+// answered.
+type asked struct {
+	cancel   context.CancelFunc
+	request  *upgrade.Request // a copy
+	response []byte           // the 101, withheld
+	early    []byte           // from the pool
+	place    uint32
+	quota    quota
+}
+
+// ask calls the route's authorizer on a goroutine of its own.
+func (l *loop) ask(i uint32, s *slot, place uint32, q quota, early []byte) {
+	if !l.srv.authorizing.Acquire() {
+		q.release(l.srv)
+		l.places.drop(place)
+		l.refuse(i, s, &l.req, errUndecided.WithRetryAfter(jitter(1e9)))
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	x := l.exts.need(s)
+	x.asked = &asked{
+		cancel:   cancel,
+		request:  l.req.Clone(),
+		response: append([]byte(nil), l.resp...),
+		place:    place,
+		quota:    q,
+	}
+	if len(early) > 0 {
+		x.asked.early = l.buffers.grow(nil, early)
+	}
+	l.dropHead(s)
+	s.state = pending
+	authorize, r, tok := l.routes[l.places.all[place].route.index].Authorize, x.asked.request.Clone(), token(i, s.gen.Load())
+	go func() {
+		defer l.srv.authorizing.Release()
+		defer cancel()
+		l.mail.verdict(tok, callAuthorize(ctx, authorize, r))
+	}()
+}
+
+func callAuthorize(ctx context.Context, f func(context.Context, *upgrade.Request) error, r *upgrade.Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("server: panic in Authorize: %v", p)
+		}
+	}()
+	return f(ctx, r)
+}
+
+// readEarly keeps what a client sends before it is let in, and notices when it
+// hangs up.
+func (l *loop) readEarly(i uint32, s *slot) {
+	n, errno := poller.Recv(int(s.fd), l.buf)
+	if n == 0 {
+		if errno != unix.EAGAIN {
+			l.release(i, s, errHangup)
+		}
+		return
+	}
+	a := l.exts.get(s).asked
+	a.early = l.buffers.grow(a.early, l.buf[:n])
+	if len(a.early) >= earlyLimit {
+		l.arm(i, s, 0)
+	}
+}
+
+// decide does what the authorizer said.
+func (l *loop) decide(i uint32, s *slot, err error) {
+	a := l.takeQuestion(s)
+	if err == nil && l.srv.isDraining() {
+		err = errDraining.WithRetryAfter(jitter(5e9))
+	}
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			err = errUndecided
+		}
+		l.abandon(a)
+		l.refuse(i, s, a.request, err)
+		return
+	}
+	l.arm(i, s, poller.Readable)
+	l.admit(i, s, a.place, a.quota, a.request, a.response, a.early)
+	l.buffers.Put(a.early)
+}
+
+// takeQuestion ends the waiting for an answer.
+func (l *loop) takeQuestion(s *slot) *asked {
+	x := l.exts.get(s)
+	a := x.asked
+	x.asked = nil
+	l.exts.trim(s)
+	a.cancel()
+	return a
+}
+
+// abandon gives back what a connection that is not let in had taken.
+func (l *loop) abandon(a *asked) {
+	a.quota.release(l.srv)
+	l.places.drop(a.place)
+	l.buffers.Put(a.early)
+}

@@ -1,0 +1,200 @@
+//go:build linux
+
+package server
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/poller"
+	"golang.org/x/sys/unix"
+)
+
+// This file is the one exit: nothing else moves a connection to closing (but
+// refuse, for one that was never open), to lingering or to closed.
+
+var (
+	errHangup       = errors.New("server: the peer hung up")
+	errEvicted      = errors.New("server: lingered while others needed the room")
+	errWriteTimeout = errors.New("server: the peer took nothing for too long")
+	errCut          = errors.New("server: cut at the end of the drain")
+)
+
+// panicError is a panic in the user's code.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string { return fmt.Sprintf("server: panic: %v", e.value) }
+
+// Lingering ends when the peer hangs up, after lingerTime, or after lingerBytes
+// more of input.
+const (
+	lingerTime  = 2 * time.Second
+	lingerBytes = 256 << 10
+)
+
+// conclude ends an open or held connection for a reason of ours: out, then a
+// close frame that tells e.
+func (l *loop) conclude(i uint32, s *slot, out []byte, e *CloseError) {
+	l.end(i, s, frame.AppendCloseFrame(out, e.Code, e.Reason), e)
+}
+
+// end begins to close an open or held connection whose last bytes are out.
+func (l *loop) end(i uint32, s *slot, out []byte, e *CloseError) {
+	l.depart(i, s, e)
+	s.state, s.why = closing, 0
+	if s.ext != 0 {
+		x := l.exts.get(s)
+		x.partial.Release(&frame.Config{Buffers: &l.buffers})
+		x.partial, x.since, x.resume = nil, 0, 0
+		l.exts.trim(s)
+	}
+	l.transmit(i, s, out)
+}
+
+// depart ends what the user has of a connection that was open: its groups, its
+// Close callback, its quotas. It is carried out once.
+func (l *loop) depart(i uint32, s *slot, e *CloseError) {
+	if s.flags&opened == 0 {
+		return
+	}
+	s.flags &^= opened
+	s.gen.Or(closeAsked)
+	l.leaveAll(i, s)
+	l.callClose(l.routeOf(s), l.conn(i, s), e)
+	q := quota{addr: l.exts.get(s).addr}
+	if id := l.identities.get(s.ident); id != nil && l.srv.MaxConnsPerUser > 0 {
+		q.name = id.Subject
+	}
+	q.release(l.srv)
+	if s.ext != 0 {
+		x := l.exts.get(s)
+		x.addr, x.data, x.proto = quota{}.addr, nil, ""
+		l.exts.trim(s)
+	}
+	l.places.drop(s.place)
+	l.identities.drop(s.ident)
+	s.place, s.ident = 0, 0
+}
+
+func (l *loop) callClose(r *loopRoute, c Conn, e *CloseError) {
+	var err error
+	defer l.guard(&err)
+	r.close(c, e)
+}
+
+// linger says FIN and waits for the peer's: closing a socket with unread input
+// would send RST, and the peer could lose what it was told last, RFC 9112 §9.6.
+func (l *loop) linger(i uint32, s *slot) {
+	if err := unix.Shutdown(int(s.fd), unix.SHUT_WR); err != nil {
+		l.release(i, s, err) // the peer has reset the connection
+		return
+	}
+	s.state = lingering
+	*l.slab.due(i) = 0
+	l.arm(i, s, poller.Readable)
+	l.lingerers.push(token(i, s.gen.Load()), l.poll.Now()+lingerTime)
+	if s.flags&reserved == 0 {
+		s.flags |= reserved
+		l.srv.live.Add(-1)
+		l.srv.reserved.Add(1)
+	}
+	if l.srv.reserved.Load() > int64(l.srv.reserve) {
+		l.evictOldest()
+	}
+}
+
+// evictOldest closes the connection that has lingered longest, and reports
+// whether there was one.
+func (l *loop) evictOldest() bool {
+	for {
+		tok, ok := l.lingerers.pop()
+		if !ok {
+			return false
+		}
+		if i, s := l.slab.find(tok); s != nil {
+			l.srv.stats.evicted.Add(1)
+			l.release(i, s, errEvicted)
+			return true
+		}
+	}
+}
+
+// discard reads what a peer still says that is not listened to any more.
+func (l *loop) discard(i uint32, s *slot) {
+	n, errno := poller.Recv(int(s.fd), l.buf)
+	if n == 0 {
+		if errno != unix.EAGAIN {
+			l.release(i, s, errHangup)
+		}
+		return
+	}
+	x := l.exts.need(s)
+	if x.drained += n; x.drained > lingerBytes {
+		l.release(i, s, errHangup)
+	}
+}
+
+// release closes the socket and frees all there is of the connection. If it was
+// open until now there was no close frame: 1006.
+func (l *loop) release(i uint32, s *slot, cause error) {
+	l.depart(i, s, &CloseError{Code: frame.StatusAbnormalClosure, Err: cause})
+	if s.state == pending {
+		l.abandon(l.takeQuestion(s))
+	}
+	_ = l.poll.Remove(int(s.fd)) // fails only if Add did
+	unix.Close(int(s.fd))
+	l.srv.discount(s.flags&reserved != 0)
+	l.vacate(i, s)
+}
+
+// vacate frees the slot and its memory. The descriptor is closed or somebody
+// else's.
+func (l *loop) vacate(i uint32, s *slot) {
+	if s.ext != 0 {
+		x := l.exts.get(s)
+		l.buffers.Put(x.head)
+		l.buffers.Put(x.outbox)
+		x.partial.Release(&frame.Config{Buffers: &l.buffers})
+		*x = ext{}
+		l.exts.trim(s)
+	}
+	l.conns.Add(-1)
+	l.slab.put(i)
+}
+
+// shed closes those who hold most of the loop's buffers until it is within its
+// budget again.
+func (l *loop) shed() {
+	for l.buffers.over() {
+		var worst uint32
+		size := 0
+		for i := uint32(1); i < l.slab.next; i++ {
+			s := l.slab.at(i)
+			if s.state == closed || s.ext == 0 {
+				continue
+			}
+			if n := l.exts.get(s).size(); n > size {
+				worst, size = i, n
+			}
+		}
+		if worst == 0 {
+			return
+		}
+		l.srv.stats.shed.Add(1)
+		s := l.slab.at(worst)
+		if table[s.state][post].do == deliver {
+			// What waits is what takes the room: it is dropped, from the end of
+			// the frame that the peer has begun to receive. Without knowing where
+			// that is, the connection can only be cut.
+			if len(l.exts.get(s).unsent()) == 0 {
+				l.conclude(worst, s, nil, &CloseError{Code: frame.StatusTryAgainLater, Reason: "memory"})
+				continue
+			}
+		}
+		l.release(worst, s, errShed)
+	}
+}
+
+var errShed = errors.New("server: held most of the memory when it ran out")

@@ -1,0 +1,182 @@
+//go:build linux
+
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// ErrBacklog is what a send answers that found the connection's outbox, or its
+// loop's mailbox, full. Nothing of the message is sent.
+var ErrBacklog = errors.New("server: backlog is full")
+
+// CloseError is the end of a connection: the code and reason of its close frame,
+// whichever side sent it. 1006 means that there was none.
+type CloseError struct {
+	Code   frame.StatusCode
+	Reason string
+	Err    error // what caused it, if anything did
+}
+
+// Error names the code and the reason.
+func (e *CloseError) Error() string {
+	text := fmt.Sprintf("closed with %v", e.Code)
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	if e.Err != nil {
+		text += " (" + e.Err.Error() + ")"
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *CloseError) Unwrap() error { return e.Err }
+
+// Conn is a connection: a small value that can be kept, compared and used as a
+// map key. A copy that outlives the connection is harmless; it answers
+// net.ErrClosed.
+//
+// Send, SendPrepared and Close are safe for any goroutine. All else belongs to
+// the connection's callbacks.
+type Conn struct {
+	loop      *loop
+	slot, gen uint32
+}
+
+func (c Conn) token() uint64 { return token(c.slot, c.gen) }
+
+// Send sends b as one message. It copies b and does not wait: nil means that the
+// message was accepted, not that it has arrived. What one callback sends to its
+// own connection leaves in one piece when the callbacks of that event are done.
+// Errors are ErrBacklog, net.ErrClosed, and one for an opcode that is not text or
+// binary.
+func (c Conn) Send(op frame.Opcode, b []byte) error {
+	if op != frame.OpText && op != frame.OpBinary {
+		return fmt.Errorf("server: cannot send %v as a message", op)
+	}
+	if c.loop == nil {
+		return net.ErrClosed
+	}
+	return c.loop.mail.send(c, op, b)
+}
+
+// SendPrepared sends m, which was encoded once and may go to many connections. It
+// is Send in all else.
+func (c Conn) SendPrepared(m *frame.Prepared) error {
+	if c.loop == nil {
+		return net.ErrClosed
+	}
+	return c.loop.mail.sendPrepared(c, m)
+}
+
+// Close closes the connection, after what was sent before it. Only the first call
+// counts; a later one, or one that comes after the connection's end, is
+// net.ErrClosed.
+func (c Conn) Close(code frame.StatusCode, reason string) error {
+	if !code.Sendable() {
+		return fmt.Errorf("server: %v is not for the wire", code)
+	}
+	if c.loop == nil {
+		return net.ErrClosed
+	}
+	return c.loop.mail.close(c, code, reason)
+}
+
+// Identity returns whom the guards recognised, or nil. It does not change.
+func (c Conn) Identity() *upgrade.Identity {
+	s := c.mine()
+	if s == nil {
+		return nil
+	}
+	return c.loop.identities.get(s.ident)
+}
+
+// PathValue returns what the wildcard of the route's pattern matched, or "".
+func (c Conn) PathValue(name string) string {
+	s := c.mine()
+	if s == nil {
+		return ""
+	}
+	p := &c.loop.places.all[s.place]
+	for i, k := 0, 0; i < len(p.route.segments); i++ {
+		if p.route.segments[i].kind == literal {
+			continue
+		}
+		if p.route.segments[i].text == name {
+			return p.values[k]
+		}
+		k++
+	}
+	return ""
+}
+
+// Subprotocol returns the negotiated subprotocol, or "".
+func (c Conn) Subprotocol() string {
+	s := c.mine()
+	if s == nil {
+		return ""
+	}
+	return c.loop.exts.get(s).proto
+}
+
+// RemoteAddr asks the kernel for the peer's address. It is the zero AddrPort when
+// the connection is gone.
+func (c Conn) RemoteAddr() netip.AddrPort {
+	s := c.mine()
+	if s == nil {
+		return netip.AddrPort{}
+	}
+	return poller.Peer(int(s.fd))
+}
+
+// Buffered returns how many bytes wait for the peer to take them.
+func (c Conn) Buffered() int {
+	s := c.mine()
+	if s == nil {
+		return 0
+	}
+	return len(c.loop.exts.get(s).unsent())
+}
+
+// Data returns what SetData kept, or nil.
+func (c Conn) Data() any {
+	s := c.mine()
+	if s == nil {
+		return nil
+	}
+	return c.loop.exts.get(s).data
+}
+
+// SetData keeps v with the connection until it ends; nil forgets it. It costs an
+// idle connection a few hundred bytes: what the identity and the path say need
+// not be kept again.
+func (c Conn) SetData(v any) {
+	s := c.mine()
+	if s == nil {
+		return
+	}
+	if v == nil && s.ext == 0 {
+		return
+	}
+	c.loop.exts.need(s).data = v
+}
+
+// mine returns the connection's slot, or nil when it is gone. Only on the loop.
+func (c Conn) mine() *slot {
+	if c.loop == nil {
+		return nil
+	}
+	s := c.loop.slab.at(c.slot)
+	if s.state == closed || s.gen.Load()&^closeAsked != c.gen {
+		return nil
+	}
+	return s
+}

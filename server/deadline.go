@@ -1,0 +1,264 @@
+//go:build linux
+
+package server
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"time"
+
+	"github.com/usher-ws/usher/frame"
+)
+
+// pingsPerSweep bounds how many pings go out at once.
+const pingsPerSweep = 500
+
+// pingFrame is a ping without payload.
+var pingFrame = frame.AppendFrame(nil, frame.OpPing, nil)
+
+// deadline is the second by which d has passed, or 0 for none.
+func (l *loop) deadline(d time.Duration) uint32 {
+	if d <= 0 {
+		return 0
+	}
+	return max(1, uint32((l.poll.Now()+d+time.Second-1)/time.Second))
+}
+
+// dueBy moves the deadline of i forward to at, 0 for none.
+func (l *loop) dueBy(i, at uint32) {
+	if p := l.slab.due(i); at != 0 && (*p == 0 || at < *p) {
+		*p = at
+	}
+}
+
+// idleDeadline is when an open connection is looked at next: after half the
+// idle-timeout, spread by a quarter either way so that a crowd that came at once
+// is not pinged at once.
+func (l *loop) idleDeadline(s *slot) uint32 {
+	idle := l.srv.idleTimeout()
+	if idle <= 0 {
+		return 0
+	}
+	return l.deadline(idle*3/8 + rand.N(idle/4+1))
+}
+
+// Timer does what has come due, to the second for most, exactly for delays.
+func (l *loop) Timer() {
+	now := l.poll.Now()
+	l.sec = uint32(now / time.Second)
+	if now >= l.swept+time.Second {
+		l.swept = now.Truncate(time.Second)
+		l.pings = 0
+		l.sweep()
+	}
+	for len(l.delays) > 0 && l.delays[0].at <= now {
+		t := heap.Pop(&l.delays).(timer)
+		if i, s := l.slab.find(t.tok); s != nil {
+			l.handle(i, s, due)
+		}
+	}
+	for {
+		tok, ok := l.lingerers.popDue(now)
+		if !ok {
+			break
+		}
+		if i, s := l.slab.find(tok); s != nil {
+			l.handle(i, s, due)
+		}
+	}
+	if l.acceptAt != 0 && l.acceptAt <= now {
+		l.resumeAccept()
+	}
+	l.drainOn()
+}
+
+// schedule arms the timer for whatever comes first.
+func (l *loop) schedule() {
+	next := l.swept + time.Second
+	if len(l.delays) > 0 {
+		next = min(next, l.delays[0].at)
+	}
+	if at, ok := l.lingerers.first(); ok {
+		next = min(next, at)
+	}
+	if l.acceptAt != 0 {
+		next = min(next, l.acceptAt)
+	}
+	if l.drain.active {
+		next = min(next, l.poll.Now()+drainStep)
+	}
+	if err := l.poll.SetTimer(next); err != nil {
+		l.srv.log.error("server: cannot set the timer", "err", err)
+	}
+}
+
+// sweep looks at all deadlines: about a millisecond for a million of them.
+func (l *loop) sweep() {
+	for k, c := range *l.slab.chunks.Load() {
+		for j := range c.due {
+			if at := c.due[j]; at != 0 && at <= l.sec {
+				l.handle(uint32(k*chunkSlots+j), &c.slots[j], due)
+			}
+		}
+	}
+}
+
+// expire does what a deadline means in the connection's state.
+func (l *loop) expire(i uint32, s *slot) {
+	switch s.state {
+	case head:
+		if l.exts.get(s).head != nil {
+			l.refuse(i, s, nil, errTimeout)
+			return
+		}
+		l.release(i, s, errHangup) // it never spoke: nor do we
+	case pending:
+		a := l.takeQuestion(s)
+		l.abandon(a)
+		l.refuse(i, s, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
+	case open:
+		l.expireOpen(i, s)
+	case held:
+		l.expireHeld(i, s)
+	case closing:
+		if !l.stalled(i, s) {
+			return
+		}
+		l.release(i, s, errWriteTimeout)
+	case lingering:
+		l.release(i, s, errHangup)
+	}
+}
+
+// expireOpen pings a peer that is silent, and closes one that stays so or that
+// does not finish its message.
+func (l *loop) expireOpen(i uint32, s *slot) {
+	since := l.exts.get(s).since
+	if limit := seconds(l.srv.messageTimeout()); since != 0 && limit > 0 {
+		if l.sec+1-since >= limit {
+			l.conclude(i, s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "message_timeout"})
+			return
+		}
+		defer func() { l.dueBy(i, since-1+limit) }()
+	}
+	limit, silent := seconds(l.srv.idleTimeout()), l.sec-s.last
+	switch {
+	case limit == 0:
+		*l.slab.due(i) = 0
+	case silent >= limit:
+		l.conclude(i, s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "idle_timeout"})
+	case s.flags&pinged != 0:
+		*l.slab.due(i) = s.last + limit
+	case silent*8 < limit*3:
+		*l.slab.due(i) = l.idleDeadline(s)
+	case l.pings >= pingsPerSweep:
+		*l.slab.due(i) = l.sec + 1
+	default:
+		l.pings++
+		s.flags |= pinged
+		*l.slab.due(i) = max(s.last+limit, l.sec+1)
+		l.deliver(i, s, pingFrame)
+	}
+}
+
+// expireHeld ends a delay, or a connection whose peer takes nothing.
+func (l *loop) expireHeld(i uint32, s *slot) {
+	if x := l.exts.get(s); s.why&byDelay != 0 && x.resume <= l.poll.Now() {
+		x.resume = 0
+		s.why &^= byDelay
+		l.exts.trim(s)
+		if s.why == 0 {
+			l.proceed(i, s)
+			return
+		}
+	}
+	if s.why&byBacklog != 0 && l.stalled(i, s) {
+		l.release(i, s, errWriteTimeout)
+	}
+}
+
+// stalled reports whether the peer took nothing for the write-timeout; if it did,
+// the deadline is set anew.
+func (l *loop) stalled(i uint32, s *slot) bool {
+	limit := seconds(l.srv.writeTimeout())
+	if limit == 0 {
+		*l.slab.due(i) = 0
+		return false
+	}
+	since := l.exts.get(s).stalled
+	if l.sec-since >= limit {
+		return true
+	}
+	*l.slab.due(i) = since + limit
+	return false
+}
+
+// seconds rounds a timeout up; none is 0.
+func seconds(d time.Duration) uint32 {
+	if d <= 0 {
+		return 0
+	}
+	return uint32((d + time.Second - 1) / time.Second)
+}
+
+// timer is an exact point in a connection's time.
+type timer struct {
+	at  time.Duration
+	tok uint64
+}
+
+// timers is a heap.Interface, the earliest first. A connection has at most one
+// entry that matters; those of connections that are gone fall out in their time.
+type timers []timer
+
+func (t timers) Len() int           { return len(t) }
+func (t timers) Less(i, j int) bool { return t[i].at < t[j].at }
+func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+
+// Push is heap.Interface's.
+func (t *timers) Push(x any) { *t = append(*t, x.(timer)) }
+
+// Pop is heap.Interface's.
+func (t *timers) Pop() any {
+	last := (*t)[len(*t)-1]
+	*t = (*t)[:len(*t)-1]
+	return last
+}
+
+// lingerers queues those that linger. All linger equally long, so that the first
+// in is the first due.
+type lingerers struct {
+	queue []timer
+	from  int
+}
+
+func (q *lingerers) push(tok uint64, at time.Duration) {
+	if q.from > len(q.queue)/2 && q.from > 64 {
+		q.queue = q.queue[:copy(q.queue, q.queue[q.from:])]
+		q.from = 0
+	}
+	q.queue = append(q.queue, timer{at, tok})
+}
+
+func (q *lingerers) first() (time.Duration, bool) {
+	if q.from == len(q.queue) {
+		return 0, false
+	}
+	return q.queue[q.from].at, true
+}
+
+func (q *lingerers) pop() (uint64, bool) {
+	if q.from == len(q.queue) {
+		q.queue, q.from = q.queue[:0], 0
+		return 0, false
+	}
+	q.from++
+	return q.queue[q.from-1].tok, true
+}
+
+func (q *lingerers) popDue(now time.Duration) (uint64, bool) {
+	if at, ok := q.first(); !ok || at > now {
+		return 0, false
+	}
+	return q.pop()
+}

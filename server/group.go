@@ -1,0 +1,268 @@
+//go:build linux
+
+package server
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/usher-ws/usher/frame"
+)
+
+// Group is a set of connections that are sent the same messages. All methods are
+// safe for any goroutine and asynchronous: what one caller does is done in its
+// order. A message is encoded once and goes to each loop once; the loop sends it
+// to its members, merged with what else is on its way to them. One member's full
+// or failed socket changes nothing for the others.
+//
+// A connection that ends leaves its groups by itself. The zero Group is ready; it
+// must not be copied, and its members must be of one Server.
+type Group struct {
+	// Middleware's Send hooks are called with every published message, on the
+	// publisher's goroutine, the first listed outermost. To be set before use.
+	Middleware []Middleware
+
+	count atomic.Int64
+	once  sync.Once
+	send  SendFunc
+
+	mu     sync.Mutex
+	shards []*shard // by loop; nil where there never was a member
+	loops  []*loop  // those with a shard
+}
+
+// NewGroup returns an empty group with the Send hooks of mw.
+func NewGroup(mw ...Middleware) *Group { return &Group{Middleware: mw} }
+
+// Join makes c a member. Joining twice is joining once. The error is net.ErrClosed
+// if c is gone already.
+func (g *Group) Join(c Conn) error {
+	if c.loop == nil {
+		return net.ErrClosed
+	}
+	g.mu.Lock()
+	if g.shards == nil {
+		g.shards = make([]*shard, len(c.loop.srv.loops))
+	}
+	if g.shards[c.loop.id] == nil {
+		g.shards[c.loop.id] = new(shard)
+		g.loops = append(g.loops, c.loop)
+	}
+	g.mu.Unlock()
+	return c.loop.mail.member(entryJoin, c, g)
+}
+
+// Leave ends c's membership. Leaving what was not joined does nothing.
+func (g *Group) Leave(c Conn) error {
+	if c.loop == nil {
+		return net.ErrClosed
+	}
+	return c.loop.mail.member(entryLeave, c, g)
+}
+
+// Send publishes b to all who are members when it is their loop's turn. It copies
+// b. ErrBacklog means that a loop's mailbox was full: its members will not get
+// the message, others may.
+func (g *Group) Send(op frame.Opcode, b []byte) error {
+	if op != frame.OpText && op != frame.OpBinary {
+		return fmt.Errorf("server: cannot send %v as a message", op)
+	}
+	g.once.Do(func() {
+		g.send = compose(g.Middleware, SendFunc(g.publish), func(m *Middleware) func(SendFunc) SendFunc { return m.Send })
+	})
+	return g.send(Message{Opcode: op, Data: b})
+}
+
+// Len returns the number of members, those whose Join was carried out.
+func (g *Group) Len() int { return int(g.count.Load()) }
+
+func (g *Group) publish(m Message) error {
+	g.mu.Lock()
+	loops := g.loops // only ever appended to
+	g.mu.Unlock()
+	if len(loops) == 0 {
+		return nil
+	}
+	p := frame.Prepare(m.Opcode, m.Data)
+	var failed error
+	for _, l := range loops {
+		if err := l.mail.publish(g, p); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// of returns the shard of the loop, which is the only one to touch it.
+func (g *Group) of(l *loop) *shard {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.shards[l.id]
+}
+
+// shard is a group's members on one loop: their slots, four bytes each, sorted so
+// that a walk goes through memory in order. A member that leaves is only marked;
+// the marks are swept when they are many.
+type shard struct {
+	index  uint32   // in loop.groups; 0 while there is no member
+	sorted []uint32 // may carry marks
+	fresh  []uint32 // joined since the last walk, not sorted
+	left   int      // marks in sorted
+}
+
+// gone marks a slot in sorted that has left.
+const gone = 1 << 31
+
+func (h *shard) add(i uint32) { h.fresh = append(h.fresh, i) }
+
+// remove takes member i out.
+func (h *shard) remove(i uint32) {
+	if at, found := h.find(i); found {
+		h.sorted[at] |= gone
+		h.left++
+		return
+	}
+	if at := slices.Index(h.fresh, i); at >= 0 {
+		h.fresh = slices.Delete(h.fresh, at, at+1)
+	}
+}
+
+func (h *shard) find(i uint32) (int, bool) {
+	at, found := slices.BinarySearchFunc(h.sorted, i, func(a, b uint32) int {
+		return int(int64(a&^gone) - int64(b))
+	})
+	return at, found && h.sorted[at]&gone == 0
+}
+
+// tidy sorts in who joined and sweeps the marks if they are many. It is called
+// before a walk, never during one.
+func (h *shard) tidy() {
+	if len(h.fresh) == 0 && h.left <= len(h.sorted)/2 {
+		return
+	}
+	all := slices.DeleteFunc(h.sorted, func(i uint32) bool { return i&gone != 0 })
+	all = append(all, h.fresh...)
+	slices.Sort(all)
+	h.sorted, h.fresh, h.left = all, h.fresh[:0], 0
+	if cap(all) > 4*len(all)+64 {
+		h.sorted = slices.Clone(all)
+	}
+}
+
+func (h *shard) size() int { return len(h.sorted) - h.left + len(h.fresh) }
+
+// manyGroups in slot.group says that the groups are listed in ext.groups.
+const manyGroups = ^uint32(0)
+
+// join makes the connection a member of g.
+func (l *loop) join(i uint32, s *slot, g *Group) {
+	h := g.of(l)
+	if h.index == 0 {
+		h.index = takeIndex(&l.groups, &l.freeGroups)
+		l.groups[h.index] = g
+	}
+	switch {
+	case s.group == 0:
+		s.group = h.index
+	case s.group == h.index:
+		return
+	case s.group != manyGroups:
+		x := l.exts.need(s)
+		x.groups = []uint32{s.group, h.index}
+		s.group = manyGroups
+	default:
+		x := l.exts.need(s)
+		if slices.Contains(x.groups, h.index) {
+			return
+		}
+		x.groups = append(x.groups, h.index)
+	}
+	h.add(i)
+	g.count.Add(1)
+}
+
+// leave ends the connection's membership of g.
+func (l *loop) leave(i uint32, s *slot, g *Group) {
+	h := g.of(l)
+	if h == nil || h.index == 0 {
+		return
+	}
+	switch {
+	case s.group == h.index:
+		s.group = 0
+	case s.group == manyGroups:
+		x := l.exts.need(s)
+		at := slices.Index(x.groups, h.index)
+		if at < 0 {
+			return
+		}
+		if x.groups = slices.Delete(x.groups, at, at+1); len(x.groups) == 0 {
+			s.group, x.groups = 0, nil
+			l.exts.trim(s)
+		}
+	default:
+		return
+	}
+	l.drop(i, g, h)
+}
+
+// leaveAll ends all memberships of a connection that has ended.
+func (l *loop) leaveAll(i uint32, s *slot) {
+	switch s.group {
+	case 0:
+		return
+	case manyGroups:
+		x := l.exts.need(s)
+		for _, index := range x.groups {
+			g := l.groups[index]
+			l.drop(i, g, g.of(l))
+		}
+		x.groups = nil
+	default:
+		g := l.groups[s.group]
+		l.drop(i, g, g.of(l))
+	}
+	s.group = 0
+}
+
+func (l *loop) drop(i uint32, g *Group, h *shard) {
+	h.remove(i)
+	g.count.Add(-1)
+	if h.size() == 0 && h != l.walking {
+		*h = shard{index: h.index}
+		l.forget(h)
+	}
+}
+
+// forget drops the loop's reference to a group without members here.
+func (l *loop) forget(h *shard) {
+	l.groups[h.index] = nil
+	l.freeGroups = append(l.freeGroups, h.index)
+	h.index = 0
+}
+
+// fanOut sends b to the members of g on this loop.
+func (l *loop) fanOut(g *Group, b []byte) {
+	h := g.of(l)
+	if h.index == 0 {
+		return
+	}
+	h.tidy()
+	l.walking = h
+	for _, i := range h.sorted {
+		if i&gone != 0 {
+			continue
+		}
+		if s := l.slab.at(i); table[s.state][post].do == deliver {
+			l.deliver(i, s, b)
+		}
+	}
+	l.walking = nil
+	if h.size() == 0 {
+		*h = shard{index: h.index}
+		l.forget(h)
+	}
+}

@@ -1,0 +1,239 @@
+//go:build linux
+
+package server
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/upgrade"
+	"golang.org/x/sys/unix"
+)
+
+// Refusals of the server's own, rows 2, 3 and 12 of the order of verdicts.
+var (
+	errDraining  = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeDraining, "the server is shutting down")
+	errFull      = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeFull, "the server has no room for another connection")
+	errPerIP     = upgrade.Reject(http.StatusTooManyRequests, upgrade.CodeTooManyRequests, "too many connections from this address")
+	errPerUser   = upgrade.Reject(http.StatusTooManyRequests, upgrade.CodeTooManyRequests, "too many connections of this user")
+	errNotFound  = upgrade.Reject(http.StatusNotFound, upgrade.CodeNotFound, "nothing is served at this path")
+	errTimeout   = upgrade.Reject(http.StatusRequestTimeout, upgrade.CodeTimeout, "the request did not end in time")
+	errUndecided = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable, "the authorization did not finish in time")
+)
+
+// readHead gathers the request head. One that arrives in a single read is judged
+// where it lies.
+func (l *loop) readHead(i uint32, s *slot) {
+	n, errno := poller.Recv(int(s.fd), l.buf)
+	if n == 0 {
+		if errno != unix.EAGAIN {
+			l.release(i, s, errHangup)
+		}
+		return
+	}
+	b, from := l.buf[:n], 0
+	if x := l.exts.get(s); x.head != nil {
+		from = len(x.head)
+		x.head = l.buffers.grow(x.head, b)
+		b = x.head
+	}
+	length, err := l.gate.Head(b, from)
+	switch {
+	case err != nil:
+		l.refuse(i, s, nil, err)
+	case length == 0:
+		if x := l.exts.need(s); x.head == nil {
+			x.head = l.buffers.grow(nil, b)
+		}
+	default:
+		l.judge(i, s, b[:length], b[length:])
+	}
+}
+
+// judge answers a complete request head. early is what came behind it.
+func (l *loop) judge(i uint32, s *slot, head, early []byte) {
+	r := &l.req
+	if err := l.gate.Parse(head, r); err != nil {
+		l.refuse(i, s, r, err)
+		return
+	}
+	r.RemoteAddr = poller.Peer(int(s.fd))
+	q, err := l.quotas(s, r)
+	if err != nil {
+		l.refuse(i, s, r, err)
+		return
+	}
+	lr := l.match(r)
+	if lr == nil {
+		l.handOver(i, s, q, head, early)
+		return
+	}
+	err = lr.upgrade(r)
+	if err == nil {
+		err = l.said // a hook cannot let in whom the door refused
+	}
+	if err == nil {
+		err = q.user(l, r)
+	}
+	if err != nil {
+		q.release(l.srv)
+		l.refuse(i, s, r, err)
+		return
+	}
+	place := l.places.find(lr, l.values)
+	if lr.Authorize != nil {
+		l.ask(i, s, place, q, early)
+		return
+	}
+	l.admit(i, s, place, q, r, l.resp, early)
+}
+
+// match finds the route of r and sets its path values, which stay in l.values.
+func (l *loop) match(r *upgrade.Request) *loopRoute {
+	path := string(r.RawPath())
+	for k := range l.routes {
+		lr := &l.routes[k]
+		values, ok := lr.match(path, l.values[:0])
+		l.values = values
+		if !ok {
+			continue
+		}
+		for at, n := 0, 0; at < len(lr.segments); at++ {
+			if seg := lr.segments[at]; seg.kind != literal {
+				r.SetPathValue(seg.text, values[n])
+				n++
+			}
+		}
+		return lr
+	}
+	return nil
+}
+
+// quota is what a connection has taken of the limits per address and user.
+type quota struct {
+	addr netip.Addr // zero: none
+	name string     // "": none
+}
+
+// quotas is row 2 of the order of verdicts. A probe takes nothing.
+func (l *loop) quotas(s *slot, r *upgrade.Request) (q quota, err error) {
+	switch {
+	case l.srv.isDraining():
+		return q, errDraining.WithRetryAfter(jitter(5 * time.Second))
+	case s.flags&overFull != 0:
+		return q, errFull.WithRetryAfter(jitter(5 * time.Second))
+	case l.srv.MaxConnsPerIP <= 0:
+		return q, nil
+	}
+	addr := r.RemoteAddr.Addr()
+	if r.IsProbe() {
+		if l.srv.perIP.InUse(addr) >= l.srv.MaxConnsPerIP {
+			return q, retry(errPerIP, nil)
+		}
+		return q, nil
+	}
+	if err := l.srv.perIP.Acquire(addr, l.poll.Now()); err != nil {
+		return q, retry(errPerIP, err)
+	}
+	q.addr = addr
+	return q, nil
+}
+
+// user is row 12.
+func (q *quota) user(l *loop, r *upgrade.Request) error {
+	if l.srv.MaxConnsPerUser <= 0 || r.Identity == nil {
+		return nil
+	}
+	if err := l.srv.perUser.Acquire(r.Identity.Subject, l.poll.Now()); err != nil {
+		return retry(errPerUser, err)
+	}
+	q.name = r.Identity.Subject
+	return nil
+}
+
+func (q quota) release(srv *Server) {
+	if q.addr.IsValid() {
+		srv.perIP.Release(q.addr)
+	}
+	if q.name != "" {
+		srv.perUser.Release(q.name)
+	}
+}
+
+// retry says when to come back: when the limit knows it, else in a while.
+func retry(e *upgrade.Rejection, err error) error {
+	var limit *limiter.ErrLimit
+	if errors.As(err, &limit) && limit.RetryAfter > 0 {
+		return e.WithRetryAfter(limit.RetryAfter)
+	}
+	return e.WithRetryAfter(jitter(5 * time.Second))
+}
+
+// jitter spreads those who are told to come back over d to 2d.
+func jitter(d time.Duration) time.Duration { return d + rand.N(d) }
+
+// admit opens a connection: response, what Open says and the answers to early
+// leave together.
+func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Request, response, early []byte) {
+	s.state, s.place, s.last = open, place, l.sec
+	s.ident = l.identities.find(r.Identity)
+	s.flags |= opened
+	if q.addr.IsValid() {
+		l.exts.need(s).addr = q.addr
+	}
+	if proto := r.Subprotocol(); proto != "" {
+		l.exts.need(s).proto = proto
+	}
+	// The head's buffer holds early, which is read before the buffer goes back.
+	var buffer []byte
+	if s.ext != 0 {
+		x := l.exts.get(s)
+		buffer, x.head = x.head, nil
+		l.exts.trim(s)
+	}
+	*l.slab.due(i) = l.idleDeadline(s)
+	l.run(i, s, response, early)
+	l.buffers.Put(buffer)
+}
+
+// refuse answers a request that is not let in, and begins to close. err is the
+// route's own answer, which l.resp holds already, or one that is rendered here.
+// r may be nil.
+func (l *loop) refuse(i uint32, s *slot, r *upgrade.Request, err error) {
+	if l.said == nil || !errors.Is(err, l.said) {
+		l.resp = l.rejection(err).AppendTo(l.resp[:0], r, time.Now())
+	} else if e := (*upgrade.Rejection)(nil); !errors.As(err, &e) || e.Status == http.StatusInternalServerError {
+		l.srv.logRefusal(err)
+	}
+	l.said = nil
+	l.srv.stats.refused.Add(1)
+	l.dropHead(s)
+	s.state = closing
+	l.transmit(i, s, l.resp)
+}
+
+// rejection is what err looks like to the client.
+func (l *loop) rejection(err error) *upgrade.Rejection {
+	var e *upgrade.Rejection
+	if errors.As(err, &e) {
+		return e
+	}
+	l.srv.logRefusal(err)
+	return upgrade.Reject(http.StatusInternalServerError, upgrade.CodeInternal, "")
+}
+
+// dropHead gives back the memory of a head that was answered.
+func (l *loop) dropHead(s *slot) {
+	if s.ext == 0 {
+		return
+	}
+	x := l.exts.get(s)
+	l.buffers.Put(x.head)
+	x.head = nil
+	l.exts.trim(s)
+}

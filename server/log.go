@@ -1,0 +1,59 @@
+//go:build linux
+
+package server
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// logRing is how many records may wait for the writer.
+const logRing = 1024
+
+// logWriter writes log records on a goroutine of its own: a loop never waits for
+// a slow log. What finds the ring full is dropped and counted.
+type logWriter struct {
+	logger  *slog.Logger
+	records chan slog.Record
+	dropped atomic.Int64
+	ended   chan struct{}
+}
+
+func newLogWriter(logger *slog.Logger) *logWriter {
+	w := &logWriter{logger: logger, records: make(chan slog.Record, logRing), ended: make(chan struct{})}
+	go w.write()
+	return w
+}
+
+func (w *logWriter) error(msg string, args ...any) { w.add(slog.LevelError, msg, args...) }
+
+func (w *logWriter) add(level slog.Level, msg string, args ...any) {
+	if !w.logger.Enabled(context.Background(), level) {
+		return
+	}
+	r := slog.NewRecord(time.Now(), level, msg, 0)
+	r.Add(args...)
+	select {
+	case w.records <- r:
+	default:
+		w.dropped.Add(1)
+	}
+}
+
+func (w *logWriter) write() {
+	defer close(w.ended)
+	for r := range w.records {
+		_ = w.logger.Handler().Handle(context.Background(), r)
+		if n := w.dropped.Swap(0); n > 0 {
+			w.logger.Warn("server: log records were dropped", "count", n)
+		}
+	}
+}
+
+// stop writes what waits. Nothing may be added afterwards.
+func (w *logWriter) stop() {
+	close(w.records)
+	<-w.ended
+}

@@ -1,0 +1,272 @@
+//go:build linux
+
+package server
+
+import (
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// loop is one event loop with its connections. It is a poller.Handler; all of it
+// belongs to the loop's goroutine but mail and conns.
+type loop struct {
+	srv  *Server
+	id   int
+	poll *poller.Loop
+	sec  uint32 // the clock in seconds
+
+	// Connections.
+	slab       *slab
+	exts       exts
+	places     places
+	identities identities
+	groups     []*Group // those with members here; index 0 is none
+	freeGroups []uint32
+	walking    *shard       // the group that is being sent to
+	conns      atomic.Int32 // for the acceptor's choice
+
+	// Memory every connection uses in turn.
+	buf     []byte
+	proto   frame.Protocol
+	pong    [125]byte // the payload of the latest ping, to be answered if pinged
+	pongLen int
+	pinged  bool
+	fan     []byte
+	buffers buffers
+
+	// The door.
+	routes []loopRoute
+	gate   upgrade.Upgrader // for what comes before a route is known
+	req    upgrade.Request
+	resp   []byte
+	said   error // what the route's door answered
+	values []string
+
+	// Time.
+	delays     timers // the ends of delays
+	lingerers  lingerers
+	turns      []uint64 // held byTurn, to go on in the next pass
+	spareTurns []uint64
+	swept      time.Duration
+	pings      int // sent in this sweep
+	drain      drainage
+	acceptAt   time.Duration // when paused listeners are tried again; 0: they are not paused
+
+	mail mailbox
+}
+
+// readSize is the shared read buffer: one recv of a busy connection.
+const readSize = 64 << 10
+
+func newLoop(srv *Server, id int, origin time.Time) (*loop, error) {
+	l := &loop{srv: srv, id: id, slab: newSlab(), buf: make([]byte, readSize)}
+	l.buffers.budget = srv.share(srv.maxBuffered())
+	poll, err := poller.New(l, origin)
+	if err != nil {
+		return nil, err
+	}
+	l.poll = poll
+	l.mail.slab = l.slab
+	l.mail.wake = poll.Wake
+	l.mail.limit = max(srv.maxBacklog(), l.buffers.budget/8)
+	l.gate = upgrade.Upgrader{}
+	l.routes = make([]loopRoute, len(srv.routes))
+	for i, r := range srv.routes {
+		l.prepare(&l.routes[i], i, r)
+	}
+	return l, nil
+}
+
+// prepare composes a route's chains for this loop.
+func (l *loop) prepare(lr *loopRoute, index int, r *route) {
+	lr.route, lr.index = r, index
+	lr.door = upgrade.Upgrader{Guards: r.Guards, Subprotocols: r.Subprotocols, Origins: l.srv.Origins}
+	lr.frame = frame.Config{MaxMessage: l.srv.MaxMessage, Buffers: &l.buffers}
+	mw := append(l.srv.middleware[:len(l.srv.middleware):len(l.srv.middleware)], r.Middleware...)
+	judge := UpgradeFunc(func(req *upgrade.Request) error {
+		l.resp, l.said = lr.door.Respond(l.resp[:0], req)
+		return l.said
+	})
+	lr.upgrade = compose(mw, judge, func(m *Middleware) func(UpgradeFunc) UpgradeFunc { return m.Upgrade })
+	lr.open = compose(mw, orElse(r.Open, func(Conn) error { return nil }), func(m *Middleware) func(OpenFunc) OpenFunc { return m.Open })
+	lr.message = compose(mw, orElse(r.Message, func(Conn, Message) error { return nil }), func(m *Middleware) func(Handler) Handler { return m.Message })
+	lr.close = compose(mw, orElse(r.Close, func(Conn, error) {}), func(m *Middleware) func(CloseFunc) CloseFunc { return m.Close })
+}
+
+// Ready dispatches a readiness event.
+func (l *loop) Ready(data uint64, ev poller.Event) {
+	i, s := l.slab.find(data)
+	if s == nil {
+		return // an earlier event of the same pass closed it
+	}
+	switch {
+	case ev&poller.Hangup != 0:
+		l.handle(i, s, hangup)
+	case ev&poller.Readable != 0:
+		l.handle(i, s, readable)
+	case ev&poller.Writable != 0:
+		l.handle(i, s, writable)
+	}
+}
+
+// handle does what the table says about an event that needs no more than the
+// connection. Posts and verdicts carry something, and are dispatched in Wake.
+func (l *loop) handle(i uint32, s *slot, ev event) {
+	switch table[s.state][ev].do {
+	case readInput:
+		l.readInput(i, s)
+	case readHead:
+		l.readHead(i, s)
+	case readEarly:
+		l.readEarly(i, s)
+	case flush:
+		l.flush(i, s)
+	case discard:
+		l.discard(i, s)
+	case expire:
+		l.expire(i, s)
+	case goodbye:
+		l.goodbye(i, s)
+	case release:
+		l.release(i, s, errHangup)
+	case ignore:
+	default:
+		l.srv.log.error("server: no such action", "state", s.state.String(), "event", ev.String())
+	}
+}
+
+// Wake does what other goroutines asked for, in the order they asked.
+func (l *loop) Wake() {
+	taken, adopted := l.mail.take()
+	for _, a := range adopted {
+		l.adopt(a)
+	}
+	for k := 0; k < len(taken.entries); {
+		k += l.answer(taken.entries[k:], taken.data)
+	}
+	l.mail.recycle(taken)
+	l.takeTurns()
+}
+
+// answer does the first of the entries, and those behind it that can be done in
+// the same go. It returns how many that were.
+func (l *loop) answer(entries []entry, data []byte) int {
+	e := &entries[0]
+	if e.kind == entryPublish {
+		return l.publishRun(entries)
+	}
+	i, s := l.slab.find(e.tok)
+	if s == nil {
+		return 1
+	}
+	switch e.kind {
+	case entrySend, entryPrepared:
+		if table[s.state][post].do == deliver {
+			return l.deliverRun(i, s, entries, data)
+		}
+	case entryClose:
+		if table[s.state][post].do == deliver {
+			l.conclude(i, s, nil, e.err.(*CloseError))
+		}
+	case entryVerdict:
+		if table[s.state][verdict].do == decide {
+			l.decide(i, s, e.err)
+		}
+	case entryJoin:
+		if table[s.state][post].do == deliver {
+			l.join(i, s, e.group)
+		}
+	case entryLeave:
+		l.leave(i, s, e.group)
+	}
+	return 1
+}
+
+// deliverRun sends what is queued in a row for one connection in one go.
+func (l *loop) deliverRun(i uint32, s *slot, entries []entry, data []byte) int {
+	n := 1
+	for n < len(entries) && entries[n].tok == entries[0].tok && entries[n].kind <= entryPrepared {
+		n++
+	}
+	if n == 1 && entries[0].kind == entrySend {
+		l.deliver(i, s, data[entries[0].from:entries[0].to])
+		return 1
+	}
+	l.fan = l.fan[:0]
+	for _, e := range entries[:n] {
+		if e.kind == entrySend {
+			l.fan = append(l.fan, data[e.from:e.to]...)
+			continue
+		}
+		l.fan = append(l.fan, e.prepared.Bytes()...)
+	}
+	l.deliver(i, s, l.fan)
+	l.keepFan()
+	return n
+}
+
+// publishRun sends what is queued in a row for one group: each member gets it in
+// one send.
+func (l *loop) publishRun(entries []entry) int {
+	n := 1
+	size := len(entries[0].prepared.Bytes())
+	for n < len(entries) && entries[n].kind == entryPublish && entries[n].group == entries[0].group {
+		size += len(entries[n].prepared.Bytes())
+		if size > poller.SendLimit {
+			break
+		}
+		n++
+	}
+	if n == 1 {
+		l.fanOut(entries[0].group, entries[0].prepared.Bytes())
+		return 1
+	}
+	l.fan = l.fan[:0]
+	for _, e := range entries[:n] {
+		l.fan = append(l.fan, e.prepared.Bytes()...)
+	}
+	l.fanOut(entries[0].group, l.fan)
+	l.keepFan()
+	return n
+}
+
+func (l *loop) keepFan() {
+	if cap(l.fan) > keepDirect {
+		l.fan = nil
+	}
+}
+
+// After ends a pass: connections that had their share go on, memory over the
+// budget is freed, and the timer is set.
+func (l *loop) After() {
+	if len(l.turns) > 0 {
+		l.poll.Wake() // come back after the others
+	}
+	if l.buffers.over() {
+		l.shed()
+	}
+	l.schedule()
+}
+
+// Failed says that the loop cannot go on.
+func (l *loop) Failed(err error) { l.srv.fail(err) }
+
+// conn returns the Conn of a slot.
+func (l *loop) conn(i uint32, s *slot) Conn {
+	return Conn{loop: l, slot: i, gen: s.gen.Load() &^ closeAsked}
+}
+
+func (l *loop) routeOf(s *slot) *loopRoute { return l.places.all[s.place].route }
+
+// guard turns a panic of the user's code into an error, and so into 1011.
+func (l *loop) guard(err *error) {
+	if p := recover(); p != nil {
+		*err = &panicError{p}
+		l.srv.log.error("server: panic in a handler", "panic", p, "stack", string(debug.Stack()))
+	}
+}

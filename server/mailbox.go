@@ -1,0 +1,268 @@
+//go:build linux
+
+package server
+
+import (
+	"net"
+	"sync"
+
+	"github.com/usher-ws/usher/frame"
+)
+
+// mailbox is a loop's one thread-safe door. What other goroutines want done is
+// queued here as values, in one lane so that the order of one caller's requests
+// is kept, and the loop is woken once for many.
+//
+// While the loop handles an event of a connection, what is sent to that very
+// connection skips the lane and gathers in direct, to leave in one send when the
+// event is done; but only while the lane is empty, or a message could overtake
+// one that was accepted before it.
+type mailbox struct {
+	wake func()
+	slab *slab
+
+	mu      sync.Mutex
+	current uint64 // the connection whose event is handled; 0 for none
+	direct  []byte // what was said to it
+	room    int    // the most direct may hold, beyond one message
+	full    bool   // direct has refused a message
+	lane    lane
+	limit   int  // bytes a lane may hold, beyond one message
+	dead    bool // the loop has ended
+	adopted []adoption
+
+	spare lane // the loop's: the lane it emptied last
+}
+
+// lane is a queue of entries and the bytes they refer to.
+type lane struct {
+	entries []entry
+	data    []byte
+	charged int // what counts against mailbox.limit
+}
+
+// entryCost is charged for every entry besides its bytes, so that empty messages
+// are bounded too.
+const entryCost = 64
+
+// entry is one request to the loop.
+type entry struct {
+	kind     entryKind
+	tok      uint64
+	from, to int             // the frame of an entrySend in lane.data
+	prepared *frame.Prepared // of entryPrepared and entryPublish
+	group    *Group
+	err      error // of entryVerdict; the *CloseError of an entryClose
+}
+
+type entryKind uint8
+
+const (
+	entrySend entryKind = iota
+	entryPrepared
+	entryClose
+	entryVerdict
+	entryJoin
+	entryLeave
+	entryPublish
+)
+
+// adoption is a connection the acceptor gives to the loop.
+type adoption struct {
+	fd   int
+	over bool // beyond max-conns
+}
+
+// send queues b as a frame for c.
+func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	direct, err := m.admit(c, len(b)+frameHeader)
+	if err != nil {
+		return err
+	}
+	if direct {
+		m.direct = frame.AppendFrame(m.direct, op, b)
+		return nil
+	}
+	from := len(m.lane.data)
+	m.lane.data = frame.AppendFrame(m.lane.data, op, b)
+	m.push(entry{kind: entrySend, tok: c.token(), from: from, to: len(m.lane.data)}, len(b))
+	return nil
+}
+
+// frameHeader is the longest header of a frame that a server sends.
+const frameHeader = 10
+
+func (m *mailbox) sendPrepared(c Conn, p *frame.Prepared) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	direct, err := m.admit(c, len(p.Bytes()))
+	if err != nil {
+		return err
+	}
+	if direct {
+		m.direct = append(m.direct, p.Bytes()...)
+		return nil
+	}
+	m.push(entry{kind: entryPrepared, tok: c.token(), prepared: p}, len(p.Bytes()))
+	return nil
+}
+
+// admit says whether n bytes for c may be queued, and whether directly.
+func (m *mailbox) admit(c Conn, n int) (direct bool, err error) {
+	if m.dead || m.slab.at(c.slot).gen.Load() != c.gen {
+		return false, net.ErrClosed
+	}
+	if m.current == c.token() && len(m.lane.entries) == 0 {
+		if len(m.direct) > 0 && len(m.direct)+n > m.room {
+			m.full = true
+			return false, ErrBacklog
+		}
+		return true, nil
+	}
+	return false, m.space(n)
+}
+
+// space says whether the lane takes n bytes more. An empty lane takes anything.
+func (m *mailbox) space(n int) error {
+	if m.lane.charged > 0 && m.lane.charged+n+entryCost > m.limit {
+		return ErrBacklog
+	}
+	return nil
+}
+
+func (m *mailbox) push(e entry, bytes int) {
+	m.lane.entries = append(m.lane.entries, e)
+	m.lane.charged += bytes + entryCost
+	m.wake()
+}
+
+// close queues the one close of c.
+func (m *mailbox) close(c Conn, code frame.StatusCode, reason string) error {
+	return m.closeFor(c, &CloseError{Code: code, Reason: reason})
+}
+
+func (m *mailbox) closeFor(c Conn, e *CloseError) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead || !m.slab.at(c.slot).gen.CompareAndSwap(c.gen, c.gen|closeAsked) {
+		return net.ErrClosed
+	}
+	m.push(entry{kind: entryClose, tok: c.token(), err: e}, 0)
+	return nil
+}
+
+// verdict queues what an authorizer said; there is one for each pending slot.
+func (m *mailbox) verdict(tok uint64, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.dead {
+		m.push(entry{kind: entryVerdict, tok: tok, err: err}, 0)
+	}
+}
+
+// member queues a join or leave.
+func (m *mailbox) member(kind entryKind, c Conn, g *Group) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead || m.slab.at(c.slot).gen.Load()&^closeAsked != c.gen {
+		return net.ErrClosed
+	}
+	m.push(entry{kind: kind, tok: c.token(), group: g}, 0)
+	return nil
+}
+
+func (m *mailbox) publish(g *Group, p *frame.Prepared) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return net.ErrClosed
+	}
+	if err := m.space(len(p.Bytes())); err != nil {
+		return err
+	}
+	m.push(entry{kind: entryPublish, group: g, prepared: p}, len(p.Bytes()))
+	return nil
+}
+
+// adopt queues a new connection; false if the loop has ended.
+func (m *mailbox) adopt(a adoption) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return false
+	}
+	m.adopted = append(m.adopted, a)
+	m.wake()
+	return true
+}
+
+// begin says that an event of c is being handled; first is what leaves before
+// anything said meanwhile. Only the loop calls begin, end, take and recycle.
+func (m *mailbox) begin(tok uint64, first []byte, room int) {
+	m.mu.Lock()
+	m.current, m.room, m.full = tok, room, false
+	m.direct = append(m.direct[:0], first...)
+	m.mu.Unlock()
+}
+
+// reply appends the protocol's own answer to an event.
+func (m *mailbox) reply(p *frame.Protocol, ev frame.Event) {
+	m.mu.Lock()
+	m.direct = p.AppendReply(m.direct, ev)
+	m.mu.Unlock()
+}
+
+// pong appends the answer to a ping.
+func (m *mailbox) pong(payload []byte) {
+	m.mu.Lock()
+	m.direct = frame.AppendFrame(m.direct, frame.OpPong, payload)
+	m.mu.Unlock()
+}
+
+// end returns what was said since begin, to be sent before the next begin, and
+// whether some of it found no room. behind says that the lane is not empty: more
+// may have been said there.
+func (m *mailbox) end() (out []byte, full, behind bool) {
+	m.mu.Lock()
+	m.current = 0
+	out, full, behind = m.direct, m.full, len(m.lane.entries) > 0
+	if cap(m.direct) > keepDirect {
+		m.direct = nil
+	}
+	m.mu.Unlock()
+	return out, full, behind
+}
+
+// keepDirect is the largest buffer kept between events.
+const keepDirect = 512 << 10
+
+// take returns what is queued, and makes room. It is valid until recycle.
+func (m *mailbox) take() (lane, []adoption) {
+	m.mu.Lock()
+	taken, adopted := m.lane, m.adopted
+	m.lane, m.spare = m.spare, lane{}
+	m.adopted = nil
+	m.mu.Unlock()
+	return taken, adopted
+}
+
+// recycle keeps the memory of a lane that was taken, unless it grew large.
+func (m *mailbox) recycle(l lane) {
+	clear(l.entries)
+	if cap(l.data) > keepDirect || cap(l.entries) > keepDirect/entryCost {
+		return
+	}
+	m.spare = lane{entries: l.entries[:0], data: l.data[:0]}
+}
+
+// kill refuses all that comes from now on, and returns what the loop will not do.
+func (m *mailbox) kill() []adoption {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dead = true
+	adopted := m.adopted
+	m.adopted, m.lane = nil, lane{}
+	return adopted
+}

@@ -1,0 +1,68 @@
+//go:build linux
+
+package server
+
+import (
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// Message is a complete data message. Data is valid until the handler it was
+// given to returns, and may be changed by it.
+type Message struct {
+	Opcode frame.Opcode // OpText or OpBinary
+	Data   []byte
+}
+
+// Handler is called with every message of a connection, in order, on the
+// connection's loop: it must not block. A *CloseError it returns closes the
+// connection with that code; any other error is logged and closes with 1011.
+type Handler func(c Conn, m Message) error
+
+// The other things a Middleware wraps.
+type (
+	// UpgradeFunc judges a request that a route matched: nil lets it in. The
+	// Request is valid until it returns. The innermost one is CONTRACT's table
+	// of verdicts, guards included.
+	UpgradeFunc func(r *upgrade.Request) error
+	// OpenFunc begins a connection. An error ends it as a Handler's does.
+	OpenFunc func(c Conn) error
+	// SendFunc publishes a message to a Group.
+	SendFunc func(m Message) error
+	// CloseFunc ends a connection: exactly once for each that was opened. Nothing
+	// can be sent to it any more, but what it was can still be asked.
+	CloseFunc func(c Conn, err error)
+)
+
+// Middleware wraps what happens to a connection. Every hook is optional; the one
+// that is set is given the next and returns what is to be called instead of it.
+// Of several, the first listed is the outermost: it sees a request first and its
+// result last. Chains are composed once, when the server starts, and cost nothing
+// where no hook is set.
+//
+// All hooks run on the loop, but Send, which belongs to a Group and runs once for
+// each published message, on the publisher's goroutine.
+type Middleware struct {
+	Upgrade func(next UpgradeFunc) UpgradeFunc
+	Open    func(next OpenFunc) OpenFunc
+	Message func(next Handler) Handler
+	Send    func(next SendFunc) SendFunc
+	Close   func(next CloseFunc) CloseFunc
+}
+
+// compose wraps inner in the hooks that pick finds, the first outermost.
+func compose[F any](mw []Middleware, inner F, pick func(*Middleware) func(F) F) F {
+	for i := len(mw) - 1; i >= 0; i-- {
+		if wrap := pick(&mw[i]); wrap != nil {
+			inner = wrap(inner)
+		}
+	}
+	return inner
+}
+
+func orElse[F OpenFunc | Handler | CloseFunc](f, standard F) F {
+	if f == nil {
+		return standard
+	}
+	return f
+}

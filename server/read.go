@@ -1,0 +1,232 @@
+//go:build linux
+
+package server
+
+import (
+	"errors"
+	"io"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/poller"
+	"golang.org/x/sys/unix"
+)
+
+// eventsPerTurn bounds how many frames of one connection are handled before the
+// others get their turn.
+const eventsPerTurn = 256
+
+// readInput reads once and handles what came.
+func (l *loop) readInput(i uint32, s *slot) {
+	n, errno := poller.Recv(int(s.fd), l.buf)
+	if n == 0 {
+		switch errno {
+		case unix.EAGAIN:
+		case 0:
+			l.release(i, s, io.EOF)
+		default:
+			l.release(i, s, errno)
+		}
+		return
+	}
+	s.last = l.sec
+	s.flags &^= pinged
+	l.run(i, s, nil, l.buf[:n])
+}
+
+// ending is why handling input stops for good: err is told to Close, and what it
+// says goes out in a close frame unless that has been said already.
+type ending struct {
+	err    *CloseError
+	framed bool
+}
+
+// run is one event of an open connection: greeting and Open if it is the first,
+// then the messages in the input and in the tail that was held, and all that is
+// said meanwhile in one send.
+func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
+	c, r := l.conn(i, s), l.routeOf(s)
+	l.mail.begin(c.token(), greeting, l.srv.maxBacklog())
+	var end ending
+	if greeting != nil {
+		end.err = l.callOpen(r, c)
+	}
+	if end.err == nil {
+		end = l.handleInput(c, s, r, input)
+	}
+	out, full, behind := l.mail.end()
+	if end.err == nil && full {
+		end.err = errBacklogClose
+	}
+	if end.err == nil {
+		l.transmit(i, s, out)
+		return
+	}
+	if !end.framed && behind {
+		// What was sent before the end is in the lane: the close goes behind it.
+		if l.mail.closeFor(c, end.err) == nil {
+			l.transmit(i, s, out)
+			return
+		}
+	}
+	if !end.framed {
+		out = frame.AppendCloseFrame(out, end.err.Code, end.err.Reason)
+	}
+	l.end(i, s, out, end.err)
+}
+
+// handleInput lets the protocol read input, and handles its events.
+func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte) ending {
+	p := &l.proto
+	p.Resume(&r.frame, s.frame, l.exts.get(s).partial)
+	p.Receive(input)
+	l.pinged = false
+	end := l.events(c, s, r, p)
+	if !end.framed {
+		l.answerPing()
+	}
+	state, partial := p.Suspend()
+	s.frame = state
+	l.keepPartial(c.slot, s, partial)
+	return end
+}
+
+// events handles the events that are in the input, as long as the connection may
+// go on.
+func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end ending) {
+	for range eventsPerTurn {
+		if s.gen.Load()&closeAsked != 0 {
+			return end // the rest is not wanted any more
+		}
+		if r.Limits.Over == Delay && l.mustWait(s, r) {
+			return end
+		}
+		ev := p.NextEvent()
+		over, limited := l.charge(s, r, p, ev)
+		if limited && r.Limits.Over == Close {
+			end.err = limitClose(over)
+			return end
+		}
+		switch ev.Kind {
+		case frame.NoEvent:
+			return end
+		case frame.PongEvent:
+		case frame.MessageEvent:
+			if limited {
+				end.err = l.warn(c, s, r, over)
+			} else {
+				end.err = l.callMessage(r, c, Message{ev.Opcode, ev.Data})
+			}
+			if end.err != nil {
+				return end
+			}
+		case frame.PingEvent:
+			l.pinged = true
+			l.pongLen = copy(l.pong[:], ev.Data)
+		case frame.CloseEvent, frame.ErrorEvent:
+			l.answerPing()
+			l.mail.reply(p, ev)
+			return ending{err: closeErrorOf(ev), framed: true}
+		}
+	}
+	s.why |= byTurn
+	l.turns = append(l.turns, c.token())
+	return end
+}
+
+// answerPing answers the latest ping of this read, RFC 6455 §5.5.3.
+func (l *loop) answerPing() {
+	if l.pinged {
+		l.mail.pong(l.pong[:l.pongLen])
+		l.pinged = false
+	}
+}
+
+// closeErrorOf is what the peer did to end the connection.
+func closeErrorOf(ev frame.Event) *CloseError {
+	if ev.Kind == frame.CloseEvent {
+		return &CloseError{Code: ev.Code, Reason: string(ev.Data)}
+	}
+	return &CloseError{Code: ev.Code, Err: ev.Err}
+}
+
+// keepPartial stores what straddles reads, and starts or stops the clock of the
+// message-timeout.
+func (l *loop) keepPartial(i uint32, s *slot, partial *frame.Partial) {
+	if partial == nil {
+		if s.ext != 0 {
+			x := l.exts.get(s)
+			x.partial, x.since = nil, 0
+			l.exts.trim(s)
+		}
+		return
+	}
+	x := l.exts.need(s)
+	x.partial = partial
+	if s.why != 0 {
+		x.since = 0 // it is we who do not read
+		return
+	}
+	if x.since == 0 {
+		x.since = l.sec + 1
+		l.dueBy(i, l.deadline(l.srv.messageTimeout()))
+	}
+}
+
+// proceed lets a connection that was held go on with the tail it had to keep.
+func (l *loop) proceed(i uint32, s *slot) {
+	s.state, s.last = open, l.sec
+	*l.slab.due(i) = l.idleDeadline(s)
+	l.run(i, s, nil, nil)
+}
+
+// takeTurns lets those go on that had used up their turn.
+func (l *loop) takeTurns() {
+	waiting := l.turns
+	l.turns = l.spareTurns[:0]
+	for _, tok := range waiting {
+		i, s := l.slab.find(tok)
+		if s == nil || s.state != held {
+			continue
+		}
+		if s.why &^= byTurn; s.why == 0 {
+			l.proceed(i, s)
+		}
+	}
+	l.spareTurns = waiting
+}
+
+func (l *loop) callOpen(r *loopRoute, c Conn) *CloseError {
+	return l.closeErrorFor(r, func() (err error) {
+		defer l.guard(&err)
+		return r.open(c)
+	}())
+}
+
+func (l *loop) callMessage(r *loopRoute, c Conn, m Message) *CloseError {
+	err := l.safeMessage(r, c, m)
+	if err == nil {
+		return nil
+	}
+	return l.closeErrorFor(r, err)
+}
+
+func (l *loop) safeMessage(r *loopRoute, c Conn, m Message) (err error) {
+	defer l.guard(&err)
+	return r.message(c, m)
+}
+
+// closeErrorFor is how the user's error ends a connection: as it says, or with
+// 1011 and a line in the log.
+func (l *loop) closeErrorFor(r *loopRoute, err error) *CloseError {
+	var e *CloseError
+	var p *panicError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e) && e.Code.Sendable():
+		return e
+	case !errors.As(err, &p): // a panic has been logged, with its stack
+		l.srv.log.error("server: a handler failed", "route", r.pattern, "err", err)
+	}
+	return &CloseError{Code: frame.StatusInternalError, Reason: "internal", Err: err}
+}

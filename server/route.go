@@ -1,0 +1,219 @@
+//go:build linux
+
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// Route is what a server does with the WebSockets of one path. The zero Route
+// accepts everybody of the same origin and ignores what they say.
+type Route struct {
+	// The door. Guards are judged in their order; Subprotocols are in the
+	// server's order of preference. Authorize comes last, may block, and is
+	// called on a goroutine of its own with a Request it may keep; its error
+	// is answered as a guard's. ctx ends when the client hangs up or the
+	// handshake-timeout has passed.
+	Guards       []upgrade.Guard
+	Subprotocols []string
+	Authorize    func(ctx context.Context, r *upgrade.Request) error
+
+	// Middleware of this route; that of Server.Use is outside it.
+	Middleware []Middleware
+
+	// The quiet.
+	Limits  Limits
+	OnLimit func(c Conn, v Violation) // for Warn, at most once a second
+
+	// The life of a connection, all on its loop.
+	Open    OpenFunc
+	Message Handler
+	Close   CloseFunc
+}
+
+// Limits bounds what one connection may send. Bytes are charged for every frame,
+// its header included and at least 64 for each; Messages for every complete data
+// message.
+type Limits struct {
+	Messages limiter.Rate
+	Bytes    limiter.Rate
+	Over     Action
+}
+
+// Action is what happens to a connection that is over one of its limits.
+type Action uint8
+
+// The actions, from the mildest for the client to the harshest.
+const (
+	Warn  Action = iota // drop the message, and tell Route.OnLimit now and then
+	Drop                // drop the message
+	Delay               // read no further until it is allowed again; nothing is lost
+	Close               // close with 1008
+)
+
+var actionNames = [...]string{Warn: "warn", Drop: "drop", Delay: "delay", Close: "close"}
+
+// String returns the action's name, as UnmarshalText reads it.
+func (a Action) String() string {
+	if int(a) < len(actionNames) {
+		return actionNames[a]
+	}
+	return fmt.Sprintf("Action(%d)", uint8(a))
+}
+
+// UnmarshalText reads warn, drop, delay or close.
+func (a *Action) UnmarshalText(text []byte) error {
+	for i, name := range actionNames {
+		if string(text) == name {
+			*a = Action(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q: want warn, drop, delay or close", text)
+}
+
+// Violation is a limit that was met: "messages" or "bytes", and its rate.
+type Violation struct {
+	Limit string
+	Rate  limiter.Rate
+}
+
+// route is a Route with its pattern, ready to match. It is shared by the loops
+// and not changed after Start.
+type route struct {
+	Route
+	pattern  string
+	segments []segment
+}
+
+// segment is one part of a pattern between slashes.
+type segment struct {
+	text string // literal text, or the name of a wildcard
+	kind segmentKind
+}
+
+type segmentKind uint8
+
+const (
+	literal segmentKind = iota
+	single              // {name}: one segment, not empty
+	rest                // {name...}: all that is left
+)
+
+// parsePattern reads a path in the syntax of net/http: literal segments, {name},
+// and {name...} at the end. A method or a host has no place in it.
+func parsePattern(pattern string) ([]segment, error) {
+	if !strings.HasPrefix(pattern, "/") {
+		return nil, fmt.Errorf("server: pattern %q does not begin with a slash", pattern)
+	}
+	var segments []segment
+	seen := make(map[string]bool)
+	parts := strings.Split(pattern[1:], "/")
+	for i, part := range parts {
+		s := segment{text: part}
+		if name, ok := strings.CutPrefix(part, "{"); ok {
+			name, ok = strings.CutSuffix(name, "}")
+			s.kind = single
+			if n, more := strings.CutSuffix(name, "..."); more {
+				name, s.kind = n, rest
+			}
+			if !ok || name == "" || strings.ContainsAny(name, "{}.$ ") || seen[name] || s.kind == rest && i < len(parts)-1 {
+				return nil, fmt.Errorf("server: pattern %q: bad wildcard %q", pattern, part)
+			}
+			seen[name] = true
+			s.text = name
+		} else if strings.ContainsAny(part, "{}") {
+			return nil, fmt.Errorf("server: pattern %q: %q mixes text and a wildcard", pattern, part)
+		}
+		segments = append(segments, s)
+	}
+	return segments, nil
+}
+
+// match reports whether the escaped path fits, and appends what the wildcards
+// matched, unescaped.
+func (r *route) match(path string, values []string) ([]string, bool) {
+	path, ok := strings.CutPrefix(path, "/")
+	if !ok {
+		return values, false
+	}
+	for i, s := range r.segments {
+		if s.kind == rest {
+			return unescape(values, path)
+		}
+		part, after, more := strings.Cut(path, "/")
+		if more == (i == len(r.segments)-1) {
+			return values, false // one of the two ends first
+		}
+		switch s.kind {
+		case literal:
+			if part != s.text && !escapedEqual(part, s.text) {
+				return values, false
+			}
+		case single:
+			if part == "" {
+				return values, false
+			}
+			if values, ok = unescape(values, part); !ok {
+				return values, false
+			}
+		}
+		path = after
+	}
+	return values, true
+}
+
+func escapedEqual(part, text string) bool {
+	plain, err := url.PathUnescape(part)
+	return err == nil && plain == text
+}
+
+func unescape(values []string, part string) ([]string, bool) {
+	plain, err := url.PathUnescape(part)
+	return append(values, plain), err == nil
+}
+
+// before reports whether r is to be tried before other: at the first difference
+// literal text comes before a wildcard, and that before a rest.
+func (r *route) before(other *route) bool {
+	for i := range min(len(r.segments), len(other.segments)) {
+		if a, b := r.segments[i].kind, other.segments[i].kind; a != b {
+			return a < b
+		}
+	}
+	return len(r.segments) > len(other.segments)
+}
+
+// overlaps reports whether the two patterns are the same but for names.
+func (r *route) overlaps(other *route) bool {
+	if len(r.segments) != len(other.segments) {
+		return false
+	}
+	for i, a := range r.segments {
+		if b := other.segments[i]; a.kind != b.kind || a.kind == literal && a.text != b.text {
+			return false
+		}
+	}
+	return true
+}
+
+// loopRoute is a route as one loop uses it: the chains composed, the door and the
+// framing configured.
+type loopRoute struct {
+	*route
+	index int
+	door  upgrade.Upgrader
+	frame frame.Config
+
+	upgrade UpgradeFunc
+	open    OpenFunc
+	message Handler
+	close   CloseFunc
+}

@@ -1,0 +1,301 @@
+//go:build linux
+
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/poller"
+	"golang.org/x/sys/unix"
+)
+
+// Server is a WebSocket server. Set its fields, add routes, then ListenAndServe,
+// or Start and Wait. The fields are not to be changed afterwards. Of all sizes and
+// times, zero is the default and a negative value no limit. A Server is used once.
+type Server struct {
+	// Where to listen: "host:port", several separated by commas. Loops is the
+	// number of event loops, by default GOMAXPROCS.
+	Addr  string
+	Loops int
+
+	// How many. MaxConns is by default what the process's descriptor limit
+	// allows, less the reserve for those who are told to go.
+	MaxConns        int
+	MaxConnsPerIP   int // default none
+	MaxConnsPerUser int // by Identity.Subject; default none
+
+	// How much, in bytes.
+	MaxMessage  int // of one message; 64 KiB
+	MaxBacklog  int // waiting for one peer, beside one message; 1 MiB
+	MaxBuffered int // waiting in the process; 256 MiB
+
+	// How long.
+	HandshakeTimeout time.Duration // for the request head, and for Authorize; 10 s
+	MessageTimeout   time.Duration // from a message's first byte to its last; 30 s
+	WriteTimeout     time.Duration // that a peer takes nothing; 30 s
+	IdleTimeout      time.Duration // that a peer says nothing, not even a pong; 5 min
+	Drain            time.Duration // of Shutdown; 10 s
+
+	Origins []string     // besides the same host and none, as upgrade.Upgrader has them
+	Handler http.Handler // for requests that no route matches; default 404
+	Logger  *slog.Logger // default slog.Default()
+
+	routes     []*route
+	middleware []Middleware
+
+	// Set by Start.
+	loops     []*loop
+	listeners []int
+	addrs     []netip.AddrPort
+	connLimit int
+	reserve   int
+	http      *httpSide
+	log       *logWriter
+	started   atomic.Bool
+	failed    chan error
+	done      chan struct{}
+
+	// Shared by the loops.
+	live         atomic.Int64 // connections that count against connLimit
+	reserved     atomic.Int64 // those that count against reserve
+	perIP        limiter.Keyed[netip.Addr]
+	perUser      limiter.Keyed[string]
+	authorizing  limiter.Quota
+	drainingFlag atomic.Bool
+	isDown       atomic.Bool
+	drainWindow  time.Duration
+	stats        stats
+}
+
+type stats struct {
+	refused, evicted, turnedAway, slow, shed, acceptPauses atomic.Int64
+}
+
+// Stats is a server's counters since Start.
+type Stats struct {
+	Conns        int   // connections now, those of the Handler included
+	Lingering    int   // of which have been told to go
+	Refused      int64 // requests answered with anything but 101
+	Evicted      int64 // connections whose lingering was cut short for others
+	TurnedAway   int64 // connections closed unanswered, with the reserve full too
+	Slow         int64 // connections closed for a full backlog
+	Shed         int64 // connections closed because memory ran out
+	AcceptPauses int64 // times the process was out of descriptors
+}
+
+// Stats returns the counters. Safe for any goroutine.
+func (s *Server) Stats() Stats {
+	return Stats{
+		Conns:        s.total(),
+		Lingering:    int(s.reserved.Load()),
+		Refused:      s.stats.refused.Load(),
+		Evicted:      s.stats.evicted.Load(),
+		TurnedAway:   s.stats.turnedAway.Load(),
+		Slow:         s.stats.slow.Load(),
+		Shed:         s.stats.shed.Load(),
+		AcceptPauses: s.stats.acceptPauses.Load(),
+	}
+}
+
+// Route serves the WebSockets of a path, in the pattern syntax of net/http without
+// method and host: "/echo", "/ws/{room}", "/files/{path...}". Of several that
+// match, the more special one wins. Route panics if the pattern is malformed or
+// was registered before, and must be called before Start.
+func (s *Server) Route(pattern string, r Route) {
+	segments, err := parsePattern(pattern)
+	if err != nil {
+		panic(err)
+	}
+	added := &route{Route: r, pattern: pattern, segments: segments}
+	for at, old := range s.routes {
+		if added.overlaps(old) {
+			panic(fmt.Errorf("server: patterns %q and %q match the same paths", pattern, s.routes[at].pattern))
+		}
+	}
+	at := slices.IndexFunc(s.routes, added.before)
+	if at < 0 {
+		at = len(s.routes)
+	}
+	s.routes = slices.Insert(s.routes, at, added)
+}
+
+// Use puts middleware around all routes, outside their own. The first is the
+// outermost. It must be called before Start.
+func (s *Server) Use(mw ...Middleware) { s.middleware = append(s.middleware, mw...) }
+
+// Start listens and starts the loops. After an error nothing is left behind.
+func (s *Server) Start() error {
+	if !s.started.CompareAndSwap(false, true) {
+		return errors.New("server: already started")
+	}
+	s.perIP.Max, s.perUser.Max, s.authorizing.Max = s.MaxConnsPerIP, s.MaxConnsPerUser, askedAtOnce
+	s.failed, s.done = make(chan error, 1), make(chan struct{})
+	s.setConnLimit()
+	s.log = newLogWriter(s.logger())
+	if err := s.open(); err != nil {
+		s.closeAll()
+		s.log.stop()
+		return err
+	}
+	if s.Handler != nil {
+		s.http = newHTTPSide(s)
+	}
+	acceptor := s.loops[0]
+	return acceptor.poll.Post(func() {
+		for _, fd := range s.listeners {
+			if err := acceptor.poll.Listen(fd, func() { acceptor.accept(fd) }); err != nil {
+				s.fail(err)
+			}
+		}
+	})
+}
+
+// open makes the sockets and the loops.
+func (s *Server) open() error {
+	origin := time.Now()
+	for id := range s.loopCount() {
+		l, err := newLoop(s, id, origin)
+		if err != nil {
+			return err
+		}
+		s.loops = append(s.loops, l)
+	}
+	for _, addr := range strings.Split(s.Addr, ",") {
+		fd, err := poller.Listen(strings.TrimSpace(addr))
+		if err != nil {
+			return err
+		}
+		s.listeners = append(s.listeners, fd)
+		bound, err := poller.Local(fd)
+		if err != nil {
+			return err
+		}
+		s.addrs = append(s.addrs, bound)
+	}
+	for _, l := range s.loops {
+		if err := l.poll.Start(); err != nil {
+			return err
+		}
+		_ = l.poll.Post(l.schedule)
+	}
+	return nil
+}
+
+func (s *Server) closeAll() {
+	for _, fd := range s.listeners {
+		unix.Close(fd)
+	}
+	for _, l := range s.loops {
+		_ = l.poll.Close()
+	}
+}
+
+// Addrs returns the addresses that are listened on, once Start has returned: with
+// the port the kernel chose where port 0 was asked for.
+func (s *Server) Addrs() []netip.AddrPort { return s.addrs }
+
+// Wait returns nil when Shutdown is done, or the error of a loop that failed.
+func (s *Server) Wait() error {
+	select {
+	case <-s.done:
+		return nil
+	case err := <-s.failed:
+		s.failed <- err
+		return err
+	}
+}
+
+// ListenAndServe is Start and Wait.
+func (s *Server) ListenAndServe() error {
+	if err := s.Start(); err != nil {
+		return err
+	}
+	return s.Wait()
+}
+
+// fail ends Wait with err.
+func (s *Server) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// spareFiles is what the process needs besides connections: listeners, loops,
+// logs, key files.
+const spareFiles = 64
+
+// setConnLimit divides the descriptor limit: a part of it is the reserve for
+// connections that have been told to go.
+func (s *Server) setConnLimit() {
+	var limit unix.Rlimit
+	files := 1024
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
+		files = int(min(limit.Cur, 1<<30))
+	}
+	s.reserve = min(max(files/32, 16), 1024)
+	s.connLimit = max(1, files-s.reserve-spareFiles)
+	if s.MaxConns > 0 && s.MaxConns < s.connLimit {
+		s.connLimit = s.MaxConns
+	}
+}
+
+// discount takes a closed connection out of the count.
+func (s *Server) discount(isReserved bool) {
+	if isReserved {
+		s.reserved.Add(-1)
+		return
+	}
+	s.live.Add(-1)
+}
+
+func (s *Server) total() int { return int(s.live.Load() + s.reserved.Load()) }
+
+func (s *Server) isDraining() bool { return s.drainingFlag.Load() }
+
+func (s *Server) logRefusal(err error) {
+	s.log.error("server: a request was refused for an internal reason", "err", err)
+}
+
+func (s *Server) logger() *slog.Logger {
+	if s.Logger != nil {
+		return s.Logger
+	}
+	return slog.Default()
+}
+
+func (s *Server) loopCount() int {
+	if s.Loops > 0 {
+		return s.Loops
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// share is a loop's part of a total; none stays none.
+func (s *Server) share(total int) int { return total / s.loopCount() }
+
+// or returns the default for a zero setting, and 0 for a negative one.
+func or[T int | time.Duration](setting, standard T) T {
+	if setting == 0 {
+		return standard
+	}
+	return max(setting, 0)
+}
+
+func (s *Server) maxBacklog() int                 { return or(s.MaxBacklog, 1<<20) }
+func (s *Server) maxBuffered() int                { return or(s.MaxBuffered, 256<<20) }
+func (s *Server) handshakeTimeout() time.Duration { return or(s.HandshakeTimeout, 10*time.Second) }
+func (s *Server) messageTimeout() time.Duration   { return or(s.MessageTimeout, 30*time.Second) }
+func (s *Server) writeTimeout() time.Duration     { return or(s.WriteTimeout, 30*time.Second) }
+func (s *Server) idleTimeout() time.Duration      { return or(s.IdleTimeout, 5*time.Minute) }
+func (s *Server) drainTime() time.Duration        { return or(s.Drain, 10*time.Second) }

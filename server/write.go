@@ -1,0 +1,124 @@
+//go:build linux
+
+package server
+
+import (
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/poller"
+	"golang.org/x/sys/unix"
+)
+
+var errBacklogClose = &CloseError{Code: frame.StatusTryAgainLater, Reason: "backlog"}
+
+// deliver sends b, whole frames, which others than the connection's own event
+// have said. A peer that has let too much pile up is closed with 1013.
+func (l *loop) deliver(i uint32, s *slot, b []byte) {
+	if waiting := len(l.exts.get(s).unsent()); waiting > 0 && waiting+len(b) > l.srv.maxBacklog() {
+		l.srv.stats.slow.Add(1)
+		l.conclude(i, s, nil, errBacklogClose)
+		return
+	}
+	l.transmit(i, s, b)
+}
+
+// transmit gives b to the kernel, or what it does not take to the outbox, and
+// brings the connection into the state that follows from it. b is not kept.
+func (l *loop) transmit(i uint32, s *slot, b []byte) {
+	if len(b) > 0 && len(l.exts.get(s).unsent()) == 0 {
+		n, errno := poller.Send(int(s.fd), b)
+		if errno != 0 && errno != unix.EAGAIN {
+			l.release(i, s, errno)
+			return
+		}
+		b = b[n:]
+	}
+	if len(b) > 0 {
+		l.queue(i, s, b)
+	}
+	l.settle(i, s)
+}
+
+// queue appends b to the outbox.
+func (l *loop) queue(i uint32, s *slot, b []byte) {
+	x := l.exts.need(s)
+	if len(x.unsent()) == 0 {
+		x.stalled = l.sec
+		*l.slab.due(i) = l.deadline(l.srv.writeTimeout())
+	}
+	if x.sent > 0 && len(x.outbox)+len(b) > cap(x.outbox) {
+		x.outbox = x.outbox[:copy(x.outbox, x.unsent())]
+		x.sent = 0
+	}
+	x.outbox = l.buffers.grow(x.outbox, b)
+}
+
+// settle chooses the state that fits: bytes that wait, a reason to be held, or
+// neither.
+func (l *loop) settle(i uint32, s *slot) {
+	waiting := len(l.exts.get(s).unsent()) > 0
+	switch {
+	case s.state == closing && waiting:
+		l.arm(i, s, poller.Writable)
+	case s.state == closing:
+		l.linger(i, s)
+	case waiting:
+		s.state = held
+		s.why |= byBacklog
+		l.arm(i, s, poller.Writable)
+	case s.why != 0:
+		s.state = held
+		*l.slab.due(i) = 0
+		l.arm(i, s, 0)
+	default:
+		s.state = open
+		l.arm(i, s, poller.Readable)
+	}
+}
+
+// flush gives the kernel what waits, and lets the connection go on when nothing
+// does any more.
+func (l *loop) flush(i uint32, s *slot) {
+	x := l.exts.need(s)
+	n, errno := poller.Send(int(s.fd), x.unsent())
+	if errno != 0 && errno != unix.EAGAIN {
+		l.release(i, s, errno)
+		return
+	}
+	x.sent += n
+	if n > 0 {
+		x.stalled = l.sec
+	}
+	if len(x.unsent()) > 0 {
+		return
+	}
+	l.buffers.Put(x.outbox)
+	x.outbox, x.sent, x.stalled = nil, 0, 0
+	l.exts.trim(s)
+	if s.state == closing {
+		l.linger(i, s)
+		return
+	}
+	if s.why &^= byBacklog; s.why == 0 {
+		l.proceed(i, s)
+		return
+	}
+	l.settle(i, s)
+}
+
+// arm tells epoll what to report, if that has changed.
+func (l *loop) arm(i uint32, s *slot, want poller.Event) {
+	var f flags
+	if want&poller.Readable != 0 {
+		f |= armedRead
+	}
+	if want&poller.Writable != 0 {
+		f |= armedWrite
+	}
+	if s.flags&(armedRead|armedWrite) == f {
+		return
+	}
+	if err := l.poll.Mod(int(s.fd), token(i, s.gen.Load()), want); err != nil {
+		l.srv.log.error("server: cannot rearm a connection", "err", err)
+	}
+	s.flags = s.flags&^(armedRead|armedWrite) | f
+}
