@@ -3,7 +3,6 @@
 package server
 
 import (
-	"container/heap"
 	"math/rand/v2"
 	"time"
 
@@ -52,8 +51,7 @@ func (l *loop) Timer() {
 		l.sweep()
 	}
 	for len(l.delays) > 0 && l.delays[0].at <= now {
-		t := heap.Pop(&l.delays).(timer)
-		if i, s := l.slab.find(t.tok); s != nil {
+		if i, s := l.slab.find(l.delays.pop().tok); s != nil {
 			l.handle(i, s, due)
 		}
 	}
@@ -207,22 +205,39 @@ type timer struct {
 	tok uint64
 }
 
-// timers is a heap.Interface, the earliest first. A connection has at most one
-// entry that matters; those of connections that are gone fall out in their time.
+// timers is a binary heap, the earliest first. A connection has at most one entry
+// that matters; those of connections that are gone fall out in their time.
 type timers []timer
 
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].at < t[j].at }
-func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+func (h *timers) push(t timer) {
+	q := append(*h, t)
+	at := len(q) - 1
+	for at > 0 && q[at].at < q[(at-1)/2].at {
+		q[at], q[(at-1)/2] = q[(at-1)/2], q[at]
+		at = (at - 1) / 2
+	}
+	*h = q
+}
 
-// Push is heap.Interface's.
-func (t *timers) Push(x any) { *t = append(*t, x.(timer)) }
-
-// Pop is heap.Interface's.
-func (t *timers) Pop() any {
-	last := (*t)[len(*t)-1]
-	*t = (*t)[:len(*t)-1]
-	return last
+// pop takes the earliest out; there must be one.
+func (h *timers) pop() timer {
+	q := *h
+	first, last := q[0], len(q)-1
+	q[0] = q[last]
+	q = q[:last]
+	for at := 0; ; {
+		next := 2*at + 1
+		if next+1 < last && q[next+1].at < q[next].at {
+			next++
+		}
+		if next >= last || q[at].at <= q[next].at {
+			break
+		}
+		q[at], q[next] = q[next], q[at]
+		at = next
+	}
+	*h = q
+	return first
 }
 
 // lingerers queues those that linger. All linger equally long, so that the first

@@ -29,7 +29,7 @@ func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, ev frame.Event) 
 
 // mustWait holds the connection if its next message may not be read yet. The
 // bucket is asked before the message is read, so that nothing has to be put back.
-func (l *loop) mustWait(s *slot, r *loopRoute) bool {
+func (l *loop) mustWait(c Conn, s *slot, r *loopRoute) bool {
 	now := l.poll.Now()
 	wait := s.messages.WaitN(r.Limits.Messages, now, 1)
 	if !r.Limits.Bytes.Unlimited() {
@@ -40,6 +40,7 @@ func (l *loop) mustWait(s *slot, r *loopRoute) bool {
 	}
 	s.why |= byDelay
 	l.exts.need(s).resume = now + wait
+	l.delays.push(timer{now + wait, c.token()})
 	return true
 }
 

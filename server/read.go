@@ -97,7 +97,7 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 		if s.gen.Load()&closeAsked != 0 {
 			return end // the rest is not wanted any more
 		}
-		if r.Limits.Over == Delay && l.mustWait(s, r) {
+		if r.Limits.Over == Delay && l.mustWait(c, s, r) {
 			return end
 		}
 		ev := p.NextEvent()

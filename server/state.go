@@ -2,11 +2,6 @@
 
 package server
 
-import (
-	"fmt"
-	"strings"
-)
-
 // state is where a connection is in its life. A slot that is not in use is
 // closed.
 type state uint8
@@ -162,46 +157,4 @@ func (e event) String() string {
 func (a action) String() string {
 	return [...]string{"ignore", "readHead", "readEarly", "decide", "readInput", "discard", "flush",
 		"deliver", "expire", "goodbye", "release"}[a]
-}
-
-// leads reports whether the cell allows next.
-func (c cell) leads(next state) bool {
-	for _, s := range c.next {
-		if s == next {
-			return true
-		}
-	}
-	return false
-}
-
-// tableMarkdown draws the table for docs/ARCHITECTURE.md.
-func tableMarkdown() string {
-	var b strings.Builder
-	b.WriteString("| state |")
-	for e := range numEvents {
-		fmt.Fprintf(&b, " %v |", e)
-	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", int(numEvents)) + "\n")
-	for s := range numStates {
-		fmt.Fprintf(&b, "| **%v** |", s)
-		for e := range numEvents {
-			c := table[s][e]
-			if c.do == ignore {
-				b.WriteString(" – |")
-				continue
-			}
-			var names []string
-			for _, n := range c.next {
-				names = append(names, n.String())
-			}
-			fmt.Fprintf(&b, " %v → %s |", c.do, strings.Join(names, ", "))
-		}
-		b.WriteString("\n")
-	}
-	b.WriteString("\n| state | epoll interest | deadline | memory beyond the slot |\n|---|---|---|---|\n")
-	for s := range numStates {
-		f := factsOf[s]
-		fmt.Fprintf(&b, "| **%v** | %s | %s | %s |\n", s, f.interest, f.deadline, f.memory)
-	}
-	return b.String()
 }
