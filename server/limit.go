@@ -50,7 +50,7 @@ func (l *loop) warn(c Conn, s *slot, r *loopRoute, v Violation) *CloseError {
 	if r.Limits.Over != Warn || r.OnLimit == nil || !l.mayWarn(s) {
 		return nil
 	}
-	return l.closeErrorFor(r, l.callOnLimit(r, c, v))
+	return l.closeErrorFor(c, r, l.callOnLimit(r, c, v))
 }
 
 func limitClose(v Violation) *CloseError {

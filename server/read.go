@@ -196,7 +196,7 @@ func (l *loop) takeTurns() {
 }
 
 func (l *loop) callOpen(r *loopRoute, c Conn) *CloseError {
-	return l.closeErrorFor(r, func() (err error) {
+	return l.closeErrorFor(c, r, func() (err error) {
 		defer l.guard(&err)
 		return r.open(c)
 	}())
@@ -207,7 +207,7 @@ func (l *loop) callMessage(r *loopRoute, c Conn, m Message) *CloseError {
 	if err == nil {
 		return nil
 	}
-	return l.closeErrorFor(r, err)
+	return l.closeErrorFor(c, r, err)
 }
 
 func (l *loop) safeMessage(r *loopRoute, c Conn, m Message) (err error) {
@@ -216,12 +216,12 @@ func (l *loop) safeMessage(r *loopRoute, c Conn, m Message) (err error) {
 }
 
 // closeErrorFor is how the user's error ends a connection: as it says, or with
-// 1011 and a line in the log.
-func (l *loop) closeErrorFor(r *loopRoute, err error) *CloseError {
+// 1011 and a line in the log. After Conn.Close it is too late to say anything.
+func (l *loop) closeErrorFor(c Conn, r *loopRoute, err error) *CloseError {
 	var e *CloseError
 	var p *panicError
 	switch {
-	case err == nil:
+	case err == nil || l.slab.at(c.slot).gen.Load()&closeAsked != 0:
 		return nil
 	case errors.As(err, &e) && e.Code.Sendable():
 		return e

@@ -1,0 +1,128 @@
+//go:build linux
+
+package chat
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// Pattern is where [Chat.Route] belongs: its guard and its callbacks ask for
+// the path value "room".
+const Pattern = "/ws/{room}"
+
+// SlowDown is what a member is told whose message was dropped by the limiter.
+const SlowDown = "Server: Rate limit exceeded. Please slow down."
+
+// Config holds what a chat can be told. Secret is required; all else has a use
+// at zero.
+type Config struct {
+	// Secret signs the tokens of POST /token and verifies those of the door,
+	// with HS256. It has at least 32 bytes.
+	Secret []byte
+
+	// TokenTTL is how long a token of POST /token is good; 0 means an hour.
+	TokenTTL time.Duration
+
+	// CheckPassword says whether the password is the user's. It is called on a
+	// goroutine of its own and may block; it should take as long for a user who
+	// does not exist. nil means the demo users: alice with the password
+	// wonderland, and bob with builder.
+	CheckPassword func(username, password string) bool
+
+	// Rooms are the rooms there are. None means that any well-formed name is a
+	// room, up to MaxRooms of them in use at once.
+	Rooms []string
+
+	// Limits of each member's messages; zero is none.
+	Limits server.Limits
+}
+
+// Chat is the application. Its methods are safe for any goroutine.
+type Chat struct {
+	config Config
+	door   upgrade.Verifier
+	rooms  *rooms
+	page   page
+}
+
+// New returns a chat. It fails when the secret is too short or the name of a
+// room ill-formed.
+func New(config Config) (*Chat, error) {
+	door, err := upgrade.HS256(config.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("chat: %w", err)
+	}
+	for _, name := range config.Rooms {
+		if !ValidRoom(name) {
+			return nil, fmt.Errorf("chat: room %q: want 1 to %d of the letters A-Z a-z 0-9 _ -", name, maxRoomName)
+		}
+	}
+	if config.TokenTTL <= 0 {
+		config.TokenTTL = time.Hour
+	}
+	if config.CheckPassword == nil {
+		config.CheckPassword = demoUsers.check
+	}
+	group := func() crowd { return server.NewGroup() }
+	return &Chat{
+		config: config,
+		door:   door,
+		rooms:  newRooms(config.Rooms, group),
+		page:   newPage(pageHTML),
+	}, nil
+}
+
+// Route returns the WebSocket side, to be served under [Pattern].
+func (c *Chat) Route() server.Route {
+	return server.Route{
+		Guards:  []upgrade.Guard{upgrade.Bearer(c.door), c.RoomGuard()},
+		Limits:  c.config.Limits,
+		OnLimit: func(conn server.Conn, _ server.Violation) { tell(conn, SlowDown) },
+		Open:    c.open,
+		Message: c.message,
+		Close:   c.close,
+	}
+}
+
+// open brings a connection into its room. The guard has been asked already, but
+// others may have come in since.
+func (c *Chat) open(conn server.Conn) error {
+	m, err := c.rooms.join(conn, conn.PathValue("room"), conn.Identity().Subject)
+	if err != nil {
+		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: codeRoomsFull, Err: err}
+	}
+	if err := m.room.crowd.Join(conn); err != nil {
+		c.rooms.leave(m)
+		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: "busy", Err: err}
+	}
+	conn.SetData(m)
+	m.room.announce(m.name + " has joined the chat")
+	return nil
+}
+
+var errBinary = &server.CloseError{Code: frame.StatusUnsupportedData, Reason: "text messages only"}
+
+func (c *Chat) message(conn server.Conn, msg server.Message) error {
+	if msg.Opcode != frame.OpText {
+		return errBinary
+	}
+	m, ok := conn.Data().(*member)
+	if !ok {
+		return errors.New("chat: a message of a connection that is in no room")
+	}
+	c.rooms.hear(m, msg.Data)
+	return nil
+}
+
+// close takes a connection out of the table; the group has let go of it before.
+func (c *Chat) close(conn server.Conn, _ error) {
+	if m, ok := conn.Data().(*member); ok && c.rooms.leave(m) {
+		m.room.announce(m.name + " has left the chat")
+	}
+}

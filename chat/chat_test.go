@@ -1,0 +1,305 @@
+//go:build linux
+
+package chat_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/server"
+)
+
+// patience is waited out only by tests that fail.
+const patience = 10 * time.Second
+
+var secret = []byte("0123456789abcdef0123456789abcdef")
+
+// serve runs a chat on a free port until the test ends, and returns its address.
+func serve(t *testing.T, config chat.Config) (addr string) {
+	t.Helper()
+	config.Secret = secret
+	app, err := chat.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server.Server{Addr: "127.0.0.1:0", Handler: app.Handler(), Logger: slog.New(slog.DiscardHandler)}
+	s.Route(chat.Pattern, app.Route())
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // there is nobody left to be polite to
+		_ = s.Shutdown(ctx)
+		if err := s.Wait(); err != nil {
+			t.Errorf("Wait: %v", err)
+		}
+	})
+	return s.Addrs()[0].String()
+}
+
+// client is a member under test.
+type client struct {
+	*websocket.Conn
+	t *testing.T
+}
+
+// dial opens a room with a token of its own making. The refusal is closed by the
+// end of the test.
+func dial(t *testing.T, addr, name, room string, rooms ...string) (client, *http.Response) {
+	t.Helper()
+	token, err := chat.Token{Subject: name, Rooms: rooms, Issued: time.Now(), TTL: time.Minute}.Sign(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dialToken(t, addr, room, token)
+}
+
+func dialToken(t *testing.T, addr, room, token string) (client, *http.Response) {
+	t.Helper()
+	conn, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+"/ws/"+room+"?token="+url.QueryEscape(token), nil)
+	if resp == nil {
+		t.Fatalf("dial %s: %v", room, err)
+	}
+	if conn != nil {
+		t.Cleanup(func() { conn.Close() })
+	}
+	return client{conn, t}, resp
+}
+
+// join dials, and waits until the room knows of it.
+func join(t *testing.T, addr, name, room string) client {
+	t.Helper()
+	c, resp := dial(t, addr, name, room)
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%s at %s: got %s, want 101", name, room, resp.Status)
+	}
+	c.want("Server: " + name + " has joined the chat")
+	return c
+}
+
+func (c client) say(text string) {
+	c.t.Helper()
+	if err := c.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c client) next() (string, error) {
+	c.SetReadDeadline(time.Now().Add(patience))
+	_, b, err := c.ReadMessage()
+	return string(b), err
+}
+
+// want reads the lines that must come next.
+func (c client) want(lines ...string) {
+	c.t.Helper()
+	for _, line := range lines {
+		if got, err := c.next(); err != nil || got != line {
+			c.t.Fatalf("got %q, error %v; want %q", got, err, line)
+		}
+	}
+}
+
+func (c client) wantClose(code int) {
+	c.t.Helper()
+	if got, err := c.next(); !websocket.IsCloseError(err, code) {
+		c.t.Fatalf("got %q, error %v; want close %d", got, err, code)
+	}
+}
+
+// logIn posts the form of the tutorial and returns the token.
+func logIn(t *testing.T, addr, name, password string) string {
+	t.Helper()
+	resp, err := http.PostForm("http://"+addr+"/token", url.Values{"username": {name}, "password": {password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var got struct {
+		AccessToken string `json:"access_token"`
+		TokenType   string `json:"token_type"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil || resp.StatusCode != 200 || got.TokenType != "bearer" {
+		t.Fatalf("POST /token: got %s, %+v, error %v", resp.Status, got, err)
+	}
+	return got.AccessToken
+}
+
+// TestTutorial walks through the tutorial: log in, connect, say something, be too
+// loud, and be told so.
+func TestTutorial(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{Limits: server.Limits{Messages: limiter.Rate{Limit: 10. / 60, Burst: 10}}})
+	alice, resp := dialToken(t, addr, "lobby", logIn(t, addr, "alice", "wonderland"))
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("got %s, want 101", resp.Status)
+	}
+	alice.want("Server: alice has joined the chat")
+	for i := range 10 {
+		alice.say(fmt.Sprint("hello ", i))
+		alice.want(fmt.Sprint("alice: hello ", i))
+	}
+	alice.say("too much")
+	alice.want(chat.SlowDown)
+	if chat.SlowDown != "Server: Rate limit exceeded. Please slow down." {
+		t.Errorf("the warning is %q", chat.SlowDown)
+	}
+	// The warning is alice's alone, and what she said too much is nobody's.
+	bob := join(t, addr, "bob", "lobby")
+	bob.say("hi")
+	bob.want("bob: hi")
+	alice.want("Server: bob has joined the chat", "bob: hi")
+}
+
+func TestConversation(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{})
+	alice, bob := join(t, addr, "alice", "lobby"), join(t, addr, "bob", "lobby")
+	alice.want("Server: bob has joined the chat")
+	alice.say("hi")
+	alice.want("alice: hi")
+	bob.want("alice: hi")
+	bob.say("/msg alice psst")
+	bob.want("bob to alice (private): psst")
+	alice.want("bob to alice (private): psst")
+	bob.say("/status away")
+	bob.want("Server: bob is away")
+	alice.want("Server: bob is away")
+	alice.say("/who")
+	alice.want("Server: 2 here: alice, bob (away)")
+	alice.say("/dance")
+	if got, err := alice.next(); err != nil || !strings.HasPrefix(got, "Server: unknown command /dance") {
+		t.Errorf("got %q, error %v", got, err)
+	}
+	alice.say("//dance")
+	alice.want("alice: /dance")
+	bob.want("alice: /dance") // and nothing of what was private
+	bob.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""))
+	bob.wantClose(1000)
+	alice.want("Server: bob has left the chat")
+}
+
+// TestVanish: who goes without a word has left too.
+func TestVanish(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{})
+	alice, bob := join(t, addr, "alice", "lobby"), join(t, addr, "bob", "lobby")
+	alice.want("Server: bob has joined the chat")
+	bob.NetConn().Close()
+	alice.want("Server: bob has left the chat")
+}
+
+func TestRoomsAreApart(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{})
+	alice, bob := join(t, addr, "alice", "attic"), join(t, addr, "bob", "cellar")
+	alice.say("hi")
+	alice.want("alice: hi")
+	alice.say("/msg bob hi")
+	alice.want("Server: bob is not in this room; /who tells who is")
+	bob.say("ho")
+	bob.want("bob: ho")
+	alice.say("/who")
+	alice.want("Server: 1 here: alice")
+}
+
+func TestAllTabsHear(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{})
+	bob, tab1, tab2 := join(t, addr, "bob", "lobby"), join(t, addr, "alice", "lobby"), join(t, addr, "alice", "lobby")
+	bob.want("Server: alice has joined the chat", "Server: alice has joined the chat")
+	tab1.want("Server: alice has joined the chat")
+	bob.say("/msg alice hi")
+	for _, c := range []client{bob, tab1, tab2} {
+		c.want("bob to alice (private): hi")
+	}
+}
+
+func TestBinaryIsClosed(t *testing.T) {
+	t.Parallel()
+	alice := join(t, serve(t, chat.Config{}), "alice", "lobby")
+	if err := alice.WriteMessage(websocket.BinaryMessage, []byte("hi")); err != nil {
+		t.Fatal(err)
+	}
+	alice.wantClose(websocket.CloseUnsupportedData)
+}
+
+func TestDoor(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{Rooms: []string{"lobby", "cellar"}})
+	for _, tt := range []struct {
+		room   string
+		rooms  []string
+		status int
+		code   string
+	}{
+		{"attic", nil, 404, "room_unknown"},
+		{"cellar", []string{"lobby"}, 403, "room_forbidden"},
+		{"lobby", []string{}, 403, "room_forbidden"},
+		{"lobby", []string{"lobby"}, 101, ""},
+	} {
+		_, resp := dial(t, addr, "alice", tt.room, tt.rooms...)
+		var p struct {
+			Status int    `json:"status"`
+			Code   string `json:"code"`
+		}
+		if resp.StatusCode != http.StatusSwitchingProtocols {
+			if err := json.NewDecoder(resp.Body).Decode(&p); err != nil || p.Status != tt.status {
+				t.Errorf("%s, token for %q: got body %+v, error %v", tt.room, tt.rooms, p, err)
+			}
+		}
+		if resp.StatusCode != tt.status || p.Code != tt.code {
+			t.Errorf("%s, token for %q: got %d %s, want %d %s", tt.room, tt.rooms, resp.StatusCode, p.Code, tt.status, tt.code)
+		}
+	}
+}
+
+// TestSlowMember: one who reads nothing does not keep the others from talking,
+// and is closed in the end.
+func TestSlowMember(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{})
+	alice, bob := join(t, addr, "alice", "lobby"), join(t, addr, "bob", "lobby")
+	alice.want("Server: bob has joined the chat")
+	sleeper := join(t, addr, "sleeper", "lobby")
+	for _, c := range []client{alice, bob} {
+		c.want("Server: sleeper has joined the chat")
+	}
+	// More than the kernel and the server's backlog take for one connection.
+	text := strings.Repeat("x", 60<<10)
+	left := false
+	hear := func(c client, want string) {
+		t.Helper()
+		got, err := c.next()
+		if got == "Server: sleeper has left the chat" {
+			left = true
+			got, err = c.next()
+		}
+		if err != nil || got != want {
+			t.Fatalf("got %.80q, error %v; want %.80q", got, err, want)
+		}
+	}
+	for i := 0; i < 1000 && !left; i++ {
+		alice.say(text)
+		hear(alice, "alice: "+text)
+		hear(bob, "alice: "+text)
+	}
+	if !left {
+		t.Error("sleeper is still there after 60 MB it did not read")
+	}
+	sleeper.NetConn().Close()
+	alice.say("still here")
+	hear(bob, "alice: still here")
+}

@@ -1,0 +1,50 @@
+// Package chat is a chat with rooms, log-in and a page, built on package server:
+// the application that proves the floors below it, and a start for one's own.
+//
+//	app, err := chat.New(chat.Config{Secret: secret})
+//	if err != nil { … }
+//	s := &server.Server{Addr: "127.0.0.1:8080", Handler: app.Handler()}
+//	s.Route(chat.Pattern, app.Route())
+//	err = s.ListenAndServe()
+//
+// A client gets a token from POST /token and opens /ws/{room} with it. What it
+// then sends is said to the room, as a line of text: "alice: hi". A line that
+// begins with a slash is a command:
+//
+//	/msg NAME TEXT   tell one member only
+//	/who             who is in the room
+//	/status TEXT     tell the room how you are; without TEXT you are back
+//	//text           say "/text"
+//
+// # The door
+//
+// [Chat.RoomGuard] answers after the token was found good, so that without one
+// nothing can be learned about rooms. The first that applies:
+//
+//	404 room_unknown    not a room's name, or not one of Config.Rooms
+//	403 room_forbidden  the token's claim "rooms" does not name it
+//	403 name_forbidden  the token's subject cannot be a name in a chat
+//	503 rooms_full      MaxRooms others are in use; Retry-After says when to come back
+//
+// A claim "rooms" that is absent opens every room; [] opens none, and so does
+// one that is not a list of strings. A name has 1 to 64 visible characters and no
+// space, as /msg must find its end, and is not the server's own, in any case of
+// its letters.
+//
+// A room exists while somebody is in it. Probes and refused clients make none.
+//
+// # Who owns what
+//
+// A message to the room goes from the loop of who said it straight to the room's
+// [server.Group]; a member whose socket is slow or dead is the group's concern
+// and nobody else's. Who is where, and with what status, is one table under one
+// mutex, touched by joining, leaving and commands, never by a message, and never
+// held while anything is sent.
+//
+// # Untrusted text
+//
+// Control characters and line separators are refused, so that no member can make
+// a line that looks like somebody else's; blank messages are ignored. A binary
+// message closes the connection with 1003. How long a message may be is
+// Server.MaxMessage's to say.
+package chat

@@ -1,0 +1,82 @@
+//go:build linux
+
+package chat
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// The codes of this door's refusals: as stable as those of package upgrade.
+const (
+	codeRoomUnknown   = "room_unknown"
+	codeRoomForbidden = "room_forbidden"
+	codeNameForbidden = "name_forbidden"
+	codeRoomsFull     = "rooms_full"
+)
+
+var (
+	rejectUnknown = upgrade.Reject(http.StatusNotFound, codeRoomUnknown,
+		"There is no room of this name.")
+	rejectRoom = upgrade.Reject(http.StatusForbidden, codeRoomForbidden,
+		"Your token does not open this room.")
+	rejectName = upgrade.Reject(http.StatusForbidden, codeNameForbidden,
+		"The subject of your token cannot be a name here: it takes 1 to 64 visible characters, no space, and not \"Server\".")
+	// A room is free again when its last member goes: seconds, not hours.
+	rejectFull = upgrade.Reject(http.StatusServiceUnavailable, codeRoomsFull,
+		"Too many rooms are in use. Join one of them, or come back later.").WithRetryAfter(10 * time.Second)
+)
+
+// errNoIdentity is for who forgot the guard before this one: a 500, and the log.
+var errNoIdentity = errors.New("chat: RoomGuard needs an identity: put a guard like upgrade.Bearer before it")
+
+// RoomGuard returns the guard that lets in whose token opens the room that the
+// path value "room" names. It goes after the guard that reads the token. It
+// looks, and changes nothing: a probe gets the same answer.
+func (c *Chat) RoomGuard() upgrade.Guard {
+	return upgrade.Guard{OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) {
+		if r.Identity == nil {
+			return nil, errNoIdentity
+		}
+		return nil, c.admit(r.PathValue("room"), r.Identity)
+	}}
+}
+
+// admit says why id may not join the room now; what would not change by waiting
+// comes first.
+func (c *Chat) admit(room string, id *upgrade.Identity) error {
+	switch {
+	case !c.rooms.knows(room):
+		return rejectUnknown
+	case !opens(id.Claims, room):
+		return rejectRoom
+	case !ValidName(id.Subject):
+		return rejectName
+	case !c.rooms.open(room):
+		return rejectFull
+	}
+	return nil
+}
+
+// opens reports whether the claim "rooms" opens the room: absent it opens all,
+// and what is not a list of strings opens none.
+func opens(claims map[string]any, room string) bool {
+	claim, claimed := claims["rooms"]
+	if !claimed {
+		return true
+	}
+	list, ok := claim.([]any)
+	if !ok {
+		return false
+	}
+	for _, v := range list {
+		if _, ok := v.(string); !ok {
+			return false
+		}
+	}
+	return slices.Contains(list, any(room))
+}

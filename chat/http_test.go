@@ -1,0 +1,176 @@
+//go:build linux
+
+package chat
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// ask sends the chat's handler a request; headers are "Name: value".
+func ask(c *Chat, method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Add(name, value)
+	}
+	w := httptest.NewRecorder()
+	c.Handler().ServeHTTP(w, r)
+	return w
+}
+
+const (
+	formType = "Content-Type: application/x-www-form-urlencoded"
+	jsonType = "Content-Type: application/json; charset=utf-8"
+)
+
+func TestToken(t *testing.T) {
+	c := newChat(t, Config{})
+	for name, w := range map[string]*httptest.ResponseRecorder{
+		"form": ask(c, "POST", "/token", "username=alice&password=wonderland&grant_type=password", formType),
+		"JSON": ask(c, "POST", "/token", `{"username":"alice","password":"wonderland"}`, jsonType),
+	} {
+		var got struct {
+			AccessToken string `json:"access_token"`
+			TokenType   string `json:"token_type"`
+			ExpiresIn   int    `json:"expires_in"`
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 {
+			t.Fatalf("%s: got %d %q, error %v", name, w.Code, w.Body, err)
+		}
+		if got.TokenType != "bearer" || got.ExpiresIn != 3600 {
+			t.Errorf("%s: got type %q for %d s, want bearer for 3600 s", name, got.TokenType, got.ExpiresIn)
+		}
+		if got := w.Header().Get("Cache-Control"); got != "no-store" {
+			t.Errorf("%s: Cache-Control: got %q, want no-store", name, got)
+		}
+		id, err := c.door.Verify([]byte(got.AccessToken), time.Now())
+		if err != nil || id.Subject != "alice" || !opens(id.Claims, "lobby") {
+			t.Errorf("%s: the token says %+v, error %v; want alice, all rooms", name, id, err)
+		}
+		if left := time.Until(id.ExpiresAt); left < 59*time.Minute || left > time.Hour {
+			t.Errorf("%s: the token expires in %v, want 1h", name, left)
+		}
+	}
+}
+
+func TestHTTPRefusals(t *testing.T) {
+	c := newChat(t, Config{})
+	tests := []struct {
+		name, method, target, body string
+		headers                    []string
+		status                     int
+		code                       string
+		want                       string // a header line that must be there
+	}{
+		{"wrong password", "POST", "/token", "username=alice&password=x", []string{formType}, 401, "bad_credentials", "WWW-Authenticate: Bearer"},
+		{"wrong password, JSON", "POST", "/token", `{"username":"alice","password":"x"}`, []string{jsonType}, 401, "bad_credentials", "WWW-Authenticate: Bearer"},
+		{"unknown user", "POST", "/token", "username=eve&password=", []string{formType}, 401, "bad_credentials", "WWW-Authenticate: Bearer"},
+		{"nobody", "POST", "/token", "", nil, 401, "bad_credentials", ""},
+		{"password in the query", "POST", "/token?username=alice&password=wonderland", "", []string{formType}, 401, "bad_credentials", ""},
+		{"broken JSON", "POST", "/token", `{"username":`, []string{jsonType}, 400, "bad_request", ""},
+		{"JSON of another shape", "POST", "/token", `["alice","wonderland"]`, []string{jsonType}, 400, "bad_request", ""},
+		{"broken form", "POST", "/token", "username=%zz", []string{formType}, 400, "bad_request", ""},
+		{"another format", "POST", "/token", "<x/>", []string{"Content-Type: text/xml"}, 415, "unsupported_media_type", ""},
+		{"no format at all", "POST", "/token", "x", []string{"Content-Type: ;;"}, 415, "unsupported_media_type", ""},
+		{"large form", "POST", "/token", "username=" + strings.Repeat("a", maxLogin), []string{formType}, 413, "body_too_large", ""},
+		{"large JSON", "POST", "/token", `{"username":"` + strings.Repeat("a", maxLogin), []string{jsonType}, 413, "body_too_large", ""},
+		{"GET /token", "GET", "/token", "", nil, 405, "method_not_allowed", "Allow: POST"},
+		{"POST /", "POST", "/", "", nil, 405, "method_not_allowed", "Allow: GET, HEAD"},
+		{"OPTIONS /", "OPTIONS", "/", "", nil, 405, "method_not_allowed", "Allow: GET, HEAD"},
+		{"another path", "GET", "/index.html", "", nil, 404, "not_found", ""},
+		{"a path below", "POST", "/token/", "", nil, 404, "not_found", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := ask(c, tt.method, tt.target, tt.body, tt.headers...)
+			var p problem
+			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+				t.Fatalf("body %q: %v", w.Body, err)
+			}
+			want := problem{"about:blank", http.StatusText(tt.status), tt.status, p.Detail, tt.code}
+			if w.Code != tt.status || p != want || p.Detail == "" {
+				t.Errorf("got %d %+v, want %+v", w.Code, p, want)
+			}
+			lines := []string{
+				"Content-Type: application/problem+json", "Cache-Control: no-store", "Connection: close",
+				"Content-Length: " + strconv.Itoa(w.Body.Len()), tt.want,
+			}
+			for _, line := range lines {
+				name, value, _ := strings.Cut(line, ": ")
+				if got := w.Header().Values(name); line != "" && !slices.Equal(got, []string{value}) {
+					t.Errorf("%s: got %q, want %q", name, got, value)
+				}
+			}
+		})
+	}
+}
+
+// TestSameProblem: a refusal looks the same whoever writes it.
+func TestSameProblem(t *testing.T) {
+	w := httptest.NewRecorder()
+	refuse(w, rejectRoom)
+	_, want, _ := bytes.Cut(rejectRoom.AppendTo(nil, new(upgrade.Request), time.Now()), []byte("\r\n\r\n"))
+	var a, b map[string]any
+	if json.Unmarshal(w.Body.Bytes(), &a) != nil || json.Unmarshal(want, &b) != nil || len(a) != 5 {
+		t.Fatalf("got %q, want %q", w.Body, want)
+	}
+	for k, v := range b {
+		if a[k] != v {
+			t.Errorf("%s: got %v, want %v", k, a[k], v)
+		}
+	}
+}
+
+func TestIndex(t *testing.T) {
+	c := newChat(t, Config{})
+	for _, tt := range []struct{ accept, want string }{
+		{"", "text/html; charset=utf-8"},
+		{"*/*", "text/html; charset=utf-8"},
+		{"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8"},
+		{"application/json, text/html", "text/html; charset=utf-8"},
+		{"application/json", "application/json"},
+		{"text/plain, application/json;q=0.9", "application/json"},
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			w := ask(c, method, "/", "", "Accept: "+tt.accept)
+			if got := w.Header().Get("Content-Type"); w.Code != 200 || got != tt.want {
+				t.Errorf("%s with Accept %q: got %d %q, want 200 %q", method, tt.accept, w.Code, got, tt.want)
+			}
+			if got := w.Header().Get("Vary"); got != "Accept" {
+				t.Errorf("Vary: got %q, want Accept", got)
+			}
+		}
+	}
+	var got index
+	if err := json.Unmarshal(ask(c, "GET", "/", "", "Accept: application/json").Body.Bytes(), &got); err != nil ||
+		got != (index{"usher", "/token", "/ws/{room}"}) {
+		t.Errorf("got %+v, error %v", got, err)
+	}
+}
+
+func TestCheckPassword(t *testing.T) {
+	var asked []string
+	c := newChat(t, Config{TokenTTL: time.Minute, CheckPassword: func(name, password string) bool {
+		asked = append(asked, name+":"+password)
+		return password == "open"
+	}})
+	if w := ask(c, "POST", "/token", "username=x&password=open", formType); w.Code != 200 || !strings.Contains(w.Body.String(), `"expires_in":60}`) {
+		t.Errorf("got %d %s, want 200 for 60 s", w.Code, w.Body)
+	}
+	if w := ask(c, "POST", "/token", "username=alice&password=wonderland", formType); w.Code != 401 {
+		t.Errorf("a demo user among others: got %d, want 401", w.Code)
+	}
+	if want := []string{"x:open", "alice:wonderland"}; !slices.Equal(asked, want) {
+		t.Errorf("asked: got %q, want %q", asked, want)
+	}
+}

@@ -1,0 +1,44 @@
+//go:build linux
+
+package chat
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestValidRoom(t *testing.T) {
+	for _, name := range []string{"a", "lobby", "A-Z_09", "-", strings.Repeat("x", 64)} {
+		if !ValidRoom(name) {
+			t.Errorf("ValidRoom(%q): got false, want true", name)
+		}
+	}
+	for _, name := range []string{"", strings.Repeat("x", 65), "a b", "a/b", "a.b", "é", "a\x00", "a\n", "..", "%41"} {
+		if ValidRoom(name) {
+			t.Errorf("ValidRoom(%q): got true, want false", name)
+		}
+	}
+}
+
+func TestValidName(t *testing.T) {
+	for _, name := range []string{"a", "alice@example.com", "auth0|123", "José", "李", "servers", strings.Repeat("ü", 64)} {
+		if !ValidName(name) {
+			t.Errorf("ValidName(%q): got false, want true", name)
+		}
+	}
+	for _, name := range []string{
+		"", strings.Repeat("ü", 65), "a b", "a\tb", "a\n", "\x7f", "a\u00a0b", "a\u202eb", "a\u200bb", "a\ufeff",
+		"\xff", "Server", "server", "SERVER",
+	} {
+		if ValidName(name) {
+			t.Errorf("ValidName(%q): got true, want false", name)
+		}
+	}
+}
+
+func TestPrintableMakesNoCopy(t *testing.T) {
+	text := []byte(strings.Repeat("hällo ", 100))
+	if n := testing.AllocsPerRun(100, func() { printable(text) }); n != 0 {
+		t.Errorf("allocations: got %v, want 0", n)
+	}
+}
