@@ -1,0 +1,70 @@
+# The verbs of this repository; .ci/run calls the same ones.
+#
+#   make test    needs Go and nothing else, installs nothing, and names the
+#                foreign clients it had to skip
+#   make deps    installs those: npm modules and Debian packages
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+CLIENTS  := cmd/usher/testdata/clients
+PORTABLE := ./frame ./upgrade ./limiter
+FUZZTIME ?= 10s
+TIMEOUT  ?= 8m
+
+# The race detector needs a C compiler; go test does without, where there is none.
+RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+.PHONY: all fmt lint test fuzz bench deps vuln
+
+all: lint test
+
+fmt:
+	gofmt -w $$(go list -f '{{.Dir}}' ./...)
+
+lint:
+	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); \
+	if [ -n "$$unformatted" ]; then echo "not formatted; run make fmt:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	GOOS=darwin go vet $(PORTABLE)
+	GOOS=windows go vet $(PORTABLE)
+	go tool staticcheck ./...
+
+# The tests write the names of clients they miss into $$USHER_SKIPPED.
+test:
+	@skipped=$$(mktemp); trap 'rm -f "$$skipped"' EXIT; status=0; \
+	echo "go test $(RACE) -timeout $(TIMEOUT) ./..."; \
+	USHER_SKIPPED="$$skipped" go test $(RACE) -timeout $(TIMEOUT) ./... || status=$$?; \
+	if [ -z "$(RACE)" ]; then echo "without the race detector, for want of a C compiler"; fi; \
+	if [ -s "$$skipped" ]; then \
+		echo "skipped, for want of these foreign clients (make deps installs them):" $$(sort -u "$$skipped"); \
+	fi; \
+	exit $$status
+
+fuzz:
+	@go test -list '^Fuzz' ./... | \
+	awk '/^Fuzz/ { target[++n] = $$1 } $$1 == "ok" { for (i = 1; i <= n; i++) print $$2, target[i]; n = 0 }' | \
+	while read -r package target; do \
+		echo "$$package $$target"; \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package"; \
+	done
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+deps:
+	@want=(); \
+	command -v npm >/dev/null || want+=(nodejs npm); \
+	command -v curl >/dev/null || want+=(curl); \
+	command -v chromium >/dev/null || want+=(chromium); \
+	/usr/bin/python3 -c 'import websockets' 2>/dev/null || want+=(python3-websockets); \
+	if [ $${#want[@]} -gt 0 ]; then \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -q; \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${want[@]}"; \
+	fi
+	cd $(CLIENTS) && npm ci
+
+# Not part of lint: it asks the vulnerability database, which is elsewhere.
+vuln:
+	go tool govulncheck ./...

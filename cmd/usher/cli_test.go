@@ -1,0 +1,283 @@
+//go:build linux
+
+package main_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/gorilla/websocket"
+)
+
+// outcome is what a person sees of a command that ends.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// finish runs a command to its end, in an environment with the variables only.
+func finish(t *testing.T, env []string, args ...string) outcome {
+	t.Helper()
+	cmd := usher(t, args...)
+	cmd.Env = env
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// TestMistakes: every error is one line on standard error that says what to do.
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	short := filepath.Join(t.TempDir(), "short")
+	if err := os.WriteFile(short, []byte(strings.Repeat("x", 31)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		args string
+		code int
+		says string
+	}{
+		{"", 2, "serve"},
+		{"dance", 2, "dance"},
+		{"serve --dance", 2, "usher serve --help"},
+		{"serve now", 2, "now"},
+		{"serve --listen here", 2, "HOST:PORT"},
+		{"serve --listen=", 2, "HOST:PORT"},
+		{"serve --rate 50", 2, "50/s"},
+		{"serve --rate 50/d", 2, "50/s"},
+		{"serve --burst many", 2, "--burst"},
+		{"serve --burst=-1", 2, "0 or more"},
+		{"serve --byte-rate x", 2, "64KiB/s"},
+		{"serve --over-limit shout", 2, "warn, drop, delay or close"},
+		{"serve --max-message 64KB", 2, "64KiB"},
+		{"serve --max-conns=-1", 2, "0 or more"},
+		{"serve --idle-timeout 5", 2, "duration"},
+		{"serve --drain=-1s", 2, "0 or more"},
+		{"serve --log-format xml", 2, "json"},
+		{"serve --rooms lobby,a.b", 2, "letters"},
+		{"serve --rooms=", 2, "leave the flag out"},
+		{"serve --echo echo", 2, "/echo"},
+		{"serve --echo /{x}", 2, "/echo"},
+		{"serve --echo /a --echo-auth /a", 2, "two paths"},
+		{"serve --secret-file " + short, 2, "32"},
+		{"serve --secret-file /does/not/exist", 1, "--secret-file"},
+		{"serve --listen " + busy.Addr().String(), 1, "--listen"},
+		{"token", 2, "--sub"},
+		{"token --sub=", 2, "--sub"},
+		{"token --sub alice", 2, "USHER_SECRET"},
+		{"token --sub alice --secret-file " + short, 2, "32"},
+		{"token --sub alice --ttl 0", 2, "1s"},
+		{"token --sub alice --rooms a.b", 2, "letters"},
+	}
+	for _, tt := range tests {
+		got := finish(t, nil, strings.Fields(tt.args)...)
+		one := strings.HasPrefix(got.stderr, "usher: ") && strings.Count(got.stderr, "\n") == 1
+		if got.code != tt.code || !one || !strings.Contains(got.stderr, tt.says) || got.stdout != "" {
+			t.Errorf("usher %s: got %+v, want code %d and one line with %q", tt.args, got, tt.code, tt.says)
+		}
+	}
+	if got := finish(t, []string{"USHER_SECRET=short"}, "serve"); got.code != 2 || !strings.Contains(got.stderr, "USHER_SECRET has 5 bytes") {
+		t.Errorf("a short USHER_SECRET: got %+v, want code 2", got)
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	t.Parallel()
+	for args, says := range map[string]string{
+		"--help": "serve", "serve --help": "--over-limit=warn", "token --help": "--ttl=1h", "version": "usher ",
+	} {
+		if got := finish(t, nil, strings.Fields(args)...); got.code != 0 || got.stderr != "" || !strings.Contains(got.stdout, says) {
+			t.Errorf("usher %s: got %+v, want code 0 and %q", args, got, says)
+		}
+	}
+	// The flags are those of the contract whose time has come: no more, no fewer.
+	want := strings.Fields("--listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
+		"--over-limit --max-conns --max-conns-per-ip --max-conns-per-user --max-message --max-buffered --handshake-timeout " +
+		"--message-timeout --write-timeout --idle-timeout --drain --log-format --help")
+	var got []string
+	for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, +)?(--[a-z-]+)`).FindAllStringSubmatch(finish(t, nil, "serve", "--help").stdout, -1) {
+		got = append(got, m[1])
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	got = slices.Compact(got) // a line of help may begin with a flag's name
+	if !slices.Equal(got, want) {
+		t.Errorf("flags of usher serve:\n got %q\nwant %q", got, want)
+	}
+}
+
+func TestTokenCommand(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"USHER_SECRET=" + secret}
+	for _, tt := range []struct {
+		args  string
+		env   []string
+		rooms any
+		ttl   time.Duration
+	}{
+		{"token --sub alice", env, nil, time.Hour},
+		{"token --sub alice --secret-file " + file, nil, nil, time.Hour},
+		{"token --sub alice --secret-file " + file, []string{"USHER_SECRET=" + strings.Repeat("x", 40)}, nil, time.Hour},
+		{"token --sub alice --ttl 90s --rooms a,b --rooms c", env, []any{"a", "b", "c"}, 90 * time.Second},
+		{"token --sub alice --rooms=", env, []any{}, time.Hour},
+	} {
+		got := finish(t, tt.env, strings.Fields(tt.args)...)
+		claims := jwt.MapClaims{}
+		_, err := jwt.ParseWithClaims(strings.TrimSuffix(got.stdout, "\n"), claims, func(*jwt.Token) (any, error) {
+			return []byte(secret), nil
+		}, jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired())
+		if err != nil || got.code != 0 || got.stderr != "" {
+			t.Errorf("usher %s: got %+v, error %v", tt.args, got, err)
+			continue
+		}
+		exp, _ := claims.GetExpirationTime()
+		if left := time.Until(exp.Time); left > tt.ttl || left < tt.ttl-time.Minute {
+			t.Errorf("usher %s: expires in %v, want %v", tt.args, left, tt.ttl)
+		}
+		if fmt.Sprint(claims["sub"], claims["rooms"]) != fmt.Sprint("alice", tt.rooms) {
+			t.Errorf("usher %s: got %v, want alice and rooms %v", tt.args, claims, tt.rooms)
+		}
+	}
+}
+
+// TestInvitation: without a secret, what serve prints is all one needs.
+func TestInvitation(t *testing.T) {
+	t.Parallel()
+	cmd := usher(t, "serve", "--listen", "127.0.0.1:0", "--rooms", "cellar,lobby")
+	cmd.Env = nil
+	p := start(t, cmd)
+	var line string
+	select {
+	case line = <-p.stdout.await("ws://"):
+	case <-time.After(patience):
+		t.Fatalf("no URL in %q", p.stdout)
+	}
+	link := strings.TrimSpace(line)
+	if !strings.HasPrefix(link, "ws://"+p.addr+"/ws/cellar?token=") {
+		t.Fatalf("got %q, want a URL of the first room", link)
+	}
+	conn, resp, err := websocket.DefaultDialer.Dial(link, nil)
+	if err != nil {
+		t.Fatalf("%s: %v (%v)", link, err, resp)
+	}
+	defer conn.Close()
+	if _, b, err := conn.ReadMessage(); err != nil || string(b) != "Server: alice has joined the chat" {
+		t.Errorf("got %q, error %v", b, err)
+	}
+}
+
+// TestSecretIsNotShown: with a secret there is no invitation.
+func TestSecretIsNotShown(t *testing.T) {
+	t.Parallel()
+	p := serve(t)
+	p.signal(t, syscall.SIGINT)
+	if code := p.exit(t, patience); code != 0 {
+		t.Errorf("exit code after SIGINT: got %d, want 0", code)
+	}
+	if got, want := p.stdout.String(), "listening on http://"+p.addr+"\n"; got != want {
+		t.Errorf("standard output: got %q, want %q", got, want)
+	}
+}
+
+// TestSecondSignalFails: who does not wait for the drain gets a failure.
+func TestSecondSignalFails(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--echo", "/echo", "--drain", "10m")
+	conn, _, err := websocket.DefaultDialer.Dial("ws://"+p.addr+"/echo", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	p.signal(t, syscall.SIGTERM)
+	eventually(t, "draining", func() bool {
+		_, resp, _ := websocket.DefaultDialer.Dial("ws://"+p.addr+"/echo", nil)
+		return resp != nil && resp.StatusCode == http.StatusServiceUnavailable
+	})
+	p.signal(t, syscall.SIGTERM)
+	if code := p.exit(t, patience); code == 0 {
+		t.Error("exit code: got 0, want another")
+	}
+}
+
+// TestTutorial is the tutorial on the command line's own terms: form POST /token,
+// connect with ?token=, say something, be told off at --rate 10/m.
+func TestTutorial(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		flags []string
+		burst int
+	}{
+		{[]string{"--rate", "10/m", "--burst", "10"}, 10},
+		{[]string{"--rate", "10/m"}, 100}, // the burst is a limit of its own
+	} {
+		p := serve(t, tt.flags...)
+		resp, err := http.PostForm("http://"+p.addr+"/token", url.Values{"username": {"alice"}, "password": {"wonderland"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var grant struct {
+			Token string `json:"access_token"`
+		}
+		if err := json.NewDecoder(resp.Body).Decode(&grant); err != nil {
+			t.Fatal(err)
+		}
+		conn, _, err := websocket.DefaultDialer.Dial("ws://"+p.addr+"/ws/lobby?token="+grant.Token, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		want := []string{"Server: alice has joined the chat"}
+		for range tt.burst {
+			want = append(want, "alice: hi")
+		}
+		for range tt.burst + 1 {
+			if err := conn.WriteMessage(websocket.TextMessage, []byte("hi")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The warning is sent to alice alone and may overtake what goes to the room.
+		want = append(want, slowDown)
+		var got []string
+		for range want {
+			_, b, err := conn.ReadMessage()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(b))
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", tt.flags, got, want)
+		}
+	}
+}

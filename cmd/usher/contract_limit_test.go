@@ -1,0 +1,152 @@
+//go:build linux
+
+package main_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// burst returns n text messages and then, for the end to be seen, a ping.
+func burst(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(masked(opText, strconv.Itoa(i)))
+	}
+	return b.String() + masked(opPing, "end")
+}
+
+// upTo reads frames until the pong behind a burst, or the end. It returns the
+// texts and the close code, if one came.
+func (w *wire) upTo(op byte) (texts []string, last frame) {
+	w.t.Helper()
+	for {
+		f, err := w.next()
+		switch {
+		case err != nil:
+			w.t.Fatalf("behind %q: %v", texts, err)
+		case f.op == op:
+			return texts, f
+		case f.op == opText:
+			texts = append(texts, f.payload)
+		}
+	}
+}
+
+func numbers(n int) (texts []string) {
+	for i := range n {
+		texts = append(texts, strconv.Itoa(i))
+	}
+	return texts
+}
+
+// TestRate: ten messages a minute, and what becomes of the eleventh.
+func TestRate(t *testing.T) {
+	t.Parallel()
+	limited := func(t *testing.T, flags ...string) *wire {
+		p := serve(t, append([]string{"--echo-auth", "/auth", "--rate", "10/m", "--burst", "10"}, flags...)...)
+		return join(t, p.addr, upgradeTo("/auth", bearer(token("alice")))...)
+	}
+	t.Run("drop", func(t *testing.T) {
+		t.Parallel()
+		w := limited(t, "--over-limit", "drop")
+		w.write(burst(15))
+		if got, _ := w.upTo(opPong); !slices.Equal(got, numbers(10)) {
+			t.Errorf("got %q, want the first ten", got)
+		}
+	})
+	t.Run("close", func(t *testing.T) {
+		t.Parallel()
+		w := limited(t, "--over-limit", "close")
+		w.write(burst(15))
+		got, last := w.upTo(opClose)
+		if !slices.Equal(got, numbers(10)) || last.closeCode() != 1008 {
+			t.Errorf("got %q and %v, want the first ten and close 1008", got, last)
+		}
+	})
+	t.Run("pings are not messages", func(t *testing.T) {
+		t.Parallel()
+		w := limited(t, "--over-limit", "close")
+		for i := range 30 {
+			w.write(masked(opPing, strconv.Itoa(i)))
+			w.want(opPong, strconv.Itoa(i))
+		}
+	})
+	t.Run("fragments are one message", func(t *testing.T) {
+		t.Parallel()
+		w := limited(t, "--over-limit", "close")
+		first := masked(opText, "a")
+		w.write("\x01"+first[1:], strings.Repeat("\x00"+first[1:], 30), masked(0, "z"))
+		w.want(opText, strings.Repeat("a", 31)+"z")
+	})
+}
+
+// TestDelay: over the rate the server stops reading; nothing is lost, and
+// nothing overtakes.
+func TestDelay(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--echo-auth", "/auth", "--rate", "50/s", "--burst", "5", "--over-limit", "delay")
+	w := join(t, p.addr, upgradeTo("/auth", bearer(token("alice")))...)
+	before := time.Now()
+	w.write(burst(55))
+	got, _ := w.upTo(opPong)
+	took := time.Since(before)
+	if !slices.Equal(got, numbers(55)) {
+		t.Errorf("got %q, want all 55 in order", got)
+	}
+	if took < 950*time.Millisecond || took > 5*time.Second {
+		t.Errorf("50 messages over the burst took %v, want 1s", took)
+	}
+}
+
+// TestUnlimitedEcho: --echo has no limit unless --rate is given.
+func TestUnlimitedEcho(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--echo", "/echo", "--over-limit", "close")
+	w := join(t, p.addr, upgradeTo("/echo")...)
+	w.write(burst(500))
+	if got, _ := w.upTo(opPong); !slices.Equal(got, numbers(500)) {
+		t.Errorf("got %d of 500 messages", len(got))
+	}
+}
+
+const slowDown = "Server: Rate limit exceeded. Please slow down."
+
+// TestWarn: the default in a chat. The sender is told once, the room nothing,
+// and the message is gone.
+func TestWarn(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--rate", "10/m", "--burst", "10")
+	bob := join(t, p.addr, upgradeTo("/ws/lobby", bearer(token("bob")))...)
+	bob.want(opText, "Server: bob has joined the chat")
+	alice := join(t, p.addr, upgradeTo("/ws/lobby", bearer(token("alice")))...)
+	alice.want(opText, "Server: alice has joined the chat")
+	alice.write(burst(15))
+	var heard []string
+	for range 10 + 1 {
+		f, err := alice.next()
+		for err == nil && f.op == opPong {
+			f, err = alice.next()
+		}
+		if err != nil || f.op != opText {
+			t.Fatalf("behind %q: got %v (error %v), want eleven lines", heard, f, err)
+		}
+		heard = append(heard, f.payload)
+	}
+	if i := slices.Index(heard, slowDown); i < 0 || slices.Contains(heard[i+1:], slowDown) {
+		t.Errorf("alice got %q, want once %q", heard, slowDown)
+	}
+	alice.write(masked(opClose, "\x03\xe8"))
+	if more, last := alice.upTo(opClose); len(more) > 0 || last.closeCode() != 1000 {
+		t.Errorf("alice got %q and %v behind %q, want close 1000", more, last, heard)
+	}
+	bob.want(opText, "Server: alice has joined the chat")
+	for i := range 10 {
+		bob.want(opText, fmt.Sprintf("alice: %d", i))
+	}
+	bob.want(opText, "Server: alice has left the chat")
+}

@@ -1,0 +1,50 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+
+	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// routeEchoes adds the echoes that the flags ask for: the open one without limits
+// unless a rate was given, the other behind the door and the limits.
+func (s *serveCmd) routeEchoes(srv *server.Server, secret []byte) error {
+	if s.Echo != "" {
+		r := server.Route{Message: echo}
+		if s.Rate != nil {
+			r.Limits, r.OnLimit = s.limits(), slowDown
+		}
+		srv.Route(s.Echo, r)
+	}
+	if s.EchoAuth != "" {
+		door, err := upgrade.HS256(secret)
+		if err != nil {
+			return err
+		}
+		srv.Route(s.EchoAuth, server.Route{
+			Guards:  []upgrade.Guard{upgrade.Bearer(door)},
+			Limits:  s.limits(),
+			OnLimit: slowDown,
+			Message: echo,
+		})
+	}
+	return nil
+}
+
+// echo sends back what came. A client that does not take its echoes is closed
+// rather than left with gaps in them.
+func echo(c server.Conn, m server.Message) error {
+	err := c.Send(m.Opcode, m.Data)
+	if errors.Is(err, server.ErrBacklog) {
+		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: "too slow", Err: err}
+	}
+	return err
+}
+
+// slowDown warns in the chat's words.
+func slowDown(c server.Conn, _ server.Violation) { _ = c.Send(frame.OpText, []byte(chat.SlowDown)) }

@@ -1,0 +1,74 @@
+//go:build linux
+
+// Usher is a WebSocket server that checks tickets at the door, seats a very large
+// audience and quiets whoever is too loud.
+//
+//	usher serve          run it, with a chat to try it out
+//	usher token --sub me make a token for it
+//	usher version        say which it is
+//
+// Each of them explains itself with --help.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line; kong reads it from the tags.
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run the server: the chat at /, its rooms at /ws/{room}, and echoes where you want them."`
+	Token   tokenCmd   `cmd:"" help:"Make a token that opens the door."`
+	Version versionCmd `cmd:"" help:"Say which version this is."`
+}
+
+// usageError is what only another command line or environment can mend.
+type usageError struct{ error }
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run does what args ask for and returns the exit code: 0, 2 when args are at
+// fault, 1 for all else. Asked for help, it does not return.
+func run(args []string, stdout, stderr io.Writer) int {
+	parser, err := kong.New(new(cli),
+		kong.Name("usher"),
+		kong.Description("A WebSocket server that checks tickets at the door, seats a large audience and quiets whoever is too loud."),
+		kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(stdout, (*io.Writer)(nil)),
+	)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return fail(stderr, usageError{fmt.Errorf("%w (see %s --help)", err, asked(err))})
+	}
+	if err := command.Run(); err != nil {
+		return fail(stderr, err)
+	}
+	return 0
+}
+
+// asked returns the command that was asked for, as far as err knows it.
+func asked(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context.Selected() != nil {
+		return "usher " + parse.Context.Selected().Name
+	}
+	return "usher"
+}
+
+// fail tells a person what went wrong, in one line, and returns the exit code.
+func fail(stderr io.Writer, err error) int {
+	fmt.Fprintf(stderr, "usher: %v\n", err)
+	var usage usageError
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}

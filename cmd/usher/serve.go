@@ -1,0 +1,123 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/server"
+)
+
+// Run serves until a signal ends it.
+func (s *serveCmd) Run(stdout io.Writer) error {
+	secret, err := s.read()
+	if err != nil {
+		return err
+	}
+	demo := secret == nil
+	if demo {
+		secret = newSecret()
+	}
+	app, err := chat.New(chat.Config{Secret: secret, Rooms: s.Rooms, Limits: s.limits()})
+	if err != nil {
+		return err
+	}
+	srv := s.server(s.logger())
+	srv.Handler = app.Handler()
+	srv.Route(chat.Pattern, app.Route())
+	if err := s.routeEchoes(srv, secret); err != nil {
+		return err
+	}
+	// Before anybody can know that we listen, and tell us to stop.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	if err := srv.Start(); err != nil {
+		return fmt.Errorf("cannot listen: %w; choose other addresses with --listen", err)
+	}
+	for _, addr := range srv.Addrs() {
+		fmt.Fprintf(stdout, "listening on http://%s\n", addr)
+	}
+	if demo {
+		if err := s.invite(stdout, srv, secret); err != nil {
+			return err
+		}
+	}
+	return serveUntil(signals, srv)
+}
+
+// server returns the server that the flags describe.
+func (s *serveCmd) server(log *slog.Logger) *server.Server {
+	return &server.Server{
+		Addr:  strings.Join(s.Listen, ","),
+		Loops: s.Loops,
+
+		MaxConns:        s.MaxConns,
+		MaxConnsPerIP:   s.MaxConnsPerIP,
+		MaxConnsPerUser: s.MaxConnsPerUser,
+
+		MaxMessage:  orNone(int(s.MaxMessage)),
+		MaxBuffered: orNone(int(s.MaxBuffered)),
+
+		HandshakeTimeout: orNone(s.HandshakeTimeout),
+		MessageTimeout:   orNone(s.MessageTimeout),
+		WriteTimeout:     orNone(s.WriteTimeout),
+		IdleTimeout:      orNone(s.IdleTimeout),
+		Drain:            orNone(s.Drain),
+
+		Origins: s.Origin,
+		Logger:  log,
+	}
+}
+
+// orNone turns the command line's word for no limit into the server's.
+func orNone[N int | time.Duration](n N) N {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+func (s *serveCmd) logger() *slog.Logger {
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+}
+
+// invite prints a URL that works at once, as nobody knows this run's secret.
+func (s *serveCmd) invite(stdout io.Writer, srv *server.Server, secret []byte) error {
+	token, err := chat.Token{Subject: "alice", Issued: time.Now(), TTL: time.Hour}.Sign(secret)
+	if err != nil {
+		return fmt.Errorf("cannot sign the demo token: %w", err)
+	}
+	room := "lobby"
+	if len(s.Rooms) > 0 {
+		room = s.Rooms[0]
+	}
+	_, err = fmt.Fprintf(stdout, "no secret given, so this run has its own; for an hour this gets in:\n  ws://%s/ws/%s?token=%s\n",
+		reachable(srv.Addrs()[0]), room, token)
+	return err
+}
+
+// serveUntil returns when a first signal has drained the server. A second one ends
+// the program on the spot.
+func serveUntil(signals <-chan os.Signal, srv *server.Server) error {
+	go func() {
+		<-signals
+		go func() {
+			<-signals
+			os.Exit(1)
+		}()
+		_ = srv.Shutdown(context.Background()) // Wait returns the same
+	}()
+	return srv.Wait()
+}

@@ -1,0 +1,57 @@
+"""Python's websockets against a running usher.
+
+python_websockets.py '{"echo": URL, "refused": URL, "chat": URL, "sizes": [N, ...]}'
+prints what it saw as one line of JSON.
+"""
+
+import asyncio
+import json
+import sys
+
+import websockets
+
+
+async def echo(job, seen):
+    async with websockets.connect(job["echo"], max_size=None) as ws:
+        for size in job["sizes"]:
+            for kind, sent in ("text", "x" * size), ("binary", b"x" * size):
+                await ws.send(sent)
+                if await ws.recv() == sent:
+                    seen["echoed"].append(f"{kind} {size}")
+        await (await ws.ping("are you there"))
+        seen["pong"] = True
+        await ws.close(1000, "bye")
+        seen["close"] = ws.close_code
+
+
+async def refused(job, seen):
+    try:
+        async with websockets.connect(job["refused"]):
+            seen["refused"] = {"status": 101}
+    except websockets.exceptions.InvalidHandshake as error:
+        # Up to version 13 the error has status and headers, later a response.
+        response = getattr(error, "response", error)
+        seen["refused"] = {
+            "status": response.status_code,
+            "challenge": response.headers.get("WWW-Authenticate"),
+            "body": (getattr(response, "body", None) or b"").decode(),
+        }
+
+
+async def chat(job, seen):
+    async with websockets.connect(job["chat"]) as ws:
+        seen["chat"].append(await ws.recv())
+        await ws.send("hi")
+        seen["chat"].append(await ws.recv())
+
+
+async def main():
+    job = json.loads(sys.argv[1])
+    seen = {"echoed": [], "pong": False, "close": 0, "refused": {}, "chat": []}
+    await echo(job, seen)
+    await refused(job, seen)
+    await chat(job, seen)
+    print(json.dumps(seen))
+
+
+asyncio.run(main())

@@ -1,0 +1,59 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/usher-ws/usher/chat"
+)
+
+// tokenCmd is usher token.
+type tokenCmd struct {
+	Sub   string        `required:"" placeholder:"NAME" help:"Whom the token is for: the name in the chat."`
+	TTL   time.Duration `default:"1h" help:"For how long it is good."`
+	Rooms []string      `placeholder:"ROOM" help:"The rooms it opens; all if not given, none if given empty."`
+
+	secretFlag
+}
+
+// Validate is called by kong.
+func (t *tokenCmd) Validate() error {
+	switch {
+	case t.Sub == "":
+		return errors.New("--sub is missing: say whom the token is for, like --sub alice")
+	case t.TTL < time.Second:
+		return fmt.Errorf("--ttl %v is too short: want 1s or more", t.TTL)
+	}
+	return validRooms(t.Rooms)
+}
+
+// Run prints the token, and nothing else.
+func (t *tokenCmd) Run(stdout io.Writer) error {
+	secret, err := t.read()
+	if err != nil {
+		return err
+	}
+	if secret == nil {
+		return usageError{errors.New("there is no secret to sign with: set USHER_SECRET or --secret-file to the server's")}
+	}
+	token, err := chat.Token{Subject: t.Sub, Rooms: t.Rooms, Issued: time.Now(), TTL: t.TTL}.Sign(secret)
+	if err != nil {
+		return fmt.Errorf("cannot sign the token: %w", err)
+	}
+	_, err = fmt.Fprintln(stdout, token)
+	return err
+}
+
+// validRooms checks a --rooms flag.
+func validRooms(names []string) error {
+	for _, name := range names {
+		if !chat.ValidRoom(name) {
+			return fmt.Errorf("--rooms: %q cannot be a room: want 1 to 64 letters, digits, _ or -", name)
+		}
+	}
+	return nil
+}

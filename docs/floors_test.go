@@ -1,0 +1,131 @@
+// Package docs holds what is written about usher; its test holds the floors
+// that are drawn there.
+package docs
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/usher-ws/usher"
+
+// floors of the house: a package imports from lower floors only, never from its
+// own. A subpackage lives on its parent's floor, and may use the parent.
+var floors = map[string]int{
+	"frame": 0, "limiter": 0,
+	"upgrade": 1, "poller": 1,
+	"server": 2,
+	"hub":    3,
+	"chat":   4, "bench": 4, "cmd/usher": 4,
+}
+
+// exceptions say more than the floors do: all that a package may import of this
+// module.
+var exceptions = map[string][]string{
+	"upgrade": {"limiter"},         // frames are no business of the door
+	"bench":   {"poller", "frame"}, // it measures any server, so it may not know ours
+	// The program is the one place that knows all others, its floor included.
+	"cmd/usher": {"frame", "limiter", "upgrade", "poller", "server", "hub", "chat", "bench"},
+}
+
+// TestFloors reads every package's own imports, those of its tests left out.
+func TestFloors(t *testing.T) {
+	for _, fields := range list(t, "{{.ImportPath}} {{.Dir}} {{join .Imports \" \"}}", "./...") {
+		pkg, imports := local(fields[0]), fields[2:]
+		if _, err := os.ReadDir(fields[1]); err != nil { // a change there makes a cached result stale
+			t.Fatal(err)
+		}
+		if pkg == "docs" {
+			continue
+		}
+		home, floor := floorOf(pkg)
+		if home == "" {
+			t.Errorf("%s: got a package without a floor, want one of %v", pkg, floors)
+		}
+		for _, i := range imports {
+			if !strings.HasPrefix(i, module) {
+				continue
+			}
+			switch other, below := floorOf(local(i)); {
+			case other == home:
+			case exceptions[home] != nil:
+				if !slices.Contains(exceptions[home], other) {
+					t.Errorf("%s imports %s: want at most %q", pkg, local(i), exceptions[home])
+				}
+			case below >= floor:
+				t.Errorf("%s, floor %d, imports %s, floor %d: want lower floors only", pkg, floor, local(i), below)
+			}
+		}
+	}
+}
+
+// TestPure: the ground floor needs nothing but the standard library.
+func TestPure(t *testing.T) {
+	for _, pkg := range []string{"frame", "limiter"} {
+		if got := foreign(t, pkg); len(got) > 0 {
+			t.Errorf("%s: got %q, want only the standard library", pkg, got)
+		}
+	}
+}
+
+// TestLean: who embeds the door gets these in his build and no others.
+func TestLean(t *testing.T) {
+	want := []string{
+		module + "/limiter", "github.com/gobwas/ws", "github.com/gobwas/httphead",
+		"github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
+	}
+	for _, got := range foreign(t, "upgrade") {
+		if !slices.ContainsFunc(want, func(w string) bool { return got == w || strings.HasPrefix(got, w+"/") }) {
+			t.Errorf("upgrade: got %s in its build, want at most %q", got, want)
+		}
+	}
+}
+
+// foreign returns all packages in a package's build that are neither it nor of
+// the standard library.
+func foreign(t *testing.T, pkg string) (paths []string) {
+	t.Helper()
+	for _, fields := range list(t, "{{if not .Standard}}{{.ImportPath}}{{end}}", "-deps", "./"+pkg) {
+		if fields[0] != module+"/"+pkg {
+			paths = append(paths, fields[0])
+		}
+	}
+	return paths
+}
+
+// list returns the fields of each line of go list.
+func list(t *testing.T, format string, args ...string) (lines [][]string) {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-f", format}, args...)...)
+	cmd.Dir = ".."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%q: %v\n%s", cmd.Args, err, stderr.String())
+	}
+	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
+		if fields := strings.Fields(s.Text()); len(fields) > 0 {
+			lines = append(lines, fields)
+		}
+	}
+	return lines
+}
+
+func local(importPath string) string { return strings.TrimPrefix(importPath, module+"/") }
+
+// floorOf returns the nearest package at or above pkg that has a floor.
+func floorOf(pkg string) (home string, floor int) {
+	for ; pkg != "."; pkg = path.Dir(pkg) {
+		if floor, ok := floors[pkg]; ok {
+			return pkg, floor
+		}
+	}
+	return "", 0
+}
