@@ -49,6 +49,7 @@ type Loop struct {
 	woken  atomic.Bool // a wake-up is on its way: no second write needed
 	mu     sync.Mutex
 	posted []func()
+	ended  bool // the wait has failed
 	closed bool
 }
 
@@ -77,7 +78,7 @@ func New(h Handler, origin time.Time) (*Loop, error) {
 
 // Start begins the loop's goroutine. What was posted before is run first.
 func (l *Loop) Start() error {
-	w, err := newWatcher(l.h.Failed)
+	w, err := newWatcher(l.fail)
 	if err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func (l *Loop) Wake() {
 // traffic. After Close it answers ErrClosed and f is never run.
 func (l *Loop) Post(f func()) error {
 	l.mu.Lock()
-	if l.closed {
+	if l.closed || l.ended {
 		l.mu.Unlock()
 		return ErrClosed
 	}
@@ -173,6 +174,16 @@ func (l *Loop) Post(f func()) error {
 	l.mu.Unlock()
 	l.Wake()
 	return nil
+}
+
+// fail is called when the wait has ended by an error. Nothing posted would be run
+// any more.
+func (l *Loop) fail(err error) {
+	l.mu.Lock()
+	l.ended = true
+	l.posted = nil
+	l.mu.Unlock()
+	l.h.Failed(err)
 }
 
 // Close ends the loop and waits until nothing of it runs any more. Descriptors

@@ -137,7 +137,6 @@ func (l *loop) expireOpen(i uint32, s *slot) {
 			l.conclude(i, s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "message_timeout"})
 			return
 		}
-		defer func() { l.dueBy(i, since-1+limit) }()
 	}
 	limit, silent := seconds(l.srv.idleTimeout()), l.sec-s.last
 	switch {
@@ -156,6 +155,9 @@ func (l *loop) expireOpen(i uint32, s *slot) {
 		s.flags |= pinged
 		*l.slab.due(i) = max(s.last+limit, l.sec+1)
 		l.deliver(i, s, pingFrame)
+	}
+	if limit := seconds(l.srv.messageTimeout()); since != 0 && limit > 0 && s.state == open {
+		l.dueBy(i, since-1+limit)
 	}
 }
 

@@ -207,7 +207,7 @@ func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Reques
 func (l *loop) refuse(i uint32, s *slot, r *upgrade.Request, err error) {
 	if l.said == nil || !errors.Is(err, l.said) {
 		l.resp = l.rejection(err).AppendTo(l.resp[:0], r, time.Now())
-	} else if e := (*upgrade.Rejection)(nil); !errors.As(err, &e) || e.Status == http.StatusInternalServerError {
+	} else if e := (*upgrade.Rejection)(nil); errors.As(err, &e) && e.Status == http.StatusInternalServerError {
 		l.srv.logRefusal(err)
 	}
 	l.said = nil

@@ -74,7 +74,9 @@ func newLoop(srv *Server, id int, origin time.Time) (*loop, error) {
 	l.mail.slab = l.slab
 	l.mail.wake = poll.Wake
 	l.mail.limit = max(srv.maxBacklog(), l.buffers.budget/8)
-	l.gate = upgrade.Upgrader{}
+	if l.buffers.budget == 0 {
+		l.mail.limit = max(srv.maxBacklog(), 16<<20)
+	}
 	l.routes = make([]loopRoute, len(srv.routes))
 	for i, r := range srv.routes {
 		l.prepare(&l.routes[i], i, r)

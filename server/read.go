@@ -176,6 +176,9 @@ func (l *loop) keepPartial(i uint32, s *slot, partial *frame.Partial) {
 func (l *loop) proceed(i uint32, s *slot) {
 	s.state, s.last = open, l.sec
 	*l.slab.due(i) = l.idleDeadline(s)
+	if s.ext != 0 {
+		l.exts.get(s).since = 0 // while it was held, the message could not go on
+	}
 	l.run(i, s, nil, nil)
 }
 
