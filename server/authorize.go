@@ -25,7 +25,7 @@ const earlyLimit = 16 << 10
 type asked struct {
 	cancel   context.CancelFunc
 	request  *upgrade.Request // a copy
-	response []byte           // the 101, withheld
+	response []byte           // the 101, withheld, or a probe's 200
 	early    []byte           // from the pool
 	place    uint32
 	quota    quota
@@ -52,6 +52,7 @@ func (l *loop) ask(i uint32, s *slot, place uint32, q quota, early []byte) {
 		x.asked.early = l.buffers.grow(nil, early)
 	}
 	l.dropHead(s)
+	l.said = nil
 	s.state = pending
 	authorize, r, tok := l.routes[l.places.all[place].route.index].Authorize, x.asked.request.Clone(), token(i, s.gen.Load())
 	go func() {
@@ -99,6 +100,12 @@ func (l *loop) decide(i uint32, s *slot, err error) {
 		}
 		l.abandon(a)
 		l.refuse(i, s, a.request, err)
+		return
+	}
+	if a.request.IsProbe() {
+		l.abandon(a)
+		s.state = closing
+		l.transmit(i, s, a.response)
 		return
 	}
 	l.arm(i, s, poller.Readable)

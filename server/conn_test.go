@@ -240,7 +240,17 @@ func TestAuthorize(t *testing.T) {
 		}
 		c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(time.Second))
 		closeOf(t, c)
-		for path, want := range map[string]int{"/foe": 403, "/bug": 500, "/other": 500} {
+		for path, want := range map[string]int{"/foe": 403, "/bug": 500, "/other": 500, "/friend": 200} {
+			req, _ := http.NewRequest("GET", "http://"+addr+path, nil)
+			req.Header.Set("Accept", "application/problem+json")
+			if resp, err := http.DefaultClient.Do(req); err != nil || resp.StatusCode != want {
+				t.Errorf("probe of %s: got %v %v, want %d", path, resp, err, want)
+			} else {
+				resp.Body.Close()
+			}
+			if want == 200 {
+				continue
+			}
 			_, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+path, nil)
 			if err == nil || resp == nil || resp.StatusCode != want {
 				t.Errorf("%s: got %v %v, want %d", path, resp, err, want)

@@ -77,10 +77,13 @@ func (l *loop) judge(i uint32, s *slot, head, early []byte) {
 	if err == nil {
 		err = l.said // a hook cannot let in whom the door refused
 	}
-	if err == nil {
-		err = q.user(l, r)
+	probed := errors.Is(err, upgrade.ErrProbe)
+	if err == nil || probed {
+		if over := q.user(l, r); over != nil {
+			err, probed = over, false
+		}
 	}
-	if err != nil {
+	if err != nil && !(probed && lr.Authorize != nil) {
 		q.release(l.srv)
 		l.refuse(i, s, r, err)
 		return
@@ -144,9 +147,15 @@ func (l *loop) quotas(s *slot, r *upgrade.Request) (q quota, err error) {
 	return q, nil
 }
 
-// user is row 12.
+// user is row 12. A probe takes nothing.
 func (q *quota) user(l *loop, r *upgrade.Request) error {
 	if l.srv.MaxConnsPerUser <= 0 || r.Identity == nil {
+		return nil
+	}
+	if r.IsProbe() {
+		if l.srv.perUser.InUse(r.Identity.Subject) >= l.srv.MaxConnsPerUser {
+			return retry(errPerUser, nil)
+		}
 		return nil
 	}
 	if err := l.srv.perUser.Acquire(r.Identity.Subject, l.poll.Now()); err != nil {

@@ -92,6 +92,9 @@ func TestDrain(t *testing.T) {
 				}
 				reasons[reason] = true
 			}
+			if took := time.Since(before); took < drain*4/10 {
+				t.Errorf("all were sent away within %v, want that paced over 80 %% of %v", took, drain)
+			}
 			if len(reasons) < 2 {
 				t.Errorf("got one reason for all %d, want a jittered time", len(seated))
 			}

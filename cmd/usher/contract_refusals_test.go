@@ -15,6 +15,7 @@ import (
 func TestEveryRefusalArrives(t *testing.T) {
 	const clients = 200
 	p := serve(t, append([]string{"--handshake-timeout", "30s"}, door...)...)
+	before := p.sockets(t)
 	fill := func(n int) string { // an upgrade of n bytes with a bad token
 		bare := len(head(upgradeTo("/auth", bearer("x"), "X-Fill: ")...))
 		return head(upgradeTo("/auth", bearer("x"), "X-Fill: "+strings.Repeat("x", n-bare))...)
@@ -57,6 +58,20 @@ func TestEveryRefusalArrives(t *testing.T) {
 			}
 		})
 	}
+	eventually(t, "no socket left behind", func() bool { return p.sockets(t) == before })
+}
+
+// TestLingerEnds: the server waits for those it refused, but not for ever. Here
+// they neither read on nor hang up.
+func TestLingerEnds(t *testing.T) {
+	t.Parallel()
+	p := serve(t, door...)
+	before := p.sockets(t)
+	for range 100 {
+		dial(t, p.addr).write(head(upgradeTo("/auth")...))
+		dial(t, p.addr).write(head(get("/")...))
+	}
+	eventually(t, "their sockets closed", func() bool { return p.sockets(t) == before })
 }
 
 // refusedWhileSending writes everything in small chunks and only then reads. It

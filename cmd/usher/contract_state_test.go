@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -124,6 +125,29 @@ func TestSlow(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a byte now and then", func(t *testing.T) {
+		t.Parallel()
+		w, gone := dial(t, p.addr), make(chan struct{})
+		var drip sync.WaitGroup
+		drip.Go(func() {
+			tick := time.NewTicker(50 * time.Millisecond)
+			defer tick.Stop()
+			for i := range len(whole) - 1 {
+				w.conn.Write([]byte(whole[i : i+1])) // an error is the reader's to tell
+				select {
+				case <-tick.C:
+				case <-gone:
+					return
+				}
+			}
+		})
+		a := w.answer()
+		close(gone)
+		drip.Wait()
+		if flaws := flawsOfRefusal(a, "GET", 408); flaws != nil {
+			t.Errorf("got %s\n%s", a, strings.Join(flaws, "\n"))
+		}
+	})
 	t.Run("silence", func(t *testing.T) {
 		t.Parallel()
 		w := dial(t, p.addr)

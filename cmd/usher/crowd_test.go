@@ -37,28 +37,21 @@ func TestCrowd(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, command(path, "serve", "--listen", "127.0.0.1:0", "--echo", "/echo"))
-	fds := func() int {
-		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(entries)
-	}
 	first := join(t, p.addr, upgradeTo("/echo")...) // the program is all there when it has served one
-	baseline := fds() - 1
+	baseline := p.fds(t) - 1
 	first.conn.Close()
 	clients := startCrowd(t, p.addr)
 
 	clients.expect("seated " + strconv.Itoa(crowd))
-	eventually(t, "an fd for each of the crowd", func() bool { return fds() == baseline+crowd })
+	eventually(t, "an fd for each of the crowd", func() bool { return p.fds(t) == baseline+crowd })
 	clients.order("reset")
 	clients.expect("reset " + strconv.Itoa(resets))
-	eventually(t, "the fds of the vanished closed", func() bool { return fds() == baseline+crowd-resets })
+	eventually(t, "the fds of the vanished closed", func() bool { return p.fds(t) == baseline+crowd-resets })
 	clients.order("echo")
 	clients.expect("echoed " + strconv.Itoa(crowd-resets))
 	clients.order("leave")
 	clients.expect("left")
-	eventually(t, "fds back to the baseline", func() bool { return fds() == baseline })
+	eventually(t, "fds back to the baseline", func() bool { return p.fds(t) == baseline })
 }
 
 // clients is the process of the crowd, seen from the test.

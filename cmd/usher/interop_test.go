@@ -166,29 +166,29 @@ func run(t *testing.T, j job, interpreter, script string) (s seen) {
 
 const clientsDir = "testdata/clients"
 
-// node returns Node, for a script that needs the module.
-func node(t *testing.T, module string) string {
+// node returns Node, for a client whose script needs the module.
+func node(t *testing.T, client, module string) string {
 	t.Helper()
 	path, err := exec.LookPath("node")
 	if err != nil {
-		missing(t, module, "no node here")
+		missing(t, client, "no node here")
 	}
 	if _, err := os.Stat(filepath.Join(clientsDir, "node_modules", module)); err != nil {
-		missing(t, module, "not installed; see make deps")
+		missing(t, client, module+" is not installed; see make deps")
 	}
 	return path
 }
 
 func TestNodeWS(t *testing.T) {
 	t.Parallel()
-	interpreter := node(t, "ws")
+	interpreter := node(t, "ws", "ws")
 	check(t, run(t, newJob(t, "alice"), interpreter, "node_ws.mjs"), "alice", everything)
 }
 
 // TestNodeUndici: the WebSocket of Node and, in what it shows, of browsers.
 func TestNodeUndici(t *testing.T) {
 	t.Parallel()
-	interpreter := node(t, "undici")
+	interpreter := node(t, "undici", "undici")
 	s := run(t, newJob(t, "alice"), interpreter, "node_undici.mjs")
 	check(t, s, "alice", shows{closeCode: 1000, refusedAsCode: 1006})
 }
@@ -207,7 +207,7 @@ func TestPythonWebsockets(t *testing.T) {
 // TestChromium: a page's script does the common job, and two people chat.
 func TestChromium(t *testing.T) {
 	t.Parallel()
-	interpreter := node(t, "playwright-core")
+	interpreter := node(t, "chromium", "playwright-core")
 	browser, err := exec.LookPath("chromium")
 	if err != nil {
 		missing(t, "chromium", "not installed; see make deps")

@@ -175,6 +175,33 @@ func (p *program) exit(t testing.TB, within time.Duration) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
+// fds returns how many file descriptors the program has open.
+func (p *program) fds(t testing.TB) int { return len(p.fdLinks(t)) }
+
+// sockets returns how many of them are sockets. What the runtime opens for
+// itself, when first it needs it, are none.
+func (p *program) sockets(t testing.TB) (n int) {
+	for _, link := range p.fdLinks(t) {
+		if to, err := os.Readlink(link); err == nil && strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *program) fdLinks(t testing.TB) (links []string) {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		links = append(links, filepath.Join(dir, e.Name()))
+	}
+	return links
+}
+
 // transcript gathers what a program writes. Any goroutine may use it.
 type transcript struct {
 	mu      sync.Mutex
