@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/hub"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -18,6 +19,10 @@ const Pattern = "/ws/{room}"
 
 // SlowDown is what a member is told whose message was dropped by the limiter.
 const SlowDown = "Server: Rate limit exceeded. Please slow down."
+
+// MaxRooms is how many rooms can be in use at once when Config.Rooms names
+// none.
+const MaxRooms = 10_000
 
 // Config holds what a chat can be told. Secret is required; all else has a use
 // at zero.
@@ -47,7 +52,8 @@ type Config struct {
 type Chat struct {
 	config Config
 	door   upgrade.Verifier
-	rooms  *rooms
+	listed map[string]bool // Config.Rooms; nil: any well-formed name
+	hub    hub.Hub         // a room is a topic
 	page   page
 }
 
@@ -69,13 +75,16 @@ func New(config Config) (*Chat, error) {
 	if config.CheckPassword == nil {
 		config.CheckPassword = demoUsers.check
 	}
-	group := func() crowd { return server.NewGroup() }
-	return &Chat{
-		config: config,
-		door:   door,
-		rooms:  newRooms(config.Rooms, group),
-		page:   newPage(pageHTML),
-	}, nil
+	c := &Chat{config: config, door: door, page: newPage(pageHTML)}
+	if len(config.Rooms) == 0 {
+		c.hub.MaxTopics = MaxRooms
+		return c, nil
+	}
+	c.listed = make(map[string]bool, len(config.Rooms))
+	for _, name := range config.Rooms {
+		c.listed[name] = true
+	}
+	return c, nil
 }
 
 // Route returns the WebSocket side, to be served under [Pattern].
@@ -93,16 +102,15 @@ func (c *Chat) Route() server.Route {
 // open brings a connection into its room. The guard has been asked already, but
 // others may have come in since.
 func (c *Chat) open(conn server.Conn) error {
-	m, err := c.rooms.join(conn, conn.PathValue("room"), conn.Identity().Subject)
-	if err != nil {
+	m, err := c.hub.Join(conn.PathValue("room"), conn.Identity().Subject, conn)
+	switch {
+	case errors.Is(err, hub.ErrTooManyTopics):
 		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: codeRoomsFull, Err: err}
-	}
-	if err := m.room.crowd.Join(conn); err != nil {
-		c.rooms.leave(m)
+	case err != nil:
 		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: "busy", Err: err}
 	}
 	conn.SetData(m)
-	m.room.announce(m.name + " has joined the chat")
+	announce(m.Topic(), m.User()+" has joined the chat")
 	return nil
 }
 
@@ -112,17 +120,18 @@ func (c *Chat) message(conn server.Conn, msg server.Message) error {
 	if msg.Opcode != frame.OpText {
 		return errBinary
 	}
-	m, ok := conn.Data().(*member)
+	m, ok := conn.Data().(*hub.Member)
 	if !ok {
 		return errors.New("chat: a message of a connection that is in no room")
 	}
-	c.rooms.hear(m, msg.Data)
+	speaker{m, conn}.hear(msg.Data)
 	return nil
 }
 
-// close takes a connection out of the table; the group has let go of it before.
+// close takes a connection out of its room's table; the group has let go of it
+// before.
 func (c *Chat) close(conn server.Conn, _ error) {
-	if m, ok := conn.Data().(*member); ok && c.rooms.leave(m) {
-		m.room.announce(m.name + " has left the chat")
+	if m, ok := conn.Data().(*hub.Member); ok && m.Leave() {
+		announce(m.Topic(), m.User()+" has left the chat")
 	}
 }

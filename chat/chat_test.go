@@ -5,6 +5,7 @@ package chat_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -28,13 +29,24 @@ var secret = []byte("0123456789abcdef0123456789abcdef")
 // serve runs a chat on a free port until the test ends, and returns its address.
 func serve(t *testing.T, config chat.Config) (addr string) {
 	t.Helper()
+	app := newApp(t, config)
+	return serveApp(t, app, app.Route())
+}
+
+func newApp(t *testing.T, config chat.Config) *chat.Chat {
+	t.Helper()
 	config.Secret = secret
 	app, err := chat.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return app
+}
+
+func serveApp(t *testing.T, app *chat.Chat, route server.Route) (addr string) {
+	t.Helper()
 	s := &server.Server{Addr: "127.0.0.1:0", Handler: app.Handler(), Logger: slog.New(slog.DiscardHandler)}
-	s.Route(chat.Pattern, app.Route())
+	s.Route(chat.Pattern, route)
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +120,38 @@ func (c client) want(lines ...string) {
 	for _, line := range lines {
 		if got, err := c.next(); err != nil || got != line {
 			c.t.Fatalf("got %q, error %v; want %q", got, err, line)
+		}
+	}
+}
+
+// until returns the lines that come before this one.
+func (c client) until(line string) (before []string) {
+	c.t.Helper()
+	for {
+		got, err := c.next()
+		if err != nil {
+			c.t.Fatalf("got %q, error %v; want %q", before, err, line)
+		}
+		if got == line {
+			return before
+		}
+		before = append(before, got)
+	}
+}
+
+// leave closes, and waits until the room knows of it.
+func (c client) leave() {
+	c.t.Helper()
+	goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	if err := c.WriteMessage(websocket.CloseMessage, goodbye); err != nil {
+		c.t.Fatal(err)
+	}
+	for {
+		if _, err := c.next(); err != nil {
+			if !websocket.IsCloseError(err, websocket.CloseNormalClosure) {
+				c.t.Fatalf("got error %v; want close 1000", err)
+			}
+			return
 		}
 	}
 }
@@ -186,8 +230,7 @@ func TestConversation(t *testing.T) {
 	alice.say("//dance")
 	alice.want("alice: /dance")
 	bob.want("alice: /dance") // and nothing of what was private
-	bob.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""))
-	bob.wantClose(1000)
+	bob.leave()
 	alice.want("Server: bob has left the chat")
 }
 
@@ -263,6 +306,49 @@ func TestDoor(t *testing.T) {
 		if resp.StatusCode != tt.status || p.Code != tt.code {
 			t.Errorf("%s, token for %q: got %d %s, want %d %s", tt.room, tt.rooms, resp.StatusCode, p.Code, tt.status, tt.code)
 		}
+	}
+}
+
+// TestRoomsFull: one room too many is refused at the door, until a room is empty.
+func TestRoomsFull(t *testing.T) {
+	t.Parallel()
+	app := newApp(t, chat.Config{})
+	app.Hub().MaxTopics = 1
+	addr := serveApp(t, app, app.Route())
+	alice := join(t, addr, "alice", "attic")
+	_, resp := dial(t, addr, "bob", "cellar")
+	var p struct {
+		Code string `json:"code"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusServiceUnavailable || p.Code != "rooms_full" {
+		t.Errorf("one room more: got %d %s, want 503 rooms_full", resp.StatusCode, p.Code)
+	}
+	if resp.Header.Get("Retry-After") == "" {
+		t.Error("one room more: got no time to come back, want Retry-After")
+	}
+	join(t, addr, "bob", "attic").leave()
+	alice.leave()
+	join(t, addr, "bob", "cellar")
+}
+
+// TestRoomsFullBehindTheDoor: of two who were let through together, the second is
+// closed.
+func TestRoomsFullBehindTheDoor(t *testing.T) {
+	t.Parallel()
+	app := newApp(t, chat.Config{})
+	app.Hub().MaxTopics = 1
+	route := app.Route()
+	route.Guards = route.Guards[:1] // Bearer, but no RoomGuard
+	addr := serveApp(t, app, route)
+	join(t, addr, "alice", "attic")
+	bob, _ := dial(t, addr, "bob", "cellar")
+	got, err := bob.next()
+	var e *websocket.CloseError
+	if !errors.As(err, &e) || e.Code != websocket.CloseTryAgainLater || e.Text != "rooms_full" {
+		t.Errorf("got %q, error %v; want close 1013 rooms_full", got, err)
 	}
 }
 

@@ -35,11 +35,11 @@
 //
 // # Who owns what
 //
-// A message to the room goes from the loop of who said it straight to the room's
-// [server.Group]; a member whose socket is slow or dead is the group's concern
-// and nobody else's. Who is where, and with what status, is one table under one
-// mutex, touched by joining, leaving and commands, never by a message, and never
-// held while anything is sent.
+// A room is a topic of a [hub.Hub], which knows who is where and with what status.
+// A message to the room goes from the loop of who said it straight to the topic's
+// group; a member whose socket is slow or dead is the group's concern and nobody
+// else's. What is the chat's own are the names of rooms and users, the door, the
+// commands and all texts.
 //
 // # Untrusted text
 //

@@ -50,16 +50,24 @@ func (c *Chat) RoomGuard() upgrade.Guard {
 // comes first.
 func (c *Chat) admit(room string, id *upgrade.Identity) error {
 	switch {
-	case !c.rooms.knows(room):
+	case !c.knows(room):
 		return rejectUnknown
 	case !opens(id.Claims, room):
 		return rejectRoom
 	case !ValidName(id.Subject):
 		return rejectName
-	case !c.rooms.open(room):
+	case !c.hub.HasPlace(room):
 		return rejectFull
 	}
 	return nil
+}
+
+// knows reports whether a room of this name can exist.
+func (c *Chat) knows(room string) bool {
+	if c.listed != nil {
+		return c.listed[room]
+	}
+	return ValidRoom(room)
 }
 
 // opens reports whether the claim "rooms" opens the room: absent it opens all,

@@ -121,31 +121,10 @@ func TestRoomGuard(t *testing.T) {
 			if got, code := status(knock(t, c, tt.room, token, true)); got != want || code != wantCode {
 				t.Errorf("probe: got %d %s, want %d %s", got, code, want, wantCode)
 			}
-			if n := len(c.rooms.live); n != 0 {
+			if n := c.hub.Len(); n != 0 {
 				t.Errorf("rooms made by knocking: got %d, want 0", n)
 			}
 		})
-	}
-}
-
-func TestRoomGuardWhenFull(t *testing.T) {
-	c := newChat(t, Config{})
-	for i := range MaxRooms {
-		mustJoin(t, c.rooms, "r"+strings.Repeat("_", i%50)+string(rune('a'+i/50%26))+string(rune('a'+i/1300)), "alice")
-	}
-	if got := len(c.rooms.live); got != MaxRooms {
-		t.Fatalf("rooms in use: got %d, want %d", got, MaxRooms)
-	}
-	err := knock(t, c, "onemore", testToken(t, nil), false)
-	if got, code := status(err); got != 503 || code != "rooms_full" {
-		t.Errorf("one more room: got %d %s, want 503 rooms_full", got, code)
-	}
-	var rej *upgrade.Rejection
-	if !errors.As(err, &rej) || rej.RetryAfter <= 0 {
-		t.Errorf("one more room: got %v, want a time to come back", err)
-	}
-	if got, code := status(knock(t, c, "raa", testToken(t, nil), false)); got != 101 {
-		t.Errorf("a room in use: got %d %s, want 101", got, code)
 	}
 }
 
@@ -158,6 +137,16 @@ func TestRoomGuardWithoutBearer(t *testing.T) {
 	}
 	if _, err := u.Respond(nil, &r); !errors.Is(err, errNoIdentity) {
 		t.Errorf("got %v, want %v", err, errNoIdentity)
+	}
+}
+
+// TestRoomsAreBounded: by MaxRooms where clients choose the names, else by the list.
+func TestRoomsAreBounded(t *testing.T) {
+	if got := newChat(t, Config{}).hub.MaxTopics; got != MaxRooms {
+		t.Errorf("any room: got at most %d, want %d", got, MaxRooms)
+	}
+	if got := newChat(t, Config{Rooms: []string{"lobby"}}).hub.MaxTopics; got != 0 {
+		t.Errorf("listed rooms: got at most %d, want no other bound than the list", got)
 	}
 }
 

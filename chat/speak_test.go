@@ -1,20 +1,24 @@
 //go:build linux
 
-package chat
+package chat_test
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/server"
 )
 
 func TestHear(t *testing.T) {
+	t.Parallel()
 	const commandsLine = "; there are /msg NAME TEXT, /who, /status TEXT; //text says /text"
 	long := strings.Repeat("ü", 65)
 	tests := []struct {
-		said                   string
-		room, alice, bob, carl []string // what each is sent
+		said             string
+		room, alice, bob []string // what each is sent
 	}{
 		{said: "hi", room: []string{"alice: hi"}},
 		{said: "hi\r\n", room: []string{"alice: hi"}},
@@ -49,66 +53,82 @@ func TestHear(t *testing.T) {
 		{said: "/MSG bob hi", alice: []string{"Server: unknown command /MSG" + commandsLine}},
 		{said: "/" + long, alice: []string{"Server: unknown command /" + long[:128] + "…" + commandsLine}},
 	}
-	for _, tt := range tests {
-		t.Run(cut(tt.said, 20), func(t *testing.T) {
-			rs := newRooms(nil, newEar)
-			m, alice := mustJoin(t, rs, "lobby", "alice")
-			_, bob := mustJoin(t, rs, "lobby", "bob")
-			_, bob2 := mustJoin(t, rs, "lobby", "bob")
-			c, carl := mustJoin(t, rs, "lobby", "carl")
-			mustJoin(t, rs, "cellar", "ella")
-			room := m.room.crowd.(*ear)
-			rs.hear(c, []byte("/status busy"))
-			room.take()
-
-			rs.hear(m, []byte(tt.said))
+	addr := serve(t, chat.Config{})
+	join(t, addr, "ella", "cellar")
+	for i, tt := range tests {
+		t.Run(fmt.Sprintf("%.20q", tt.said), func(t *testing.T) {
+			room := fmt.Sprint("r", i)
+			alice, bob, bob2, carl := join(t, addr, "alice", room), join(t, addr, "bob", room), join(t, addr, "bob", room), join(t, addr, "carl", room)
+			carl.say("/status busy")
+			carl.want("Server: carl is busy")
+			for _, text := range []string{"begin", tt.said, "end"} {
+				alice.say(text)
+			}
 			for _, who := range []struct {
 				name string
-				ear  *ear
+				client
 				want []string
-			}{{"the room", room, tt.room}, {"alice", alice, tt.alice}, {"bob", bob, tt.bob}, {"bob's other tab", bob2, tt.bob}, {"carl", carl, tt.carl}} {
-				if got := who.ear.take(); !slices.Equal(got, who.want) {
-					t.Errorf("%q, %s:\n got %q\nwant %q", tt.said, who.name, got, who.want)
+			}{{"alice", alice, tt.alice}, {"bob", bob, tt.bob}, {"bob's other tab", bob2, tt.bob}, {"carl", carl, nil}} {
+				who.until("alice: begin")
+				want := append(slices.Clip(tt.room), who.want...)
+				if got := who.until("alice: end"); !slices.Equal(got, want) {
+					t.Errorf("%q, %s:\n got %q\nwant %q", tt.said, who.name, got, want)
 				}
 			}
 		})
 	}
 }
 
-// TestStatusEndsWithTheUser: who comes back is not away any more.
-func TestStatusEndsWithTheUser(t *testing.T) {
-	rs := newRooms(nil, newEar)
-	bob, heard := mustJoin(t, rs, "lobby", "bob")
-	alice, _ := mustJoin(t, rs, "lobby", "alice")
-	rs.hear(alice, []byte("/status away"))
-	rs.hear(bob, []byte("/who"))
-	rs.leave(alice)
-	rs.setStatus(alice, "a ghost") // must neither panic nor stay
-	mustJoin(t, rs, "lobby", "alice")
-	rs.hear(bob, []byte("/who"))
-	want := []string{"Server: 2 here: alice (away), bob", "Server: 2 here: alice, bob"}
-	if got := heard.take(); !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+func TestWhoIsBounded(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{})
+	var last client
+	for i := range 102 {
+		last = join(t, addr, fmt.Sprint("u", i), "lobby")
+	}
+	last.say("/who")
+	got, err := last.next()
+	list, counted := strings.CutPrefix(got, "Server: 102 here: ")
+	list, more := strings.CutSuffix(list, " and 2 more")
+	if n := strings.Count(list, ", ") + 1; err != nil || !counted || !more || n != 100 {
+		t.Errorf("got %d names in %q, error %v; want 100 of 102", n, got, err)
 	}
 }
 
-// TestSendErrors: a peer that fails is nobody else's concern; of a crowd that
-// fails, the speaker is told.
-func TestSendErrors(t *testing.T) {
-	rs := newRooms(nil, newEar)
-	m, alice := mustJoin(t, rs, "lobby", "alice")
-	_, broken := mustJoin(t, rs, "lobby", "bob")
-	_, bob := mustJoin(t, rs, "lobby", "bob")
-	broken.err = errors.New("gone")
-	rs.hear(m, []byte("/msg bob hi"))
-	for name, e := range map[string]*ear{"alice": alice, "bob": bob} {
-		if got, want := e.take(), []string{"alice to bob (private): hi"}; !slices.Equal(got, want) {
-			t.Errorf("%s: got %q, want %q", name, got, want)
+// TestStatusEndsWithTheUser: who comes back is not away any more.
+func TestStatusEndsWithTheUser(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{})
+	bob, alice := join(t, addr, "bob", "lobby"), join(t, addr, "alice", "lobby")
+	alice.say("/status away")
+	alice.want("Server: alice is away")
+	bob.want("Server: alice has joined the chat", "Server: alice is away")
+	bob.say("/who")
+	bob.want("Server: 2 here: alice (away), bob")
+	alice.leave()
+	join(t, addr, "alice", "lobby")
+	bob.want("Server: alice has left the chat", "Server: alice has joined the chat")
+	bob.say("/who")
+	bob.want("Server: 2 here: alice, bob")
+}
+
+// TestBusyRoom: of a room that takes no more, the speaker is told, and nobody else.
+func TestBusyRoom(t *testing.T) {
+	t.Parallel()
+	app := newApp(t, chat.Config{})
+	app.Hub().Middleware = []server.Middleware{{Send: func(next server.SendFunc) server.SendFunc {
+		return func(m server.Message) error {
+			if string(m.Data) == "alice: hi" {
+				return server.ErrBacklog
+			}
+			return next(m)
 		}
+	}}}
+	addr := serveApp(t, app, app.Route())
+	bob, alice := join(t, addr, "bob", "lobby"), join(t, addr, "alice", "lobby")
+	for _, text := range []string{"hi", "ho"} {
+		alice.say(text)
 	}
-	m.room.crowd.(*ear).err = errors.New("full")
-	rs.hear(m, []byte("hi"))
-	if got, want := alice.take(), []string{"Server: the room is too busy: your message may not have reached everybody"}; !slices.Equal(got, want) {
-		t.Errorf("alice: got %q, want %q", got, want)
-	}
+	alice.want("Server: the room is too busy: your message may not have reached everybody", "alice: ho")
+	bob.want("Server: alice has joined the chat", "alice: ho")
 }

@@ -166,8 +166,8 @@ func (m *mailbox) verdict(tok uint64, err error) {
 func (m *mailbox) member(kind entryKind, c Conn, g *Group) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.dead || m.slab.at(c.slot).gen.Load()&^closeAsked != c.gen {
-		return net.ErrClosed
+	if m.dead || m.slab.at(c.slot).gen.Load() != c.gen {
+		return net.ErrClosed // it has left all its groups, or will by itself
 	}
 	m.push(entry{kind: kind, tok: c.token(), group: g}, 0)
 	return nil

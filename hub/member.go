@@ -1,0 +1,50 @@
+//go:build linux
+
+package hub
+
+import "github.com/usher-ws/usher/server"
+
+// Member is one connection in one topic, from [Hub.Join] until Leave. It does not
+// change meanwhile but for its status, which it shares with all members of its
+// user there. All methods are safe for any goroutine. It takes 40 bytes.
+type Member struct {
+	topic *Topic
+	user  *user
+	conn  server.Conn
+	place int // in user.members, or gone; guarded by Hub.mu
+}
+
+// gone is the place of a member that has left.
+const gone = -1
+
+// Topic returns the topic, also when the member has left.
+func (m *Member) Topic() *Topic { return m.topic }
+
+// User returns the user's name.
+func (m *Member) User() string { return m.user.name }
+
+// SetStatus keeps what the user says of themselves, for others to see in
+// [Topic.Presence]; "" is nothing. It ends with the user's last member. Of a
+// member that has left it is ignored.
+func (m *Member) SetStatus(status string) {
+	h := m.topic.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if m.place != gone {
+		m.user.status = status
+	}
+}
+
+// Leave takes the member out of the topic. It reports whether there are others in
+// the topic to tell, connections of the same user included. Only the first call
+// counts: a later one does nothing and is false.
+//
+// What was published before may still arrive. What the caller publishes
+// afterwards does not.
+func (m *Member) Leave() (others bool) {
+	left, others := m.topic.hub.remove(m)
+	if left {
+		_ = m.topic.group.Leave(m.conn) // fails only if it has ended, and left by that
+	}
+	return others
+}

@@ -1,0 +1,64 @@
+//go:build linux
+
+package hub
+
+import (
+	"slices"
+	"strings"
+)
+
+// Presence is a user in a topic as others see them.
+type Presence struct {
+	User   string
+	Status string // what the user last said of themselves, or ""
+}
+
+// Presence returns up to most users of the topic, sorted by name, and how many
+// there are in all. Of more than that, which ones is not said. Presence(0) only
+// counts.
+func (t *Topic) Presence(most int) (some []Presence, total int) {
+	some, total = t.sample(most)
+	slices.SortFunc(some, func(a, b Presence) int { return strings.Compare(a.User, b.User) })
+	return some, total
+}
+
+// sample is Presence in no order.
+func (t *Topic) sample(most int) (some []Presence, total int) {
+	t.hub.mu.Lock()
+	defer t.hub.mu.Unlock()
+	total = len(t.users)
+	most = max(0, min(total, most))
+	some = make([]Presence, 0, most)
+	for _, u := range t.users {
+		if len(some) == most {
+			break
+		}
+		some = append(some, Presence{u.name, u.status})
+	}
+	return some, total
+}
+
+// user is somebody in a topic, with a member for each of their connections.
+// Guarded by Hub.mu, but for the name.
+type user struct {
+	name    string
+	status  string
+	members []*Member
+}
+
+// add gives m the last place.
+func (u *user) add(m *Member) {
+	m.place = len(u.members)
+	u.members = append(u.members, m)
+}
+
+// remove gives m's place to the last, so that a user's many connections can all
+// leave in linear time.
+func (u *user) remove(m *Member) {
+	last := len(u.members) - 1
+	moved := u.members[last]
+	u.members[m.place], moved.place = moved, m.place
+	u.members[last] = nil
+	u.members = u.members[:last]
+	m.place = gone
+}
