@@ -58,7 +58,7 @@ func TestEveryRefusalArrives(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "no socket left behind", func() bool { return p.sockets(t) == before })
+	becomes(t, "no socket left behind", before, p.sockets)
 }
 
 // TestLingerEnds: the server waits for those it refused, but not for ever. Here
@@ -71,7 +71,7 @@ func TestLingerEnds(t *testing.T) {
 		dial(t, p.addr).write(head(upgradeTo("/auth")...))
 		dial(t, p.addr).write(head(get("/")...))
 	}
-	eventually(t, "their sockets closed", func() bool { return p.sockets(t) == before })
+	becomes(t, "their sockets closed", before, p.sockets)
 }
 
 // refusedWhileSending writes everything in small chunks and only then reads. It

@@ -37,21 +37,21 @@ func TestCrowd(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, command(path, "serve", "--listen", "127.0.0.1:0", "--echo", "/echo"))
-	first := join(t, p.addr, upgradeTo("/echo")...) // the program is all there when it has served one
-	baseline := p.fds(t) - 1
-	first.conn.Close()
+	listening := p.sockets(t)
 	clients := startCrowd(t, p.addr)
 
 	clients.expect("seated " + strconv.Itoa(crowd))
-	eventually(t, "an fd for each of the crowd", func() bool { return p.fds(t) == baseline+crowd })
+	becomes(t, "sockets, one for each of the crowd", listening+crowd, p.sockets)
+	baseline := p.fds(t) - crowd // counted now, when the runtime has opened all it needs for itself
 	clients.order("reset")
 	clients.expect("reset " + strconv.Itoa(resets))
-	eventually(t, "the fds of the vanished closed", func() bool { return p.fds(t) == baseline+crowd-resets })
+	becomes(t, "fds, those of the vanished closed", baseline+crowd-resets, p.fds)
 	clients.order("echo")
 	clients.expect("echoed " + strconv.Itoa(crowd-resets))
 	clients.order("leave")
 	clients.expect("left")
-	eventually(t, "fds back to the baseline", func() bool { return p.fds(t) == baseline })
+	becomes(t, "fds, back to the baseline", baseline, p.fds)
+	becomes(t, "sockets, back to who listens", listening, p.sockets)
 }
 
 // clients is the process of the crowd, seen from the test.

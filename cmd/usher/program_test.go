@@ -261,13 +261,29 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 // that takes too long.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
+	if !patiently(ok) {
+		t.Fatalf("%s: still not so after %v", what, patience)
+	}
+}
+
+// becomes is eventually for a count.
+func becomes(t testing.TB, what string, want int, count func(testing.TB) int) {
+	t.Helper()
+	got := 0
+	if !patiently(func() bool { got = count(t); return got == want }) {
+		t.Fatalf("%s: got %d after %v, want %d", what, got, patience, want)
+	}
+}
+
+func patiently(ok func() bool) bool {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(patience); !ok(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatalf("%s: still not so after %v", what, patience)
+			return false
 		}
 	}
+	return true
 }
 
 // token returns a good token: its subject is sub, its rooms all, or those given.
