@@ -140,8 +140,10 @@ func TestLimitText(t *testing.T) {
 
 func TestQuota(t *testing.T) {
 	q := Quota{Max: 2}
-	if !q.Acquire() || !q.Acquire() || q.Acquire() {
-		t.Fatal("a quota of two must admit exactly two")
+	for place, want := range []bool{true, true, false} {
+		if got := q.Acquire(); got != want {
+			t.Fatalf("place %d of two: got %v, want %v", place+1, got, want)
+		}
 	}
 	q.Release()
 	if q.InUse() != 1 || !q.Acquire() {

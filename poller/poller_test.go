@@ -100,8 +100,7 @@ func TestReadyCarriesData(t *testing.T) {
 	a, b := socketPair(t)
 	const data = 0xfedcba9876543210
 	got := make(chan Event, 1)
-	var r *recorder
-	r = startLoop(t, func(d uint64, ev Event) {
+	r := startLoop(t, func(d uint64, ev Event) {
 		if d != data {
 			t.Errorf("data: got %x, want %x", d, uint64(data))
 		}

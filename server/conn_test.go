@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -358,4 +359,26 @@ func TestZeroConn(t *testing.T) {
 		t.Error("a zero Conn knows something")
 	}
 	c.SetData(1)
+}
+
+// Who says something to a group and closes in one breath hears it before the close.
+func TestCloseBehindOnesOwnMessages(t *testing.T) {
+	s := &Server{}
+	g := NewGroup()
+	s.Route("/room", Route{
+		Open:    func(c Conn) error { return g.Join(c) },
+		Message: func(_ Conn, m Message) error { return g.Send(m.Opcode, m.Data) },
+	})
+	c := rawDial(t, start(t, s), "/room")
+	var breath []byte
+	for _, text := range []string{"a", "b", "c"} {
+		breath = append(breath, masked(frame.OpText, []byte(text))...)
+	}
+	breath = append(breath, masked(frame.OpPing, []byte("p"))...)
+	breath = append(breath, masked(frame.OpClose, []byte("\x03\xe8bye"))...)
+	c.Write(breath)
+	got, _ := io.ReadAll(c)
+	if want := "\x8a\x01p\x81\x01a\x81\x01b\x81\x01c\x88\x02\x03\xe8"; string(got) != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

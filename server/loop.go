@@ -36,6 +36,7 @@ type loop struct {
 	pong    [125]byte // the payload of the latest ping, to be answered if pinged
 	pongLen int
 	pinged  bool
+	bye     []byte // a close frame
 	fan     []byte
 	buffers buffers
 
@@ -173,7 +174,7 @@ func (l *loop) answer(entries []entry, data []byte) int {
 		}
 	case entryClose:
 		if table[s.state][post].do == deliver {
-			l.conclude(i, s, nil, e.err.(*CloseError))
+			l.endAsAsked(i, s, e, data)
 		}
 	case entryVerdict:
 		if table[s.state][verdict].do == decide {
@@ -187,6 +188,16 @@ func (l *loop) answer(entries []entry, data []byte) int {
 		l.leave(i, s, e.group)
 	}
 	return 1
+}
+
+// endAsAsked carries out an entryClose.
+func (l *loop) endAsAsked(i uint32, s *slot, e *entry, data []byte) {
+	cause := e.err.(*CloseError)
+	if e.from == e.to {
+		l.conclude(i, s, nil, cause)
+		return
+	}
+	l.end(i, s, data[e.from:e.to], cause)
 }
 
 // deliverRun sends what is queued in a row for one connection in one go.

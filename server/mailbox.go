@@ -49,7 +49,7 @@ const entryCost = 64
 type entry struct {
 	kind     entryKind
 	tok      uint64
-	from, to int             // the frame of an entrySend in lane.data
+	from, to int             // the frame of an entrySend, or of an entryClose if it has one, in lane.data
 	prepared *frame.Prepared // of entryPrepared and entryPublish
 	group    *Group
 	err      error // of entryVerdict; the *CloseError of an entryClose
@@ -140,16 +140,20 @@ func (m *mailbox) push(e entry, bytes int) {
 
 // close queues the one close of c.
 func (m *mailbox) close(c Conn, code frame.StatusCode, reason string) error {
-	return m.closeFor(c, &CloseError{Code: code, Reason: reason})
+	return m.closeWith(c, &CloseError{Code: code, Reason: reason}, nil)
 }
 
-func (m *mailbox) closeFor(c Conn, e *CloseError) error {
+// closeWith queues the end of c for e, with a close frame that says something else
+// than e does unless that is nil.
+func (m *mailbox) closeWith(c Conn, e *CloseError, framed []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead || !m.slab.at(c.slot).gen.CompareAndSwap(c.gen, c.gen|closeAsked) {
 		return net.ErrClosed
 	}
-	m.push(entry{kind: entryClose, tok: c.token(), err: e}, 0)
+	from := len(m.lane.data)
+	m.lane.data = append(m.lane.data, framed...)
+	m.push(entry{kind: entryClose, tok: c.token(), from: from, to: len(m.lane.data), err: e}, len(framed))
 	return nil
 }
 
@@ -204,13 +208,6 @@ func (m *mailbox) begin(tok uint64, first []byte, room int) {
 	m.mu.Lock()
 	m.current, m.room, m.full = tok, room, false
 	m.direct = append(m.direct[:0], first...)
-	m.mu.Unlock()
-}
-
-// reply appends the protocol's own answer to an event.
-func (m *mailbox) reply(p *frame.Protocol, ev frame.Event) {
-	m.mu.Lock()
-	m.direct = p.AppendReply(m.direct, ev)
 	m.mu.Unlock()
 }
 

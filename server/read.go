@@ -33,11 +33,11 @@ func (l *loop) readInput(i uint32, s *slot) {
 	l.run(i, s, nil, l.buf[:n])
 }
 
-// ending is why handling input stops for good: err is told to Close, and what it
-// says goes out in a close frame unless that has been said already.
+// ending is why handling input stops for good: err is told to Close, and framed is
+// the close frame, if the protocol has chosen one; else it says what err does.
 type ending struct {
 	err    *CloseError
-	framed bool
+	framed []byte
 }
 
 // run is one event of an open connection: greeting and Open if it is the first,
@@ -61,17 +61,16 @@ func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 		l.transmit(i, s, out)
 		return
 	}
-	if !end.framed && behind {
-		// What was sent before the end is in the lane: the close goes behind it.
-		if l.mail.closeFor(c, end.err) == nil {
-			l.transmit(i, s, out)
-			return
-		}
+	if end.framed == nil {
+		l.bye = frame.AppendCloseFrame(l.bye[:0], end.err.Code, end.err.Reason)
+		end.framed = l.bye
 	}
-	if !end.framed {
-		out = frame.AppendCloseFrame(out, end.err.Code, end.err.Reason)
+	if behind && l.mail.closeWith(c, end.err, end.framed) == nil {
+		// What was said before the end is in the lane: the close goes behind it.
+		l.transmit(i, s, out)
+		return
 	}
-	l.end(i, s, out, end.err)
+	l.end(i, s, append(out, end.framed...), end.err)
 }
 
 // handleInput lets the protocol read input, and handles its events.
@@ -81,9 +80,7 @@ func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte) ending {
 	p.Receive(input)
 	l.pinged = false
 	end := l.events(c, s, r, p)
-	if !end.framed {
-		l.answerPing()
-	}
+	l.answerPing()
 	state, partial := p.Suspend()
 	s.frame = state
 	l.keepPartial(c.slot, s, partial)
@@ -123,9 +120,8 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 			l.pinged = true
 			l.pongLen = copy(l.pong[:], ev.Data)
 		case frame.CloseEvent, frame.ErrorEvent:
-			l.answerPing()
-			l.mail.reply(p, ev)
-			return ending{err: closeErrorOf(ev), framed: true}
+			l.bye = p.AppendReply(l.bye[:0], ev)
+			return ending{err: closeErrorOf(ev), framed: l.bye}
 		}
 	}
 	s.why |= byTurn
