@@ -25,14 +25,18 @@ func (p *Protocol) AppendReply(dst []byte, ev Event) []byte {
 	return dst
 }
 
-// AppendMessage appends b as one message; that text is UTF-8 is the caller's
-// word. Errors: ErrOpcode unless op is OpText or OpBinary, ErrClosed.
+// AppendMessage appends b as one message, compressed as AppendDeflated does it
+// where permessage-deflate is negotiated; that text is UTF-8 is the caller's word.
+// Errors: ErrOpcode unless op is OpText or OpBinary, ErrClosed.
 func (p *Protocol) AppendMessage(dst []byte, op Opcode, b []byte) ([]byte, error) {
 	if !op.startsMessage() {
 		return dst, ErrOpcode
 	}
 	if p.step(saysFrame) == refuse {
 		return dst, ErrClosed
+	}
+	if p.deflate {
+		return p.appendDeflated(dst, op, b), nil
 	}
 	return p.appendFrame(dst, op, b), nil
 }
@@ -60,4 +64,18 @@ func (p *Protocol) appendFrame(dst []byte, op Opcode, b []byte) []byte {
 	dst = append(dst, b...)
 	Mask(dst[n:], key, 0)
 	return dst
+}
+
+// appendDeflated is appendFrame, compressed where that makes b smaller.
+func (p *Protocol) appendDeflated(dst []byte, op Opcode, b []byte) []byte {
+	if !p.cfg.Client {
+		return AppendDeflated(dst, op, b)
+	}
+	if len(b) >= minDeflate {
+		h := Header{Opcode: op, Masked: true, Mask: p.cfg.maskKey()}
+		if out, ok := deflate(dst, h, b); ok {
+			return out
+		}
+	}
+	return p.appendFrame(dst, op, b)
 }

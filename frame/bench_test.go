@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -22,6 +24,7 @@ import (
 // counted.
 type stream struct {
 	net.Conn
+	deflate bool // negotiated, without context takeover
 	frame   []byte
 	at      int
 	left    int
@@ -208,15 +211,16 @@ func (h hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // upgrade is a request that every library accepts.
 func upgrade() *http.Request {
 	return &http.Request{Method: "GET", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{
-		"Connection":            {"Upgrade"},
-		"Upgrade":               {"websocket"},
-		"Sec-Websocket-Version": {"13"},
-		"Sec-Websocket-Key":     {"dGhlIHNhbXBsZSBub25jZQ=="},
+		"Connection":               {"Upgrade"},
+		"Upgrade":                  {"websocket"},
+		"Sec-Websocket-Version":    {"13"},
+		"Sec-Websocket-Key":        {"dGhlIHNhbXBsZSBub25jZQ=="},
+		"Sec-Websocket-Extensions": {"permessage-deflate; server_no_context_takeover; client_no_context_takeover"},
 	}}
 }
 
 func echoGorilla(b *testing.B, s *stream) {
-	c, err := (&websocket.Upgrader{}).Upgrade(hijack{s: s}, upgrade(), nil)
+	c, err := (&websocket.Upgrader{EnableCompression: s.deflate}).Upgrade(hijack{s: s}, upgrade(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -253,6 +257,7 @@ func echoGws(b *testing.B, s *stream) {
 	e := &gwsEcho{b: b, s: s}
 	up := gws.NewUpgrader(e, &gws.ServerOption{
 		ReadMaxPayloadSize: 16 << 20, WriteMaxPayloadSize: 16 << 20, ReadBufferSize: 64 << 10, CheckUtf8Enabled: true,
+		PermessageDeflate: gws.PermessageDeflate{Enabled: s.deflate},
 	})
 	s.left = 1
 	c, err := up.Upgrade(hijack{s: s}, upgrade())
@@ -261,4 +266,66 @@ func echoGws(b *testing.B, s *stream) {
 	}
 	b.Loop()
 	c.ReadLoop()
+}
+
+// BenchmarkEchoDeflate reads a compressed message and writes it back compressed:
+// JSON-like text, each message by itself.
+func BenchmarkEchoDeflate(b *testing.B) {
+	libraries := []struct {
+		name string
+		run  func(*testing.B, *stream)
+	}{
+		{"usher", echoUsherDeflate},
+		{"gorilla", echoGorilla},
+		{"gws", echoGws},
+	}
+	for _, size := range []int{1 << 10, 16 << 10} {
+		for _, l := range libraries {
+			b.Run(fmt.Sprintf("%d/%s", size, l.name), func(b *testing.B) {
+				s := &stream{deflate: true, frame: deflatedFrame(size), left: b.N}
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				l.run(b, s)
+				b.ReportMetric(float64(s.written)/float64(b.N), "wire-B/op")
+			})
+		}
+	}
+}
+
+// deflatedFrame returns a client's compressed text of size bytes of JSON.
+func deflatedFrame(size int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	words := strings.Fields("the usher checks your ticket at door and seats a very large audience")
+	text := []byte("[")
+	for len(text) < size {
+		text = fmt.Appendf(text, `{"id":%d,"from":"%s","text":"`, r.IntN(1e6), words[r.IntN(13)])
+		for range 3 + r.IntN(12) {
+			text = append(append(text, words[r.IntN(13)]...), ' ')
+		}
+		text = append(text, `"},`...)
+	}
+	p := frame.New(&frame.Config{Client: true})
+	p.EnableDeflate()
+	f, _ := p.AppendMessage(nil, frame.OpText, text[:size])
+	return f
+}
+
+func echoUsherDeflate(b *testing.B, s *stream) {
+	cfg := &frame.Config{Buffers: new(oneBuffer)}
+	p := frame.New(cfg)
+	in := make([]byte, 64<<10)
+	var out []byte
+	state := frame.NewState(true)
+	for b.Loop() {
+		s.left = 1
+		n, _ := s.Read(in)
+		p.Resume(cfg, state, nil)
+		p.Receive(in[:n])
+		out = out[:0]
+		for ev := p.NextEvent(); ev.Kind != frame.NoEvent; ev = p.NextEvent() {
+			out, _ = p.AppendMessage(out, ev.Opcode, ev.Data)
+		}
+		state, _ = p.Suspend()
+		s.Write(out)
+	}
 }

@@ -105,7 +105,7 @@ func (r *echoRun) end() {
 func echo(tb testing.TB, p *Protocol, v *vector, how pauses, chunks ...[]byte) *transcript {
 	tb.Helper()
 	bufs := new(countingBuffers)
-	r := &echoRun{p: p, cfg: v.config(bufs), pauses: how}
+	r := &echoRun{p: p, cfg: v.config(bufs), state: NewState(v.deflate), pauses: how}
 	p.Resume(r.cfg, r.state, nil)
 	for _, c := range chunks {
 		r.read(c)
@@ -166,16 +166,18 @@ func TestVectors(t *testing.T) {
 					t.Fatalf("%s, %+v:\ngot\n  %v\nwant\n  %v\nin %s", what, how, got, want, brief(v.in))
 				}
 			}
-			hows, piece := allPauses, 1
+			hows, piece, at := allPauses, 1, splits(len(v.in))
 			if len(v.in) > 1<<10 {
 				hows = allPauses[:2]
+			} else if v.deflate && v.largest > 1<<12 { // little in, much to do
+				hows, at = allPauses[:2], splits(min(len(v.in), 16))
 			}
 			if len(v.in) > 1<<16 {
 				piece = 4093
 			}
 			for _, how := range hows {
 				compare(fmt.Sprintf("%d bytes at a time", piece), how, cut(v.in, piece)...)
-				for _, i := range splits(len(v.in)) {
+				for _, i := range at {
 					compare(fmt.Sprintf("split at %d", i), how, v.in[:i], v.in[i:])
 				}
 			}
@@ -194,7 +196,7 @@ func TestReleaseMidway(t *testing.T) {
 		// Held input that nobody comes back for.
 		bufs := new(countingBuffers)
 		cfg := v.config(bufs)
-		p.Resume(cfg, State{}, nil)
+		p.Resume(cfg, NewState(v.deflate), nil)
 		p.Receive(bytes.Clone(v.in))
 		p.NextEvent()
 		p.Hold()

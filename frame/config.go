@@ -20,7 +20,7 @@ const maxEmptyFragments = 131_072
 // its Buffers and MaskKey allow that.
 type Config struct {
 	Client     bool           // we are the client: mask output, refuse masked input
-	MaxMessage int            // of one message's payload, in bytes; 0: DefaultMaxMessage; negative: no limit
+	MaxMessage int            // of one message's payload, in bytes, compressed and not; 0: DefaultMaxMessage; negative: no limit
 	Buffers    Buffers        // memory of what straddles reads; nil: make and the garbage collector
 	MaskKey    func() [4]byte // a client's masking keys; nil: math/rand/v2
 }

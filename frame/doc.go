@@ -1,6 +1,6 @@
-// Package frame is the framing layer of WebSocket, RFC 6455 §5 to §8, as pure
-// computation: bytes in, events out; messages in, bytes out. It does no I/O and
-// has no clock, goroutine or lock. The opening handshake is package upgrade's.
+// Package frame is the framing layer of WebSocket, RFC 6455 §5 to §8 and RFC 7692,
+// as pure computation: bytes in, events out; messages in, bytes out. It does no I/O
+// and has no clock or goroutine. The opening handshake is package upgrade's.
 //
 //	p.Resume(&cfg, conn.state, conn.partial)
 //	p.Receive(buf[:n])
@@ -14,7 +14,7 @@
 //
 // # Who owns what
 //
-// A Config is shared by all connections. A State, one byte, is all that an idle
+// A Config is shared by all connections. A State, two bytes, is all that an idle
 // connection keeps. A Partial exists only while something straddles reads: half a
 // header (§5.2), half a frame, half a message (§5.4), or input held because the
 // reader wants to be slow; its bytes come from Config.Buffers and go back there.
@@ -25,15 +25,25 @@
 // (§5.3); a message that arrived whole is handed out as a part of it, uncopied.
 // The caller owns its output too: everything written is appended.
 //
+// # Compression
+//
+// permessage-deflate (RFC 7692) is spoken without context takeover only: a message
+// is compressed by itself, and nothing outlives it. State remembers that it was
+// negotiated. A compressed message is gathered as it came, under the cap, and
+// inflated when it is complete, under the cap again. What compresses and inflates is
+// taken from a sync.Pool for the time of a call: a loop has one of each at work and
+// owns none. In Prepared and in these pools are the only locks.
+//
 // # Failing
 //
 // Whatever a peer does wrong ends as one ErrorEvent with the close code it shall
 // be told (§7.4), as early as the bytes prove it: a reserved bit by the first byte
 // of a header, a message over the cap by its length, text that cannot become UTF-8
-// by its first wrong byte, in the middle of a frame if need be (§8.1). How the
-// bytes were cut into reads never changes the events. The close itself (§7) is one
-// table, in close.go.
+// by its first wrong byte, in the middle of a frame if need be (§8.1) or, if it came
+// compressed, when it is inflated. How the bytes were cut into reads never changes
+// the events. The close itself (§7) is one table, in close.go.
 //
 // No length that a header claims reserves memory: what is kept is at most twice
-// what has arrived.
+// what has arrived. Inflating asks for four times the compressed bytes, then for
+// twice what it has made, and never for more than the cap.
 package frame

@@ -31,6 +31,7 @@ var (
 	errTooBig            = &ProtocolError{StatusMessageTooBig, "message too big"}
 	errCloseCode         = &ProtocolError{StatusProtocolError, "close code not allowed"}
 	errCloseReason       = &ProtocolError{StatusInvalidFramePayloadData, "close reason not UTF-8"}
+	errDeflate           = &ProtocolError{StatusInvalidFramePayloadData, "compressed message invalid"}
 	errText              = &ProtocolError{StatusInvalidFramePayloadData, "text not UTF-8"}
 	errEmptyFragments    = &ProtocolError{StatusPolicyViolation, "too many empty fragments"}
 )

@@ -150,3 +150,78 @@ func ExamplePrepare() {
 	fmt.Println(m.Opcode(), len(m.Payload()), len(m.Bytes()))
 	// Output: text 200 204
 }
+
+// The payloads of RFC 7692 §7.2.3, each "Hello" or nothing, as a client reads them.
+func ExampleProtocol_EnableDeflate() {
+	for _, example := range []struct {
+		name   string
+		frames []byte
+	}{
+		{"§7.2.3.1, one block", []byte{0xc1, 0x07, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00}},
+		{"§7.2.3.1, two fragments", []byte{0x41, 0x03, 0xf2, 0x48, 0xcd, 0x80, 0x04, 0xc9, 0xc9, 0x07, 0x00}},
+		{"§7.2.3.2, the next message", []byte{0xc1, 0x07, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00}},
+		{"§7.2.3.3, not compressed", []byte{0xc1, 0x0b, 0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00}},
+		{"§7.2.3.4, a final block", []byte{0xc1, 0x08, 0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00}},
+		{"§7.2.3.5, two blocks", []byte{0xc1, 0x0d, 0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00}},
+		{"§7.2.3.6, an empty message", []byte{0xc1, 0x01, 0x00}},
+	} {
+		p := frame.New(&frame.Config{Client: true})
+		p.EnableDeflate()
+		p.Receive(example.frames)
+		ev := p.NextEvent()
+		fmt.Printf("%s: %s %q\n", example.name, ev.Kind, ev.Data)
+	}
+	// Output:
+	// §7.2.3.1, one block: message "Hello"
+	// §7.2.3.1, two fragments: message "Hello"
+	// §7.2.3.2, the next message: message "Hello"
+	// §7.2.3.3, not compressed: message "Hello"
+	// §7.2.3.4, a final block: message "Hello"
+	// §7.2.3.5, two blocks: message "Hello"
+	// §7.2.3.6, an empty message: message ""
+}
+
+// The second message of RFC 7692 §7.2.3.2 refers to the first. That takes a window
+// which outlives messages, and usher never agrees to one.
+func ExampleNewState() {
+	cfg := &frame.Config{Client: true}
+	p := frame.New(cfg)
+	p.Resume(cfg, frame.NewState(true), nil)
+	p.Receive([]byte{
+		0xc1, 0x07, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00,
+		0xc1, 0x05, 0xf2, 0x00, 0x11, 0x00, 0x00,
+	})
+	fmt.Printf("%q\n", p.NextEvent().Data)
+	fmt.Println(p.NextEvent().Err)
+	// Output:
+	// "Hello"
+	// frame: compressed message invalid (1007 invalid frame payload data)
+}
+
+// What would not become smaller, and what is under 512 bytes, goes out as it is.
+func ExampleAppendDeflated() {
+	for _, n := range []int{500, 5000} {
+		wire := frame.AppendDeflated(nil, frame.OpText, []byte(strings.Repeat("x", n)))
+		h, _, _ := frame.ParseHeader(wire)
+		fmt.Println(n, "bytes, compressed:", h.Rsv == 4, "- smaller:", len(wire) < n)
+	}
+	// Output:
+	// 500 bytes, compressed: false - smaller: false
+	// 5000 bytes, compressed: true - smaller: true
+}
+
+// A message for many is encoded once for those with permessage-deflate, and once
+// for those without.
+func ExamplePrepared_Deflated() {
+	m := frame.Prepare(frame.OpText, []byte(strings.Repeat("x", 5000)))
+	for _, conn := range []frame.State{frame.NewState(false), frame.NewState(true)} {
+		wire := m.Bytes()
+		if conn.Deflate() {
+			wire = m.Deflated()
+		}
+		fmt.Println(len(wire) < 100)
+	}
+	// Output:
+	// false
+	// true
+}

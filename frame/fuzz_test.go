@@ -10,17 +10,17 @@ import (
 )
 
 // addVectors seeds f with the inputs of short vectors.
-func addVectors(f *testing.F, add func(in []byte, client bool)) {
+func addVectors(f *testing.F, add func(v *vector)) {
 	for i, v := range loadVectors(f) {
 		if len(v.in) < 200 && i%5 == 0 {
-			add(v.in, v.client)
+			add(v)
 		}
 	}
 }
 
 // FuzzFrames compares headers, and what a Protocol makes of them, with gobwas/ws.
 func FuzzFrames(f *testing.F) {
-	addVectors(f, func(in []byte, client bool) { f.Add(in, client) })
+	addVectors(f, func(v *vector) { f.Add(v.in, v.client) })
 	f.Fuzz(func(t *testing.T, in []byte, client bool) {
 		p := New(&Config{Client: client, MaxMessage: -1})
 		state := gobwas.StateServerSide
@@ -150,14 +150,19 @@ func FuzzRoles(f *testing.F) {
 }
 
 // FuzzChunks cuts the input anywhere, and holds, suspends and resumes anywhere.
-// Each byte of cuts is the length of a chunk, in the low six bits.
+// Each byte of cuts is the length of a chunk, in the low six bits; how says whether
+// to suspend, whether deflate is negotiated, and how often to hold.
 func FuzzChunks(f *testing.F) {
-	addVectors(f, func(in []byte, client bool) {
-		f.Add(in, client, []byte{1, 2, 3, 4, 5, 60}, byte(0x81), uint16(0))
+	addVectors(f, func(v *vector) {
+		how := byte(0x81)
+		if v.deflate {
+			how |= 0x40
+		}
+		f.Add(v.in, v.client, []byte{1, 2, 3, 4, 5, 60}, how, uint16(0))
 	})
 	p := New(nil)
 	f.Fuzz(func(t *testing.T, in []byte, client bool, cuts []byte, how byte, limit uint16) {
-		v := &vector{name: "fuzz", client: client, max: int(limit), in: in}
+		v := &vector{name: "fuzz", client: client, deflate: how&0x40 != 0, max: int(limit), in: in}
 		want := echo(t, p, v, pauses{}, in)
 		var chunks [][]byte
 		for _, c := range cuts {

@@ -12,6 +12,7 @@ import "encoding/binary"
 const (
 	finBit     = 0x80
 	rsvBits    = 0x70
+	rsv1Bit    = 0x40 // of a data message: it is compressed (RFC 7692 §6)
 	rsvShift   = 4
 	opcodeBits = 0x0F
 	maskBit    = 0x80

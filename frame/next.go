@@ -130,8 +130,12 @@ func (p *Protocol) parse(b []byte) (h Header, n int, err *ProtocolError) {
 func (p *Protocol) judge(b []byte) *ProtocolError {
 	op := Opcode(b[0] & opcodeBits)
 	inMessage := p.q != nil && p.q.opcode != OpContinuation
+	reserved := byte(rsvBits)
+	if p.deflate && op.startsMessage() { // RFC 7692 §6: never on a continuation or a control frame
+		reserved &^= rsv1Bit
+	}
 	switch {
-	case b[0]&rsvBits != 0: // no extension is negotiated
+	case b[0]&reserved != 0:
 		return errReservedBits
 	case !op.known():
 		return errReservedOpcode
@@ -176,6 +180,8 @@ func (p *Protocol) whole(h Header) (ev Event, ok bool) {
 	switch {
 	case h.Opcode.IsControl():
 		ev = p.control(h.Opcode, data)
+	case h.Rsv != 0:
+		ev = p.inflate(h.Opcode, data)
 	case h.Opcode == OpText && validUTF8(utf8Accept, data) != utf8Accept:
 		ev = p.fail(errText)
 	default:
@@ -224,6 +230,11 @@ func (p *Protocol) endFrame(h *Header) Event {
 		if err != nil {
 			return p.fail(err)
 		}
+		if q.deflated {
+			ev = p.inflate(op, msg)
+			p.cfg.put(msg)
+			break
+		}
 		p.spent = msg
 		ev = Event{Kind: MessageEvent, Opcode: op, Data: msg}
 	}
@@ -231,6 +242,20 @@ func (p *Protocol) endFrame(h *Header) Event {
 		p.dropIdle()
 	}
 	return ev
+}
+
+// inflate makes an event of the payload of a whole compressed message.
+func (p *Protocol) inflate(op Opcode, payload []byte) Event {
+	msg, err := p.cfg.inflate(payload)
+	if err == nil && op == OpText && validUTF8(utf8Accept, msg) != utf8Accept {
+		err = errText
+	}
+	if err != nil {
+		p.cfg.put(msg)
+		return p.fail(err)
+	}
+	p.spent = msg
+	return Event{Kind: MessageEvent, Opcode: op, Data: msg}
 }
 
 // control makes an event of a whole control frame.

@@ -6,7 +6,7 @@ package frame
 // come from Config.Buffers. nil is a connection that owns nothing.
 type Partial struct {
 	// Memory from Buffers.
-	msg     []byte // payload of the message under way, unmasked
+	msg     []byte // payload of the message under way, unmasked, as it came
 	control []byte // payload of the control frame under way, unmasked
 	tail    []byte // held input
 	read    int    // how much of tail has been read
@@ -19,9 +19,10 @@ type Partial struct {
 	inFrame bool
 
 	// The message under way.
-	opcode Opcode // OpContinuation: there is none
-	utf8   uint8  // the validator's state after msg
-	empty  int32  // empty fragments in a row
+	opcode   Opcode // OpContinuation: there is none
+	deflated bool   // msg is compressed
+	utf8     uint8  // the validator's state after msg, if it is not
+	empty    int32  // empty fragments in a row
 
 	next *Partial // in the free list
 }
@@ -55,7 +56,8 @@ func (q *Partial) idle() bool {
 func (q *Partial) begin(h Header) {
 	q.frame, q.got, q.inFrame = h, 0, true
 	if h.Opcode.startsMessage() {
-		q.opcode, q.utf8, q.empty = h.Opcode, uint8(utf8Accept), 0
+		q.opcode, q.deflated = h.Opcode, h.Rsv != 0
+		q.utf8, q.empty = uint8(utf8Accept), 0
 	}
 }
 
@@ -73,7 +75,7 @@ func (q *Partial) gather(cfg *Config, b []byte) *ProtocolError {
 	}
 	n := len(q.msg)
 	q.msg = q.unmask(cfg.grow(q.msg, len(b), known), b)
-	if q.opcode == OpText {
+	if q.opcode == OpText && !q.deflated {
 		q.utf8 = uint8(validUTF8(uint64(q.utf8), q.msg[n:]))
 		if uint64(q.utf8) == utf8Reject {
 			return errText

@@ -16,14 +16,25 @@ type Protocol struct {
 
 	free    partials
 	closing closing
+	deflate bool // permessage-deflate is negotiated
 	held    bool // in is the rest of q.tail
 }
 
 // State is what a connection remembers between frames. The zero value is a
-// fresh, open connection.
+// fresh, open connection without extensions.
+// The size is asserted by a test: 2 bytes, no pointer.
 type State struct {
 	closing closing
+	deflate bool
 }
+
+// NewState returns the State of a fresh connection whose handshake agreed on
+// permessage-deflate without context takeover (RFC 7692), or did not.
+func NewState(deflate bool) State { return State{deflate: deflate} }
+
+// Deflate reports whether compressed messages may be sent on the connection:
+// which of a Prepared's encodings it gets.
+func (s State) Deflate() bool { return s.deflate }
 
 // New returns a Protocol for a fresh connection. A nil cfg means the zero Config.
 func New(cfg *Config) *Protocol {
@@ -33,13 +44,18 @@ func New(cfg *Config) *Protocol {
 	return &Protocol{cfg: cfg}
 }
 
+// EnableDeflate says that the handshake agreed on permessage-deflate without
+// context takeover (RFC 7692). It is for a connection whose first frame is yet to
+// come: from here on compressed messages are read, and AppendMessage compresses.
+func (p *Protocol) EnableDeflate() { p.deflate = true }
+
 // Resume makes p work for the connection that has s and q; what q held is input
 // again. q belongs to p until Suspend. cfg must not be nil.
 func (p *Protocol) Resume(cfg *Config, s State, q *Partial) {
 	if p.spent != nil {
 		p.putSpent()
 	}
-	p.cfg, p.closing, p.q = cfg, s.closing, q
+	p.cfg, p.closing, p.deflate, p.q = cfg, s.closing, s.deflate, q
 	p.in, p.held, p.cost = nil, false, 0
 	if q != nil && q.tail != nil {
 		p.in, p.held = q.tail[q.read:], true
@@ -53,7 +69,7 @@ func (p *Protocol) Suspend() (s State, q *Partial) {
 	if p.q != nil || p.spent != nil || len(p.in) > 0 {
 		p.settle()
 	}
-	s, q = State{p.closing}, p.q
+	s, q = State{p.closing, p.deflate}, p.q
 	p.in, p.q, p.held = nil, nil, false
 	return s, q
 }

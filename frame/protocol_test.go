@@ -16,7 +16,7 @@ func TestSizes(t *testing.T) {
 		name      string
 		got, want uintptr
 	}{
-		{"State", unsafe.Sizeof(State{}), 1},
+		{"State", unsafe.Sizeof(State{}), 2},
 		{"Event", unsafe.Sizeof(Event{}), 48},
 		{"Partial", unsafe.Sizeof(Partial{}), 136},
 		{"Protocol", unsafe.Sizeof(Protocol{}), 96},

@@ -13,12 +13,14 @@ import (
 
 // vector is one case of testdata/vectors; README.md there explains the format.
 type vector struct {
-	name   string
-	client bool
-	max    int
-	in     []byte
-	events []string
-	out    []byte
+	name    string
+	client  bool
+	deflate bool
+	max     int
+	in      []byte
+	events  []string
+	out     []byte
+	largest int // of the messages
 }
 
 // vectorKey is the masking key of everything the client role sends in vectors.
@@ -84,6 +86,8 @@ func (v *vector) add(line string) (err error) {
 	switch word {
 	case "client":
 		v.client = true
+	case "deflate":
+		v.deflate = true
 	case "max":
 		v.max, err = strconv.Atoi(rest)
 	case "in", "out":
@@ -97,6 +101,13 @@ func (v *vector) add(line string) (err error) {
 		} else {
 			v.out = append(v.out, b...)
 		}
+	case "deflated":
+		op, rest, _ := strings.Cut(rest, " ")
+		b, err := evalBytes(rest)
+		if err != nil {
+			return err
+		}
+		v.out = v.appendDeflated(op, b)
 	case "text", "binary", "ping", "pong":
 		b, err := evalBytes(rest)
 		if err != nil {
@@ -105,6 +116,7 @@ func (v *vector) add(line string) (err error) {
 		for range n {
 			v.events = append(v.events, word+" "+brief(b))
 		}
+		v.largest = max(v.largest, len(b))
 	case "close":
 		code, rest, _ := strings.Cut(rest, " ")
 		b, err := evalBytes(rest)
@@ -118,6 +130,23 @@ func (v *vector) add(line string) (err error) {
 		err = fmt.Errorf("unknown word %q", word)
 	}
 	return err
+}
+
+// appendDeflated returns v.out with a message behind it that is compressed in v's
+// role. What this is worth, FuzzDeflate and the foreign clients say.
+func (v *vector) appendDeflated(op string, b []byte) []byte {
+	code := OpText
+	if op == OpBinary.String() {
+		code = OpBinary
+	}
+	return v.protocol(nil).appendDeflated(v.out, code, b)
+}
+
+// protocol returns a Protocol as v asks for.
+func (v *vector) protocol(b Buffers) *Protocol {
+	p := New(v.config(b))
+	p.Resume(p.cfg, NewState(v.deflate), nil)
+	return p
 }
 
 // evalBytes reads an expression: hex, "text" and &key, each perhaps *times.

@@ -56,6 +56,9 @@ func door(u *Upgrader, head []byte) func() {
 func BenchmarkBareGobwas(b *testing.B) { run(b, bare([]byte(browserHead))) }
 func BenchmarkAccept(b *testing.B)     { run(b, door(openDoor, []byte(browserHead))) }
 func BenchmarkRefuse(b *testing.B)     { run(b, door(authDoor, []byte(browserHead))) }
+func BenchmarkAcceptDeflate(b *testing.B) {
+	run(b, door(deflateDoor, []byte(browserHead)))
+}
 func BenchmarkRefuseOrigin(b *testing.B) {
 	run(b, door(openDoor, []byte(strings.Replace(browserHead, "//chat", "//evil", 1))))
 }
@@ -91,6 +94,9 @@ func TestAllocations(t *testing.T) {
 	want := testing.AllocsPerRun(1000, bare(head))
 	if got := testing.AllocsPerRun(1000, door(openDoor, head)); got > want {
 		t.Errorf("an upgrade allocates %v times, gobwas/ws alone %v", got, want)
+	}
+	if got := testing.AllocsPerRun(1000, door(deflateDoor, head)); got > want {
+		t.Errorf("an upgrade with deflate allocates %v times, gobwas/ws alone %v", got, want)
 	}
 	r := new(Request)
 	if got := testing.AllocsPerRun(1000, func() { _ = openDoor.Parse(head, r) }); got != 0 {

@@ -28,6 +28,7 @@ var cases = func() (all []knockCase) {
 	probeCases(open, auth)
 	subprotocolCases(open, auth)
 	tokenCases(auth)
+	deflateCases(func(name, head, want string) { all = append(all, knockCase{name, deflateDoor, head, want}) })
 	return all
 }()
 
@@ -361,6 +362,23 @@ func tokenCases(auth add) {
 	auth("an empty sub", claims(jwt.MapClaims{"sub": "", "exp": later}), "401 token_invalid")
 	auth("sub is no string", claims(jwt.MapClaims{"sub": 7, "exp": later}), "401 token_invalid")
 	auth("not yet", claims(jwt.MapClaims{"sub": "alice", "exp": later, "nbf": later}), "401 token_invalid")
+}
+
+// deflateCases are few: the offers have a table of their own, in deflate_test.go.
+func deflateCases(deflate add) {
+	ext := func(v string) string { return up("Sec-WebSocket-Extensions: " + v) }
+	deflate("no offer", up(), "101")
+	deflate("an offer of deflate", ext("permessage-deflate; client_max_window_bits"), "101")
+	deflate("an offer that limits our window to its size", ext("permessage-deflate; server_max_window_bits=15"), "101")
+	deflate("an offer that limits our window", ext("permessage-deflate; server_max_window_bits=10"), "101")
+	deflate("a second offer", ext("permessage-deflate; server_max_window_bits=10, permessage-deflate"), "101")
+	deflate("offers in two lines", up("Sec-WebSocket-Extensions: foo", "+Sec-WebSocket-Extensions: permessage-deflate"), "101")
+	deflate("an offer declined", ext("permessage-deflate; server_max_window_bits=99"), "101")
+	deflate("deflate and a protocol", up("Sec-WebSocket-Protocol: chat.v1", "Sec-WebSocket-Extensions: permessage-deflate"), "101")
+	deflate("extensions that are no list", ext(`;;=,"`), "400 bad_extensions")
+	deflate("protocols before extensions", up("Sec-WebSocket-Protocol: a b", "Sec-WebSocket-Extensions: a b"), "400 bad_subprotocol")
+	deflate("extensions before Origin", up("Sec-WebSocket-Extensions: a b", "Origin: null"), "400 bad_extensions")
+	deflate("a probe with an offer", head("GET /ws HTTP/1.1", "Host: h", "Accept: application/problem+json", "Sec-WebSocket-Extensions: permessage-deflate"), "200 ok")
 }
 
 func unsigned(exp int64) string {

@@ -19,6 +19,7 @@ const (
 	CodeBadKey           = "bad_key"            // 400: Sec-WebSocket-Key missing or not 16 bytes of base64
 	CodeBadConnection    = "bad_connection"     // 400: Connection does not name upgrade
 	CodeBadSubprotocol   = "bad_subprotocol"    // 400: Sec-WebSocket-Protocol is not a list of tokens
+	CodeBadExtensions    = "bad_extensions"     // 400: Sec-WebSocket-Extensions is not a list of extensions
 	CodeOriginNotAllowed = "origin_not_allowed" // 403: a page of another site
 
 	// Bearer, row 9.
@@ -64,6 +65,7 @@ var (
 	errKey         = Reject(400, CodeBadKey, "Sec-WebSocket-Key must be 16 bytes in base64.")
 	errConnection  = Reject(400, CodeBadConnection, "The Connection header must name upgrade.")
 	errSubprotocol = Reject(400, CodeBadSubprotocol, "Sec-WebSocket-Protocol must be a list of tokens.")
+	errExtensions  = Reject(400, CodeBadExtensions, "Sec-WebSocket-Extensions must be a list of extensions.")
 	errOrigin      = Reject(403, CodeOriginNotAllowed, "Pages of this origin may not connect.")
 
 	errTokenMissing   = Reject(401, CodeTokenMissing, "A bearer token is required.")

@@ -24,6 +24,7 @@
 //	method                     405  method_not_allowed; OPTIONS is a preflight: 204
 //	no Upgrade, or not 13      426  upgrade_required
 //	key, Connection, protocols 400  bad_key, bad_connection, bad_subprotocol
+//	extensions                 400  bad_extensions, where Upgrader.Deflate has them read
 //	Origin                     403  origin_not_allowed
 //	guards, as they are listed      whatever they return
 //

@@ -52,6 +52,33 @@ func ExampleUpgrader_Respond() {
 	// Sec-WebSocket-Protocol: chat
 }
 
+// The offers of RFC 7692 §7.1.2.1: the first wants a window of 1 KiB from us and is
+// declined, the second can be had.
+func ExampleRequest_Deflate() {
+	u := &upgrade.Upgrader{Deflate: true}
+	head := []byte("GET /chat HTTP/1.1\r\n" +
+		"Host: server.example.com\r\n" +
+		"Upgrade: websocket\r\n" +
+		"Connection: Upgrade\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+		"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10, permessage-deflate\r\n" +
+		"Sec-WebSocket-Version: 13\r\n\r\n")
+	var r upgrade.Request
+	if err := u.Parse(head, &r); err != nil {
+		log.Fatal(err)
+	}
+	response, err := u.Respond(nil, &r)
+	fmt.Println(err, r.Deflate()) // what frame.NewState wants to know
+	fmt.Print(strings.TrimSpace(strings.ReplaceAll(string(response), "\r\n", "\n")))
+	// Output:
+	// <nil> true
+	// HTTP/1.1 101 Switching Protocols
+	// Upgrade: websocket
+	// Connection: Upgrade
+	// Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=
+	// Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover
+}
+
 // An upgrade over any net.Conn. The refusal has been sent, and has arrived, by
 // the time Upgrade returns.
 func ExampleUpgrader_Upgrade() {

@@ -72,6 +72,9 @@ func (u *Upgrader) handshake(dst []byte, r *Request, probe bool) ([]byte, error)
 // use for.
 func (h *handshake) upgrader() ws.Upgrader {
 	up := ws.Upgrader{ProtocolCustom: h.ws.ProtocolCustom}
+	if h.r.deflate != noDeflate {
+		up.OnBeforeUpgrade = h.ws.OnBeforeUpgrade // where the answer is given
+	}
 	for i := range h.guards {
 		g := &h.guards[i]
 		up.OnBeforeUpgrade = h.ws.OnBeforeUpgrade // where the verdict falls
@@ -165,7 +168,10 @@ func (h *handshake) onBeforeUpgrade() (ws.HandshakeHeader, error) {
 		return nil, errStop
 	}
 	if len(header) == 0 {
-		return nil, nil
+		return deflateLines[h.r.deflate], nil
+	}
+	if h.r.deflate != noDeflate {
+		header[extensionsName] = []string{deflateAnswers[h.r.deflate]}
 	}
 	return ws.HandshakeHeaderHTTP(header), nil
 }

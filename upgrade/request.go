@@ -32,6 +32,7 @@ type Request struct {
 	// What was concluded.
 	upgrade     bool // Upgrade names websocket
 	cors        bool // Origin was sent, and may read the answer
+	deflate     deflate
 	subprotocol string
 	values      []pathValue
 	decoded     string // the path, once asked for
@@ -62,6 +63,7 @@ const (
 	hKey
 	hVersion
 	hProtocol
+	hExtensions
 	numKnown
 )
 
@@ -109,6 +111,11 @@ func (r *Request) Origin() string { return string(r.firstOf(hOrigin)) }
 // Subprotocol returns the protocol the 101 names, "" for none. It is known
 // when guards run.
 func (r *Request) Subprotocol() string { return r.subprotocol }
+
+// Deflate reports whether the 101 agrees to permessage-deflate, without context
+// takeover in either direction: what frame.NewState wants to know. It is known
+// when guards run.
+func (r *Request) Deflate() bool { return r.deflate != noDeflate }
 
 // Header returns the value of the first header line called name, whatever the
 // case of either; nil if there is none.
@@ -238,6 +245,8 @@ func knownName(name []byte) int {
 		n, s = hVersion, "sec-websocket-version"
 	case 22:
 		n, s = hProtocol, "sec-websocket-protocol"
+	case 24:
+		n, s = hExtensions, "sec-websocket-extensions"
 	}
 	if n < 0 || !equalFold(name, s) {
 		return -1

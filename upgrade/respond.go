@@ -18,6 +18,11 @@ type Upgrader struct {
 	// Subprotocols the server speaks, the preferred first.
 	Subprotocols []string
 
+	// Deflate lets the 101 agree to permessage-deflate (RFC 7692) where the client
+	// offers it, always without context takeover, so that no connection holds a
+	// window. See Request.Deflate.
+	Deflate bool
+
 	// Caps of the head; 0 means 8192 bytes and 100 header lines.
 	MaxHeaderBytes int
 	MaxHeaderLines int
@@ -55,6 +60,10 @@ func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
 	err := r.checkHandshake(probe)
 	if err == nil {
 		err = r.negotiate(u.Subprotocols)
+	}
+	r.deflate = noDeflate
+	if err == nil && u.Deflate {
+		err = r.negotiateDeflate()
 	}
 	if err == nil && !allowed {
 		err = errOrigin

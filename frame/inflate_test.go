@@ -1,0 +1,105 @@
+package frame
+
+import (
+	"bytes"
+	"testing"
+	"time"
+)
+
+// TestBomb: a thousand bytes out for each that came in end at the limit, in the
+// memory and, give or take a window, the work of a message that is just allowed.
+func TestBomb(t *testing.T) {
+	zeros := stdDeflate(t, make([]byte, 16<<20), 9) // 16 KiB on the wire
+	if ratio := 16 << 20 / len(zeros); ratio < 1000 {
+		t.Fatalf("a bomb of %d:1", ratio)
+	}
+	bufs := new(countingBuffers)
+	cfg := &Config{Buffers: bufs, MaxMessage: 64 << 10}
+	z := inflaters.Get().(*inflater)
+	defer z.free()
+	z.open(zeros)
+	room := make([]byte, cfg.limit())
+	for n := 0; n < len(room); {
+		m, err := z.read(room[n:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += m
+	}
+	if used := len(zeros) - z.left(); used > len(zeros)/100 {
+		t.Errorf("%d of %d bytes were read for the first %d", used, len(zeros), len(room))
+	}
+
+	wire := AppendHeader(nil, Header{Fin: true, Rsv: 4, Opcode: OpBinary, Masked: true, Length: int64(len(zeros))})
+	wire = append(wire, zeros...)
+	p := New(cfg)
+	start := time.Now()
+	const rounds = 20
+	for range rounds {
+		p.Resume(cfg, NewState(true), nil)
+		p.Receive(wire) // the masking key is zero: it stays what it is
+		if ev := p.NextEvent(); ev.Kind != ErrorEvent || ev.Code != StatusMessageTooBig {
+			t.Fatalf("got %v %v, want an error 1009", ev.Kind, ev.Err)
+		}
+		if _, q := p.Suspend(); q != nil {
+			t.Fatalf("%d bytes are left", q.Size())
+		}
+	}
+	t.Logf("%v for each", time.Since(start)/rounds)
+	if bufs.top > 2*int(cfg.limit()) {
+		t.Errorf("%d bytes were out at once, the limit is %d", bufs.top, cfg.limit())
+	}
+	if s := bufs.check(); s != "" {
+		t.Error(s)
+	}
+}
+
+// TestInflateMemory: the message costs at most twice its size, or four times its
+// wire's, whatever the limit.
+func TestInflateMemory(t *testing.T) {
+	for _, n := range []int{0, 1, 100, 5000, 1 << 20} {
+		for _, msg := range [][]byte{jsonLike(n), make([]byte, n), noise(n)} {
+			bufs := new(countingBuffers)
+			z := stdDeflate(t, msg, 6)
+			cfg := &Config{Buffers: bufs, MaxMessage: -1}
+			got, bad := cfg.inflate(z)
+			if bad != nil || !bytes.Equal(got, msg) {
+				t.Fatalf("%d bytes: got %s, %v", n, brief(got), bad)
+			}
+			if most := max(2*minBuffer, 2*n, 4*len(z)); cap(got) > most {
+				t.Errorf("%d bytes, %d on the wire: got memory of %d, want at most %d", n, len(z), cap(got), most)
+			}
+			cfg.put(got)
+			if s := bufs.check(); s != "" {
+				t.Error(s)
+			}
+		}
+	}
+}
+
+// TestInflateLimit: buffers may be larger than asked for; the limit holds anyway.
+func TestInflateLimit(t *testing.T) {
+	for _, limit := range []int{1, 31, 32, 33, 1000, 32767, 32768, 32769} {
+		cfg := &Config{MaxMessage: limit, Buffers: new(keepBuffers)}
+		for _, n := range []int{limit - 1, limit, limit + 1} {
+			got, bad := cfg.inflate(stdDeflate(t, jsonLike(n), 6))
+			if n <= limit && (bad != nil || !bytes.Equal(got, jsonLike(n))) || n > limit && bad != errTooBig {
+				t.Errorf("limit %d, %d bytes: got %s, %v", limit, n, brief(got), bad)
+			}
+			cfg.put(got)
+		}
+	}
+}
+
+// TestInflaterForgets: a message leaves nothing in the inflater for the next.
+func TestInflaterForgets(t *testing.T) {
+	cfg := new(Config)
+	for range 100 {
+		if _, bad := cfg.inflate(stdDeflate(t, []byte("secret"), 6)); bad != nil {
+			t.Fatal(bad)
+		}
+		if got, bad := cfg.inflate([]byte("\xf2\x00\x11\x00\x00")); bad == nil {
+			t.Fatalf("a reference to the last message: got %q", got)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package upgrade
+
+import (
+	"bytes"
+
+	"github.com/gobwas/httphead"
+	"github.com/gobwas/ws"
+)
+
+// deflate is what the 101 says of permessage-deflate.
+type deflate uint8
+
+const (
+	noDeflate deflate = iota
+	plainDeflate
+	windowDeflate // the offer limits our window (RFC 7692 §7.1.2.1), to what it is anyway
+)
+
+// deflateAnswers are the extensions of a 101. The windows of both sides end with
+// each message (§7.1.1): clients are told so, offered or not. Ours has 32 KiB and
+// theirs may have any size, so client_max_window_bits needs no answer.
+var deflateAnswers = [...]string{
+	plainDeflate:  "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+	windowDeflate: "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15",
+}
+
+const extensionsName = "Sec-WebSocket-Extensions"
+
+// deflateLines are the answers as header lines, made once.
+var deflateLines = [...]ws.HandshakeHeader{
+	noDeflate:     nil,
+	plainDeflate:  ws.HandshakeHeaderString(extensionsName + ": " + deflateAnswers[plainDeflate] + "\r\n"),
+	windowDeflate: ws.HandshakeHeaderString(extensionsName + ": " + deflateAnswers[windowDeflate] + "\r\n"),
+}
+
+// negotiateDeflate takes the first offer of permessage-deflate that can be
+// honoured, in the client's order; all its lines are one list. An offer that cannot
+// be, for whatever parameter, is declined (RFC 7692 §5, §7.1), like any other
+// extension. A line that is no list is refused: what breaks the grammar of the
+// handshake fails it (RFC 6455 §4.2.1, §9.1).
+func (r *Request) negotiateDeflate() error {
+	for line := range r.all(hExtensions) {
+		answer, ok := scanOffers(line)
+		if !ok {
+			r.deflate = noDeflate
+			return errExtensions
+		}
+		if r.deflate == noDeflate {
+			r.deflate = answer
+		}
+	}
+	return nil
+}
+
+// scanOffers reads one line and returns the answer to its first good offer. ok is
+// false if the line is no list of extensions (RFC 6455 §9.1); as in any list,
+// elements may be empty (RFC 9110 §5.6.1).
+//
+// httphead finds the tokens, strings and separators. Its ScanOptions would find the
+// parameters too, did it not take "a b" for b, and "a;" and "a=" for complete.
+func scanOffers(line []byte) (answer deflate, ok bool) {
+	if bytes.IndexByte(line, '\\') >= 0 {
+		return noDeflate, true // httphead miscounts escapes, and no parameter of ours needs one
+	}
+	if bytes.ContainsAny(line, "()") || bytes.Count(line, []byte{'"'})%2 != 0 {
+		return noDeflate, false // comments, and strings without end, of which httphead says nothing
+	}
+	var o offers
+	s := httphead.NewScanner(line)
+	for skipSpace(s); s.Next(); skipSpace(s) {
+		item := s.Bytes()
+		if !o.step(signOf(s.Type(), item), item) {
+			return noDeflate, false
+		}
+	}
+	if s.Buffered() > 0 || !o.step(',', nil) {
+		return noDeflate, false
+	}
+	return o.answer, true
+}
+
+// skipSpace skips white space, of which httphead knows only one kind: a tab stops it.
+func skipSpace(s *httphead.Scanner) {
+	for c := s.Peek(); c == ' ' || c == '\t'; c = s.Peek() {
+		s.Advance(1)
+	}
+}
+
+// What httphead found, if it is not a separator, which stands for itself.
+const (
+	signToken  = 't'
+	signString = 's'
+)
+
+func signOf(kind httphead.ItemType, item []byte) byte {
+	switch kind {
+	case httphead.ItemToken:
+		return signToken
+	case httphead.ItemString:
+		return signString
+	case httphead.ItemSeparator:
+		return item[0]
+	default:
+		return 0
+	}
+}
+
+// place says what may come next in a list of extensions.
+type place uint8
+
+const (
+	atName  place = iota // a name, or the end of an empty element
+	atNext               // a parameter, or the end of the element
+	atParam              // a parameter's name
+	atEqual              // its value, another parameter, or the end
+	atValue              // the value
+)
+
+// offers is a list of extensions being read.
+type offers struct {
+	at     place
+	offer  offer
+	param  []byte
+	answer deflate
+}
+
+// step takes the next sign of the list; false if it cannot stand there. The end of
+// the list is a comma.
+func (o *offers) step(sign byte, item []byte) bool {
+	ends := sign == ',' || sign == ';'
+	switch {
+	case o.at == atName && sign == ',':
+	case o.at == atName && sign == signToken:
+		o.offer = offer{ours: string(item) == "permessage-deflate"}
+		o.at = atNext
+	case o.at == atNext && ends:
+		o.end(sign)
+	case o.at == atParam && sign == signToken:
+		o.param, o.at = item, atEqual
+	case o.at == atEqual && ends:
+		o.offer.add(o.param, nil)
+		o.end(sign)
+	case o.at == atEqual && sign == '=':
+		o.at = atValue
+	case o.at == atValue && (sign == signToken || sign == signString):
+		o.offer.add(o.param, item)
+		o.at = atNext
+	default:
+		return false
+	}
+	return true
+}
+
+// end ends a parameter, and with a comma the offer.
+func (o *offers) end(sign byte) {
+	if sign == ';' {
+		o.at = atParam
+		return
+	}
+	o.at = atName
+	if o.answer == noDeflate {
+		o.answer = o.offer.answer()
+	}
+}
+
+// offer is one extension that a client offers.
+type offer struct {
+	ours bool  // it is permessage-deflate
+	bad  bool  // it has to be declined
+	seen uint8 // its parameters, a bit each
+}
+
+// The parameters of permessage-deflate, RFC 7692 §7.1.
+const (
+	serverTakeover uint8 = 1 << iota
+	clientTakeover
+	serverWindow
+	clientWindow
+)
+
+// add judges a parameter; value is nil if there is none. An unknown one, one that
+// comes twice and one with a wrong value end the offer. So does a server_max_window_bits
+// under 15: it would have to be remembered for the connection, and the compressor's
+// window is 32 KiB.
+func (o *offer) add(name, value []byte) {
+	var bit uint8
+	good := false
+	switch string(name) {
+	case "server_no_context_takeover":
+		bit, good = serverTakeover, value == nil
+	case "client_no_context_takeover":
+		bit, good = clientTakeover, value == nil
+	case "server_max_window_bits":
+		bit, good = serverWindow, string(value) == "15"
+	case "client_max_window_bits":
+		bit, good = clientWindow, value == nil || windowBits(string(value))
+	}
+	o.bad = o.bad || !good || o.seen&bit != 0
+	o.seen |= bit
+}
+
+// answer returns what to say to the offer.
+func (o *offer) answer() deflate {
+	switch {
+	case !o.ours || o.bad:
+		return noDeflate
+	case o.seen&serverWindow != 0:
+		return windowDeflate
+	default:
+		return plainDeflate
+	}
+}
+
+// windowBits reports whether s is 8 to 15, without leading zeros (§7.1.2).
+func windowBits(s string) bool {
+	return s == "8" || s == "9" || len(s) == 2 && s[0] == '1' && s[1] >= '0' && s[1] <= '5'
+}
