@@ -65,24 +65,22 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-// TestPure: the ground floor needs nothing but the standard library.
-func TestPure(t *testing.T) {
-	for _, pkg := range []string{"frame", "limiter"} {
-		if got := foreign(t, pkg); len(got) > 0 {
-			t.Errorf("%s: got %q, want only the standard library", pkg, got)
-		}
-	}
-}
-
-// TestLean: who embeds the door gets these in his build and no others.
+// TestLean: what is in the build of who embeds a package for every system. The
+// ground floor needs nothing but the standard library and, for frame, deflate.
 func TestLean(t *testing.T) {
-	want := []string{
-		module + "/limiter", "github.com/gobwas/ws", "github.com/gobwas/httphead",
-		"github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
-	}
-	for _, got := range foreign(t, "upgrade") {
-		if !slices.ContainsFunc(want, func(w string) bool { return got == w || strings.HasPrefix(got, w+"/") }) {
-			t.Errorf("upgrade: got %s in its build, want at most %q", got, want)
+	const deflate = "github.com/klauspost/compress"
+	for pkg, want := range map[string][]string{
+		"limiter": nil,
+		"frame":   {deflate},
+		"upgrade": {
+			module + "/limiter", module + "/frame", deflate, "github.com/gobwas/ws",
+			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
+		},
+	} {
+		for _, got := range foreign(t, pkg) {
+			if !slices.ContainsFunc(want, func(w string) bool { return got == w || strings.HasPrefix(got, w+"/") }) {
+				t.Errorf("%s: got %s in its build, want at most %q", pkg, got, want)
+			}
 		}
 	}
 }

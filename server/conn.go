@@ -175,7 +175,7 @@ func (c Conn) mine() *slot {
 		return nil
 	}
 	s := c.loop.slab.at(c.slot)
-	if s.state == closed || s.gen.Load()&^closeAsked != c.gen {
+	if s.state == closed || (s.gen.Load()^c.gen)&genBits != 0 {
 		return nil
 	}
 	return s

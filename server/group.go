@@ -87,6 +87,9 @@ func (g *Group) publish(m Message) error {
 		return nil
 	}
 	p := frame.Prepare(m.Opcode, m.Data)
+	if loops[0].srv.Deflate {
+		p.Deflated() // here, once, rather than on a loop
+	}
 	var failed error
 	for _, l := range loops {
 		if err := l.mail.publish(g, p); err != nil {
@@ -244,8 +247,9 @@ func (l *loop) forget(h *shard) {
 	h.index = 0
 }
 
-// fanOut sends b to the members of g on this loop.
-func (l *loop) fanOut(g *Group, b []byte) {
+// fanOut sends a group's messages to its members on this loop, deflated to those
+// who have negotiated that.
+func (l *loop) fanOut(g *Group, plain, deflated []byte) {
 	h := g.of(l)
 	if h.index == 0 {
 		return
@@ -256,9 +260,15 @@ func (l *loop) fanOut(g *Group, b []byte) {
 		if i&gone != 0 {
 			continue
 		}
-		if s := l.slab.at(i); table[s.state][post].do == deliver {
-			l.deliver(i, s, b)
+		s := l.slab.at(i)
+		if table[s.state][post].do != deliver {
+			continue
 		}
+		if s.frame.Deflate() {
+			l.deliver(i, s, deflated)
+			continue
+		}
+		l.deliver(i, s, plain)
 	}
 	l.walking = nil
 	if h.size() == 0 {

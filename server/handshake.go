@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/upgrade"
@@ -192,6 +193,10 @@ func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Reques
 	s.state, s.place, s.last = open, place, l.sec
 	s.ident = l.identities.find(r.Identity)
 	s.flags |= opened
+	if r.Deflate() {
+		s.frame = frame.NewState(true)
+		s.gen.Or(deflates)
+	}
 	if q.addr.IsValid() {
 		l.exts.need(s).addr = q.addr
 	}

@@ -31,14 +31,15 @@ type loop struct {
 	conns      atomic.Int32 // for the acceptor's choice
 
 	// Memory every connection uses in turn.
-	buf     []byte
-	proto   frame.Protocol
-	pong    [125]byte // the payload of the latest ping, to be answered if pinged
-	pongLen int
-	pinged  bool
-	bye     []byte // a close frame
-	fan     []byte
-	buffers buffers
+	buf         []byte
+	proto       frame.Protocol
+	pong        [125]byte // the payload of the latest ping, to be answered if pinged
+	pongLen     int
+	pinged      bool
+	bye         []byte // a close frame
+	fan         []byte // messages that leave together
+	fanDeflated []byte
+	buffers     buffers
 
 	// The door.
 	routes []loopRoute
@@ -88,7 +89,7 @@ func newLoop(srv *Server, id int, origin time.Time) (*loop, error) {
 // prepare composes a route's chains for this loop.
 func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 	lr.route, lr.index = r, index
-	lr.door = upgrade.Upgrader{Guards: r.Guards, Subprotocols: r.Subprotocols, Origins: l.srv.Origins}
+	lr.door = upgrade.Upgrader{Guards: r.Guards, Subprotocols: r.Subprotocols, Origins: l.srv.Origins, Deflate: l.srv.Deflate}
 	lr.frame = frame.Config{MaxMessage: l.srv.MaxMessage, Buffers: &l.buffers}
 	mw := append(l.srv.middleware[:len(l.srv.middleware):len(l.srv.middleware)], r.Middleware...)
 	judge := UpgradeFunc(func(req *upgrade.Request) error {
@@ -216,7 +217,7 @@ func (l *loop) deliverRun(i uint32, s *slot, entries []entry, data []byte) int {
 			l.fan = append(l.fan, data[e.from:e.to]...)
 			continue
 		}
-		l.fan = append(l.fan, e.prepared.Bytes()...)
+		l.fan = append(l.fan, encoding(e.prepared, s.frame.Deflate())...)
 	}
 	l.deliver(i, s, l.fan)
 	l.keepFan()
@@ -226,31 +227,49 @@ func (l *loop) deliverRun(i uint32, s *slot, entries []entry, data []byte) int {
 // publishRun sends what is queued in a row for one group: each member gets it in
 // one send.
 func (l *loop) publishRun(entries []entry) int {
-	n := 1
-	size := len(entries[0].prepared.Bytes())
-	for n < len(entries) && entries[n].kind == entryPublish && entries[n].group == entries[0].group {
-		size += len(entries[n].prepared.Bytes())
-		if size > poller.SendLimit {
+	g, n, size := entries[0].group, 0, 0
+	for n < len(entries) && entries[n].kind == entryPublish && entries[n].group == g {
+		if size += len(entries[n].prepared.Bytes()); n > 0 && size > poller.SendLimit {
 			break
 		}
 		n++
 	}
-	if n == 1 {
-		l.fanOut(entries[0].group, entries[0].prepared.Bytes())
-		return 1
+	plain := l.merged(&l.fan, entries[:n], false)
+	deflated := plain
+	if l.srv.Deflate {
+		deflated = l.merged(&l.fanDeflated, entries[:n], true)
 	}
-	l.fan = l.fan[:0]
-	for _, e := range entries[:n] {
-		l.fan = append(l.fan, e.prepared.Bytes()...)
-	}
-	l.fanOut(entries[0].group, l.fan)
+	l.fanOut(g, plain, deflated)
 	l.keepFan()
 	return n
 }
 
+// merged returns the messages of entries one behind the other, in *buf if there is
+// more than one.
+func (l *loop) merged(buf *[]byte, entries []entry, deflated bool) []byte {
+	if len(entries) == 1 {
+		return encoding(entries[0].prepared, deflated)
+	}
+	b := (*buf)[:0]
+	for _, e := range entries {
+		b = append(b, encoding(e.prepared, deflated)...)
+	}
+	*buf = b
+	return b
+}
+
+// encoding is how p goes to a connection that has negotiated permessage-deflate or
+// has not.
+func encoding(p *frame.Prepared, deflated bool) []byte {
+	if deflated {
+		return p.Deflated()
+	}
+	return p.Bytes()
+}
+
 func (l *loop) keepFan() {
-	if cap(l.fan) > keepDirect {
-		l.fan = nil
+	if cap(l.fan)+cap(l.fanDeflated) > keepDirect {
+		l.fan, l.fanDeflated = nil, nil
 	}
 }
 

@@ -75,6 +75,16 @@ type adoption struct {
 
 // send queues b as a frame for c.
 func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
+	if c.gen&deflates != 0 {
+		// To compress takes microseconds: not under the lock.
+		buf := deflateBufs.Get().(*[]byte)
+		*buf = frame.AppendDeflated((*buf)[:0], op, b)
+		err := m.sendFrame(c, *buf)
+		if cap(*buf) <= keepDirect {
+			deflateBufs.Put(buf)
+		}
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	direct, err := m.admit(c, len(b)+frameHeader)
@@ -94,18 +104,40 @@ func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
 // frameHeader is the longest header of a frame that a server sends.
 const frameHeader = 10
 
-func (m *mailbox) sendPrepared(c Conn, p *frame.Prepared) error {
+// deflateBufs lends the memory in which messages are compressed.
+var deflateBufs = sync.Pool{New: func() any { return new([]byte) }}
+
+// sendFrame queues b, a whole frame, for c.
+func (m *mailbox) sendFrame(c Conn, b []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	direct, err := m.admit(c, len(p.Bytes()))
+	direct, err := m.admit(c, len(b))
 	if err != nil {
 		return err
 	}
 	if direct {
-		m.direct = append(m.direct, p.Bytes()...)
+		m.direct = append(m.direct, b...)
 		return nil
 	}
-	m.push(entry{kind: entryPrepared, tok: c.token(), prepared: p}, len(p.Bytes()))
+	from := len(m.lane.data)
+	m.lane.data = append(m.lane.data, b...)
+	m.push(entry{kind: entrySend, tok: c.token(), from: from, to: len(m.lane.data)}, len(b))
+	return nil
+}
+
+func (m *mailbox) sendPrepared(c Conn, p *frame.Prepared) error {
+	b := encoding(p, c.gen&deflates != 0)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	direct, err := m.admit(c, len(b))
+	if err != nil {
+		return err
+	}
+	if direct {
+		m.direct = append(m.direct, b...)
+		return nil
+	}
+	m.push(entry{kind: entryPrepared, tok: c.token(), prepared: p}, len(b))
 	return nil
 }
 

@@ -46,6 +46,7 @@ type Server struct {
 	IdleTimeout      time.Duration // that a peer says nothing, not even a pong; 5 min
 	Drain            time.Duration // of Shutdown; 10 s
 
+	Deflate bool         // negotiate permessage-deflate, without context takeover
 	Origins []string     // besides the same host and none, as upgrade.Upgrader has them
 	Handler http.Handler // for requests that no route matches; default 404
 	Logger  *slog.Logger // default slog.Default()

@@ -24,7 +24,6 @@ type slot struct {
 	state state
 	flags flags
 	why   hold
-	_     uint8
 
 	// Time, in seconds of the loop's clock but for warned.
 	last   uint32 // when the peer last sent something
@@ -62,8 +61,12 @@ const (
 	byTurn                     // it has had its share of this turn
 )
 
-// closeAsked is that top bit of gen.
-const closeAsked = 1 << 31
+// The two highest bits of gen are not part of the generation.
+const (
+	closeAsked = 1 << 31 // Conn.Close was called, or the connection has departed
+	deflates   = 1 << 30 // permessage-deflate was negotiated; a Conn's gen has it too
+	genBits    = deflates - 1
+)
 
 // chunkSlots is how many slots are allocated together: 240 KiB, of which the
 // kernel backs only what is touched.
@@ -113,7 +116,7 @@ func (t *slab) take() (uint32, *slot) {
 // put takes the slot back. All its fields but gen become zero.
 func (t *slab) put(i uint32) {
 	s := t.at(i)
-	gen := (s.gen.Load() + 1) &^ closeAsked
+	gen := (s.gen.Load() + 1) & genBits
 	*t.due(i) = 0
 	s.fd, s.frame, s.state, s.flags, s.why = 0, frame.State{}, closed, 0, 0
 	s.last, s.warned, s.messages, s.bytes = 0, 0, 0, 0
@@ -134,13 +137,13 @@ func (t *slab) due(i uint32) *uint32 {
 }
 
 // token is a slot with its generation in one number: what epoll carries.
-func token(i, gen uint32) uint64 { return uint64(gen&^closeAsked)<<32 | uint64(i) }
+func token(i, gen uint32) uint64 { return uint64(gen&genBits)<<32 | uint64(i) }
 
 // find returns the slot of tok, or nil if the connection is gone.
 func (t *slab) find(tok uint64) (uint32, *slot) {
 	i := uint32(tok)
 	s := t.at(i)
-	if s.state == closed || s.gen.Load()&^closeAsked != uint32(tok>>32) {
+	if s.state == closed || s.gen.Load()&genBits != uint32(tok>>32) {
 		return 0, nil
 	}
 	return i, s

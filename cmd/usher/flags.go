@@ -24,6 +24,7 @@ type serveCmd struct {
 	EchoAuth string   `placeholder:"PATH" help:"Echo messages at this path, to who has a token and within the limits."`
 	Rooms    []string `placeholder:"ROOM" help:"The rooms of the chat; without it any name is one, up to 10000 in use."`
 	Origin   []string `placeholder:"PATTERN" help:"Pages of these origins may connect too: host, *.host, scheme://host:port or * for all."`
+	Deflate  bool     `help:"Offer permessage-deflate: messages of 512 bytes and more go out compressed to who wants that."`
 	secretFlag
 
 	Rate      *limiter.Limit `placeholder:"50/s" help:"Messages of one connection, in the chat and --echo-auth; --echo has no limits unless this is given."`

@@ -74,6 +74,7 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 		Drain:            orNone(s.Drain),
 
 		Origins: s.Origin,
+		Deflate: s.Deflate,
 		Logger:  log,
 	}
 }
