@@ -42,26 +42,22 @@ func (l *loop) readHead(i uint32, s *slot) {
 		x.head = l.buffers.grow(x.head, b)
 		b = x.head
 	}
-	length, err := l.gate.Head(b, from)
+	length, err := l.gate.Read(b, from, &l.req)
 	switch {
 	case err != nil:
-		l.refuse(i, s, nil, err)
+		l.refuse(i, s, &l.req, err)
 	case length == 0:
 		if x := l.exts.need(s); x.head == nil {
 			x.head = l.buffers.grow(nil, b)
 		}
 	default:
-		l.judge(i, s, b[:length], b[length:])
+		l.judge(i, s, &l.req, b[:length], b[length:])
 	}
 }
 
-// judge answers a complete request head. early is what came behind it.
-func (l *loop) judge(i uint32, s *slot, head, early []byte) {
-	r := &l.req
-	if err := l.gate.Parse(head, r); err != nil {
-		l.refuse(i, s, r, err)
-		return
-	}
+// judge answers a request. head is what it was read from, and early what came
+// behind that.
+func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) {
 	r.RemoteAddr = poller.Peer(int(s.fd))
 	q, err := l.quotas(s, r)
 	if err != nil {

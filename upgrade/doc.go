@@ -4,10 +4,7 @@
 //
 // The core is pure. Who owns a connection's bytes, an event loop for one, does
 //
-//	n, err := u.Head(b, seen)         // is the head complete? seen: what was scanned before
-//	if err == nil && n > 0 {
-//		err = u.Parse(b[:n], &r)      // the strict gate: is it one request, in one way?
-//	}
+//	n, err := u.Read(b, seen, &r)     // the strict gate; n is 0 until the head is complete
 //	…                                 // routing, quotas
 //	out, err = u.Respond(out[:0], &r) // gobwas/ws's handshake, our guards, the answer
 //

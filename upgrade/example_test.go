@@ -32,13 +32,10 @@ func ExampleUpgrader_Respond() {
 		"Sec-WebSocket-Protocol: chat, superchat\r\n" +
 		"Sec-WebSocket-Version: 13\r\n\r\n")
 
-	n, err := u.Head(received, 0)
+	var r upgrade.Request
+	n, err := u.Read(received, 0, &r)
 	if err != nil || n == 0 {
 		log.Fatal("refused, or not yet complete")
-	}
-	var r upgrade.Request
-	if err := u.Parse(received[:n], &r); err != nil {
-		log.Fatal(err)
 	}
 	response, err := u.Respond(nil, &r)
 	fmt.Println(err)

@@ -19,8 +19,8 @@ func (u *Upgrader) originAllowed(r *Request) bool {
 	if k.count > 1 || !ok || len(scheme) == 0 || !validAuthority(rest) {
 		return false
 	}
-	port := defaultPort(scheme)
-	if equalHost(rest, r.bytes(r.host), port) {
+	host, port := r.bytes(r.host), defaultPort(scheme)
+	if bytes.Equal(rest, host) || equalHost(rest, host, port) {
 		return true
 	}
 	for _, p := range u.Origins {

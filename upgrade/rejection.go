@@ -38,13 +38,17 @@ type Rejection struct {
 	// and 503 always ask, for one second if nothing else is said.
 	RetryAfter time.Duration
 
-	challenge string // what follows Bearer in WWW-Authenticate
-	cause     error  // why, for the log; never on the wire
+	challenge string  // what follows Bearer in WWW-Authenticate
+	cause     error   // why, for the log; never on the wire
+	rendered  problem // by Reject
 }
 
-// Reject returns a refusal for a guard to return.
+// Reject returns a refusal for a guard to return. It renders the body at once:
+// one that is kept in a variable costs little to send.
 func Reject(status int, code, detail string) *Rejection {
-	return &Rejection{Status: status, Code: code, Detail: detail}
+	e := &Rejection{Status: status, Code: code, Detail: detail}
+	e.rendered = render(e.status(), code, detail)
+	return e
 }
 
 // internal returns the bare 500 that hides err from the client, not from the
@@ -99,7 +103,7 @@ func (e *Rejection) Unwrap() error { return e.cause }
 func (e *Rejection) AppendTo(dst []byte, r *Request, now time.Time) []byte {
 	status := e.status()
 	var room [maxBody]byte
-	body := e.appendBody(room[:0], status)
+	body := e.body(room[:0], status)
 
 	dst = appendStatusLine(dst, status, now)
 	dst = append(dst, "Content-Type: "+problemJSON+"\r\nContent-Length: "...)
