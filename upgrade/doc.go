@@ -9,7 +9,8 @@
 //	out, err = u.Respond(out[:0], &r) // gobwas/ws's handshake, our guards, the answer
 //
 // and sends out. Upgrade does the same over a net.Conn and UpgradeHTTP inside
-// net/http, with the same verdicts and the same bytes.
+// net/http, with the same verdicts and the same bytes; Handler puts the door
+// before the WebSocket handler of any other library.
 //
 // # Verdicts
 //
