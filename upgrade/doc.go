@@ -35,7 +35,8 @@
 // A refusal is a Rejection: problem details (RFC 9457) under 1 KiB with a
 // stable code, whatever header its status requires, exact Content-Length and
 // Connection: close. A guard's other errors are for the log; the client sees a
-// bare 500. So that a refusal arrives even while the client is still sending,
+// bare 500. An Upgrader with AcceptClose tells pages in a close frame what their
+// browser would hide. So that a refusal arrives even while the client is still sending,
 // the connection lingers before it is closed; see Linger.
 //
 // # Ownership

@@ -48,7 +48,7 @@ func (u *Upgrader) judgeHTTP(req *http.Request) (r *Request, out []byte, err err
 	r.RemoteAddr, _ = netip.ParseAddrPort(req.RemoteAddr)
 	setPathValues(r, req)
 	if err != nil {
-		out, err = u.refuse(nil, r, err)
+		out, err = u.Refuse(nil, r, err)
 		return r, out, err
 	}
 	out, err = u.Respond(nil, r)

@@ -68,14 +68,20 @@ func (e *Rejection) body(room []byte, status int) []byte {
 	return appendBody(room, status, e.Code, e.Detail)
 }
 
+// codeOr returns the code, or the status in words for want of one.
+func codeOr(code string, status int) string {
+	if code != "" {
+		return code
+	}
+	return strings.ReplaceAll(strings.ToLower(title(status)), " ", "_")
+}
+
 // appendBody appends the problem details of RFC 9457. The type is about:blank,
 // for which the standard asks that the title be the status in words. Whatever
 // is longer than maxBody is taken from the detail.
 func appendBody(dst []byte, status int, code, detail string) []byte {
 	title := title(status)
-	if code == "" {
-		code = strings.ReplaceAll(strings.ToLower(title), " ", "_")
-	}
+	code = codeOr(code, status)
 	if detail == "" {
 		detail = title
 	}

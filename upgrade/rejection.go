@@ -138,7 +138,6 @@ func (e *Rejection) status() int {
 
 // appendRequired appends what HTTP requires with a status and e does not bring.
 func (e *Rejection) appendRequired(dst []byte, status int) []byte {
-	wait := int64((e.RetryAfter + time.Second - 1) / time.Second)
 	switch status {
 	case http.StatusUnauthorized:
 		if !e.has("WWW-Authenticate") { // RFC 9110 §15.5.2
@@ -149,17 +148,25 @@ func (e *Rejection) appendRequired(dst []byte, status int) []byte {
 		if !e.has("Allow") { // RFC 9110 §15.5.6
 			dst = append(dst, "Allow: GET, HEAD, OPTIONS\r\n"...)
 		}
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		if !e.has("Retry-After") {
-			wait = max(wait, 1)
-		}
+	}
+	wait := e.RetryAfter
+	if wait > 0 || !e.has("Retry-After") {
+		wait = e.wait(status)
 	}
 	if wait > 0 {
 		dst = append(dst, "Retry-After: "...)
-		dst = strconv.AppendInt(dst, wait, 10)
+		dst = strconv.AppendInt(dst, int64((wait+time.Second-1)/time.Second), 10)
 		dst = append(dst, "\r\n"...)
 	}
 	return dst
+}
+
+// wait returns how long the client is asked to stay away; 0: nothing is said.
+func (e *Rejection) wait(status int) time.Duration {
+	if e.RetryAfter <= 0 && (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) {
+		return time.Second
+	}
+	return max(e.RetryAfter, 0)
 }
 
 func (e *Rejection) has(name string) bool {

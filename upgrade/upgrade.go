@@ -59,7 +59,7 @@ func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) 
 		}
 	}()
 	if err != nil {
-		s.out, err = u.refuse(s.out, &s.r, err)
+		s.out, err = u.Refuse(s.out, &s.r, err)
 	} else {
 		s.out, err = u.Respond(s.out, &s.r)
 	}
