@@ -217,9 +217,7 @@ func (l *loop) refuse(i uint32, s *slot, door *upgrade.Upgrader, r *upgrade.Requ
 		l.resp, err = door.Refuse(l.resp[:0], r, err)
 	}
 	l.said = nil
-	if e := (*upgrade.Rejection)(nil); errors.As(err, &e) && e.Status == http.StatusInternalServerError {
-		l.srv.logRefusal(err)
-	}
+	l.srv.logRefusal(r, err)
 	l.srv.stats.refused.Add(1)
 	l.dropHead(s)
 	s.state = closing
