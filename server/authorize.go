@@ -34,9 +34,10 @@ type asked struct {
 // ask calls the route's authorizer on a goroutine of its own.
 func (l *loop) ask(i uint32, s *slot, place uint32, q quota, early []byte) {
 	if !l.srv.authorizing.Acquire() {
+		door := &l.places.all[place].route.door
 		q.release(l.srv)
 		l.places.drop(place)
-		l.refuse(i, s, &l.req, errUndecided.WithRetryAfter(jitter(1e9)))
+		l.refuse(i, s, door, &l.req, errUndecided.WithRetryAfter(jitter(1e9)))
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -98,8 +99,9 @@ func (l *loop) decide(i uint32, s *slot, err error) {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			err = errUndecided
 		}
+		door := &l.places.all[a.place].route.door
 		l.abandon(a)
-		l.refuse(i, s, a.request, err)
+		l.refuse(i, s, door, a.request, err)
 		return
 	}
 	if a.request.IsProbe() {

@@ -106,14 +106,15 @@ func (l *loop) expire(i uint32, s *slot) {
 	switch s.state {
 	case head:
 		if l.exts.get(s).head != nil {
-			l.refuse(i, s, nil, errTimeout)
+			l.refuse(i, s, &l.gate, nil, errTimeout)
 			return
 		}
 		l.release(i, s, errHangup) // it never spoke: nor do we
 	case pending:
 		a := l.takeQuestion(s)
+		door := &l.places.all[a.place].route.door
 		l.abandon(a)
-		l.refuse(i, s, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
+		l.refuse(i, s, door, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
 	case open:
 		l.expireOpen(i, s)
 	case held:

@@ -43,33 +43,32 @@ func (l *loop) readHead(i uint32, s *slot) {
 		x.head = l.buffers.grow(x.head, b)
 		b = x.head
 	}
-	length, err := l.gate.Head(b, from)
+	length, err := l.gate.Read(b, from, &l.req)
 	switch {
 	case err != nil:
-		l.refuse(i, s, nil, err)
+		l.refuse(i, s, &l.gate, &l.req, err)
 	case length == 0:
 		if x := l.exts.need(s); x.head == nil {
 			x.head = l.buffers.grow(nil, b)
 		}
 	default:
-		l.judge(i, s, b[:length], b[length:])
+		l.judge(i, s, &l.req, b[:length], b[length:])
 	}
 }
 
-// judge answers a complete request head. early is what came behind it.
-func (l *loop) judge(i uint32, s *slot, head, early []byte) {
-	r := &l.req
-	if err := l.gate.Parse(head, r); err != nil {
-		l.refuse(i, s, r, err)
-		return
-	}
+// judge answers a request. head is what it was read from, and early what came
+// behind that.
+func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) {
 	r.RemoteAddr = poller.Peer(int(s.fd))
+	lr, door := l.match(r), &l.gate
+	if lr != nil {
+		door = &lr.door
+	}
 	q, err := l.quotas(s, r)
 	if err != nil {
-		l.refuse(i, s, r, err)
+		l.refuse(i, s, door, r, err)
 		return
 	}
-	lr := l.match(r)
 	if lr == nil {
 		l.handOver(i, s, q, head, early)
 		return
@@ -86,7 +85,7 @@ func (l *loop) judge(i uint32, s *slot, head, early []byte) {
 	}
 	if err != nil && !(probed && lr.Authorize != nil) {
 		q.release(l.srv)
-		l.refuse(i, s, r, err)
+		l.refuse(i, s, door, r, err)
 		return
 	}
 	place := l.places.find(lr, l.values)
@@ -216,29 +215,18 @@ func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Reques
 }
 
 // refuse answers a request that is not let in, and begins to close. err is the
-// route's own answer, which l.resp holds already, or one that is rendered here.
-// r may be nil.
-func (l *loop) refuse(i uint32, s *slot, r *upgrade.Request, err error) {
+// route's own answer, which l.resp holds already, or one that door puts into
+// words here. r may be nil.
+func (l *loop) refuse(i uint32, s *slot, door *upgrade.Upgrader, r *upgrade.Request, err error) {
 	if l.said == nil || !errors.Is(err, l.said) {
-		l.resp = l.rejection(err).AppendTo(l.resp[:0], r, time.Now())
-	} else if e := (*upgrade.Rejection)(nil); errors.As(err, &e) && e.Status == http.StatusInternalServerError {
-		l.srv.logRefusal(err)
+		l.resp, err = door.Refuse(l.resp[:0], r, err)
 	}
 	l.said = nil
+	l.srv.logRefusal(r, err)
 	l.srv.stats.refused.Add(1)
 	l.dropHead(s)
 	s.state = closing
 	l.transmit(i, s, l.resp)
-}
-
-// rejection is what err looks like to the client.
-func (l *loop) rejection(err error) *upgrade.Rejection {
-	var e *upgrade.Rejection
-	if errors.As(err, &e) {
-		return e
-	}
-	l.srv.logRefusal(err)
-	return upgrade.Reject(http.StatusInternalServerError, upgrade.CodeInternal, "")
 }
 
 // dropHead gives back the memory of a head that was answered.

@@ -29,8 +29,12 @@ func newLogWriter(logger *slog.Logger) *logWriter {
 
 func (w *logWriter) error(msg string, args ...any) { w.add(slog.LevelError, msg, args...) }
 
+func (w *logWriter) enabled(level slog.Level) bool {
+	return w.logger.Enabled(context.Background(), level)
+}
+
 func (w *logWriter) add(level slog.Level, msg string, args ...any) {
-	if !w.logger.Enabled(context.Background(), level) {
+	if !w.enabled(level) {
 		return
 	}
 	r := slog.NewRecord(time.Now(), level, msg, 0)

@@ -89,7 +89,13 @@ func newLoop(srv *Server, id int, origin time.Time) (*loop, error) {
 // prepare composes a route's chains for this loop.
 func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 	lr.route, lr.index = r, index
-	lr.door = upgrade.Upgrader{Guards: r.Guards, Subprotocols: r.Subprotocols, Origins: l.srv.Origins, Deflate: l.srv.Deflate}
+	lr.door = upgrade.Upgrader{
+		Guards:       r.Guards,
+		Subprotocols: r.Subprotocols,
+		AcceptClose:  r.AcceptClose,
+		Origins:      l.srv.Origins,
+		Deflate:      l.srv.Deflate,
+	}
 	lr.frame = frame.Config{MaxMessage: l.srv.MaxMessage, Buffers: &l.buffers}
 	mw := append(l.srv.middleware[:len(l.srv.middleware):len(l.srv.middleware)], r.Middleware...)
 	judge := UpgradeFunc(func(req *upgrade.Request) error {

@@ -21,8 +21,10 @@ type Route struct {
 	// called on a goroutine of its own with a Request it may keep; its error
 	// is answered as a guard's. ctx ends when the client hangs up or the
 	// handshake-timeout has passed.
+	// AcceptClose shows refusals to browsers, as in upgrade.Upgrader.
 	Guards       []upgrade.Guard
 	Subprotocols []string
+	AcceptClose  bool
 	Authorize    func(ctx context.Context, r *upgrade.Request) error
 
 	// Middleware of this route; that of Server.Use is outside it.

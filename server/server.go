@@ -16,6 +16,7 @@ import (
 
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
 
@@ -141,6 +142,9 @@ func (s *Server) Start() error {
 	}
 	s.perIP.Max, s.perUser.Max, s.authorizing.Max = s.MaxConnsPerIP, s.MaxConnsPerUser, askedAtOnce
 	s.failed, s.done = make(chan error, 1), make(chan struct{})
+	if err := s.validate(); err != nil {
+		return err
+	}
 	s.setConnLimit()
 	s.log = newLogWriter(s.logger())
 	if err := s.open(); err != nil {
@@ -159,6 +163,17 @@ func (s *Server) Start() error {
 			}
 		}
 	})
+}
+
+// validate looks for what can never work.
+func (s *Server) validate() error {
+	for _, r := range s.routes {
+		door := upgrade.Upgrader{Origins: s.Origins, Subprotocols: r.Subprotocols}
+		if err := door.Validate(); err != nil {
+			return fmt.Errorf("server: route %s: %w", r.pattern, err)
+		}
+	}
+	return nil
 }
 
 // open makes the sockets and the loops.
@@ -264,8 +279,24 @@ func (s *Server) total() int { return int(s.live.Load() + s.reserved.Load()) }
 
 func (s *Server) isDraining() bool { return s.drainingFlag.Load() }
 
-func (s *Server) logRefusal(err error) {
-	s.log.error("server: a request was refused for an internal reason", "err", err)
+// logRefusal tells of a refusal: at level debug, or error if it is our fault. The
+// line of the request holds no token.
+func (s *Server) logRefusal(r *upgrade.Request, err error) {
+	var e *upgrade.Rejection
+	if !errors.As(err, &e) {
+		return // a probe or a preflight, answered as it should be
+	}
+	level, text := slog.LevelDebug, "server: a request was refused"
+	if e.Status == http.StatusInternalServerError {
+		level, text = slog.LevelError, "server: a request was refused for an internal reason"
+	}
+	if !s.log.enabled(level) {
+		return
+	}
+	if r == nil {
+		r = new(upgrade.Request)
+	}
+	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", e.Code, "err", err)
 }
 
 func (s *Server) logger() *slog.Logger {

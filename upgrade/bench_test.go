@@ -2,8 +2,10 @@ package upgrade
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -39,15 +41,11 @@ func bare(head []byte) func() {
 	}
 }
 
-// door judges the head as the engine does: Head, Parse, Respond.
+// door judges the head as the engine does: Read, Respond.
 func door(u *Upgrader, head []byte) func() {
 	r, out := new(Request), []byte(nil)
 	return func() {
-		n, err := u.Head(head, 0)
-		if err == nil {
-			err = u.Parse(head[:n], r)
-		}
-		if err == nil {
+		if _, err := u.Read(head, 0, r); err == nil {
 			out, _ = u.Respond(out[:0], r)
 		}
 	}
@@ -105,4 +103,36 @@ func TestAllocations(t *testing.T) {
 	if got := testing.AllocsPerRun(1000, func() { _, _ = openDoor.Head(head, 0) }); got != 0 {
 		t.Errorf("Head allocates %v times", got)
 	}
+	if got := testing.AllocsPerRun(1000, door(authDoor, head)); got != 0 {
+		t.Errorf("a refusal allocates %v times", got)
+	}
+}
+
+// BenchmarkAgainstBare compares what takes turns, so that whatever else the
+// machine is doing slows all of it alike: how many times gobwas/ws's Upgrader
+// over the same head do our answers cost?
+func BenchmarkAgainstBare(b *testing.B) {
+	head := []byte(browserHead)
+	foreign := []byte(strings.Replace(browserHead, "//chat", "//evil", 1))
+	names := []string{"bare", "accept", "refuse", "refuse-origin"}
+	runs := []func(){bare(head), door(openDoor, head), door(authDoor, head), door(openDoor, foreign)}
+	var turns [4][]float64
+	for b.Loop() {
+		for i, f := range runs {
+			begin := time.Now()
+			for range 100 {
+				f()
+			}
+			turns[i] = append(turns[i], float64(time.Since(begin))/100)
+		}
+	}
+	for i := range turns {
+		slices.Sort(turns[i])
+	}
+	for i, name := range names {
+		median := turns[i][len(turns[i])/2]
+		b.ReportMetric(median, "ns/"+name)
+		b.ReportMetric(median/turns[0][len(turns[0])/2], name+"/bare")
+	}
+	b.ReportMetric(0, "ns/op")
 }

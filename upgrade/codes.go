@@ -79,5 +79,7 @@ var (
 // rejectToken returns the 401 for a token that was sent and is no good: RFC 6750
 // §3.1 has a word for it, which a request without a token must not get.
 func rejectToken(code, detail string) *Rejection {
-	return &Rejection{Status: 401, Code: code, Detail: detail, challenge: ` error="invalid_token"`}
+	e := Reject(401, code, detail)
+	e.challenge = ` error="invalid_token"`
+	return e
 }

@@ -4,15 +4,13 @@
 //
 // The core is pure. Who owns a connection's bytes, an event loop for one, does
 //
-//	n, err := u.Head(b, seen)         // is the head complete? seen: what was scanned before
-//	if err == nil && n > 0 {
-//		err = u.Parse(b[:n], &r)      // the strict gate: is it one request, in one way?
-//	}
+//	n, err := u.Read(b, seen, &r)     // the strict gate; n is 0 until the head is complete
 //	…                                 // routing, quotas
 //	out, err = u.Respond(out[:0], &r) // gobwas/ws's handshake, our guards, the answer
 //
 // and sends out. Upgrade does the same over a net.Conn and UpgradeHTTP inside
-// net/http, with the same verdicts and the same bytes.
+// net/http, with the same verdicts and the same bytes; Handler puts the door
+// before the WebSocket handler of any other library.
 //
 // # Verdicts
 //
@@ -37,7 +35,8 @@
 // A refusal is a Rejection: problem details (RFC 9457) under 1 KiB with a
 // stable code, whatever header its status requires, exact Content-Length and
 // Connection: close. A guard's other errors are for the log; the client sees a
-// bare 500. So that a refusal arrives even while the client is still sending,
+// bare 500. An Upgrader with AcceptClose tells pages in a close frame what their
+// browser would hide. So that a refusal arrives even while the client is still sending,
 // the connection lingers before it is closed; see Linger.
 //
 // # Ownership

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -89,26 +90,25 @@ func up(edits ...string) string {
 
 // knock hands the chunks to a door as an event loop would, and returns the
 // answer, the bytes behind the head, and the error that came with the answer.
+// It checks that Head and Parse say what Read says.
 func knock(u *Upgrader, chunks ...string) (answer, early string, err error) {
 	var b []byte
 	r, n := new(Request), 0
 	for _, c := range chunks {
 		from := len(b)
-		if n > 0 || err != nil {
-			b = append(b, c...)
-			continue
-		}
 		b = append(b, c...)
-		n, err = u.Head(b, from)
+		if n == 0 && err == nil {
+			n, err = u.Read(b, from, r)
+			if two := u.headAndParse(b, from); two != err {
+				return fmt.Sprintf("Read says %v, Head and Parse %v", err, two), "", err
+			}
+		}
 	}
 	switch {
 	case err != nil:
-		return string(err.(*Rejection).AppendTo(nil, nil, testNow)), "", err
+		return string(err.(*Rejection).AppendTo(nil, r, testNow)), "", err
 	case n == 0:
 		return "", string(b), nil
-	}
-	if err = u.Parse(b[:n], r); err != nil {
-		return string(err.(*Rejection).AppendTo(nil, r, testNow)), string(b[n:]), err
 	}
 	before := bytes.Clone(b)
 	out, err := u.Respond(nil, r)
@@ -116,6 +116,14 @@ func knock(u *Upgrader, chunks ...string) (answer, early string, err error) {
 		return "the head was altered: " + string(b), "", err
 	}
 	return string(out), string(b[n:]), err
+}
+
+func (u *Upgrader) headAndParse(b []byte, from int) error {
+	n, err := u.Head(b, from)
+	if n == 0 || err != nil {
+		return err
+	}
+	return u.Parse(b[:n], new(Request))
 }
 
 // verdict returns status and code of an answer.

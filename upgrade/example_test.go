@@ -32,13 +32,10 @@ func ExampleUpgrader_Respond() {
 		"Sec-WebSocket-Protocol: chat, superchat\r\n" +
 		"Sec-WebSocket-Version: 13\r\n\r\n")
 
-	n, err := u.Head(received, 0)
+	var r upgrade.Request
+	n, err := u.Read(received, 0, &r)
 	if err != nil || n == 0 {
 		log.Fatal("refused, or not yet complete")
-	}
-	var r upgrade.Request
-	if err := u.Parse(received[:n], &r); err != nil {
-		log.Fatal(err)
 	}
 	response, err := u.Respond(nil, &r)
 	fmt.Println(err)
@@ -208,4 +205,53 @@ func ExampleReject() {
 	// Retry-After: 90
 	//
 	// {"type":"about:blank","title":"Service Unavailable","status":503,"detail":"No seat is free.","code":"full"}
+}
+
+// The door before the WebSocket handler of another library; here one that
+// takes the connection over by hand.
+func ExampleUpgrader_Handler() {
+	secret := []byte("a secret of at least thirty-two bytes")
+	keys, err := upgrade.HS256(secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	u := &upgrade.Upgrader{Guards: []upgrade.Guard{upgrade.Bearer(keys)}}
+	chat := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		fmt.Println(upgrade.FromContext(req.Context()).Identity.Subject, "came in")
+		// conn, err := gorilla.Upgrade(w, req, nil) …
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/ws", u.Handler(chat))
+	mux.Handle("/", upgrade.Reject(404, upgrade.CodeNotFound, "Nothing here.")) // in the same shape
+	server := httptest.NewServer(mux)
+	defer server.Close()
+
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256,
+		jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, target := range []string{"/ws?token=" + token, "/ws", "/nowhere"} {
+		req, err := http.NewRequest("GET", server.URL+target, nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		req.Header = http.Header{
+			"Upgrade": {"websocket"}, "Connection": {"Upgrade"},
+			"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			log.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if len(body) > 0 {
+			fmt.Println(string(body))
+		}
+	}
+	// Output:
+	// alice came in
+	// {"type":"about:blank","title":"Unauthorized","status":401,"detail":"A bearer token is required.","code":"token_missing"}
+	// {"type":"about:blank","title":"Not Found","status":404,"detail":"Nothing here.","code":"not_found"}
 }

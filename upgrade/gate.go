@@ -2,8 +2,31 @@ package upgrade
 
 import (
 	"bytes"
+	"cmp"
 	"net/netip"
 )
+
+// Read is Head and Parse in one: it judges the head that b begins with as soon
+// as it is complete, and returns its length. 0 and no error mean that more bytes
+// are needed, and that the next call may pass len(b) as from. A head that comes
+// in one piece, as nearly all do, is looked at once instead of twice.
+//
+// r borrows b until its buffer is reused; see Parse. After an error with length
+// 0 there is nothing in it.
+func (u *Upgrader) Read(b []byte, from int, r *Request) (n int, err error) {
+	if from <= 0 {
+		n, err := u.parse(b[:min(len(b), u.headerBytes())], r)
+		if n > 0 {
+			return n, err
+		}
+	}
+	n, err = u.Head(b, from)
+	if n == 0 {
+		r.reset(nil)
+		return 0, err
+	}
+	return n, u.Parse(b[:n], r)
+}
 
 // Parse reads a complete head, as Head measured it, into r, and refuses what
 // HTTP or RFC 6455 leave no room for, or what two parsers could read in two
@@ -18,39 +41,54 @@ import (
 // r borrows head until its buffer is reused. After an error r still answers,
 // with as much as was understood.
 func (u *Upgrader) Parse(head []byte, r *Request) error {
-	r.reset(head)
-	n, err := scanRequestLine(head, 0)
-	if n == 0 || len(head) > u.headerBytes() {
-		return u.misfit(head, err)
+	n, err := u.parse(head[:min(len(head), u.headerBytes())], r)
+	if n == 0 || n != len(head) {
+		return u.misfit(head, r, err)
 	}
-	if err := r.parseRequestLine(); err != nil {
-		return err
+	return err
+}
+
+// parse reads the head that b begins with, and returns its length; 0 if there is
+// none whose lines can be cut. What is wrong with those is misfit's to say.
+func (u *Upgrader) parse(b []byte, r *Request) (n int, err error) {
+	r.reset(b)
+	line, err := scanRequestLine(b, 0)
+	if line == 0 {
+		return 0, err
 	}
-	if err := r.parseFields(n); err != nil || len(r.fields) > u.headerLines() {
-		return u.misfit(head, err)
+	target := r.parseRequestLine()
+	n, err = r.parseFields(line, u.headerLines())
+	if n == 0 {
+		return 0, cmp.Or(target, err)
+	}
+	r.head = b[:n:n]
+	if target != nil {
+		return n, target
 	}
 	r.upgrade = r.names(hUpgrade, "websocket")
 	if err := r.checkFields(); err != nil {
-		return err
+		return n, err
 	}
-	major := head[n-len("1.1\r\n")]
-	r.minor = head[n-len("1\r\n")] - '0'
+	major := b[line-len("1.1\r\n")]
+	r.minor = b[line-len("1\r\n")] - '0'
 	if major != '1' || r.minor > 1 || r.minor == 0 && r.upgrade {
-		return errVersion
+		return n, errVersion
 	}
 	if r.minor == 1 && r.known[hHost].count == 0 {
-		return errHost // RFC 9112 §3.2
+		return n, errHost // RFC 9112 §3.2
 	}
 	r.cors = !r.upgrade && r.known[hOrigin].count > 0 && u.originAllowed(r)
-	return nil
+	return n, nil
 }
 
-// misfit returns what Head says against a head that it has not seen, or that is
-// not one whole head.
-func (u *Upgrader) misfit(head []byte, err error) error {
-	n, refused := u.Head(head, 0)
+// misfit returns what is wrong with a head whose lines cannot be cut, or that is
+// not one whole head: what Head would have said had the bytes come one by one,
+// else err. Nothing is understood of a request that Head refuses.
+func (u *Upgrader) misfit(head []byte, r *Request, err error) error {
+	n, refused := u.scanHead(head[:min(len(head), u.headerBytes())], 0)
 	switch {
 	case refused != nil:
+		r.reset(nil)
 		return refused
 	case err == nil || n != len(head):
 		return errHead
@@ -145,19 +183,24 @@ func splitPort[T string | []byte](s T) (host, port T) {
 }
 
 // parseFields notes where the name and the value of every header line are, from
-// pos on. What it refuses without a word of its own, Head has words for.
-func (r *Request) parseFields(pos int) error {
+// pos on, and returns where they end, behind the empty line. 0 says that they do
+// not, or are more than limit, or cannot be cut; for what err does not tell
+// scanHead has words.
+func (r *Request) parseFields(pos, limit int) (n int, err error) {
 	b := r.head
-	for pos+1 < len(b) && b[pos] != '\r' {
+	for pos < len(b) && b[pos] != '\r' {
+		if len(r.fields) == limit {
+			return 0, errHeadLines
+		}
 		colon := pos
 		for colon < len(b) && classes[b[colon]]&isToken != 0 {
 			colon++
 		}
 		if colon == len(b) || colon == pos || b[colon] != ':' {
 			if b[pos] == ' ' || b[pos] == '\t' {
-				return errFolded // RFC 9112 §5.2
+				return 0, errFolded // RFC 9112 §5.2
 			}
-			return errFieldName // RFC 9112 §5.1
+			return 0, errFieldName // RFC 9112 §5.1
 		}
 		from := colon + 1
 		for from < len(b) && (b[from] == ' ' || b[from] == '\t') {
@@ -168,7 +211,7 @@ func (r *Request) parseFields(pos int) error {
 			end = skipText(b, end+1)
 		}
 		if end+1 >= len(b) || b[end] != '\r' || b[end+1] != '\n' {
-			return errHead
+			return 0, errHead
 		}
 		to := end
 		for to > from && (b[to-1] == ' ' || b[to-1] == '\t') {
@@ -178,10 +221,10 @@ func (r *Request) parseFields(pos int) error {
 		r.fields = append(r.fields, field{makeSpan(pos, colon), makeSpan(from, to)})
 		pos = end + len("\r\n")
 	}
-	if string(b[pos:]) != "\r\n" {
-		return errHead
+	if pos+1 >= len(b) || b[pos+1] != '\n' {
+		return 0, errHead
 	}
-	return nil
+	return pos + len("\r\n"), nil
 }
 
 // note counts the header line that is about to be added, if it is one the gate
@@ -270,10 +313,10 @@ func parseLength(b []byte) (n int64, ok bool) {
 
 // names reports whether a list header names token in any of its lines.
 func (r *Request) names(header int, token string) bool {
+	if equalFold(r.firstOf(header), token) {
+		return true // nearly always
+	}
 	for value := range r.all(header) {
-		if equalFold(value, token) {
-			return true
-		}
 		found := false
 		ok := eachToken(value, func(t []byte) { found = found || equalFold(t, token) })
 		if found && ok {

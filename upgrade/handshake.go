@@ -23,6 +23,7 @@ type handshake struct {
 	out    []byte
 	errs   []error // the first error of each guard
 	failed int     // the first guard that failed, or len(guards)
+	header http.Header
 
 	normal []byte // memory for a head rewritten for gobwas/ws
 }
@@ -49,23 +50,38 @@ func (u *Upgrader) handshake(dst []byte, r *Request, probe bool) ([]byte, error)
 	h.guards, h.r, h.out = u.Guards, r, dst
 	h.failed = len(u.Guards)
 	h.errs = append(h.errs[:0], make([]error, len(u.Guards))...)
-	up := h.upgrader()
-	h.normal = r.appendNormal(h.normal[:0], up.OnHeader != nil)
-	h.in = h.normal
-	_, err := up.Upgrade(h)
+	err := h.run(probe)
 	out := h.out
-	if h.failed < len(h.errs) {
-		err = h.errs[h.failed]
-	} else if err != nil {
-		err = internal(fmt.Errorf("gobwas/ws disagrees with the gate: %w", err))
-	}
 	clear(h.errs)
-	h.guards, h.r, h.in, h.out = nil, nil, nil, nil
+	h.guards, h.r, h.header, h.in, h.out = nil, nil, nil, nil, nil
 	handshakes.Put(h)
 	if err != nil || probe {
 		return out[:len(dst)], err
 	}
 	return out, nil
+}
+
+// run lets the guards judge and gobwas/ws answer. Guards that look at no more
+// than the whole request are asked first: whom they refuse, gobwas/ws need not
+// parse.
+func (h *handshake) run(probe bool) error {
+	up := h.upgrader()
+	if up.OnRequest == nil && up.OnHost == nil && up.OnHeader == nil {
+		if err := h.judge(); err != nil || probe {
+			return err
+		}
+		up.OnBeforeUpgrade, up.Header = nil, h.lines()
+	}
+	h.normal = h.r.appendNormal(h.normal[:0], up.OnHost != nil, up.OnHeader != nil)
+	h.in = h.normal
+	_, err := up.Upgrade(h)
+	if h.failed < len(h.errs) {
+		return h.errs[h.failed]
+	}
+	if err != nil {
+		return internal(fmt.Errorf("gobwas/ws disagrees with the gate: %w", err))
+	}
+	return nil
 }
 
 // upgrader returns gobwas/ws's Upgrader with those callbacks that a guard has a
@@ -151,7 +167,26 @@ func (h *handshake) onHeader(key, value []byte) error {
 
 // onBeforeUpgrade is where the verdict falls.
 func (h *handshake) onBeforeUpgrade() (ws.HandshakeHeader, error) {
-	var header http.Header
+	if h.judge() != nil {
+		return nil, errStop
+	}
+	return h.lines(), nil
+}
+
+// lines returns what the 101 says beside the handshake.
+func (h *handshake) lines() ws.HandshakeHeader {
+	if len(h.header) == 0 {
+		return deflateLines[h.r.deflate]
+	}
+	if h.r.deflate != noDeflate {
+		h.header[extensionsName] = []string{deflateAnswers[h.r.deflate]}
+	}
+	return ws.HandshakeHeaderHTTP(h.header)
+}
+
+// judge asks the guards that have not failed yet, and returns the error of the
+// first that has.
+func (h *handshake) judge() error {
 	for i := 0; i < h.failed; i++ {
 		f := h.guards[i].OnBeforeUpgrade
 		if f == nil {
@@ -162,18 +197,12 @@ func (h *handshake) onBeforeUpgrade() (ws.HandshakeHeader, error) {
 			h.fail(i, err)
 			break
 		}
-		header = merge(header, more)
+		h.header = merge(h.header, more)
 	}
 	if h.failed < len(h.guards) {
-		return nil, errStop
+		return h.errs[h.failed]
 	}
-	if len(header) == 0 {
-		return deflateLines[h.r.deflate], nil
-	}
-	if h.r.deflate != noDeflate {
-		header[extensionsName] = []string{deflateAnswers[h.r.deflate]}
-	}
-	return ws.HandshakeHeaderHTTP(header), nil
+	return nil
 }
 
 // merge adds what a guard wants in the 101 to dst, but for the lines that the
@@ -197,14 +226,16 @@ func merge(dst, src http.Header) http.Header {
 const probeKey = "dGhlIHNhbXBsZSBub25jZQ=="
 
 // appendNormal appends the head as gobwas/ws reads it: one line for each of its
-// own names, and, if a guard wants to see them, all other lines as they were
-// sent. The upgrade has been judged by now. What gobwas/ws would refuse of it
-// (two Connection lines), overlook (a URL for a target) or only skip (most
-// lines; a third of the time) need not reach it. For a probe this is the
-// upgrade it asks about.
-func (r *Request) appendNormal(dst []byte, others bool) []byte {
-	dst = append(append(dst, "GET "...), r.bytes(r.target)...)
-	dst = append(append(dst, " HTTP/1.1\r\nHost: "...), r.bytes(r.host)...)
+// own names, the host if a guard wants to see it, and, if one wants those, all
+// other lines as they were sent. The upgrade has been judged by now. What
+// gobwas/ws would refuse of it (two Connection lines), overlook (a URL for a
+// target) or only skip (most lines; a third of the time) need not reach it. For
+// a probe this is the upgrade it asks about.
+func (r *Request) appendNormal(dst []byte, host, others bool) []byte {
+	dst = append(dst, "GET / HTTP/1.1\r\nHost: "...)
+	if host {
+		dst = append(dst, r.bytes(r.host)...)
+	}
 	dst = append(dst, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "...)
 	if r.upgrade {
 		dst = append(dst, r.firstOf(hKey)...)

@@ -21,22 +21,43 @@ const (
 // copes with a terminator that straddles reads. Bytes behind the head are the
 // connection's first input and are not looked at.
 //
-// An error is a *Rejection: 414 or 431 when a cap is passed, 400 at the first
-// byte that cannot be HTTP, so that garbage is answered at once. The verdict
-// does not depend on how the bytes were split.
+// A head that is complete is Parse's to judge. Of one that is not, an error, a
+// *Rejection, says that no more bytes can make it good: 414 or 431 when a cap
+// is passed, 400 at the first byte that cannot be HTTP, so that garbage is
+// answered at once. Parse finds the same, so that what the client is told does
+// not depend on how the bytes were split.
 //
 // Head keeps no state and may be called from any goroutine.
 func (u *Upgrader) Head(b []byte, from int) (n int, err error) {
 	limit := min(len(b), u.headerBytes())
-	b = b[:limit]
 	from = min(max(from, 0), limit)
+	start := max(from-len(headEnd)+1, 0)
+	for i := start; ; {
+		lf := bytes.IndexByte(b[i:limit], '\n')
+		if lf < 0 {
+			return u.scanHead(b[:limit], from)
+		}
+		i += lf + 1
+		if i-start >= len(headEnd) && string(b[i-len(headEnd):i]) == headEnd {
+			return i, nil
+		}
+	}
+}
+
+// headEnd ends the last header line and is the empty line.
+const headEnd = "\r\n\r\n"
+
+// scanHead looks at every byte of b, which holds no more than the cap; b[:from]
+// was scanned before. It returns what Head says of a head that is not complete,
+// and for one that is the verdict upon its lines.
+func (u *Upgrader) scanHead(b []byte, from int) (n int, err error) {
 	lines := bytes.Count(b[:from], []byte{'\n'})
 	if lines == 0 {
 		n, err := scanRequestLine(b, from)
 		switch {
 		case err != nil:
 			return 0, err
-		case n == 0 && limit == u.headerBytes():
+		case n == 0 && len(b) == u.headerBytes():
 			return 0, errURITooLong
 		case n == 0:
 			return 0, nil
@@ -44,7 +65,7 @@ func (u *Upgrader) Head(b []byte, from int) (n int, err error) {
 		from, lines = n, 1
 	}
 	n, err = scanLines(b, from, 1+u.headerLines()-lines)
-	if err == nil && n == 0 && limit == u.headerBytes() {
+	if err == nil && n == 0 && len(b) == u.headerBytes() {
 		err = errHeadSize
 	}
 	return n, err
@@ -151,13 +172,12 @@ func skipText(b []byte, i int) int {
 		ones = 0x0101010101010101
 		high = 0x80 * ones
 	)
-	for ; i+8 <= len(b); i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:])
-		low := (x - 0x20*ones) &^ x & high // bytes below 0x20; the lowest mark is exact
+	for ; i <= len(b)-8; i += 8 {
+		x := binary.LittleEndian.Uint64(b[i : i+8])
 		y := x ^ 0x7f*ones
-		del := (y - ones) &^ y & high // bytes equal to 0x7f
-		if m := low | del; m != 0 {
-			return i + bits.TrailingZeros64(m)/8
+		low, del := (x-0x20*ones)&^x, (y-ones)&^y // bytes below 0x20, bytes equal to 0x7f
+		if m := (low | del) & high; m != 0 {
+			return i + bits.TrailingZeros64(m)/8 // the lowest mark is exact
 		}
 	}
 	for ; i < len(b); i++ {

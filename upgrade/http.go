@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 )
@@ -24,24 +23,18 @@ import (
 //
 // After an error the request is answered and conn is nil; the handler returns.
 func (u *Upgrader) UpgradeHTTP(w http.ResponseWriter, req *http.Request) (conn net.Conn, r *Request, early []byte, err error) {
-	r = new(Request)
-	var out []byte
-	if err = u.Parse(headOf(req), r); err == nil {
-		r.RemoteAddr, _ = netip.ParseAddrPort(req.RemoteAddr)
-		setPathValues(r, req)
-		out, err = u.Respond(nil, r)
-	} else {
-		out, err = u.refuse(nil, r, err)
+	r, out, err := u.judgeHTTP(req)
+	if err != nil {
+		u.turnAway(w, req, out, err)
+		return nil, nil, nil, err
 	}
-	conn, rw, hijackErr := http.NewResponseController(w).Hijack()
-	if hijackErr != nil {
-		if err == nil {
-			out, err = u.refuse(nil, r, fmt.Errorf("cannot hijack: %w", hijackErr))
-		}
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		out, err = u.Refuse(nil, r, fmt.Errorf("cannot hijack: %w", err))
 		replay(w, req, out)
 		return nil, nil, nil, err
 	}
-	if err := deliver(conn, out, u.timeout(), err); err != nil {
+	if err := deliver(conn, out, u.timeout(), nil); err != nil {
 		return nil, nil, nil, err
 	}
 	if n := rw.Reader.Buffered(); n > 0 {

@@ -2,8 +2,46 @@ package upgrade
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 )
+
+// Validate says what of u can never work, such as a pattern of Origins that no
+// origin matches: a typing error is better heard of at the start than in the
+// complaints of those it keeps out. Call it once; the methods that serve do not.
+func (u *Upgrader) Validate() error {
+	for _, p := range u.Origins {
+		if !validPattern(p) {
+			return fmt.Errorf("upgrade: origin %q: want host, host:port, *.host, scheme://host[:port] or * for all", p)
+		}
+	}
+	for _, p := range u.Subprotocols {
+		if p == "" || !all(p, isToken) {
+			return fmt.Errorf("upgrade: subprotocol %q: want a token, like chat.v1", p)
+		}
+	}
+	return nil
+}
+
+// validPattern reports whether an origin exists that p matches.
+func validPattern(p string) bool {
+	if p == "*" {
+		return true
+	}
+	if scheme, rest, ok := strings.Cut(p, "://"); ok {
+		if scheme == "" || !all(scheme, isToken) {
+			return false
+		}
+		p = rest
+	}
+	host := strings.TrimPrefix(p, "*.")
+	if !validAuthority([]byte(host)) || equalFold(host, "null") {
+		return false
+	}
+	name, port := splitPort(host)
+	return !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, ".") && !strings.Contains(name, "..") &&
+		(len(name) == len(host) || port != "") && (name[0] != '[' || len(host) == len(p))
+}
 
 // originAllowed reports whether the page that sent the request may connect: no
 // Origin (not a browser), the host and port the request itself asks for, or one
@@ -19,8 +57,8 @@ func (u *Upgrader) originAllowed(r *Request) bool {
 	if k.count > 1 || !ok || len(scheme) == 0 || !validAuthority(rest) {
 		return false
 	}
-	port := defaultPort(scheme)
-	if equalHost(rest, r.bytes(r.host), port) {
+	host, port := r.bytes(r.host), defaultPort(scheme)
+	if bytes.Equal(rest, host) || equalHost(rest, host, port) {
 		return true
 	}
 	for _, p := range u.Origins {

@@ -38,13 +38,17 @@ type Rejection struct {
 	// and 503 always ask, for one second if nothing else is said.
 	RetryAfter time.Duration
 
-	challenge string // what follows Bearer in WWW-Authenticate
-	cause     error  // why, for the log; never on the wire
+	challenge string  // what follows Bearer in WWW-Authenticate
+	cause     error   // why, for the log; never on the wire
+	rendered  problem // by Reject
 }
 
-// Reject returns a refusal for a guard to return.
+// Reject returns a refusal for a guard to return. It renders the body at once:
+// one that is kept in a variable costs little to send.
 func Reject(status int, code, detail string) *Rejection {
-	return &Rejection{Status: status, Code: code, Detail: detail}
+	e := &Rejection{Status: status, Code: code, Detail: detail}
+	e.rendered = render(e.status(), code, detail)
+	return e
 }
 
 // internal returns the bare 500 that hides err from the client, not from the
@@ -99,7 +103,7 @@ func (e *Rejection) Unwrap() error { return e.cause }
 func (e *Rejection) AppendTo(dst []byte, r *Request, now time.Time) []byte {
 	status := e.status()
 	var room [maxBody]byte
-	body := e.appendBody(room[:0], status)
+	body := e.body(room[:0], status)
 
 	dst = appendStatusLine(dst, status, now)
 	dst = append(dst, "Content-Type: "+problemJSON+"\r\nContent-Length: "...)
@@ -134,7 +138,6 @@ func (e *Rejection) status() int {
 
 // appendRequired appends what HTTP requires with a status and e does not bring.
 func (e *Rejection) appendRequired(dst []byte, status int) []byte {
-	wait := int64((e.RetryAfter + time.Second - 1) / time.Second)
 	switch status {
 	case http.StatusUnauthorized:
 		if !e.has("WWW-Authenticate") { // RFC 9110 §15.5.2
@@ -145,17 +148,25 @@ func (e *Rejection) appendRequired(dst []byte, status int) []byte {
 		if !e.has("Allow") { // RFC 9110 §15.5.6
 			dst = append(dst, "Allow: GET, HEAD, OPTIONS\r\n"...)
 		}
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		if !e.has("Retry-After") {
-			wait = max(wait, 1)
-		}
+	}
+	wait := e.RetryAfter
+	if wait > 0 || !e.has("Retry-After") {
+		wait = e.wait(status)
 	}
 	if wait > 0 {
 		dst = append(dst, "Retry-After: "...)
-		dst = strconv.AppendInt(dst, wait, 10)
+		dst = strconv.AppendInt(dst, int64((wait+time.Second-1)/time.Second), 10)
 		dst = append(dst, "\r\n"...)
 	}
 	return dst
+}
+
+// wait returns how long the client is asked to stay away; 0: nothing is said.
+func (e *Rejection) wait(status int) time.Duration {
+	if e.RetryAfter <= 0 && (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) {
+		return time.Second
+	}
+	return max(e.RetryAfter, 0)
 }
 
 func (e *Rejection) has(name string) bool {

@@ -146,3 +146,35 @@ func FuzzRejection(f *testing.F) {
 		}
 	})
 }
+
+// TestDate: the date is http.TimeFormat's.
+func TestDate(t *testing.T) {
+	t.Parallel()
+	for day := range 800 {
+		at := testNow.Add(time.Duration(day) * (24*time.Hour + 3661*time.Second)).In(time.FixedZone("", 3600))
+		if got, want := string(appendDate(nil, at)), at.UTC().Format(http.TimeFormat); got != want {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+	for _, year := range []int{-1, 0, 1, 999, 9999, 10000} {
+		at := time.Date(year, 2, 28, 23, 59, 59, 0, time.UTC)
+		if got, want := string(appendDate(nil, at)), at.Format(http.TimeFormat); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestRejectionChanged: a copy that was changed says what it now is.
+func TestRejectionChanged(t *testing.T) {
+	t.Parallel()
+	e := *Reject(403, "a", "A.")
+	for _, change := range []func(){
+		func() {}, func() { e.Status = 404 }, func() { e.Code = "b" }, func() { e.Detail = "B." }, func() { e.Status = 200 },
+	} {
+		change()
+		plain := Rejection{Status: e.Status, Code: e.Code, Detail: e.Detail}
+		if got, want := string(e.AppendTo(nil, nil, testNow)), string(plain.AppendTo(nil, nil, testNow)); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

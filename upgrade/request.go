@@ -219,36 +219,36 @@ func (r *Request) all(name int) func(yield func(value []byte) bool) {
 }
 
 // knownName returns the number of a header's name, or -1. The length tells
-// nearly all of them apart.
+// nearly all of them apart, and most clients write them as the standards do.
 func knownName(name []byte) int {
 	n, s := -1, ""
 	switch len(name) {
 	case 4:
-		n, s = hHost, "host"
+		n, s = hHost, "Host"
 	case 6:
-		if n, s = hOrigin, "origin"; name[0]|0x20 == 'a' {
-			n, s = hAccept, "accept"
+		if n, s = hOrigin, "Origin"; name[0]|0x20 == 'a' {
+			n, s = hAccept, "Accept"
 		}
 	case 7:
-		if n, s = hUpgrade, "upgrade"; name[0]|0x20 == 't' {
-			n, s = hTrailer, "trailer"
+		if n, s = hUpgrade, "Upgrade"; name[0]|0x20 == 't' {
+			n, s = hTrailer, "Trailer"
 		}
 	case 10:
-		n, s = hConnection, "connection"
+		n, s = hConnection, "Connection"
 	case 14:
-		n, s = hContentLength, "content-length"
+		n, s = hContentLength, "Content-Length"
 	case 17:
-		if n, s = hKey, "sec-websocket-key"; name[0]|0x20 == 't' {
-			n, s = hTransferEncoding, "transfer-encoding"
+		if n, s = hKey, "Sec-WebSocket-Key"; name[0]|0x20 == 't' {
+			n, s = hTransferEncoding, "Transfer-Encoding"
 		}
 	case 21:
-		n, s = hVersion, "sec-websocket-version"
+		n, s = hVersion, "Sec-WebSocket-Version"
 	case 22:
-		n, s = hProtocol, "sec-websocket-protocol"
+		n, s = hProtocol, "Sec-WebSocket-Protocol"
 	case 24:
-		n, s = hExtensions, "sec-websocket-extensions"
+		n, s = hExtensions, "Sec-WebSocket-Extensions"
 	}
-	if n < 0 || !equalFold(name, s) {
+	if n < 0 || string(name) != s && !equalFold(name, s) {
 		return -1
 	}
 	return n

@@ -3,7 +3,6 @@ package upgrade
 import (
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -22,6 +21,13 @@ type Upgrader struct {
 	// offers it, always without context takeover, so that no connection holds a
 	// window. See Request.Deflate.
 	Deflate bool
+
+	// AcceptClose is for pages, whose browsers hide a refused handshake from
+	// them: an upgrade that is refused with 401, 403, 404 or 429 gets a 101 and
+	// then a close frame, 4401, 4403, 4404 or 4429, whose reason is the code,
+	// and when to come back if the refusal says so: "too_many_requests;
+	// retry-after-ms=5000". All else is answered in HTTP as ever.
+	AcceptClose bool
 
 	// Caps of the head; 0 means 8192 bytes and 100 header lines.
 	MaxHeaderBytes int
@@ -82,21 +88,31 @@ func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
 	case err == ErrPreflight:
 		return appendPreflight(dst, r, u.now()), err
 	}
-	return u.refuse(dst, r, err)
+	return u.Refuse(dst, r, err)
 }
 
-// refuse appends the refusal that err is, and returns an error that has it in
-// its chain.
-func (u *Upgrader) refuse(dst []byte, r *Request, err error) ([]byte, error) {
+// Refuse appends the answer to a request that is refused by something else than
+// a guard, a quota perhaps: as u would refuse it. r may be nil when there is no
+// request to speak of. The error it returns is to Refuse what Respond's is to
+// Respond: it has a *Rejection in its chain, and is err unless that has none.
+func (u *Upgrader) Refuse(dst []byte, r *Request, err error) ([]byte, error) {
 	rej, ok := err.(*Rejection)
 	if !ok {
 		rej = asRejection(err)
 	}
 	if rej == nil {
-		rej = internal(fmt.Errorf("guard failed: %w", err))
+		rej = internal(err)
 		err = rej
 	}
-	now := r.now
+	if u.AcceptClose && r != nil {
+		if out, ok := u.acceptClose(dst, r, rej); ok {
+			return out, err
+		}
+	}
+	var now time.Time
+	if r != nil {
+		now = r.now
+	}
 	if now.IsZero() {
 		now = u.now()
 	}

@@ -44,18 +44,13 @@ func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) 
 		conn.Close()
 		return nil, nil, fmt.Errorf("upgrade: %w", err)
 	}
-	n, err := u.readHead(conn, s)
+	n, err := u.readRequest(conn, s)
 	var silent *silence
 	if errors.As(err, &silent) {
 		conn.Close()
 		return nil, nil, err
 	}
 	s.out = s.out[:0]
-	if err == nil {
-		err = u.Parse(s.in[:n], &s.r)
-	} else {
-		s.r.reset(nil)
-	}
 	s.r.RemoteAddr = addrPort(conn.RemoteAddr())
 	judged := false
 	defer func() {
@@ -64,7 +59,7 @@ func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) 
 		}
 	}()
 	if err != nil {
-		s.out, err = u.refuse(s.out, &s.r, err)
+		s.out, err = u.Refuse(s.out, &s.r, err)
 	} else {
 		s.out, err = u.Respond(s.out, &s.r)
 	}
@@ -89,9 +84,9 @@ type silence struct{ cause error }
 func (e *silence) Error() string { return "upgrade: no request: " + e.cause.Error() }
 func (e *silence) Unwrap() error { return e.cause }
 
-// readHead reads into s.in until it holds a whole head and returns the head's
-// length.
-func (u *Upgrader) readHead(conn net.Conn, s *scratch) (int, error) {
+// readRequest reads into s.in until it holds a whole head, parses that into s.r
+// and returns its length.
+func (u *Upgrader) readRequest(conn net.Conn, s *scratch) (int, error) {
 	if size := u.headerBytes(); cap(s.in) < size {
 		s.in = make([]byte, 0, size)
 	}
@@ -100,7 +95,7 @@ func (u *Upgrader) readHead(conn net.Conn, s *scratch) (int, error) {
 		seen := len(s.in)
 		m, err := conn.Read(s.in[seen:cap(s.in)])
 		s.in = s.in[:seen+m]
-		if n, refused := u.Head(s.in, seen); n > 0 || refused != nil {
+		if n, refused := u.Read(s.in, seen, &s.r); n > 0 || refused != nil {
 			return n, refused
 		}
 		switch {

@@ -67,8 +67,8 @@ func TestOrderOfHeaders(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, c := range cases {
-		if n, err := c.door.Head([]byte(c.head), 0); n == 0 || n != len(c.head) || err != nil {
-			continue // what Head refuses it refuses where it stands
+		if n, err := c.door.scanHead([]byte(c.head), 0); n == 0 || n != len(c.head) || err != nil {
+			continue // what scanHead refuses it refuses where it stands
 		}
 		lines := strings.Split(strings.TrimSuffix(c.head, "\r\n\r\n"), "\r\n")
 		for range 8 {

@@ -78,6 +78,7 @@ func TestMistakes(t *testing.T) {
 		{"serve --idle-timeout 5", 2, "duration"},
 		{"serve --drain=-1s", 2, "0 or more"},
 		{"serve --log-format xml", 2, "json"},
+		{"serve --origin https://chat.example/", 2, "scheme://host"},
 		{"serve --rooms lobby,a.b", 2, "letters"},
 		{"serve --rooms=", 2, "leave the flag out"},
 		{"serve --echo echo", 2, "/echo"},

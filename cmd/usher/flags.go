@@ -13,6 +13,7 @@ import (
 
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // serveCmd is usher serve. Sizes, counts and times of 0 mean no limit.
@@ -86,6 +87,9 @@ func (s *serveCmd) Validate() error {
 	}
 	if s.Echo != "" && s.Echo == s.EchoAuth {
 		return fmt.Errorf("--echo and --echo-auth are both %s: want two paths", s.Echo)
+	}
+	if err := (&upgrade.Upgrader{Origins: s.Origin}).Validate(); err != nil {
+		return fmt.Errorf("--origin: %w", err)
 	}
 	if s.Rooms != nil && len(s.Rooms) == 0 {
 		return errors.New("--rooms is empty: name a room, or leave the flag out for any")

@@ -1,0 +1,128 @@
+//go:build linux
+
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// journal is a log that a test reads. Any goroutine may write.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// TestNoTokenIsLogged: however a request with a token ends, at the lowest level
+// of the log, the token is not in it; nor in what is answered.
+func TestNoTokenIsLogged(t *testing.T) {
+	const token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2VjcmV0LXNlY3JldA"
+	keys, err := upgrade.HS256([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := new(journal)
+	s := &Server{
+		MaxConnsPerUser: 1,
+		Logger:          slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Handler:         http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("handler") }),
+	}
+	guard := func(err error) Route {
+		return Route{Guards: []upgrade.Guard{{OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) { return nil, err }}}}
+	}
+	ask := func(err error) Route {
+		return Route{Authorize: func(context.Context, *upgrade.Request) error { return err }}
+	}
+	s.Route("/bearer", Route{Guards: []upgrade.Guard{upgrade.Bearer(keys)}})
+	s.Route("/page", Route{Guards: []upgrade.Guard{upgrade.Bearer(keys)}, AcceptClose: true})
+	s.Route("/guard", guard(errors.New("guard failed")))
+	s.Route("/ask", ask(errors.New("authorizer failed")))
+	s.Route("/no", ask(upgrade.Reject(403, "no", "No.")))
+	s.Route("/panic", Route{Authorize: func(context.Context, *upgrade.Request) error { panic("authorizer") }})
+	s.Route("/open", Route{Open: func(Conn) error { return errors.New("open failed") }})
+	addr := start(t, s)
+
+	const head = "GET %s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n"
+	asked := 0
+	for _, path := range []string{"/bearer", "/page", "/guard", "/ask", "/no", "/panic", "/open", "/handler"} {
+		for _, source := range []struct{ query, line string }{
+			{"?token=" + token, ""},
+			{"?ticket=" + token + "&x=y", ""},
+			{"?q=" + token, ""},
+			{"/" + token, ""},
+			{"", "Authorization: Bearer " + token + "\r\n"},
+			{"", "Cookie: a=b; token=" + token + "\r\n"},
+			{"", "Sec-WebSocket-Protocol: bearer, " + token + "\r\n"},
+			{"?token=" + token, "Authorization: Bearer other\r\n"},
+			{"?token=" + token, "Origin: https://evil.example\r\n"},
+			{"?token=" + token, "Bad Line " + token + "\r\n"},
+			{"?token=" + token, "X-Fill: " + strings.Repeat("x", 9000) + "\r\n"},
+		} {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.SetDeadline(time.Now().Add(20 * time.Second))
+			fmt.Fprintf(c, head, path+source.query, source.line)
+			c.(*net.TCPConn).CloseWrite()
+			answer, _ := io.ReadAll(c)
+			c.Close()
+			if strings.Contains(string(answer), token) {
+				t.Errorf("%s%s: the answer has the token:\n%s", path, source.query, answer)
+			}
+			asked++
+		}
+	}
+	if err := s.Shutdown(context.Background()); err != nil { // all records are written
+		t.Fatal(err)
+	}
+	log := said.String()
+	for _, part := range append(strings.Split(token, "."), "c2VjcmV0") {
+		if at := strings.Index(log, part); at >= 0 {
+			t.Errorf("the log has a part of the token:\n%s", log[max(0, at-300):min(len(log), at+300)])
+		}
+	}
+	if n := strings.Count(log, "was refused"); n < asked/2 {
+		t.Errorf("%d of %d requests left a line in the log: is this the log?\n%s", n, asked, log)
+	}
+	for _, want := range []string{`GET /bearer?token=REDACTED`, "code=token_invalid", "guard failed", "authorizer failed", "open failed"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log does not say %q", want)
+		}
+	}
+}
+
+// TestStartValidates: an origin that can never match is an error, not a mystery.
+func TestStartValidates(t *testing.T) {
+	s := &Server{Addr: "127.0.0.1:0", Origins: []string{"https://chat.example/"}}
+	s.Route("/echo", Route{Message: echo})
+	if err := s.Start(); err == nil || !strings.Contains(err.Error(), `"https://chat.example/"`) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,50 @@
+package upgrade
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// acceptClose appends a 101 and the close frame that e is to a WebSocket; or
+// nothing, and reports false, if e has no close code or r is no upgrade that
+// RFC 6455 lets succeed.
+func (u *Upgrader) acceptClose(dst []byte, r *Request, e *Rejection) ([]byte, bool) {
+	status := e.status()
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests:
+	default:
+		return dst, false
+	}
+	if r.IsProbe() || r.checkHandshake(false) != nil || r.negotiate(u.Subprotocols) != nil {
+		return dst, false
+	}
+	r.deflate = noDeflate // for one small frame
+	unguarded := &Upgrader{Subprotocols: u.Subprotocols}
+	out, err := unguarded.handshake(dst, r, false)
+	if err != nil {
+		return dst, false
+	}
+	return appendClose(out, 4000+status, e.closeReason(status)), true
+}
+
+// maxReason is what a control frame holds behind the status code, RFC 6455 §5.5.
+const maxReason = 125 - 2
+
+// closeReason is the code, as long as it fits, and when to come back.
+func (e *Rejection) closeReason(status int) string {
+	code, hint := codeOr(e.Code, status), ""
+	if wait := e.wait(status); wait > 0 {
+		ms := int64((wait + time.Millisecond - 1) / time.Millisecond)
+		hint = "; retry-after-ms=" + strconv.FormatInt(ms, 10)
+	}
+	var room [maxReason]byte
+	return string(appendEscaped(room[:0], code, maxReason-len(hint))) + hint
+}
+
+// appendClose appends a server's close frame: an unfragmented, unmasked control
+// frame of less than 126 bytes. It is all that the door knows of frames.
+func appendClose(dst []byte, code int, reason string) []byte {
+	dst = append(dst, 0x80|0x8, byte(2+len(reason)), byte(code>>8), byte(code))
+	return append(dst, reason...)
+}
