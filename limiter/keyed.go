@@ -95,6 +95,7 @@ func (q *Keyed[K]) InUse(k K) int {
 
 // Len returns how many keys are remembered.
 func (q *Keyed[K]) Len() int {
+	q.init()
 	n := 0
 	for i := range q.shards {
 		s := &q.shards[i]
@@ -106,13 +107,17 @@ func (q *Keyed[K]) Len() int {
 }
 
 func (q *Keyed[K]) shard(k K) *keyedShard[K] {
+	q.init()
+	return &q.shards[maphash.Comparable(q.seed, k)%keyedShards]
+}
+
+func (q *Keyed[K]) init() {
 	q.once.Do(func() {
 		q.seed = maphash.MakeSeed()
 		for i := range q.shards {
 			q.shards[i].keys = make(map[K]keyedEntry)
 		}
 	})
-	return &q.shards[maphash.Comparable(q.seed, k)%keyedShards]
 }
 
 // sweep drops the keys at rest, once in as many acquisitions as there are keys:
