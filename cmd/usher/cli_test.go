@@ -118,7 +118,7 @@ func TestHelpAndVersion(t *testing.T) {
 	// The flags are those of the contract whose time has come: no more, no fewer.
 	want := strings.Fields("--listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --max-conns --max-conns-per-ip --max-conns-per-user --max-message --max-buffered --handshake-timeout " +
-		"--message-timeout --write-timeout --idle-timeout --drain --log-format --help")
+		"--message-timeout --write-timeout --idle-timeout --drain --deflate --log-format --help")
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, +)?(--[a-z-]+)`).FindAllStringSubmatch(finish(t, nil, "serve", "--help").stdout, -1) {
 		got = append(got, m[1])
