@@ -193,14 +193,20 @@ func TestNodeUndici(t *testing.T) {
 	check(t, s, "alice", shows{closeCode: 1000, refusedAsCode: 1006})
 }
 
-// TestPythonWebsockets: Debian's, before version 14, shows no body.
-func TestPythonWebsockets(t *testing.T) {
-	t.Parallel()
+// python returns a Python that has websockets.
+func python(t *testing.T) string {
+	t.Helper()
 	const interpreter = "/usr/bin/python3" // Debian's package is for Debian's own
 	if exec.Command(interpreter, "-c", "import websockets").Run() != nil {
 		missing(t, "python3-websockets", "not installed; see make deps")
 	}
-	s := run(t, newJob(t, "alice"), interpreter, "python_websockets.py")
+	return interpreter
+}
+
+// TestPythonWebsockets: Debian's, before version 14, shows no body.
+func TestPythonWebsockets(t *testing.T) {
+	t.Parallel()
+	s := run(t, newJob(t, "alice"), python(t), "python_websockets.py")
 	check(t, s, "alice", shows{pong: true, status: true, body: s.Refused.Body != "", closeCode: 1000})
 }
 
