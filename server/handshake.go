@@ -146,6 +146,10 @@ func (l *loop) quotas(s *slot, r *upgrade.Request) (q quota, err error) {
 	if err := l.srv.perIP.Acquire(addr, l.poll.Now()); err != nil {
 		return q, retry(errPerIP, err)
 	}
+	if l.srv.MaxConnsPerIP <= 0 {
+		l.srv.perIP.Release(addr) // it has come; how many there are does not matter
+		return q, nil
+	}
 	q.addr = addr
 	return q, nil
 }

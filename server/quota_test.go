@@ -246,6 +246,9 @@ func TestConnRate(t *testing.T) {
 		}
 	}
 	dial(t, addr, "/echo")
+	if n := s.perIP.InUse(netip.MustParseAddr("127.0.0.1")); n != 0 {
+		t.Errorf("a rate keeps %d places for connections that are in", n)
+	}
 	for path, want := range map[string]int{"/echo": 426, "/nowhere": 404} {
 		if resp := ask(path, "*/*"); resp.StatusCode != want {
 			t.Errorf("%s: got %v, want %d", path, resp, want)
