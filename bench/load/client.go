@@ -179,6 +179,7 @@ func (c *Client) Do(f func()) error {
 
 // Close ends the loop and closes every connection. Nobody is told.
 func (c *Client) Close() error {
+	_ = c.Do(runtime.UnlockOSThread) // else the thread would end with the loop
 	err := c.poll.Close()
 	for i := range c.slots {
 		if s := &c.slots[i]; s.fd >= 0 {

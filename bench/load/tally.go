@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,33 +27,17 @@ type Tally struct {
 
 	Faults Faults
 
-	// Latency is in nanoseconds; nil: none was measured. Late is how far behind its
-	// plan a message left although nothing but this client held it back. Last is
-	// the time to the last of many receivers.
-	Latency *hdrhistogram.Histogram
-	Last    *hdrhistogram.Histogram
-	Late    *hdrhistogram.Histogram
+	// Latency is to an answer, Last to the last of many receivers. Late is how far
+	// behind its plan a message left although nothing but this client held it back.
+	Latency Histogram
+	Last    Histogram
+	Late    Histogram
 
 	// The loop's own effort. Busy is the share of the stretch in which the busiest
 	// loop ran or waited for a processor.
 	CPU  time.Duration
 	Wall time.Duration
 	Busy float64
-}
-
-// NewLatency returns an empty histogram: 1 ns to two minutes, three digits.
-func NewLatency() *hdrhistogram.Histogram {
-	return hdrhistogram.New(1, int64(2*time.Minute), 3)
-}
-
-// Record adds d to *h, which it makes if it is nil; what is longer than a
-// histogram can hold counts as the longest.
-func Record(to **hdrhistogram.Histogram, d time.Duration) {
-	if *to == nil {
-		*to = NewLatency()
-	}
-	h := *to
-	_ = h.RecordValue(min(max(int64(d), 1), h.HighestTrackableValue()))
 }
 
 func (t *Tally) reset() { *t = Tally{Faults: make(Faults)} }
@@ -78,24 +61,12 @@ func (t *Tally) merge(o *Tally, wall time.Duration, open int) {
 	t.Bodies += o.Bodies
 	t.Other += o.Other
 	t.Faults.Merge(o.Faults)
-	t.Latency = mergeHistograms(t.Latency, o.Latency)
-	t.Last = mergeHistograms(t.Last, o.Last)
-	t.Late = mergeHistograms(t.Late, o.Late)
+	t.Latency.Merge(o.Latency)
+	t.Last.Merge(o.Last)
+	t.Late.Merge(o.Late)
 	t.CPU += o.CPU
 	t.Busy = max(t.Busy, o.Busy)
 	t.Wall, t.Open = wall, open
-}
-
-// mergeHistograms adds b to a. It may return b itself, if a is nil.
-func mergeHistograms(a, b *hdrhistogram.Histogram) *hdrhistogram.Histogram {
-	if a == nil || b == nil {
-		if a == nil {
-			a = b
-		}
-		return a
-	}
-	a.Merge(b)
-	return a
 }
 
 // Take returns the account since the last Take and begins a new one. Only on the

@@ -77,7 +77,7 @@ func (d *Door) Answered(i int, a *load.Answer) {
 func (d *Door) passed(i int) {
 	t := d.client.Tally()
 	t.Received++
-	load.Record(&t.Latency, d.client.At()-d.since[i])
+	t.Latency.Record(d.client.At() - d.since[i])
 }
 
 // Message is the [load.Player]'s. What a server says to a newcomer is not asked

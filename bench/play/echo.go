@@ -152,7 +152,7 @@ func (e *Echo) Message(i int, op frame.Opcode, data []byte) {
 func (e *Echo) received(i int) {
 	c, t := &e.conns[i], e.client.Tally()
 	t.Received++
-	load.Record(&t.Latency, e.client.At()-e.sent[i*e.cfg.InFlight+int(c.want)%e.cfg.InFlight])
+	t.Latency.Record(e.client.At() - e.sent[i*e.cfg.InFlight+int(c.want)%e.cfg.InFlight])
 	c.want++
 	e.pending--
 }
@@ -243,7 +243,7 @@ func (e *Echo) due(i int, now time.Duration) {
 		e.pending++
 	default:
 		due := e.pacer.Due(i, c.next-c.first)
-		load.Record(&e.client.Tally().Late, now-due)
+		e.client.Tally().Late.Record(now - due)
 		e.send(i, due)
 	}
 }

@@ -131,7 +131,7 @@ func (f *Fanout) Message(i int, op frame.Opcode, data []byte) {
 	}
 	t.Received++
 	if p := f.publication(*want); p != nil {
-		load.Record(&t.Latency, f.client.At()-p.due)
+		t.Latency.Record(f.client.At() - p.due)
 	}
 	f.reached(*want)
 	*want++
@@ -155,7 +155,7 @@ func (f *Fanout) reached(seq uint32) {
 	if p.left > 0 {
 		return
 	}
-	load.Record(&f.client.Tally().Last, f.client.At()-p.due)
+	f.client.Tally().Last.Record(f.client.At() - p.due)
 	for f.oldest != f.next && f.ring[f.oldest%uint32(f.cfg.Window)].left <= 0 {
 		f.oldest++
 	}

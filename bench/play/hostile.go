@@ -36,6 +36,17 @@ func (a Attack) String() string {
 	return fmt.Sprintf("attack %d", a)
 }
 
+// UnmarshalText reads a name that String wrote.
+func (a *Attack) UnmarshalText(text []byte) error {
+	for k, name := range attackNames {
+		if name == string(text) {
+			*a = Attack(k)
+			return nil
+		}
+	}
+	return fmt.Errorf("attack %q: want one of %q", text, attackNames)
+}
+
 // Hostile makes one attack over all connections of its client. Who is thrown out
 // comes again, as long as it runs; Faults say how the server threw it out.
 type Hostile struct {

@@ -73,8 +73,11 @@ func listening(table string, ports []uint16) (inodes []string) {
 		// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode
 		fields := strings.Fields(s.Text())
 		const listen = "0A" // TCP_LISTEN in include/net/tcp_states.h
-		if len(fields) < 10 || fields[3] != listen {
+		if len(fields) < 10 || fields[0] == "sl" {
 			continue
+		}
+		if fields[3] != listen {
+			break // the kernel lists those that listen first, and there may be a million others
 		}
 		_, hex, _ := strings.Cut(fields[1], ":")
 		port, err := strconv.ParseUint(hex, 16, 16)

@@ -1,0 +1,107 @@
+package chart
+
+import "fmt"
+
+// Lines is a chart of values over values.
+type Lines struct {
+	Title  string
+	X, Y   Axis
+	Series []Series
+}
+
+// Axis says what is on an axis.
+type Axis struct {
+	Label  string
+	Log    bool
+	Format func(v float64) string // nil: %g
+	Ticks  []Tick                 // nil: what is round
+}
+
+// Tick is a value on an axis and what is written there.
+type Tick struct {
+	At   float64
+	Text string
+}
+
+// Series is one line. X and Y have the same length.
+type Series struct {
+	Name string
+	X, Y []float64
+	Dots bool // a dot at each value
+}
+
+// Append appends the chart to dst.
+func (c *Lines) Append(dst []byte) []byte {
+	var xs, ys [][]float64
+	for _, s := range c.Series {
+		xs, ys = append(xs, s.X), append(ys, s.Y)
+	}
+	x := newAxis(c.X.Log, left, width-right, xs...)
+	y := newAxis(c.Y.Log, height-bottom, top, ys...)
+	dst = begin(dst, c.Title, height)
+	for _, t := range c.Y.ticks(y) {
+		at := y.at(t.At)
+		dst = line(dst, "g", left, at, width-right, at)
+		dst = text(dst, left-6, at+4, "", "end", t.Text)
+	}
+	for _, t := range c.X.ticks(x) {
+		at := x.at(t.At)
+		dst = line(dst, "g", at, top, at, height-bottom)
+		dst = text(dst, at, height-bottom+16, "", "middle", t.Text)
+	}
+	dst = line(dst, "a", left, height-bottom, width-right, height-bottom)
+	dst = text(dst, (left+width-right)/2, height-bottom+34, "", "middle", c.X.Label)
+	dst = text(dst, left, top-8, "", "start", c.Y.Label)
+	for k, s := range c.Series {
+		dst = s.append(dst, k%colours, x, y)
+	}
+	return end(c.legend(dst))
+}
+
+func (a *Axis) ticks(of axis) []Tick {
+	if a.Ticks != nil {
+		return a.Ticks
+	}
+	var ticks []Tick
+	for _, v := range of.ticks() {
+		ticks = append(ticks, Tick{v, a.format(v)})
+	}
+	return ticks
+}
+
+func (a *Axis) format(v float64) string {
+	if a.Format == nil {
+		return fmt.Sprintf("%g", v)
+	}
+	return a.Format(v)
+}
+
+// append draws one series.
+func (s *Series) append(dst []byte, colour int, x, y axis) []byte {
+	dst = fmt.Appendf(dst, `<polyline class="l s%d" points="`, colour)
+	for i := range s.X {
+		dst = fmt.Appendf(dst, "%s,%s ", num(x.at(s.X[i])), num(y.at(s.Y[i])))
+	}
+	dst = append(dst, "\"/>\n"...)
+	if s.Dots {
+		for i := range s.X {
+			dst = fmt.Appendf(dst, `<circle class="f%d" cx="%s" cy="%s" r="3"/>`+"\n", colour, num(x.at(s.X[i])), num(y.at(s.Y[i])))
+		}
+	}
+	return dst
+}
+
+// legend names the series, if there are several, from the right.
+func (c *Lines) legend(dst []byte) []byte {
+	if len(c.Series) < 2 {
+		return dst
+	}
+	at := width - right
+	for k := len(c.Series) - 1; k >= 0; k-- {
+		dst = text(dst, at, 20, "", "end", c.Series[k].Name)
+		at -= 7 * float64(len(c.Series[k].Name))
+		dst = rect(dst, fmt.Sprintf("f%d", k%colours), at-12, 11, 9, 9)
+		at -= 26
+	}
+	return dst
+}
