@@ -37,10 +37,12 @@ type Common struct {
 	Timeout  time.Duration // until an answer is given up; default 5 s
 
 	// The client. Loops is how many event loops the connections are spread over,
-	// default 1. Worker is a command that calls ServeWorker; without it all
-	// connections have to fit into this process.
-	Loops  int
-	Worker []string
+	// default 1. PerProcess is how many connections one process has, by default what
+	// its limit of open files allows. Worker is a command that calls ServeWorker, for
+	// further processes; without it all connections have to fit into this one.
+	Loops      int
+	PerProcess int
+	Worker     []string
 
 	// Progress, if not nil, is told how far a run has come. It is called on the
 	// goroutine of Run.
@@ -90,6 +92,8 @@ func (c *Common) complete() error {
 		return fmt.Errorf("%d connections: want 1 to %d", c.Conns, maxConns)
 	case c.Duration < 0 || c.Timeout < 0:
 		return errors.New("a time is negative")
+	case c.PerProcess < 0:
+		return errors.New("a process cannot have less than no connection")
 	case c.Loops < 0 || c.Loops > c.Conns:
 		return fmt.Errorf("%d loops for %d connections: want at most one for each", c.Loops, c.Conns)
 	}
@@ -112,7 +116,14 @@ func (c *Common) request() (doorPlan, error) {
 	return d, nil
 }
 
-// files returns how many connections one process can have.
+// room returns how many connections one process can have.
+func (c *Common) room() int {
+	if c.PerProcess > 0 {
+		return min(c.PerProcess, files())
+	}
+	return files()
+}
+
 func files() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

@@ -17,12 +17,12 @@ type crew struct {
 // newCrew spreads p over the loops of this process, or over as many processes as
 // the connections need.
 func newCrew(c *Common, p plan) (*crew, error) {
-	room := files()
+	room := c.room()
 	n := c.Loops
 	processes := 0
 	if p.Conns > room {
 		if len(c.Worker) == 0 {
-			return nil, fmt.Errorf("%d connections do not fit into a process that may open %d files", p.Conns, room)
+			return nil, fmt.Errorf("%d connections do not fit into a process that takes %d", p.Conns, room)
 		}
 		processes = (p.Conns + room - 1) / room
 		n = max(n, processes)

@@ -47,12 +47,20 @@ func (r *Report) charts() (list []template.HTML) {
 			seconds[i] = s.At
 		}
 		over := func(title, label string, format func(float64) string, series ...chart.Series) {
+			unit := 0.0
+			if label == "RSS" {
+				unit = 1 << 20
+			}
 			for i := range series {
 				series[i].X = seconds
 			}
-			add(&chart.Lines{Title: title, X: chart.Axis{Label: "seconds"}, Y: chart.Axis{Label: label, Format: format}, Series: series})
+			add(&chart.Lines{Title: title, X: chart.Axis{Label: "seconds"}, Y: chart.Axis{Label: label, Format: format, Unit: unit}, Series: series})
 		}
-		over("Throughput", "per second", compact, chart.Series{Name: "rate", Y: pick(r.Series, func(s Sample) float64 { return s.Rate })})
+		title := "Throughput"
+		if f := r.Figure("rate"); f != nil && f.Withheld != "" {
+			title = "Throughput, as limited by the client"
+		}
+		over(title, "per second", compact, chart.Series{Name: "rate", Y: pick(r.Series, func(s Sample) float64 { return s.Rate })})
 		over("Latency over time", "", duration,
 			chart.Series{Name: "p50", Y: pick(r.Series, func(s Sample) float64 { return float64(s.P50) })},
 			chart.Series{Name: "p99", Y: pick(r.Series, func(s Sample) float64 { return float64(s.P99) })},
@@ -111,7 +119,7 @@ func (r *Report) memoryChart() *chart.Lines {
 	c := &chart.Lines{
 		Title: "Memory over connections",
 		X:     chart.Axis{Label: "connections", Format: compact},
-		Y:     chart.Axis{Format: size},
+		Y:     chart.Axis{Format: size, Unit: 1 << 20},
 	}
 	for _, l := range []struct {
 		name  string

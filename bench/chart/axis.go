@@ -7,12 +7,16 @@ type axis struct {
 	low, high float64
 	from, to  float64 // coordinates of low and high
 	log       bool
+	unit      float64 // ticks are round multiples of it
 }
 
 // newAxis covers all values. A linear axis begins at zero if they are not
 // negative; a logarithmic one leaves out what is not positive.
-func newAxis(log bool, from, to float64, values ...[]float64) axis {
-	a := axis{low: math.Inf(1), high: math.Inf(-1), from: from, to: to, log: log}
+func newAxis(log bool, unit, from, to float64, values ...[]float64) axis {
+	a := axis{low: math.Inf(1), high: math.Inf(-1), from: from, to: to, log: log, unit: unit}
+	if unit == 0 {
+		a.unit = 1
+	}
 	for _, list := range values {
 		for _, v := range list {
 			if math.IsNaN(v) || math.IsInf(v, 0) || log && v <= 0 {
@@ -55,14 +59,14 @@ func (a axis) at(v float64) float64 {
 // step is the distance of the ticks of a linear axis: 1, 2 or 5 of some power of
 // ten, so that there are four to ten of them.
 func (a axis) step() float64 {
-	rough := (a.high - a.low) / 5
+	rough := (a.high - a.low) / 5 / a.unit
 	power := math.Pow(10, math.Floor(math.Log10(rough)))
 	for _, m := range []float64{1, 2, 5} {
 		if m*power >= rough {
-			return m * power
+			return m * power * a.unit
 		}
 	}
-	return 10 * power
+	return 10 * power * a.unit
 }
 
 // ticks returns the values worth a line.
@@ -75,7 +79,7 @@ func (a axis) ticks() (values []float64) {
 	}
 	step := a.step()
 	for k := math.Ceil(a.low/step - 1e-9); k*step <= a.high*1.000001; k++ {
-		values = append(values, k*step)
+		values = append(values, k*step+0) // never -0
 	}
 	return values
 }

@@ -31,7 +31,7 @@ func (c *Bars) Append(dst []byte) []byte {
 		values = append(values, b.Value, b.Max)
 	}
 	const valueRoom = 84
-	x := newAxis(false, barLeft, width-right-valueRoom, values)
+	x := newAxis(false, 1, barLeft, width-right-valueRoom, values)
 	h := top + rowStep*float64(len(c.Bars)) + 28
 	dst = begin(dst, c.Title, h)
 	for _, v := range x.ticks() {

@@ -13,6 +13,7 @@ type Lines struct {
 type Axis struct {
 	Label  string
 	Log    bool
+	Unit   float64                // ticks are round multiples of it; 0: 1
 	Format func(v float64) string // nil: %g
 	Ticks  []Tick                 // nil: what is round
 }
@@ -36,8 +37,8 @@ func (c *Lines) Append(dst []byte) []byte {
 	for _, s := range c.Series {
 		xs, ys = append(xs, s.X), append(ys, s.Y)
 	}
-	x := newAxis(c.X.Log, left, width-right, xs...)
-	y := newAxis(c.Y.Log, height-bottom, top, ys...)
+	x := newAxis(c.X.Log, c.X.Unit, left, width-right, xs...)
+	y := newAxis(c.Y.Log, c.Y.Unit, height-bottom, top, ys...)
 	dst = begin(dst, c.Title, height)
 	for _, t := range c.Y.ticks(y) {
 		at := y.at(t.At)
@@ -71,7 +72,7 @@ func (a *Axis) ticks(of axis) []Tick {
 
 func (a *Axis) format(v float64) string {
 	if a.Format == nil {
-		return fmt.Sprintf("%g", v)
+		return fmt.Sprintf("%.6g", v)
 	}
 	return a.Format(v)
 }

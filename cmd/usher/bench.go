@@ -105,7 +105,7 @@ func (f *benchFlags) run(stdout io.Writer, make func(bench.Common) scenario) err
 
 // print writes the report where it was asked for. A report of errors is one.
 func (f *benchFlags) print(stdout io.Writer, r *bench.Report) error {
-	r.Command = strings.Join(append([]string{"usher"}, os.Args[1:]...), " ")
+	r.Command = commandLine(os.Args[1:])
 	if f.HTML != "" {
 		page, err := r.HTML()
 		if err != nil {
@@ -129,6 +129,18 @@ func (f *benchFlags) print(stdout io.Writer, r *bench.Report) error {
 		return errors.New("there were errors, see the report")
 	}
 	return nil
+}
+
+// commandLine returns what a person would type to do the same again.
+func commandLine(args []string) string {
+	line := "usher"
+	for _, a := range args {
+		if strings.ContainsAny(a, " \t'\"$;&|<>(){}*?\\") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		line += " " + a
+	}
+	return line
 }
 
 func isTerminal(f *os.File) bool {
