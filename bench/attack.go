@@ -86,7 +86,7 @@ func (h Hostile) Run(ctx context.Context) (*Report, error) {
 
 // begin opens the neighbours' connections.
 func (n *Neighbours) begin(ctx context.Context, scenario string) (*session, error) {
-	none := &session{fleet: &fleet{}, crew: &crew{}}
+	none := noSession(&n.Common)
 	if err := n.complete(); err != nil {
 		return none, err
 	}

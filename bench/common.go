@@ -44,6 +44,10 @@ type Common struct {
 	PerProcess int
 	Worker     []string
 
+	// The processors that servers which are started, and all of this process, may
+	// use; none: any.
+	PinServer, PinClient []int
+
 	// Progress, if not nil, is told how far a run has come. It is called on the
 	// goroutine of Run.
 	Progress func(Progress)

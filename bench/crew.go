@@ -32,8 +32,12 @@ func newCrew(c *Common, p plan) (*crew, error) {
 	for k := range n {
 		part := p
 		part.First = total * k / n
-		part.Conns = total*(k+1)/n - part.First
+		part.Conns = share(total, k, n)
+		part.Echo.Active = share(p.Echo.Active, k, n)
 		part.Echo.Rate = p.Echo.Rate * float64(part.Conns) / float64(total)
+		if p.Echo.Active > 0 {
+			part.Echo.Rate = p.Echo.Rate * float64(part.Echo.Active) / float64(p.Echo.Active)
+		}
 		w.conns = append(w.conns, part.Conns)
 		var h hand
 		var err error
@@ -49,6 +53,9 @@ func newCrew(c *Common, p plan) (*crew, error) {
 	}
 	return w, nil
 }
+
+// share is the k-th of n shares of total.
+func share(total, k, n int) int { return total*(k+1)/n - total*k/n }
 
 // each calls do for all hands at once.
 func (w *crew) each(do func(k int, h hand) error) error {

@@ -82,7 +82,7 @@ func (m *measurement) lost() int {
 
 func runDoor(ctx context.Context, c *Common, scenario string, p plan) (*session, *measurement, error) {
 	if err := c.complete(); err != nil {
-		return &session{fleet: &fleet{}, crew: &crew{}}, nil, err
+		return noSession(c), nil, err
 	}
 	p.Conns, p.AtOnce = c.Conns, c.Conns
 	s, err := begin(ctx, c, scenario, p)

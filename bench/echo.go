@@ -16,6 +16,7 @@ type Echo struct {
 	Text     bool    // text messages, else binary
 	InFlight int     // of one connection; default 1, with a rate 1,024
 	Rate     float64 // messages a second of all connections; 0: as the answers come
+	Beside   int     // further connections that are open and say nothing
 }
 
 const (
@@ -35,16 +36,16 @@ func (e Echo) Run(ctx context.Context) (*Report, error) {
 		e.InFlight = orDefault(e.InFlight, openInFlight)
 	}
 	e.InFlight = orDefault(e.InFlight, 1)
-	if e.Size < 0 || e.Size > maxSize || e.InFlight < 0 || e.InFlight > 1<<16 || e.Rate < 0 {
+	if e.Size < 0 || e.Size > maxSize || e.InFlight < 0 || e.InFlight > 1<<16 || e.Rate < 0 || e.Beside < 0 || e.Beside > maxConns {
 		return nil, fmt.Errorf("size %d, %d in flight, rate %g: out of range", e.Size, e.InFlight, e.Rate)
 	}
-	s, err := begin(ctx, &e.Common, "echo", plan{Role: echoRole, Conns: e.Conns, Echo: e.play()})
+	s, err := begin(ctx, &e.Common, "echo", plan{Role: echoRole, Conns: e.Conns + e.Beside, Echo: e.play()})
 	defer s.end()
 	if err != nil {
 		return nil, err
 	}
 	e.describe(s.report)
-	if err := s.connect(ctx, e.Conns, e.Conns); err != nil {
+	if err := s.connect(ctx, e.Conns+e.Beside, e.Conns+e.Beside); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
@@ -59,12 +60,15 @@ func (e Echo) Run(ctx context.Context) (*Report, error) {
 
 func (e *Echo) play() play.EchoConfig {
 	return play.EchoConfig{
-		Size: e.Size, Text: e.Text, InFlight: e.InFlight, Rate: e.Rate, Timeout: e.Timeout,
+		Size: e.Size, Text: e.Text, InFlight: e.InFlight, Rate: e.Rate, Timeout: e.Timeout, Active: e.Conns,
 	}
 }
 
 func (e *Echo) describe(r *Report) {
 	r.set("connections", group(e.Conns))
+	if e.Beside > 0 {
+		r.set("idle beside", group(e.Beside))
+	}
 	r.set("size", group(e.Size)+" B")
 	if e.Text {
 		r.set("opcode", "text")

@@ -18,6 +18,7 @@ type session struct {
 	doors  []load.Target
 	fleet  *fleet
 	crew   *crew
+	unpin  func()
 	server *server
 	report *Report
 }
@@ -26,20 +27,28 @@ type session struct {
 // does; how many, where and what is said at the door are filled in here. The
 // caller ends the session, also after an error.
 func begin(ctx context.Context, c *Common, scenario string, p plan) (s *session, err error) {
-	s = &session{c: c, fleet: &fleet{}, crew: &crew{}}
+	s = noSession(c)
 	if s.doors, err = doorsOf(ctx, c.URL); err != nil {
 		return s, err
 	}
 	s.report = newReport(scenario, c.URL)
 	if c.Spawn != "" {
-		if s.fleet, err = spawn(ctx, c.Spawn, s.doors); err != nil {
+		if s.fleet, err = spawn(ctx, c.Spawn, s.doors, c.PinServer); err != nil {
 			return s, err
 		}
 		s.report.set("spawn", c.Spawn)
 	}
+	if s.unpin, err = pinSelf(c.PinClient); err != nil {
+		return s, err
+	}
 	s.server = findServer(c.PIDs, s.fleet, s.doors)
 	s.crew, err = s.newCrew(p)
 	return s, err
+}
+
+// noSession is a session with nothing to end.
+func noSession(c *Common) *session {
+	return &session{c: c, fleet: &fleet{}, crew: &crew{}, unpin: func() {}}
 }
 
 // newCrew returns a crew for the session's servers; begin has more.
@@ -60,6 +69,7 @@ func (s *session) newCrew(p plan) (*crew, error) {
 // that were started are not what it is about any more.
 func (s *session) end() {
 	_ = s.crew.close()
+	s.unpin()
 	s.fleet.stop()
 }
 

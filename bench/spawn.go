@@ -37,7 +37,7 @@ const (
 
 // spawn starts a server for each door and waits until all of them listen. Who
 // listens there already is not ours, and an error.
-func spawn(ctx context.Context, template string, doors []load.Target) (*fleet, error) {
+func spawn(ctx context.Context, template string, doors []load.Target, cpus []int) (*fleet, error) {
 	f := &fleet{}
 	for from := 0; from < len(doors); from += startAtOnce {
 		batch := doors[from:min(from+startAtOnce, len(doors))]
@@ -45,7 +45,7 @@ func spawn(ctx context.Context, template string, doors []load.Target) (*fleet, e
 			if listens(d) {
 				return f, fmt.Errorf("spawn: somebody listens on %v already", d.Addr)
 			}
-			s, err := start(template, d)
+			s, err := start(template, d, cpus)
 			if err != nil {
 				return f, err
 			}
@@ -60,7 +60,7 @@ func spawn(ctx context.Context, template string, doors []load.Target) (*fleet, e
 	return f, nil
 }
 
-func start(template string, d load.Target) (*spawned, error) {
+func start(template string, d load.Target, cpus []int) (*spawned, error) {
 	addr := d.Addr.Addr().String()
 	port := strconv.Itoa(int(d.Addr.Port()))
 	words, err := split(template)
@@ -75,7 +75,7 @@ func start(template string, d load.Target) (*spawned, error) {
 	s.cmd.Stdout, s.cmd.Stderr = &s.said, &s.said
 	// A Ctrl-C is for us; and who dies before us must not stay behind.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
+	if err := startPinned(s.cmd, cpus); err != nil {
 		return nil, fmt.Errorf("spawn: %w", err)
 	}
 	go func() {

@@ -17,6 +17,7 @@ type EchoConfig struct {
 	Rate     float64       // messages a second of all connections; 0: as the answers come
 	Timeout  time.Duration // until an unanswered message is given up; 0: 5 s
 	Touch    bool          // a connection that opens echoes once
+	Active   int           // only the first so many connections send; 0: all
 }
 
 // Echo sends messages and expects each of them back, whole, unchanged and in
@@ -64,13 +65,16 @@ func NewEcho(client *load.Client, cfg EchoConfig) *Echo {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
 	}
+	if cfg.Active == 0 {
+		cfg.Active = client.Conns()
+	}
 	return &Echo{
 		client:  client,
 		cfg:     cfg,
 		opcode:  opcode(cfg.Text),
 		payload: load.NewPayload(cfg.Size),
-		conns:   make([]echoConn, client.Conns()),
-		sent:    make([]time.Duration, client.Conns()*cfg.InFlight),
+		conns:   make([]echoConn, cfg.Active),
+		sent:    make([]time.Duration, cfg.Active*cfg.InFlight),
 	}
 }
 
@@ -107,6 +111,9 @@ func (e *Echo) Pending() int { return e.pending }
 
 // Opened is the [load.Player]'s.
 func (e *Echo) Opened(i int) {
+	if i >= len(e.conns) {
+		return
+	}
 	c := &e.conns[i]
 	*c = echoConn{first: c.first - c.next - c.owed} // its place in the plan stays
 	now := e.client.Now()
@@ -138,6 +145,10 @@ func (e *Echo) send(i int, due time.Duration) {
 
 // Message is the [load.Player]'s.
 func (e *Echo) Message(i int, op frame.Opcode, data []byte) {
+	if i >= len(e.conns) {
+		e.client.Count(load.Fault{Kind: load.WrongContent}, 1) // nothing was asked for
+		return
+	}
 	c := &e.conns[i]
 	verdict, seq := e.payload.Check(data, i, c.want)
 	if verdict == load.Right && op == e.opcode && c.want != c.next {
@@ -206,6 +217,9 @@ func (e *Echo) Answered(int, *load.Answer) {}
 
 // Closed is the [load.Player]'s: what was under way will not be answered.
 func (e *Echo) Closed(i int, _ load.Fault) {
+	if i >= len(e.conns) {
+		return
+	}
 	c := &e.conns[i]
 	lost := int(c.next - c.want + c.owed)
 	e.client.Count(load.Fault{Kind: load.Unanswered}, lost)

@@ -28,6 +28,7 @@ type benchCmd struct {
 	Fanout    benchFanout    `cmd:"" help:"What it takes to send one message to all in a room."`
 	Flood     benchFlood     `cmd:"" help:"What somebody who sends too much gets, and what others notice."`
 	Hostile   benchHostile   `cmd:"" help:"What others notice while somebody attacks."`
+	Versus    benchVersus    `cmd:"" help:"Measure usher and other servers beside each other."`
 	Worker    benchWorker    `cmd:"" hidden:"" help:"Do what the process at the other end of standard input wants."`
 }
 
@@ -40,6 +41,10 @@ type benchFlags struct {
 	Warmup   time.Duration `default:"1s" help:"How long before that; 0 is not at all."`
 	Timeout  time.Duration `default:"5s" help:"When an answer is given up."`
 	Loops    int           `default:"1" help:"Event loops of the client."`
+
+	PerProcess int   `placeholder:"N" help:"Connections of one client process; without it, what the limit of open files allows."`
+	PinServer  []int `placeholder:"CPU" help:"With --spawn: the processors of the server."`
+	PinClient  []int `placeholder:"CPU" help:"The processors of the client."`
 
 	PID   []int  `name:"pid" placeholder:"PID" help:"The server's processes; without it, who listens on the port of this machine."`
 	Spawn string `placeholder:"COMMAND" help:"Start the server with this, for each URL; {addr}, {host} and {port} are filled in."`
@@ -61,9 +66,11 @@ func (f *benchFlags) common(meter *bench.Meter) (bench.Common, error) {
 	c := bench.Common{
 		URL: f.URL, Spawn: f.Spawn, PIDs: f.PID,
 		Header: f.Header, Origin: f.Origin, Subprotocols: strings.Join(f.Subprotocol, ", "),
-		Token:  bench.Token{Text: f.Token, Subject: f.Sub, Shared: f.OneToken},
-		Conns:  f.Conns,
-		Loops:  f.Loops,
+		Token: bench.Token{Text: f.Token, Subject: f.Sub, Shared: f.OneToken},
+		Conns: f.Conns,
+		Loops: f.Loops,
+
+		PerProcess: f.PerProcess, PinServer: f.PinServer, PinClient: f.PinClient,
 		Worker: []string{"/proc/self/exe", "bench", "worker"},
 
 		Duration: f.Duration, Warmup: orNone(f.Warmup), Timeout: f.Timeout,
@@ -92,15 +99,22 @@ func (f *benchFlags) run(stdout io.Writer, make func(bench.Common) scenario) err
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	report, err := make(common).Run(ctx)
 	meter.Clear()
 	if err != nil {
 		return fmt.Errorf("cannot measure: %w", err)
 	}
 	return f.print(stdout, report)
+}
+
+// interruptible returns a context that a first signal ends; a second one has its
+// usual effect.
+func interruptible() (ctx context.Context, stop func()) {
+	ctx, stop = signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 // print writes the report where it was asked for. A report of errors is one.
@@ -156,12 +170,13 @@ type benchEcho struct {
 	Text     bool           `help:"Text messages instead of binary ones."`
 	InFlight int            `placeholder:"N" help:"Messages of a connection that may be unanswered; 1 without --rate."`
 	Rate     *limiter.Limit `placeholder:"1000/s" help:"Send so many messages, in all, whatever comes back: an open loop."`
+	Idle     int            `default:"0" help:"Further connections that are open and say nothing."`
 }
 
 // Run measures.
 func (b *benchEcho) Run(stdout io.Writer) error {
 	return b.run(stdout, func(c bench.Common) scenario {
-		return bench.Echo{Common: c, Size: int(b.Size), Text: b.Text, InFlight: b.InFlight, Rate: perSecond(b.Rate)}
+		return bench.Echo{Common: c, Size: int(b.Size), Text: b.Text, InFlight: b.InFlight, Rate: perSecond(b.Rate), Beside: b.Idle}
 	})
 }
 
@@ -170,6 +185,40 @@ func perSecond(l *limiter.Limit) float64 {
 		return 0
 	}
 	return float64(*l)
+}
+
+// benchVersus is usher bench versus.
+type benchVersus struct {
+	Peers     []string      `placeholder:"NAME" help:"The others: gws, gorilla, coder, gnet, nbio, greatws, gobwas."`
+	Source    string        `default:"bench/peers" help:"Where the module with their servers is."`
+	Rounds    int           `default:"9" help:"How often each is measured."`
+	Duration  time.Duration `short:"d" default:"2s" help:"How long, each time."`
+	Questions []string      `placeholder:"NAME" help:"Only these: echo-20, echo-512, echo-16k, echo-20x16, paced-p99, handshake, idle."`
+	Conns     int           `default:"19000" help:"Connections of the question idle."`
+	PinServer []int         `default:"0" help:"The processors of the servers."`
+	PinClient []int         `default:"1" help:"The processors of the client."`
+	Out       string        `default:"bench/results" help:"Where the results are written."`
+}
+
+// Run measures, writes the results and prints them.
+func (b *benchVersus) Run(stdout io.Writer) error {
+	meter := bench.NewMeter(os.Stderr, isTerminal(os.Stderr))
+	ctx, stop := interruptible()
+	defer stop()
+	contest, err := bench.Versus{
+		Peers: b.Peers, Source: b.Source, Rounds: b.Rounds, Questions: b.Questions, Duration: b.Duration,
+		Conns: b.Conns, PinServer: b.PinServer, PinClient: b.PinClient, Progress: meter.Show,
+	}.Run(ctx)
+	meter.Clear()
+	if err != nil {
+		return fmt.Errorf("cannot measure: %w", err)
+	}
+	contest.Command = commandLine(os.Args[1:])
+	if err := contest.Write(b.Out); err != nil {
+		return fmt.Errorf("cannot write the results: %w", err)
+	}
+	_, err = io.WriteString(stdout, contest.Markdown())
+	return err
 }
 
 // benchWorker is the further process of a large bench.
