@@ -59,37 +59,39 @@ func (d Idle) Run(ctx context.Context) (*Report, error) {
 	if d.Silent {
 		r.set("echoed once", "no")
 	}
-	begun := time.Now()
-	if err := d.climb(ctx, s); err != nil {
+	opening, err := d.climb(ctx, s)
+	if err != nil {
 		return nil, err
 	}
-	opened := time.Since(begun)
 	open, err := d.hold(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	return d.conclude(s, open, opened), nil
+	return d.conclude(s, open, opening), nil
 }
 
-// climb opens the connections step by step and reads the memory at each.
-func (d *Idle) climb(ctx context.Context, s *session) error {
+// climb opens the connections step by step and reads the memory at each. It
+// returns the time that the opening took.
+func (d *Idle) climb(ctx context.Context, s *session) (opening time.Duration, err error) {
 	empty := d.step(s, 0)
 	s.report.Memory = append(s.report.Memory, empty)
 	for k := 1; k <= d.Steps && ctx.Err() == nil; k++ {
 		n := int(int64(d.Conns) * int64(k) / int64(d.Steps))
+		begun := time.Now()
 		if err := s.connect(ctx, n, d.Conns); err != nil {
-			return err
+			return 0, err
 		}
+		opening += time.Since(begun)
 		d.settle(ctx, s)
 		t, err := s.crew.take()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		s.note(&t)
 		s.report.Memory = append(s.report.Memory, d.step(s, t.Open))
 	}
 	s.report.Cut = ctx.Err() != nil
-	return nil
+	return opening, nil
 }
 
 func (d *Idle) step(s *session, conns int) Step {
@@ -138,11 +140,12 @@ func (d *Idle) hold(ctx context.Context, s *session) (open int, err error) {
 	}
 }
 
-func (d *Idle) conclude(s *session, open int, opened time.Duration) *Report {
+func (d *Idle) conclude(s *session, open int, opening time.Duration) *Report {
 	r := s.report
 	steps := r.Memory
 	r.add("open", "connections held", float64(open), Count)
-	r.add("opened_per_second", "connections opened, with the pauses", float64(open)/opened.Seconds(), PerSec)
+	r.add("opening", "time to open them", float64(opening), Nanos)
+	r.add("opened_per_second", "connections opened", float64(open)/opening.Seconds(), PerSec)
 	if gone := d.Conns - open - r.Faults.Total(); gone > 0 && !r.Cut {
 		r.Faults.Add(load.Fault{Kind: load.CannotConnect}, gone)
 	}
