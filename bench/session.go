@@ -83,6 +83,9 @@ func (s *session) progress(phase string, done float64, format string, args ...an
 const (
 	// pollEvery is how often it is looked how far something is.
 	pollEvery = 50 * time.Millisecond
+	// pollEach is how much longer that is for each process that is asked: the
+	// asking shall not be what the machine is busy with.
+	pollEach = 10 * time.Millisecond
 	// sampleEvery is the step of the time series.
 	sampleEvery = time.Second
 )
@@ -94,7 +97,7 @@ func (s *session) connect(ctx context.Context, n, total int) error {
 	if err := s.crew.open(n, total); err != nil {
 		return err
 	}
-	ticks := time.NewTicker(pollEvery)
+	ticks := time.NewTicker(max(pollEvery, time.Duration(len(s.crew.hands))*pollEach))
 	defer ticks.Stop()
 	var t stretch
 	for {
