@@ -46,7 +46,9 @@ type Stand struct {
 	Ratio           float64    `json:"ratio"` // median of the pairs; 0: no pair
 	RatioRange      [2]float64 `json:"ratio_range"`
 	Distinguishable bool       `json:"distinguishable"`
-	Runs            []Run      `json:"runs"` // by round
+	Runs            []Run      `json:"runs"` // by round; none: the question is not for it
+
+	asked bool
 }
 
 // Run is one measurement.
@@ -64,7 +66,7 @@ func newContest(machine string, asked []question, list []contender) *Contest {
 	for _, q := range asked {
 		a := Answer{Name: q.name, Title: q.title, Unit: q.unit}
 		for _, l := range list {
-			a.Stands = append(a.Stands, Stand{Name: l.name})
+			a.Stands = append(a.Stands, Stand{Name: l.name, asked: q.asks(l)})
 		}
 		c.Answers = append(c.Answers, a)
 	}
@@ -106,7 +108,7 @@ func (a *Answer) finish() {
 			s.RatioRange = [2]float64{slices.Min(ratios), slices.Max(ratios)}
 		}
 	}
-	a.Noise = noise(a.Stands[1].RatioRange)
+	a.Noise = noise(a.Stands[1].RatioRange, len(pairs(a.Stands[1].Runs, a.Stands[0].Runs)))
 	for k := range a.Stands {
 		s := &a.Stands[k]
 		s.Distinguishable = s.Ratio != 0 && (s.Ratio < a.Noise[0] || s.Ratio > a.Noise[1])
@@ -114,9 +116,11 @@ func (a *Answer) finish() {
 }
 
 // noise is the range of ratios that mean nothing. Which of two equals came first
-// is chance, so what was seen one way could have been seen the other way.
-func noise(seen [2]float64) [2]float64 {
-	if seen[0] <= 0 {
+// is chance, so what was seen one way could have been seen the other way. Of a few
+// pairs nothing can be learned.
+func noise(seen [2]float64, pairs int) [2]float64 {
+	const few = 5
+	if pairs < few || seen[0] <= 0 {
 		return [2]float64{0, math.MaxFloat64} // nothing is known: all is noise
 	}
 	widest := max(seen[1], 1/seen[0])
@@ -205,7 +209,7 @@ func (c *Contest) Markdown() string {
 
 // sorted returns the standings, the least first, who failed last.
 func (a *Answer) sorted() []Stand {
-	list := slices.Clone(a.Stands)
+	list := slices.DeleteFunc(slices.Clone(a.Stands), func(s Stand) bool { return !s.asked })
 	slices.SortStableFunc(list, func(x, y Stand) int {
 		switch {
 		case x.Ratio == 0 && y.Ratio != 0:

@@ -42,6 +42,7 @@ type look struct {
 	ok      bool
 }
 
+// look reads all there is. It takes a millisecond or so for a large server.
 func (s *server) look() look {
 	l := look{at: time.Now(), pids: s.pids}
 	if !s.known() {
@@ -50,6 +51,17 @@ func (s *server) look() look {
 	u, err := proc.Read(s.pids)
 	l.usage, l.ok = u, err == nil
 	l.threads = proc.Threads(s.pids)
+	return l
+}
+
+// glance reads what is cheap, CPU and RSS, so that looking does not disturb.
+func (s *server) glance() look {
+	l := look{at: time.Now(), pids: s.pids}
+	if !s.known() {
+		return l
+	}
+	u, err := proc.ReadQuick(s.pids)
+	l.usage, l.ok = u, err == nil
 	return l
 }
 

@@ -193,7 +193,7 @@ func (s *session) measure(ctx context.Context, phase string, d time.Duration) (m
 			return m, err
 		}
 		s.note(&t)
-		now := s.server.look()
+		now := s.server.glance()
 		m.series = append(m.series, sample(time.Since(begin), &t.Tally, last.until(now)))
 		m.Append(&t.Tally)
 		last = now
@@ -201,7 +201,7 @@ func (s *session) measure(ctx context.Context, phase string, d time.Duration) (m
 		s.progress(phase, float64(time.Since(begin))/float64(d), "%s/s, p99 %v, %d errors",
 			group(int(at.Rate)), short(time.Duration(at.P99)), s.report.Faults.Total())
 	}
-	m.server = before.until(last)
+	m.server = before.until(s.server.look())
 	return m, s.fleet.fallen()
 }
 

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -44,32 +45,68 @@ type question struct {
 	key   string // of the figure
 	unit  Unit
 	ask   func(v *Versus, c Common) (*Report, error)
+
+	// Where it is asked; the peers that have an answer, none for all; and how usher
+	// is asked: its flags, its path if that is another, and whether with a token.
+	path      string
+	peers     []string
+	flags     string
+	usherPath string
+	token     bool
 }
 
 // questions are those of the table in the README.
 func questions(ctx context.Context) []question {
-	echo := func(conns int, e Echo) func(*Versus, Common) (*Report, error) {
-		return func(_ *Versus, c Common) (*Report, error) {
-			e.Common = c
-			e.Conns = conns
-			return e.Run(ctx)
-		}
+	echo := func(name, title, key string, conns int, e Echo) question {
+		return question{name: name, title: title, key: key, unit: Nanos, path: "/echo", flags: "--echo /echo",
+			ask: func(_ *Versus, c Common) (*Report, error) {
+				e.Common = c
+				e.Conns = conns
+				return e.Run(ctx)
+			}}
 	}
+	handshake := func(_ *Versus, c Common) (*Report, error) {
+		c.Conns = 50
+		return Handshake{c}.Run(ctx)
+	}
+	fanout := func(name, title string, window int) question {
+		return question{name: name, title: title, key: "server_cpu_per", unit: Nanos, path: "/fanout", peers: []string{"gws", "gorilla"},
+			flags: "--rate 0 --secret-file {secret}", usherPath: "/ws/lobby", token: true,
+			ask: func(_ *Versus, c Common) (*Report, error) {
+				c.Conns = 1000
+				return Fanout{Common: c, Text: true, Window: window}.Run(ctx)
+			}}
+	}
+	const perMessage = "server_cpu_per"
 	return []question{
-		{"echo-20", "Echo: server CPU per message, 100 connections, 20 B", "server_cpu_per", Nanos, echo(100, Echo{Size: 20})},
-		{"echo-512", "Echo: server CPU per message, 1,000 connections, 512 B", "server_cpu_per", Nanos, echo(1000, Echo{Size: 512})},
-		{"echo-16k", "Echo: server CPU per message, 100 connections, 16 KiB", "server_cpu_per", Nanos, echo(100, Echo{Size: 16 << 10})},
-		{"echo-20x16", "Echo: server CPU per message, 100 connections, 20 B, 16 in flight", "server_cpu_per", Nanos, echo(100, Echo{Size: 20, InFlight: 16})},
-		{"paced-p99", "Latency p99 at 20,000 messages a second, 100 active beside 10,000 idle", "p99", Nanos, echo(100, Echo{Size: 20, Rate: 20_000, Beside: 10_000})},
-		{"handshake", "Handshake: server CPU each", "server_cpu_per", Nanos, func(_ *Versus, c Common) (*Report, error) {
-			c.Conns = 50
-			return Handshake{c}.Run(ctx)
-		}},
-		{"idle", "Idle: server RSS per connection", "rss_per_connection", Bytes, func(v *Versus, c Common) (*Report, error) {
-			c.Conns = v.Conns
-			return Idle{Common: c, Hold: time.Millisecond}.Run(ctx)
-		}},
+		echo("echo-20", "Echo: server CPU per message, 100 connections, 20 B", perMessage, 100, Echo{Size: 20}),
+		echo("echo-512", "Echo: server CPU per message, 1,000 connections, 512 B", perMessage, 1000, Echo{Size: 512}),
+		echo("echo-16k", "Echo: server CPU per message, 100 connections, 16 KiB", perMessage, 100, Echo{Size: 16 << 10}),
+		echo("echo-20x16", "Echo: server CPU per message, 100 connections, 20 B, 16 in flight", perMessage, 100, Echo{Size: 20, InFlight: 16}),
+		echo("paced-p99", "Latency p99 at 20,000 messages a second, 100 active beside 10,000 idle", "p99", 100,
+			Echo{Size: 20, Rate: 20_000, Beside: 10_000}),
+		fanout("fanout-1", "Fan-out: server CPU per delivery, 1,000 members, 128 B, one publish outstanding", 1),
+		fanout("fanout-8", "Fan-out: server CPU per delivery, 1,000 members, 128 B, eight publishes outstanding", 8),
+		{name: "handshake", title: "Handshake: server CPU each", key: perMessage, unit: Nanos, path: "/echo", flags: "--echo /echo", ask: handshake},
+		{name: "handshake-jwt", title: "Handshake: server CPU each, usher's with a token, the others' without", key: perMessage, unit: Nanos,
+			path: "/echo", flags: "--echo-auth /echo --secret-file {secret}", token: true, ask: handshake},
+		{name: "refuse", title: "Refusal with 401: server CPU each", key: perMessage, unit: Nanos, path: "/refuse", peers: []string{"gorilla", "coder"},
+			flags: "--echo-auth /refuse --secret-file {secret}",
+			ask: func(_ *Versus, c Common) (*Report, error) {
+				c.Conns = 50
+				return Refuse{Common: c}.Run(ctx)
+			}},
+		{name: "idle", title: "Idle: server RSS per connection", key: "rss_per_connection", unit: Bytes, path: "/echo", flags: "--echo /echo",
+			ask: func(v *Versus, c Common) (*Report, error) {
+				c.Conns = v.Conns
+				return Idle{Common: c, Hold: time.Millisecond}.Run(ctx)
+			}},
 	}
+}
+
+// asks reports whether the contender has an answer to q.
+func (q *question) asks(c contender) bool {
+	return c.usher() || len(q.peers) == 0 || slices.Contains(q.peers, c.name)
 }
 
 const (
@@ -79,10 +116,13 @@ const (
 	self              = "usher"
 	again             = "usher again"
 	buildPatience     = 10 * time.Minute
+	secretName        = "secret"
 )
 
-// contender is a server and how it is started.
+// contender is a server and how it is started; usher has flags of each question's.
 type contender struct{ name, command string }
+
+func (c contender) usher() bool { return c.name == self || c.name == again }
 
 // Run measures all and returns the results, as far as they came before ctx ended.
 func (v Versus) Run(ctx context.Context) (*Contest, error) {
@@ -103,19 +143,26 @@ func (v Versus) Run(ctx context.Context) (*Contest, error) {
 		return nil, err
 	}
 	contest := newContest(proc.Machine(), asked, list)
+	secret := []byte(rand.Text() + rand.Text())
+	if err := os.WriteFile(filepath.Join(dir, secretName), secret, 0o600); err != nil {
+		return nil, err
+	}
 	total := v.Rounds * len(asked) * len(list)
 	done := 0
 	for round := range v.Rounds {
 		for q := range asked {
 			for k := range list {
 				c := (k + round) % len(list)
+				done++
+				if !asked[q].asks(list[c]) {
+					continue
+				}
 				v.progress(float64(done)/float64(total), "round %d of %d, %s: %s", round+1, v.Rounds, asked[q].name, list[c].name)
-				run, err := v.measure(ctx, &asked[q], list[c])
+				run, err := v.measure(&asked[q], list[c], dir, secret)
 				if ctx.Err() != nil {
 					return contest.finish(round), nil
 				}
 				contest.record(q, c, round, run, err)
-				done++
 			}
 		}
 	}
@@ -166,7 +213,7 @@ func (v *Versus) asked(ctx context.Context) (list []question, err error) {
 
 // contenders builds the peers into dir.
 func (v *Versus) contenders(ctx context.Context, dir string) ([]contender, error) {
-	usher := strconv.Quote(v.Usher) + " serve --echo /echo --listen {addr}"
+	usher := strconv.Quote(v.Usher) + " serve --listen {addr} "
 	list := []contender{{self, usher}, {again, usher}}
 	if len(v.Peers) == 0 {
 		return list, nil
@@ -187,14 +234,23 @@ func (v *Versus) contenders(ctx context.Context, dir string) ([]contender, error
 }
 
 // measure runs one server and asks it one question.
-func (v *Versus) measure(ctx context.Context, q *question, c contender) (Run, error) {
+func (v *Versus) measure(q *question, c contender, dir string, secret []byte) (Run, error) {
 	port, err := freePort()
 	if err != nil {
 		return Run{}, err
 	}
+	path, token := q.path, Token{}
+	if c.usher() {
+		c.command += strings.ReplaceAll(q.flags, "{secret}", strconv.Quote(filepath.Join(dir, secretName)))
+		path = orEmpty(q.usherPath, path)
+		if q.token {
+			token = Token{Secret: secret, Shared: true}
+		}
+	}
 	r, err := q.ask(v, Common{
-		URL:       "ws://127.0.0.1:" + strconv.Itoa(port) + "/echo",
+		URL:       "ws://127.0.0.1:" + strconv.Itoa(port) + path,
 		Spawn:     c.command,
+		Token:     token,
 		Duration:  v.Duration,
 		Warmup:    v.Duration / 4,
 		PinServer: v.PinServer,

@@ -28,8 +28,13 @@ type Usage struct {
 const tick = 10 * time.Millisecond
 
 // Read returns what the processes use together. One that has ended is an error.
-func Read(pids []int) (Usage, error) {
-	var sum Usage
+func Read(pids []int) (Usage, error) { return add(pids, read) }
+
+// ReadQuick is Read without what takes the kernel long: PSS, threads and open
+// files.
+func ReadQuick(pids []int) (Usage, error) { return add(pids, readQuick) }
+
+func add(pids []int, read func(pid int) (Usage, error)) (sum Usage, err error) {
 	for _, pid := range pids {
 		u, err := read(pid)
 		if err != nil {
@@ -45,16 +50,25 @@ func Read(pids []int) (Usage, error) {
 	return sum, nil
 }
 
-// CPU returns the time the processes have used together.
-func CPU(pids []int) (sum time.Duration, err error) {
-	for _, pid := range pids {
-		cpu, err := cpuOf(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			return 0, err
-		}
-		sum += cpu
+// readQuick reads two short files. The second number of statm is
+// the resident pages (proc_pid_statm(5)).
+func readQuick(pid int) (u Usage, err error) {
+	dir := fmt.Sprintf("/proc/%d/", pid)
+	if u.CPU, err = cpuOf(dir + "stat"); err != nil {
+		return u, err
 	}
-	return sum, nil
+	b, err := os.ReadFile(dir + "statm")
+	if err != nil {
+		return u, err
+	}
+	if fields := bytes.Fields(b); len(fields) > 1 {
+		pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
+		if err != nil {
+			return u, fmt.Errorf("%sstatm: %w", dir, err)
+		}
+		u.RSS = pages * int64(os.Getpagesize())
+	}
+	return u, nil
 }
 
 func read(pid int) (u Usage, err error) {

@@ -1,5 +1,5 @@
 // Coder echoes with github.com/coder/websocket on net/http: a goroutine for each
-// connection.
+// connection. At /refuse nobody gets in.
 package main
 
 import (
@@ -33,8 +33,15 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func refuse(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Connection", "close")
+	http.Error(w, "no token", http.StatusUnauthorized)
+}
+
 func main() {
+	http.HandleFunc("/", echo)
+	http.HandleFunc("/refuse", refuse)
 	listen := flag.String("listen", "127.0.0.1:9001", "address")
 	flag.Parse()
-	log.Fatal(http.ListenAndServe(*listen, http.HandlerFunc(echo)))
+	log.Fatal(http.ListenAndServe(*listen, nil))
 }
