@@ -231,6 +231,9 @@ func (a *Answer) format(v float64) string { return Figure{Value: v, Unit: a.Unit
 // Chart draws one question as bars.
 func (a *Answer) Chart() []byte {
 	c := chart.Bars{Title: a.Title, Format: a.format}
+	if a.Unit == Bytes {
+		c.Unit = 1 << 10
+	}
 	for _, s := range a.sorted() {
 		if s.Name != again && s.Ratio != 0 {
 			c.Bars = append(c.Bars, chart.Bar{Name: s.Name, Value: s.Median, Min: s.Min, Max: s.Max, Mark: s.Name == self})

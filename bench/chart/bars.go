@@ -6,6 +6,7 @@ import "fmt"
 type Bars struct {
 	Title  string
 	Format func(v float64) string // nil: %g
+	Unit   float64                // ticks are round multiples of it; 0: 1
 	Bars   []Bar
 }
 
@@ -31,7 +32,7 @@ func (c *Bars) Append(dst []byte) []byte {
 		values = append(values, b.Value, b.Max)
 	}
 	const valueRoom = 84
-	x := newAxis(false, 1, barLeft, width-right-valueRoom, values)
+	x := newAxis(false, c.Unit, barLeft, width-right-valueRoom, values)
 	h := top + rowStep*float64(len(c.Bars)) + 28
 	dst = begin(dst, c.Title, h)
 	for _, v := range x.ticks() {
@@ -40,7 +41,7 @@ func (c *Bars) Append(dst []byte) []byte {
 	}
 	for k, b := range c.Bars {
 		y := top + rowStep*float64(k)
-		class := "f5"
+		class := "n"
 		if b.Mark {
 			class = "f0"
 		}

@@ -39,7 +39,7 @@ func (c *Lines) Append(dst []byte) []byte {
 	}
 	x := newAxis(c.X.Log, c.X.Unit, left, width-right, xs...)
 	y := newAxis(c.Y.Log, c.Y.Unit, height-bottom, top, ys...)
-	dst = begin(dst, c.Title, height)
+	dst = begin(dst, c.Title, c.height())
 	for _, t := range c.Y.ticks(y) {
 		at := y.at(t.At)
 		dst = line(dst, "g", left, at, width-right, at)
@@ -92,17 +92,29 @@ func (s *Series) append(dst []byte, colour int, x, y axis) []byte {
 	return dst
 }
 
-// legend names the series, if there are several, from the right.
+// legend names the series, if there are several, in rows below the chart.
 func (c *Lines) legend(dst []byte) []byte {
 	if len(c.Series) < 2 {
 		return dst
 	}
-	at := width - right
-	for k := len(c.Series) - 1; k >= 0; k-- {
-		dst = text(dst, at, 20, "", "end", c.Series[k].Name)
-		at -= 7 * float64(len(c.Series[k].Name))
-		dst = rect(dst, fmt.Sprintf("f%d", k%colours), at-12, 11, 9, 9)
-		at -= 26
+	for k, s := range c.Series {
+		x := left + float64(k%legendColumns)*(width-left-right)/legendColumns
+		y := height + legendStep*float64(k/legendColumns)
+		dst = rect(dst, fmt.Sprintf("f%d", k%colours), x, y-9, 9, 9)
+		dst = text(dst, x+15, y, "", "start", s.Name)
 	}
 	return dst
+}
+
+const (
+	legendColumns = 3
+	legendStep    = 20.0
+)
+
+// height returns the chart's, with its legend.
+func (c *Lines) height() float64 {
+	if len(c.Series) < 2 {
+		return height
+	}
+	return height + legendStep*float64((len(c.Series)+legendColumns-1)/legendColumns) - 6
 }

@@ -25,10 +25,10 @@ const style = `<style>
 .u .g{stroke:#ddd;stroke-width:1}.u .a{stroke:#888;stroke-width:1}
 .u .l{fill:none;stroke-width:2;stroke-linejoin:round}.u .w{stroke:#333;stroke-width:1.5}
 .u .s0{stroke:#2166ac}.u .s1{stroke:#d6604d}.u .s2{stroke:#1b9e77}.u .s3{stroke:#7b3294}.u .s4{stroke:#b8860b}.u .s5{stroke:#666}
-.u .f0{fill:#2166ac}.u .f1{fill:#d6604d}.u .f2{fill:#1b9e77}.u .f3{fill:#7b3294}.u .f4{fill:#b8860b}.u .f5{fill:#9aa5b1}
+.u .f0{fill:#2166ac}.u .f1{fill:#d6604d}.u .f2{fill:#1b9e77}.u .f3{fill:#7b3294}.u .f4{fill:#b8860b}.u .f5{fill:#666}.u .n{fill:#9aa5b1}
 @media (prefers-color-scheme:dark){.u{fill:#ccc}.u .g{stroke:#444}.u .w{stroke:#ddd}
 .u .s0{stroke:#67a9cf}.u .s1{stroke:#f4a582}.u .s2{stroke:#66c2a5}.u .s3{stroke:#c2a5cf}.u .s4{stroke:#e5c07b}
-.u .f0{fill:#67a9cf}.u .f1{fill:#f4a582}.u .f2{fill:#66c2a5}.u .f3{fill:#c2a5cf}.u .f4{fill:#e5c07b}.u .f5{fill:#7d8791}}
+.u .f0{fill:#67a9cf}.u .f1{fill:#f4a582}.u .f2{fill:#66c2a5}.u .f3{fill:#c2a5cf}.u .f4{fill:#e5c07b}.u .s5{stroke:#aaa}.u .f5{fill:#aaa}.u .n{fill:#7d8791}}
 </style>
 `
 
