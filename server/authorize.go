@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/upgrade"
@@ -25,6 +26,7 @@ const earlyLimit = 16 << 10
 type asked struct {
 	cancel   context.CancelFunc
 	request  *upgrade.Request // a copy
+	given    *upgrade.Request // another, the authorizer's own until it has answered
 	response []byte           // the 101, withheld, or a probe's 200
 	early    []byte           // from the pool
 	place    uint32
@@ -37,7 +39,7 @@ func (l *loop) ask(i uint32, s *slot, place uint32, q quota, early []byte) {
 		door := &l.places.all[place].route.door
 		q.release(l.srv)
 		l.places.drop(place)
-		l.refuse(i, s, door, &l.req, errUndecided.WithRetryAfter(jitter(1e9)))
+		l.refuse(i, s, door, &l.req, errUndecided.WithRetryAfter(jitter(time.Second)))
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -45,6 +47,7 @@ func (l *loop) ask(i uint32, s *slot, place uint32, q quota, early []byte) {
 	x.asked = &asked{
 		cancel:   cancel,
 		request:  l.req.Clone(),
+		given:    l.req.Clone(),
 		response: append([]byte(nil), l.resp...),
 		place:    place,
 		quota:    q,
@@ -55,7 +58,7 @@ func (l *loop) ask(i uint32, s *slot, place uint32, q quota, early []byte) {
 	l.dropHead(s)
 	l.said = nil
 	s.state = pending
-	authorize, r, tok := l.routes[l.places.all[place].route.index].Authorize, x.asked.request.Clone(), token(i, s.gen.Load())
+	authorize, r, tok := l.routes[l.places.all[place].route.index].Authorize, x.asked.given, token(i, s.gen.Load())
 	go func() {
 		defer l.srv.authorizing.Release()
 		defer cancel()
@@ -93,11 +96,14 @@ func (l *loop) readEarly(i uint32, s *slot) {
 func (l *loop) decide(i uint32, s *slot, err error) {
 	a := l.takeQuestion(s)
 	if err == nil && l.srv.isDraining() {
-		err = errDraining.WithRetryAfter(jitter(5e9))
+		err = errDraining.WithRetryAfter(jitter(5 * time.Second))
+	}
+	if err == nil {
+		err = a.identify(l)
 	}
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			err = errUndecided
+			err = errUndecided.WithRetryAfter(jitter(time.Second))
 		}
 		door := &l.places.all[a.place].route.door
 		l.abandon(a)
@@ -113,6 +119,20 @@ func (l *loop) decide(i uint32, s *slot, err error) {
 	l.arm(i, s, poller.Readable)
 	l.admit(i, s, a.place, a.quota, a.request, a.response, a.early)
 	l.buffers.Put(a.early)
+}
+
+// identify takes over whom the authorizer has recognised, and counts the connection
+// as that user's.
+func (a *asked) identify(l *loop) error {
+	if a.given.Identity == a.request.Identity {
+		return nil
+	}
+	a.request.Identity = a.given.Identity
+	if a.quota.name != "" {
+		l.srv.perUser.Release(a.quota.name)
+		a.quota.name = ""
+	}
+	return a.quota.user(l, a.request)
 }
 
 // takeQuestion ends the waiting for an answer.
