@@ -3,6 +3,8 @@
 package load
 
 import (
+	"unicode/utf8"
+
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/poller"
 	"golang.org/x/sys/unix"
@@ -137,6 +139,26 @@ func (c *Client) readFrames(i int, s *slot) {
 	}
 }
 
+// short hands on the whole, short messages that b begins with, which is most often
+// all there is, and returns the rest. A server's frames are not masked, so that
+// there is nothing to do but to look (RFC 6455 §5.2).
+func (c *Client) short(i int, s *slot, b []byte) []byte {
+	const (
+		finText   = 0x80 | byte(frame.OpText)
+		finBinary = 0x80 | byte(frame.OpBinary)
+		long      = 126 // or masked
+	)
+	for gen := s.gen; s.gen == gen && s.state == open && len(b) >= 2 && b[1] < long; {
+		n := 2 + int(b[1])
+		if n > len(b) || b[0] != finBinary && (b[0] != finText || !utf8.Valid(b[2:n])) {
+			break
+		}
+		c.player.Message(i, frame.Opcode(b[0]&0x0F), b[2:n:n])
+		b = b[n:]
+	}
+	return b
+}
+
 // feed gives b to the protocol and its events to the player.
 func (c *Client) feed(i int, s *slot, b []byte) {
 	var q *frame.Partial
@@ -144,6 +166,11 @@ func (c *Client) feed(i int, s *slot, b []byte) {
 		q = c.partials[uint32(i)]
 	}
 	gen := s.gen
+	if q == nil {
+		if b = c.short(i, s, b); len(b) == 0 || s.gen != gen {
+			return
+		}
+	}
 	var end Fault
 	over := false
 	c.feeding = i
