@@ -31,7 +31,9 @@ type mailbox struct {
 	dead    bool // the loop has ended
 	adopted []adoption
 
-	spare lane // the loop's: the lane it emptied last
+	// The loop's: what it emptied last.
+	spare        lane
+	spareAdopted []adoption
 }
 
 // lane is a queue of entries and the bytes they refer to.
@@ -272,13 +274,14 @@ func (m *mailbox) take() (lane, []adoption) {
 	m.mu.Lock()
 	taken, adopted := m.lane, m.adopted
 	m.lane, m.spare = m.spare, lane{}
-	m.adopted = nil
+	m.adopted, m.spareAdopted = m.spareAdopted, nil
 	m.mu.Unlock()
 	return taken, adopted
 }
 
-// recycle keeps the memory of a lane that was taken, unless it grew large.
-func (m *mailbox) recycle(l lane) {
+// recycle keeps the memory of what was taken, unless it grew large.
+func (m *mailbox) recycle(l lane, adopted []adoption) {
+	m.spareAdopted = adopted[:0]
 	clear(l.entries)
 	if cap(l.data) > keepDirect || cap(l.entries) > keepDirect/entryCost {
 		return
