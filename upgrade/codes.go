@@ -71,6 +71,7 @@ var (
 	errTokenMissing   = Reject(401, CodeTokenMissing, "A bearer token is required.")
 	errTokenInvalid   = rejectToken(CodeTokenInvalid, "The token is not valid.")
 	errTokenExpired   = rejectToken(CodeTokenExpired, "The token has expired.")
+	errCookieOrigin   = Reject(403, CodeOriginNotAllowed, "A token in a cookie counts only with the Origin of a page that may connect.")
 	errTokenAmbiguous = Reject(400, CodeTokenAmbiguous, "The request carries two different tokens.")
 
 	errInternal = Reject(500, CodeInternal, "The request could not be judged.")
