@@ -1,10 +1,13 @@
 package upgrade
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/subtle"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +25,21 @@ type Key struct {
 	// Key is a []byte for HS, an *rsa.PublicKey for RS and PS, an
 	// *ecdsa.PublicKey for ES, an ed25519.PublicKey for EdDSA.
 	Key any
+}
+
+// Equal reports whether two keys are one: ID, algorithm and all.
+func (k Key) Equal(other Key) bool {
+	if k.ID != other.ID || k.Algorithm != other.Algorithm {
+		return false
+	}
+	switch key := k.Key.(type) {
+	case []byte:
+		secret, ok := other.Key.([]byte)
+		return ok && subtle.ConstantTimeCompare(key, secret) == 1
+	case interface{ Equal(crypto.PublicKey) bool }:
+		return key.Equal(other.Key)
+	}
+	return false
 }
 
 // Keys says what keys there are. A *KeySet is the simplest; subpackage jwks has
@@ -76,6 +94,11 @@ func NewKeySet(keys ...Key) (*KeySet, error) {
 		set.keys = append(set.keys, known)
 	}
 	return set, nil
+}
+
+// Equal reports whether the set has these keys and no others, in this order.
+func (s *KeySet) Equal(keys []Key) bool {
+	return slices.EqualFunc(s.keys, keys, func(a knownKey, b Key) bool { return a.Key.Equal(b) })
 }
 
 // Current is Keys': the set itself.
