@@ -28,17 +28,21 @@ type Source func(tokens [][]byte, r *Request) [][]byte
 // whatever page it is that connects. That "*" lists all of them does not count,
 // and a probe needs no Origin, since a page that asks its own host sends none.
 func Bearer(v Verifier, sources ...Source) Guard {
-	if len(sources) == 0 {
-		sources = []Source{AuthorizationHeader, Subprotocol, Cookie("token"), Query("token")}
-	}
-	b := &bearerGuard{verifier: v, sources: sources}
-	return b.guard()
+	return newBearerGuard(v, sources).guard()
 }
 
 // bearerGuard is what Bearer's hooks share.
 type bearerGuard struct {
 	verifier Verifier
 	sources  []Source
+	tickets  *Tickets // nil: there are none
+}
+
+func newBearerGuard(v Verifier, sources []Source) *bearerGuard {
+	if len(sources) == 0 {
+		sources = []Source{AuthorizationHeader, Subprotocol, Cookie("token"), Query("token")}
+	}
+	return &bearerGuard{verifier: v, sources: sources}
 }
 
 func (b *bearerGuard) guard() Guard {
@@ -52,11 +56,20 @@ func (b *bearerGuard) guard() Guard {
 // judge is OnBeforeUpgrade.
 func (b *bearerGuard) judge(r *Request) (http.Header, error) {
 	token, fromCookie, err := findToken(r, b.sources)
-	if err == nil && token == nil {
-		err = errTokenMissing
-	}
 	if err != nil {
 		return nil, err
+	}
+	if b.tickets != nil {
+		ticket, _, err := findToken(r, ticketSources)
+		switch {
+		case err != nil || ticket != nil && token != nil:
+			return nil, errTokenAmbiguous
+		case ticket != nil:
+			return nil, b.useTicket(r, ticket)
+		}
+	}
+	if token == nil {
+		return nil, errTokenMissing
 	}
 	id, err := b.verify(r, token)
 	if err != nil {
@@ -70,6 +83,18 @@ func (b *bearerGuard) judge(r *Request) (http.Header, error) {
 	}
 	r.Identity = id
 	return nil, nil
+}
+
+// ticketSources is where a ticket is looked for.
+var ticketSources = []Source{Query("ticket")}
+
+func (b *bearerGuard) useTicket(r *Request, ticket []byte) (err error) {
+	if r.IsProbe() {
+		r.Identity, err = b.tickets.Peek(ticket, r.now)
+		return err
+	}
+	r.Identity, err = b.tickets.Spend(ticket, r.now)
+	return err
 }
 
 // verify asks the verifier, unless prepare has.

@@ -27,6 +27,7 @@ const (
 	CodeTokenInvalid   = "token_invalid"   // 401: bad signature, algorithm or claims
 	CodeTokenExpired   = "token_expired"   // 401: was good until exp
 	CodeTokenAmbiguous = "token_ambiguous" // 400: two sources carry different tokens
+	CodeTicketInvalid  = "ticket_invalid"  // 401: used already, too old, or never issued
 
 	// Words for those who build on the package; the door itself never says them.
 	CodeNotFound        = "not_found"         // 404: nothing lives at this path
