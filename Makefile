@@ -58,6 +58,7 @@ deps:
 	command -v curl >/dev/null || want+=(curl); \
 	command -v chromium >/dev/null || want+=(chromium); \
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || want+=(python3-websockets); \
+	/usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null || want+=(python3-jwt python3-cryptography); \
 	if [ $${#want[@]} -gt 0 ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		$$sudo apt-get update -q; \

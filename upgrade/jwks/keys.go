@@ -267,6 +267,7 @@ func (k *Keys) end(err error) time.Time {
 	now := time.Now()
 	k.mu.Lock()
 	k.tried, k.err, k.loaded = now, err, k.loaded || err == nil
+	told := !k.loaded && !k.fetcher.remote // by Open
 	if k.round != nil {
 		close(k.round)
 		k.round = nil
@@ -274,9 +275,8 @@ func (k *Keys) end(err error) time.Time {
 	k.mu.Unlock()
 	if err == nil {
 		k.failed = 0
-	} else {
+	} else if k.failed++; !told {
 		k.source.Logger.Warn("jwks: the keys cannot be read; those that are known go on counting", "location", k.source.Location, "err", err)
-		k.failed++
 	}
 	if k.source.Refresh == 0 {
 		return time.Time{}
