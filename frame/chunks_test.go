@@ -3,6 +3,7 @@ package frame
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -68,24 +69,28 @@ func (r *echoRun) read(chunk []byte) {
 	}
 }
 
+// spoil overwrites b, so that a late reader shows.
 func spoil(b []byte) {
-	for i := range b {
-		b[i] = 0xEE
+	for len(b) > 0 {
+		b = b[copy(b, spoiled):]
 	}
 }
+
+// spoiled is copied: the race detector makes a loop over bytes slow.
+var spoiled = bytes.Repeat([]byte{0xEE}, 1<<16)
 
 // event records ev and answers it.
 func (r *echoRun) event(ev Event) {
 	switch ev.Kind {
 	case MessageEvent:
-		r.events = append(r.events, ev.Opcode.String()+" "+brief(ev.Data))
+		r.events = append(r.events, describe(ev.Opcode.String(), 0, ev.Data))
 		r.out, _ = r.p.AppendMessage(r.out, ev.Opcode, ev.Data)
 	case PingEvent, PongEvent:
-		r.events = append(r.events, ev.Kind.String()+" "+brief(ev.Data))
+		r.events = append(r.events, describe(ev.Kind.String(), 0, ev.Data))
 	case CloseEvent:
-		r.events = append(r.events, fmt.Sprintf("close %d %s", uint16(ev.Code), brief(ev.Data)))
+		r.events = append(r.events, describe("close", int(ev.Code), ev.Data))
 	case ErrorEvent:
-		r.events = append(r.events, fmt.Sprintf("error %d", uint16(ev.Err.(*ProtocolError).Code)))
+		r.events = append(r.events, describe("error", int(ev.Err.(*ProtocolError).Code), nil))
 	default:
 		r.events = append(r.events, ev.Kind.String())
 	}
@@ -147,13 +152,21 @@ func splits(n int) (at []int) {
 var allPauses = []pauses{{suspend: true}, {suspend: true, hold: 1}, {}, {hold: 1}, {suspend: true, hold: 2}}
 
 func TestVectors(t *testing.T) {
+	t.Parallel()
 	vs := loadVectors(t)
 	if len(vs) < 300 {
 		t.Errorf("%d vectors, want 300 or more", len(vs))
 	}
-	p := New(nil)
+	// What one case leaves in a Protocol, the next finds there.
+	protocols := make(chan *Protocol, runtime.GOMAXPROCS(0))
+	for range cap(protocols) {
+		protocols <- New(nil)
+	}
 	for _, v := range vs {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			p := <-protocols
+			defer func() { protocols <- p }()
 			want := &transcript{events: v.events, out: v.out}
 			whole := echo(t, p, v, pauses{}, v.in)
 			want.cost = whole.cost
@@ -167,10 +180,14 @@ func TestVectors(t *testing.T) {
 				}
 			}
 			hows, piece, at := allPauses, 1, splits(len(v.in))
-			if len(v.in) > 1<<10 {
-				hows = allPauses[:2]
-			} else if v.deflate && v.largest > 1<<12 { // little in, much to do
+			switch {
+			case v.deflate && v.largest > 1<<12 && len(v.in) <= 1<<10: // little in, much to do
 				hows, at = allPauses[:2], splits(min(len(v.in), 16))
+			case v.deflate && len(v.in) > 1<<7, len(v.in) > 1<<10:
+				hows = allPauses[:2]
+			}
+			if raceEnabled && (len(v.in) > 1<<10 || v.deflate && v.largest >= minDeflate) {
+				hows = hows[1:2] // twenty times slower
 			}
 			if len(v.in) > 1<<16 {
 				piece = 4093
@@ -187,6 +204,7 @@ func TestVectors(t *testing.T) {
 
 // TestReleaseMidway ends connections wherever they are.
 func TestReleaseMidway(t *testing.T) {
+	t.Parallel()
 	p := New(nil)
 	for _, v := range loadVectors(t) {
 		for _, i := range splits(min(len(v.in), 300)) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/usher-ws/usher/frame/vectors"
 )
 
 var (
@@ -14,14 +16,24 @@ var (
 	moveNames    = []string{"hears frame", "hears close", "hears violation", "answers ping", "answers close", "says frame", "says close"}
 )
 
-// inState returns a Protocol in the state c.
-func inState(c closing) *Protocol {
+// inState returns a Protocol in the state c, which it has come to in one of two
+// ways.
+func inState(c closing, other bool) *Protocol {
 	p := New(nil)
-	switch c {
-	case owing:
-		p.Receive(maskedBytes(OpClose, "\x03\xe8"))
-		p.NextEvent()
-	case closed:
+	hear := func() Event {
+		in := maskedBytes(OpClose, "\x03\xe8")
+		if other {
+			in = []byte{0xFF}
+		}
+		p.Receive(in)
+		return p.NextEvent()
+	}
+	switch {
+	case c == owing:
+		hear()
+	case c == closed && other:
+		p.AppendReply(nil, hear())
+	case c == closed:
 		p.AppendClose(nil, StatusNormalClosure, "")
 	}
 	return p
@@ -29,12 +41,12 @@ func inState(c closing) *Protocol {
 
 // maskedBytes returns a client's frame.
 func maskedBytes(op Opcode, payload string) []byte {
-	c := New(&Config{Client: true, MaskKey: func() [4]byte { return vectorKey }})
+	c := New(&Config{Client: true, MaskKey: func() [4]byte { return vectors.Key }})
 	return c.appendFrame(nil, op, []byte(payload))
 }
 
-// makeMove makes m and returns what could be seen of it.
-func makeMove(p *Protocol, m move) (outcome, error) {
+// makeMove makes m, in one of two ways, and returns what could be seen of it.
+func makeMove(p *Protocol, m move, other bool) (outcome, error) {
 	hear := func(in []byte) (outcome, error) {
 		p.Receive(in)
 		ev := p.NextEvent()
@@ -60,16 +72,28 @@ func makeMove(p *Protocol, m move) (outcome, error) {
 	}
 	switch m {
 	case hearsFrame:
+		if other {
+			return hear(maskedBytes(OpPing, "x"))
+		}
 		return hear(maskedBytes(OpText, "x"))
 	case hearsClose:
 		return hear(maskedBytes(OpClose, "\x03\xe9"))
 	case hearsViolation:
+		if other {
+			return hear(maskedBytes(OpText, "\xff"))
+		}
 		return hear([]byte{0xFF})
 	case answersPing:
 		return said(p.AppendReply(nil, Event{Kind: PingEvent, Data: []byte("x")}), nil)
 	case answersClose:
+		if other {
+			return said(p.AppendReply(nil, Event{Kind: ErrorEvent, Code: errText.Code, Err: errText}), nil)
+		}
 		return said(p.AppendReply(nil, Event{Kind: CloseEvent, Code: StatusNormalClosure}), nil)
 	case saysFrame:
+		if other {
+			return said(p.AppendPing(nil, []byte("x")))
+		}
 		return said(p.AppendMessage(nil, OpText, []byte("x")))
 	default:
 		return said(p.AppendClose(nil, StatusGoingAway, "x"))
@@ -103,26 +127,31 @@ func TestClosing(t *testing.T) {
 		"closed, says close":      "refuse, closed",
 	}
 	outcomes := []string{"deliver", "discard", "write", "silence", "refuse"}
+	if got := len(closingTable) * len(closingTable[0]); got != len(want) || len(closingTable) != len(closingNames) {
+		t.Fatalf("the table has %d cells in %d states, want %d in %d", got, len(closingTable), len(want), len(closingNames))
+	}
 	for state, row := range closingTable {
 		for m, cell := range row {
 			name := closingNames[state] + ", " + moveNames[m]
 			t.Run(name, func(t *testing.T) {
-				p := inState(closing(state))
-				if p.closing != closing(state) {
-					t.Fatalf("start: got %s", closingNames[p.closing])
-				}
-				do, err := makeMove(p, move(m))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got := outcomes[do] + ", " + closingNames[p.closing]; got != want[name] {
-					t.Errorf("got %s, want %s", got, want[name])
-				}
 				if got := outcomes[cell.do] + ", " + closingNames[cell.next]; got != want[name] {
 					t.Errorf("table: got %s, want %s", got, want[name])
 				}
-				if got, want := p.Done(), p.closing != open; got != want {
-					t.Errorf("Done: got %t, want %t", got, want)
+				for ways := range 4 {
+					p := inState(closing(state), ways&1 != 0)
+					if p.closing != closing(state) {
+						t.Fatalf("way %d: starts %s", ways, closingNames[p.closing])
+					}
+					do, err := makeMove(p, move(m), ways&2 != 0)
+					if err != nil {
+						t.Fatalf("way %d: %v", ways, err)
+					}
+					if got := outcomes[do] + ", " + closingNames[p.closing]; got != want[name] {
+						t.Errorf("way %d: got %s, want %s", ways, got, want[name])
+					}
+					if got, want := p.Done(), p.closing != open; got != want {
+						t.Errorf("way %d: Done: got %t, want %t", ways, got, want)
+					}
 				}
 			})
 		}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/usher-ws/usher/frame/vectors"
 )
 
 // raceEnabled: the race detector makes sync.Pool forget, and so allocate.
@@ -89,10 +91,10 @@ func stdDeflate(tb testing.TB, msg []byte, level int) []byte {
 // deflatedFrame returns a client's compressed message.
 func deflatedFrame(tb testing.TB, op Opcode, msg []byte) []byte {
 	z := stdDeflate(tb, msg, 6)
-	f := AppendHeader(nil, Header{Fin: true, Rsv: 4, Opcode: op, Masked: true, Mask: vectorKey, Length: int64(len(z))})
+	f := AppendHeader(nil, Header{Fin: true, Rsv: 4, Opcode: op, Masked: true, Mask: vectors.Key, Length: int64(len(z))})
 	n := len(f)
 	f = append(f, z...)
-	Mask(f[n:], vectorKey, 0)
+	Mask(f[n:], vectors.Key, 0)
 	return f
 }
 
@@ -117,6 +119,7 @@ func readDeflated(tb testing.TB, wire []byte) (h Header, msg []byte) {
 }
 
 func TestAppendDeflated(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		msg  []byte

@@ -9,6 +9,7 @@ import (
 // TestBomb: a thousand bytes out for each that came in end at the limit, in the
 // memory and, give or take a window, the work of a message that is just allowed.
 func TestBomb(t *testing.T) {
+	t.Parallel()
 	zeros := stdDeflate(t, make([]byte, 16<<20), 9) // 16 KiB on the wire
 	if ratio := 16 << 20 / len(zeros); ratio < 1000 {
 		t.Fatalf("a bomb of %d:1", ratio)
@@ -57,6 +58,7 @@ func TestBomb(t *testing.T) {
 // TestInflateMemory: the message costs at most twice its size, or four times its
 // wire's, whatever the limit.
 func TestInflateMemory(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{0, 1, 100, 5000, 1 << 20} {
 		for _, msg := range [][]byte{jsonLike(n), make([]byte, n), noise(n)} {
 			bufs := new(countingBuffers)

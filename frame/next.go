@@ -22,25 +22,29 @@ func (p *Protocol) NextEvent() Event {
 }
 
 // short reads what most servers read most of the time, a whole message of up to
-// 125 bytes in one masked frame. It returns NoEvent, having touched nothing, for
+// 65,535 bytes in one masked frame. It returns NoEvent, having touched nothing, for
 // anything else.
 func (p *Protocol) short() Event {
 	in := p.in
-	if len(in) < 6 || p.closing != open || p.cfg.Client {
+	if len(in) < 8 || p.closing != open || p.cfg.Client {
 		return Event{}
 	}
-	op, n := Opcode(in[0]^finBit), int(in[1]^maskBit)
-	if !op.startsMessage() || n > maxControl || n > len(in)-6 || int64(n) > p.cfg.limit() {
+	op, n, at := Opcode(in[0]^finBit), int(in[1]^maskBit), 6
+	if n == length16 {
+		n, at = int(binary.BigEndian.Uint16(in[2:])), 8
+	}
+	fits := n < length16 == (at == 6) // else it is not masked, not minimal, or longer
+	if !op.startsMessage() || !fits || n > len(in)-at || int64(n) > p.cfg.limit() {
 		return Event{}
 	}
-	k := uint64(binary.LittleEndian.Uint32(in[2:]))
-	data := in[6 : 6+n : 6+n]
+	k := uint64(binary.LittleEndian.Uint32(in[at-4:]))
+	data := in[at : at+n : at+n]
 	xor(data, k<<32|k)
 	if op == OpText && validUTF8(utf8Accept, data) != utf8Accept {
 		return p.fail(errText)
 	}
-	p.in = in[6+n:]
-	p.cost += max(minCost, 6+n)
+	p.in = in[at+n:]
+	p.cost += max(minCost, at+n)
 	return Event{Kind: MessageEvent, Opcode: op, Data: data}
 }
 

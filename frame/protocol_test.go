@@ -3,6 +3,7 @@ package frame
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unsafe"
@@ -131,6 +132,76 @@ func TestClaimedLength(t *testing.T) {
 	q.Release(cfg)
 	if s := bufs.check(); s != "" {
 		t.Error(s)
+	}
+}
+
+// TestFragments: many small fragments cost memory, and copying, as their sum does.
+func TestFragments(t *testing.T) {
+	for _, n := range []int{1000, 100_000} {
+		in := fragmentsOfOne(n)
+		bufs := new(countingBuffers)
+		p := New(&Config{MaxMessage: n, Buffers: bufs})
+		got := 0
+		for _, chunk := range cut(in, 4093) {
+			p.Receive(bytes.Clone(chunk))
+			for ev := p.NextEvent(); ev.Kind != NoEvent; ev = p.NextEvent() {
+				got += len(ev.Data)
+			}
+		}
+		if got != n {
+			t.Errorf("%d fragments: got %d bytes", n, got)
+		}
+		if bufs.top > 3*n || bufs.sum > 4*n {
+			t.Errorf("%d fragments: got %d bytes of memory at once and %d in all, want at most %d and %d", n, bufs.top, bufs.sum, 3*n, 4*n)
+		}
+		if s := bufs.check(); s != "" {
+			t.Error(s)
+		}
+	}
+}
+
+// fragmentsOfOne returns a client's text in n fragments of one byte.
+func fragmentsOfOne(n int) []byte {
+	f := maskedBytes(OpText, "x")
+	f[0] = byte(OpText)
+	in := bytes.Repeat(f, n)
+	for i := len(f); i < len(in); i += len(f) {
+		in[i] = byte(OpContinuation)
+	}
+	in[len(in)-len(f)] |= finBit
+	return in
+}
+
+// keepLarge is Buffers that keeps everything, in pieces of 256 KiB.
+type keepLarge struct{ keepBuffers }
+
+func (k *keepLarge) Get(n int) []byte {
+	if len(k.free) > 0 {
+		return k.keepBuffers.Get(n)
+	}
+	return make([]byte, 0, 256<<10)
+}
+
+func BenchmarkFragments(b *testing.B) {
+	for _, n := range []int{1000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			wire := fragmentsOfOne(n)
+			in := make([]byte, len(wire))
+			p := New(&Config{MaxMessage: n, Buffers: new(keepLarge)})
+			b.ReportAllocs()
+			for b.Loop() {
+				copy(in, wire)
+				for _, chunk := range cut(in, 64<<10) {
+					p.Receive(chunk)
+					for ev := p.NextEvent(); ev.Kind != NoEvent; ev = p.NextEvent() {
+						if len(ev.Data) != n {
+							b.Fatalf("got %v, %d bytes", ev.Kind, len(ev.Data))
+						}
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/fragment")
+		})
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 // TestUTF8Short compares the automaton with unicode/utf8 on every text of up to
 // two bytes, and on all longer ones made of the bytes around which the rules turn.
 func TestUTF8Short(t *testing.T) {
+	t.Parallel()
 	edges := []byte("\x00\x7f\x80\x8f\x90\x9f\xa0\xbf\xc0\xc1\xc2\xdf\xe0\xe1\xec\xed\xee\xef\xf0\xf1\xf3\xf4\xf5\xf7\xf8\xff")
 	check := func(b ...byte) {
 		if got, want := validUTF8(utf8Accept, b) == utf8Accept, utf8.Valid(b); got != want {

@@ -3,7 +3,9 @@ package limiter
 import (
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,6 +33,7 @@ type Keyed[K comparable] struct {
 
 	once   sync.Once
 	seed   maphash.Seed
+	swept  atomic.Uint32 // the shard that Sweep looked at last
 	shards [keyedShards]keyedShard[K]
 }
 
@@ -42,6 +45,7 @@ type keyedShard[K comparable] struct {
 	mu      sync.Mutex
 	keys    map[K]keyedEntry
 	untried int // acquisitions until the next sweep
+	most    int // keys there were since the map was made
 }
 
 type keyedEntry struct {
@@ -65,6 +69,21 @@ func (q *Keyed[K]) Acquire(k K, now time.Duration) error {
 	}
 	e.inUse++
 	s.keys[k] = e
+	return nil
+}
+
+// Check returns what Acquire would at this moment, and takes nothing.
+func (q *Keyed[K]) Check(k K, now time.Duration) error {
+	s := q.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.keys[k]
+	if q.Max > 0 && e.inUse >= q.Max {
+		return &ErrLimit{}
+	}
+	if wait := e.bucket.WaitN(q.Rate, now, 1); wait > 0 {
+		return &ErrLimit{RetryAfter: wait}
+	}
 	return nil
 }
 
@@ -106,6 +125,18 @@ func (q *Keyed[K]) Len() int {
 	return n
 }
 
+// Sweep forgets the keys at rest in one of 64 parts of the table, and gives the
+// memory of a table that has become much too large back. Acquire sweeps as it
+// goes; who may not be called for long calls Sweep now and then, say every second.
+func (q *Keyed[K]) Sweep(now time.Duration) {
+	q.init()
+	s := &q.shards[q.swept.Add(1)%keyedShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.untried = 0
+	s.sweep(now)
+}
+
 func (q *Keyed[K]) shard(k K) *keyedShard[K] {
 	q.init()
 	return &q.shards[maphash.Comparable(q.seed, k)%keyedShards]
@@ -126,10 +157,19 @@ func (s *keyedShard[K]) sweep(now time.Duration) {
 	if s.untried--; s.untried >= 0 {
 		return
 	}
+	s.most = max(s.most, len(s.keys))
 	for k, e := range s.keys {
 		if e.inUse == 0 && e.bucket.Full(now) {
 			delete(s.keys, k)
 		}
 	}
+	if s.most > keptKeys && len(s.keys) < s.most/4 { // a map keeps the room it once needed
+		keys := make(map[K]keyedEntry, len(s.keys))
+		maps.Copy(keys, s.keys)
+		s.keys, s.most = keys, len(keys)
+	}
 	s.untried = len(s.keys)
 }
+
+// keptKeys is how many keys a shard always keeps room for.
+const keptKeys = 64

@@ -218,6 +218,50 @@ func TestKeyedForgets(t *testing.T) {
 	q.Release(-1) // releasing what was never acquired is harmless
 }
 
+func TestKeyedCheck(t *testing.T) {
+	q := Keyed[string]{Max: 2, Rate: Rate{Limit: 1, Burst: 3}}
+	same := func(now time.Duration) {
+		t.Helper()
+		checked, acquired := q.Check("a", now), q.Acquire("a", now)
+		if fmt.Sprint(checked) != fmt.Sprint(acquired) {
+			t.Errorf("at %v: Check says %v, Acquire %v", now, checked, acquired)
+		}
+	}
+	for range 3 {
+		same(0) // the third finds all places taken
+	}
+	q.Release("a")
+	same(0) // the burst is used up
+	q.Release("a")
+	same(500 * time.Millisecond)
+	same(time.Second)
+}
+
+// TestKeyedSweep: after a flood of keys nothing of it is left, though nobody
+// acquires any more.
+func TestKeyedSweep(t *testing.T) {
+	q := Keyed[int]{Rate: Rate{Limit: 1, Burst: 1}}
+	for k := range 100_000 {
+		if err := q.Acquire(k, 0); err != nil {
+			t.Fatal(err)
+		}
+		if k >= 10 {
+			q.Release(k)
+		}
+	}
+	for range keyedShards {
+		q.Sweep(2 * time.Second)
+	}
+	if n := q.Len(); n != 10 {
+		t.Errorf("%d keys remembered, want the 10 in use", n)
+	}
+	for i := range q.shards {
+		if most := q.shards[i].most; most > keptKeys {
+			t.Errorf("shard %d has room for %d keys", i, most)
+		}
+	}
+}
+
 func BenchmarkBucketHot(b *testing.B) {
 	var bucket Bucket
 	r := Rate{Limit: 50, Burst: 100}

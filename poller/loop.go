@@ -138,7 +138,9 @@ func (l *Loop) SetTimer(at time.Duration) error {
 	if l.armed != 0 && l.armed <= at {
 		return nil
 	}
-	wait := max(at-l.now, 1) // zero would disarm it
+	// Counted from now, not from the pass's clock: a long pass would delay it. Zero
+	// would disarm it.
+	wait := max(at-time.Since(l.origin), 1)
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(wait))}
 	if err := unix.TimerfdSettime(l.timerFD, 0, &spec, nil); err != nil {
 		return os.NewSyscallError("timerfd_settime", err)

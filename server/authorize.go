@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/upgrade"
@@ -16,16 +17,16 @@ import (
 // comes then is asked to come back.
 const askedAtOnce = 1024
 
-// earlyLimit is how much input is kept meanwhile. Beyond it the
-// kernel's buffer, and so the client, waits.
+// earlyLimit is how much input is kept meanwhile. Beyond it the kernel's buffer,
+// and so the client, waits.
 const earlyLimit = 16 << 10
 
 // asked is a question that is answered elsewhere: what will be needed then.
 type asked struct {
 	cancel   context.CancelFunc
 	request  *upgrade.Request // a copy
-	prepared *upgrade.Request // another, if the question is the door's; who answers has it until then
-	response []byte           // the 101, withheld, or a probe's 200, if it is the route's
+	given    *upgrade.Request // another: who answers has it until then
+	response []byte           // the 101, withheld, or a probe's 200; nil if the question is the door's
 	early    []byte           // from the pool
 	place    uint32
 	quota    quota
@@ -34,18 +35,17 @@ type asked struct {
 // authorize calls the route's authorizer.
 func (l *loop) authorize(i uint32, s *slot, place uint32, q quota, r *upgrade.Request, early []byte) {
 	authorize := l.places.all[place].route.Authorize
-	a := &asked{request: r.Clone(), response: append([]byte(nil), l.resp...), place: place, quota: q}
-	copied := r.Clone() // the authorizer may keep its own
-	l.ask(i, s, a, early, func(ctx context.Context) error { return authorize(ctx, copied) })
+	a := &asked{request: r.Clone(), given: r.Clone(), response: append([]byte(nil), l.resp...), place: place, quota: q}
+	l.ask(i, s, a, early, func(ctx context.Context) error { return authorize(ctx, a.given) })
 }
 
 // prepareElsewhere has a token verified that would keep the loop from its other
 // connections. Then the request is judged as any other.
 func (l *loop) prepareElsewhere(i uint32, s *slot, place uint32, q quota, r *upgrade.Request, early []byte) {
 	door := &l.places.all[place].route.door
-	a := &asked{request: r.Clone(), prepared: r.Clone(), place: place, quota: q}
+	a := &asked{request: r.Clone(), given: r.Clone(), place: place, quota: q}
 	l.ask(i, s, a, early, func(context.Context) error {
-		door.Prepare(a.prepared)
+		door.Prepare(a.given)
 		return nil
 	})
 }
@@ -55,7 +55,7 @@ func (l *loop) ask(i uint32, s *slot, a *asked, early []byte, f func(context.Con
 	if !l.srv.authorizing.Acquire() {
 		door := &l.places.all[a.place].route.door
 		l.abandon(a)
-		l.refuse(i, s, door, a.request, errUndecided.WithRetryAfter(jitter(1e9)))
+		l.refuse(i, s, door, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -104,22 +104,25 @@ func (l *loop) readEarly(i uint32, s *slot) {
 	}
 }
 
-// decide does what the authorizer said.
+// decide does what was answered.
 func (l *loop) decide(i uint32, s *slot, err error) {
 	a := l.takeQuestion(s)
 	if err == nil && l.srv.isDraining() {
-		err = errDraining.WithRetryAfter(jitter(5e9))
+		err = errDraining.WithRetryAfter(jitter(5 * time.Second))
+	}
+	if err == nil {
+		err = a.identify(l)
 	}
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			err = errUndecided
+			err = errUndecided.WithRetryAfter(jitter(time.Second))
 		}
 		door := &l.places.all[a.place].route.door
 		l.abandon(a)
 		l.refuse(i, s, door, a.request, err)
 		return
 	}
-	if a.prepared != nil {
+	if a.response == nil {
 		l.goOn(i, s, a)
 		return
 	}
@@ -141,8 +144,22 @@ func (l *loop) goOn(i uint32, s *slot, a *asked) {
 	l.values = append(l.values[:0], p.values...)
 	l.places.drop(a.place)
 	l.arm(i, s, poller.Readable)
-	l.respond(i, s, route, a.quota, a.prepared, a.early)
+	l.respond(i, s, route, a.quota, a.given, a.early)
 	l.buffers.Put(a.early)
+}
+
+// identify takes over whom the authorizer has recognised, and counts the connection
+// as that user's.
+func (a *asked) identify(l *loop) error {
+	if a.given.Identity == a.request.Identity {
+		return nil
+	}
+	a.request.Identity = a.given.Identity
+	if a.quota.name != "" {
+		l.srv.perUser.Release(a.quota.name)
+		a.quota.name = ""
+	}
+	return a.quota.user(l, a.request)
 }
 
 // takeQuestion ends the waiting for an answer.

@@ -77,6 +77,10 @@ func (l *loop) Timer() {
 		l.swept = now.Truncate(time.Second)
 		l.pings = 0
 		l.sweep()
+		if l.id == 0 {
+			l.srv.perIP.Sweep(now)
+			l.srv.perUser.Sweep(now)
+		}
 	}
 	for len(l.delays) > 0 && l.delays[0].at <= now {
 		if i, s := l.slab.find(l.delays.pop().tok); s != nil && s.state == held {

@@ -56,10 +56,13 @@ func (l *loop) readHead(i uint32, s *slot) {
 	}
 }
 
+// peer is poller.Peer, but for tests that play many addresses.
+var peer = poller.Peer
+
 // judge answers a request. head is what it was read from, and early what came
 // behind that.
 func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) {
-	r.RemoteAddr = poller.Peer(int(s.fd))
+	r.RemoteAddr = peer(int(s.fd))
 	lr, door := l.match(r), &l.gate
 	if lr != nil {
 		door = &lr.door
@@ -140,33 +143,47 @@ func (l *loop) quotas(s *slot, r *upgrade.Request) (q quota, err error) {
 		return q, errDraining.WithRetryAfter(jitter(5 * time.Second))
 	case s.flags&overFull != 0:
 		return q, errFull.WithRetryAfter(jitter(5 * time.Second))
-	case l.srv.MaxConnsPerIP <= 0:
+	case l.srv.MaxConnsPerIP <= 0 && l.srv.ConnRate.Unlimited():
 		return q, nil
 	}
-	addr := r.RemoteAddr.Addr()
+	addr := network(r.RemoteAddr.Addr())
+	if !addr.IsValid() {
+		return q, nil // hung up already, or no IP socket
+	}
 	if r.IsProbe() {
-		if l.srv.perIP.InUse(addr) >= l.srv.MaxConnsPerIP {
-			return q, retry(errPerIP, nil)
-		}
-		return q, nil
+		return q, retry(errPerIP, l.srv.perIP.Check(addr, l.poll.Now()))
 	}
 	if err := l.srv.perIP.Acquire(addr, l.poll.Now()); err != nil {
 		return q, retry(errPerIP, err)
+	}
+	if l.srv.MaxConnsPerIP <= 0 {
+		l.srv.perIP.Release(addr) // it has come; how many there are does not matter
+		return q, nil
 	}
 	q.addr = addr
 	return q, nil
 }
 
+// network is what a limit per address counts by: the address, and of IPv6 the
+// /64, which is what one customer gets at least (RFC 6177 §2).
+func network(a netip.Addr) netip.Addr {
+	if a = a.Unmap(); !a.Is6() {
+		return a
+	}
+	p, err := a.Prefix(64)
+	if err != nil {
+		return a
+	}
+	return p.Addr()
+}
+
 // user is row 12. A probe takes nothing.
 func (q *quota) user(l *loop, r *upgrade.Request) error {
-	if l.srv.MaxConnsPerUser <= 0 || r.Identity == nil {
+	if l.srv.MaxConnsPerUser <= 0 || r.Identity == nil || r.Identity.Subject == "" {
 		return nil
 	}
 	if r.IsProbe() {
-		if l.srv.perUser.InUse(r.Identity.Subject) >= l.srv.MaxConnsPerUser {
-			return retry(errPerUser, nil)
-		}
-		return nil
+		return retry(errPerUser, l.srv.perUser.Check(r.Identity.Subject, l.poll.Now()))
 	}
 	if err := l.srv.perUser.Acquire(r.Identity.Subject, l.poll.Now()); err != nil {
 		return retry(errPerUser, err)
@@ -184,11 +201,16 @@ func (q quota) release(srv *Server) {
 	}
 }
 
-// retry says when to come back: when the limit knows it, else in a while.
+// retry is e with the time to come back, spread so that those who were refused
+// together do not return together: from when the limit has room again, if it knows
+// that. nil stays nil.
 func retry(e *upgrade.Rejection, err error) error {
+	if err == nil {
+		return nil
+	}
 	var limit *limiter.ErrLimit
 	if errors.As(err, &limit) && limit.RetryAfter > 0 {
-		return e.WithRetryAfter(limit.RetryAfter)
+		return e.WithRetryAfter(limit.RetryAfter + rand.N(max(limit.RetryAfter, 2*time.Second)))
 	}
 	return e.WithRetryAfter(jitter(5 * time.Second))
 }

@@ -17,11 +17,11 @@ import (
 // accepts everybody of the same origin and ignores what they say.
 type Route struct {
 	// The door. Guards are judged in their order; Subprotocols are in the
-	// server's order of preference. Authorize comes last, may block, and is
-	// called on a goroutine of its own with a Request it may keep; its error
-	// is answered as a guard's. ctx ends when the client hangs up or the
-	// handshake-timeout has passed.
-	// AcceptClose shows refusals to browsers, as in upgrade.Upgrader.
+	// server's order of preference. AcceptClose shows refusals to pages, as in
+	// upgrade.Upgrader. Authorize comes last, may block, and is called on a
+	// goroutine of its own with a Request it may keep, and whose Identity it may
+	// set before it returns; its error is answered as a guard's. ctx ends when
+	// the client hangs up or the handshake-timeout has passed.
 	Guards       []upgrade.Guard
 	Subprotocols []string
 	AcceptClose  bool

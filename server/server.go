@@ -32,8 +32,12 @@ type Server struct {
 	// How many. MaxConns is by default what the process's descriptor limit
 	// allows, less the reserve for those who are told to go.
 	MaxConns        int
-	MaxConnsPerIP   int // default none
+	MaxConnsPerIP   int // at once; default none
 	MaxConnsPerUser int // by Identity.Subject; default none
+
+	// ConnRate is how often an address may come, whatever becomes of it; default
+	// unlimited. Per address means, for IPv6, per /64.
+	ConnRate limiter.Rate
 
 	// How much, in bytes.
 	MaxMessage  int // of one message; 64 KiB
@@ -141,6 +145,7 @@ func (s *Server) Start() error {
 		return errors.New("server: already started")
 	}
 	s.perIP.Max, s.perUser.Max, s.authorizing.Max = s.MaxConnsPerIP, s.MaxConnsPerUser, askedAtOnce
+	s.perIP.Rate = s.ConnRate
 	s.failed, s.done = make(chan error, 1), make(chan struct{})
 	if err := s.validate(); err != nil {
 		return err

@@ -25,6 +25,7 @@
 //	extensions                 400  bad_extensions, where Upgrader.Deflate has them read
 //	Origin                     403  origin_not_allowed
 //	guards, as they are listed      whatever they return
+//	Authorize, if it is asked       whatever it returns; 503 unavailable
 //
 // A GET without Upgrade that accepts application/problem+json is a probe: it is
 // judged as the upgrade would be, Origin and guards, and told so. Pages fetch

@@ -52,6 +52,11 @@ func (u *Upgrader) judgeHTTP(req *http.Request) (r *Request, out []byte, err err
 		return r, out, err
 	}
 	out, err = u.Respond(nil, r)
+	if u.asks(err) {
+		if no := u.authorize(req.Context(), r); no != nil {
+			out, err = u.Refuse(nil, r, no)
+		}
+	}
 	return r, out, err
 }
 

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -59,13 +60,17 @@ func render(status int, code, detail string) problem {
 	return problem{status, code, detail, appendBody(nil, status, code, detail)}
 }
 
-// body returns the problem as it was rendered by Reject, or renders it into
-// room: somebody else has made e, or changed it since.
-func (e *Rejection) body(room []byte, status int) []byte {
-	if b := &e.rendered; b.status == status && b.code == e.Code && b.detail == e.Detail {
-		return b.json
+// body returns what e says and its media type: Body, or the problem as Reject has
+// rendered it, or as it is rendered into room, if somebody else has made e or
+// changed it since.
+func (e *Rejection) body(room []byte, status int) (body []byte, media string) {
+	if n := len(e.Body); n > 0 && n <= maxBody {
+		return e.Body, cmp.Or(e.ContentType, "text/plain; charset=utf-8")
 	}
-	return appendBody(room, status, e.Code, e.Detail)
+	if p := &e.rendered; p.status == status && p.code == e.Code && p.detail == e.Detail {
+		return p.json, problemJSON
+	}
+	return appendBody(room, status, e.Code, e.Detail), problemJSON
 }
 
 // codeOr returns the code, or the status in words for want of one.

@@ -34,6 +34,11 @@ type Rejection struct {
 	// are not taken from here.
 	Header http.Header
 
+	// Body, if there is any, is sent instead of the problem, as ContentType; more
+	// than 1023 bytes are not, and the problem is. It is not to be changed.
+	Body        []byte
+	ContentType string // "" becomes text/plain; charset=utf-8
+
 	// RetryAfter asks the client to come back later; rounded up to seconds. 429
 	// and 503 always ask, for one second if nothing else is said.
 	RetryAfter time.Duration
@@ -103,10 +108,11 @@ func (e *Rejection) Unwrap() error { return e.cause }
 func (e *Rejection) AppendTo(dst []byte, r *Request, now time.Time) []byte {
 	status := e.status()
 	var room [maxBody]byte
-	body := e.body(room[:0], status)
+	body, media := e.body(room[:0], status)
 
 	dst = appendStatusLine(dst, status, now)
-	dst = append(dst, "Content-Type: "+problemJSON+"\r\nContent-Length: "...)
+	dst = append(dst, "Content-Type: "...)
+	dst = append(appendValue(dst, media), "\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
 	if status == http.StatusUpgradeRequired {
 		// Upgrade is hop by hop, so Connection must name it: RFC 9110 §7.8.

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"bytes"
+	"iter"
 	"net/netip"
 	"slices"
 	"time"
@@ -132,6 +133,17 @@ func (r *Request) Header(name string) []byte {
 		}
 	}
 	return nil
+}
+
+// Values yields the value of every header line called name, in their order.
+func (r *Request) Values(name string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for _, f := range r.fields {
+			if equalFold(r.bytes(f.name), name) && !yield(r.bytes(f.value)) {
+				return
+			}
+		}
+	}
 }
 
 // PathValue returns what the route's wildcard called name matched.

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"time"
@@ -28,6 +29,13 @@ type Upgrader struct {
 	// and when to come back if the refusal says so: "too_many_requests;
 	// retry-after-ms=5000". All else is answered in HTTP as ever.
 	AcceptClose bool
+
+	// Authorize is for what takes time, a database or a service: Upgrade,
+	// UpgradeHTTP and Handler ask it when all else has let a request in, or would
+	// let in whom a probe speaks for. It may block, and may set r.Identity; its
+	// error is answered as a guard's. ctx ends when the client hangs up, or after
+	// Timeout: 503. Respond, which is pure, does not call it.
+	Authorize func(ctx context.Context, r *Request) error
 
 	// Caps of the head; 0 means 8192 bytes and 100 header lines.
 	MaxHeaderBytes int

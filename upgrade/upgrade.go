@@ -63,11 +63,22 @@ func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) 
 	} else {
 		s.out, err = u.Respond(s.out, &s.r)
 	}
+	early = s.in[n:]
+	if u.asks(err) {
+		r = s.r.Clone() // to be kept, for all we know
+		var no error
+		if early, no = u.authorizeConn(conn, r, early); no != nil {
+			s.out, err = u.Refuse(s.out[:0], r, no)
+		}
+	}
 	judged = true
 	if err := deliver(conn, s.out, u.timeout(), err); err != nil {
 		return nil, nil, err
 	}
-	return s.r.Clone(), bytes.Clone(s.in[n:]), nil
+	if r == nil {
+		r, early = s.r.Clone(), bytes.Clone(early)
+	}
+	return r, early, nil
 }
 
 func (u *Upgrader) timeout() time.Duration {

@@ -22,12 +22,17 @@ type coderConn struct {
 }
 
 func dialCoder(url string) (library, refusal, error) {
+	return dialCoderWith(coder.CompressionDisabled, url)
+}
+
+func dialCoderWith(mode coder.CompressionMode, url string) (library, refusal, error) {
 	ctx := context.Background()
 	c := &coderConn{ctx: ctx, heard: make(chan heard, 16), ponged: make(chan string, 1)}
 	dialed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	conn, resp, err := coder.Dial(dialed, url, &coder.DialOptions{
-		OnPongReceived: func(_ context.Context, payload []byte) { c.ponged <- string(payload) },
+		CompressionMode: mode,
+		OnPongReceived:  func(_ context.Context, payload []byte) { c.ponged <- string(payload) },
 	})
 	if err != nil {
 		return nil, refusalOf(resp), err

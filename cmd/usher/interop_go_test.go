@@ -32,21 +32,7 @@ func converse(t *testing.T, j job, dial dialLibrary) (s seen) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range j.Sizes {
-		for _, text := range []bool{true, false} {
-			payload := strings.Repeat("x", n)
-			if err := c.say(text, payload); err != nil {
-				t.Fatal(err)
-			}
-			gotText, got, err := c.hear()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if gotText == text && got == payload {
-				s.Echoed = append(s.Echoed, fmt.Sprintf("%s %d", kind(text), n))
-			}
-		}
-	}
+	s.Echoed = echoes(t, c, j.Sizes, func(n int) string { return strings.Repeat("x", n) })
 	if err := c.ping(); err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +51,26 @@ func converse(t *testing.T, j job, dial dialLibrary) (s seen) {
 	}
 	s.Chat = chatWith(t, j.Chat, dial)
 	return s
+}
+
+// echoes returns what came back as it went.
+func echoes(t *testing.T, c library, sizes []int, payload func(n int) string) (echoed []string) {
+	t.Helper()
+	for _, n := range sizes {
+		for _, text := range []bool{true, false} {
+			if err := c.say(text, payload(n)); err != nil {
+				t.Fatal(err)
+			}
+			gotText, got, err := c.hear()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if gotText == text && got == payload(n) {
+				echoed = append(echoed, fmt.Sprintf("%s %d", kind(text), n))
+			}
+		}
+	}
+	return echoed
 }
 
 func chatWith(t *testing.T, url string, dial dialLibrary) (lines []string) {

@@ -21,7 +21,11 @@ type gorillaConn struct {
 }
 
 func dialGorilla(url string) (library, refusal, error) {
-	conn, resp, err := gorilla.DefaultDialer.Dial(url, nil)
+	return dialGorillaWith(gorilla.DefaultDialer, url)
+}
+
+func dialGorillaWith(d *gorilla.Dialer, url string) (library, refusal, error) {
+	conn, resp, err := d.Dial(url, nil)
 	if err != nil {
 		return nil, refusalOf(resp), err
 	}

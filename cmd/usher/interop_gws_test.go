@@ -27,8 +27,12 @@ type gwsConn struct {
 }
 
 func dialGws(url string) (library, refusal, error) {
+	return dialGwsWith(gws.PermessageDeflate{}, url)
+}
+
+func dialGwsWith(deflate gws.PermessageDeflate, url string) (library, refusal, error) {
 	c := &gwsConn{heard: make(chan heard, 16), ponged: make(chan string, 1)}
-	conn, resp, err := gws.NewClient(c, &gws.ClientOption{Addr: url, HandshakeTimeout: patience})
+	conn, resp, err := gws.NewClient(c, &gws.ClientOption{Addr: url, HandshakeTimeout: patience, PermessageDeflate: deflate})
 	if err != nil {
 		return nil, refusalOf(resp), err
 	}

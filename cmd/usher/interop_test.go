@@ -29,6 +29,9 @@ type job struct {
 	Chat    string `json:"chat"`    // join, say hi
 	Sizes   []int  `json:"sizes"`
 
+	Client   string `json:"client,omitempty"`   // of a script that knows several
+	Sentence string `json:"sentence,omitempty"` // to repeat, to a message of every size
+
 	Page    string `json:"page,omitempty"` // for a browser
 	Browser string `json:"browser,omitempty"`
 }
@@ -40,6 +43,8 @@ type seen struct {
 	Close   int      `json:"close"` // the code of the server's close frame
 	Refused refusal  `json:"refused"`
 	Chat    []string `json:"chat"`
+
+	Extensions string `json:"extensions"` // agreed on, as the client puts it
 
 	Errors   []string `json:"errors"`   // of the page's scripts
 	Stranger bool     `json:"stranger"` // the page let in who has no password
@@ -179,6 +184,27 @@ func node(t *testing.T, client, module string) string {
 	return path
 }
 
+// python returns a Python that has websockets.
+func python(t *testing.T) string {
+	t.Helper()
+	const interpreter = "/usr/bin/python3" // Debian's package is for Debian's own
+	if exec.Command(interpreter, "-c", "import websockets").Run() != nil {
+		missing(t, "python3-websockets", "not installed; see make deps")
+	}
+	return interpreter
+}
+
+// chromium returns Node, for a script that drives a browser, and the browser.
+func chromium(t *testing.T) (interpreter, browser string) {
+	t.Helper()
+	interpreter = node(t, "chromium", "playwright-core")
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		missing(t, "chromium", "not installed; see make deps")
+	}
+	return interpreter, browser
+}
+
 func TestNodeWS(t *testing.T) {
 	t.Parallel()
 	interpreter := node(t, "ws", "ws")
@@ -196,22 +222,14 @@ func TestNodeUndici(t *testing.T) {
 // TestPythonWebsockets: Debian's, before version 14, shows no body.
 func TestPythonWebsockets(t *testing.T) {
 	t.Parallel()
-	const interpreter = "/usr/bin/python3" // Debian's package is for Debian's own
-	if exec.Command(interpreter, "-c", "import websockets").Run() != nil {
-		missing(t, "python3-websockets", "not installed; see make deps")
-	}
-	s := run(t, newJob(t, "alice"), interpreter, "python_websockets.py")
+	s := run(t, newJob(t, "alice"), python(t), "python_websockets.py")
 	check(t, s, "alice", shows{pong: true, status: true, body: s.Refused.Body != "", closeCode: 1000})
 }
 
 // TestChromium: a page's script does the common job, and two people chat.
 func TestChromium(t *testing.T) {
 	t.Parallel()
-	interpreter := node(t, "chromium", "playwright-core")
-	browser, err := exec.LookPath("chromium")
-	if err != nil {
-		missing(t, "chromium", "not installed; see make deps")
-	}
+	interpreter, browser := chromium(t)
 	j := newJob(t, "carol")
 	j.Browser = browser
 	s := run(t, j, interpreter, "chromium.mjs")

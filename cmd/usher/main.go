@@ -5,6 +5,7 @@
 //
 //	usher serve          run it, with a chat to try it out
 //	usher token --sub me make a token for it
+//	usher bench echo URL measure it, or another server
 //	usher version        say which it is
 //
 // Each of them explains itself with --help.
@@ -23,6 +24,7 @@ import (
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server: the chat at /, its rooms at /ws/{room}, and echoes where you want them."`
 	Token   tokenCmd   `cmd:"" help:"Make a token that opens the door."`
+	Bench   benchCmd   `cmd:"" help:"Measure a WebSocket server, this or another."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`
 }
 

@@ -1,0 +1,161 @@
+//go:build linux
+
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/usher-ws/usher/bench/load"
+	"golang.org/x/sys/unix"
+)
+
+// Common is what all scenarios can be told. URL is required; all else has a use
+// at zero.
+type Common struct {
+	// The server. A URL may stand for many: "ws://127.0.0.1:{9001..9053}/echo".
+	// Spawn is a command that starts one for each, with {addr}, {host} and {port}
+	// replaced. PIDs are the server's processes; without them, those that listen on
+	// the ports of this machine are found.
+	URL   string
+	Spawn string
+	PIDs  []int
+
+	// What connections say at the door.
+	Header       []string // "Name: value"
+	Origin       string
+	Subprotocols string
+	Token        Token
+
+	// How many, and how long.
+	Conns    int           // default 100
+	Duration time.Duration // default 10 s
+	Warmup   time.Duration // before that; default 1 s, negative: none
+	Timeout  time.Duration // until an answer is given up; default 5 s
+
+	// The client. Loops is how many event loops the connections are spread over,
+	// default 1. PerProcess is how many connections one process has, by default what
+	// its limit of open files allows. Worker is a command that calls ServeWorker, for
+	// further processes; without it all connections have to fit into this one.
+	Loops      int
+	PerProcess int
+	Worker     []string
+
+	// The processors that servers which are started, and all of this process, may
+	// use; none: any.
+	PinServer, PinClient []int
+
+	// Progress, if not nil, is told how far a run has come. It is called on the
+	// goroutine of Run.
+	Progress func(Progress)
+}
+
+// Progress is how far a run has come.
+type Progress struct {
+	Phase string  // what is being done
+	Done  float64 // of it, from 0 to 1
+	Text  string  // how it stands, in a few words
+}
+
+const (
+	defaultConns    = 100
+	defaultDuration = 10 * time.Second
+	defaultWarmup   = time.Second
+	defaultTimeout  = 5 * time.Second
+
+	// portsPerSource is how many connections go from one address to one door. Linux
+	// has 28,232 ephemeral ports by default (ip_local_port_range), but looks at every
+	// second one first, one after the other: past half of those connect gets slow.
+	portsPerSource = 5_000
+	// churnSources is how many addresses short connections come from, so that
+	// ports in TIME-WAIT do not run out.
+	churnSources = 64
+	// ownFiles is how many descriptors a process keeps for itself.
+	ownFiles = 200
+	maxConns = 10_000_000
+)
+
+func orDefault[N int | float64 | time.Duration](n, otherwise N) N {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// complete fills in the defaults.
+func (c *Common) complete() error {
+	c.Conns = orDefault(c.Conns, defaultConns)
+	c.Duration = orDefault(c.Duration, defaultDuration)
+	c.Warmup = max(orDefault(c.Warmup, defaultWarmup), 0)
+	c.Timeout = orDefault(c.Timeout, defaultTimeout)
+	c.Loops = orDefault(c.Loops, 1)
+	switch {
+	case c.Conns < 0 || c.Conns > maxConns:
+		return fmt.Errorf("%d connections: want 1 to %d", c.Conns, maxConns)
+	case c.Duration < 0 || c.Timeout < 0:
+		return errors.New("a time is negative")
+	case c.PerProcess < 0:
+		return errors.New("a process cannot have less than no connection")
+	case c.Loops < 0 || c.Loops > c.Conns:
+		return fmt.Errorf("%d loops for %d connections: want at most one for each", c.Loops, c.Conns)
+	}
+	return nil
+}
+
+// request is what connections say at the door, ready to be sent to a worker.
+func (c *Common) request() (doorPlan, error) {
+	d := doorPlan{Origin: c.Origin, Subprotocols: c.Subprotocols, Token: c.Token}
+	for _, h := range c.Header {
+		name, value, found := strings.Cut(h, ":")
+		if !found || name == "" || strings.ContainsAny(h, "\r\n") {
+			return d, fmt.Errorf("header %q: want Name: value", h)
+		}
+		d.Header = append(d.Header, [2]string{name, strings.TrimSpace(value)})
+	}
+	if strings.ContainsAny(c.Origin+c.Subprotocols, "\r\n") {
+		return d, errors.New("an origin or a subprotocol has a line break in it")
+	}
+	return d, nil
+}
+
+// room returns how many connections one process can have.
+func (c *Common) room() int {
+	if c.PerProcess > 0 {
+		return min(c.PerProcess, files())
+	}
+	return files()
+}
+
+func files() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 1000
+	}
+	return max(int(min(limit.Cur, maxConns))-ownFiles, 1)
+}
+
+// sources returns the addresses to dial from, none if the kernel's choice will do:
+// a door of this machine can be reached from any address of 127.0.0.0/8.
+func sources(doors []load.Target, conns int, churn bool) (from []netip.Addr) {
+	n := (conns/len(doors) + portsPerSource - 1) / portsPerSource
+	if churn {
+		n = max(n, churnSources)
+	}
+	if n <= 1 {
+		return nil
+	}
+	for _, d := range doors {
+		if !d.Addr.Addr().Is4() || !d.Addr.Addr().IsLoopback() {
+			return nil
+		}
+	}
+	a := netip.AddrFrom4([4]byte{127, 1, 0, 1})
+	for range n {
+		from = append(from, a)
+		a = a.Next()
+	}
+	return from
+}

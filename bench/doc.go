@@ -1,0 +1,35 @@
+//go:build linux
+
+// Package bench measures WebSocket servers, any of them: it speaks to them over
+// sockets, and looks at them through /proc.
+//
+//	Pacer → Client → Result → Report
+//
+// The pacer (package load) says when a message is due. The client (load again,
+// with a player of package play) sends it and checks what comes back. The result
+// is a [load.Tally] for each stretch of time, which can be added up over loops and
+// processes. The [Report] says what that means, in text, JSON or HTML.
+//
+// A scenario is a struct whose fields are its settings and whose Run measures:
+//
+//	e := bench.Echo{Common: bench.Common{URL: "ws://127.0.0.1:8080/echo", Conns: 100}}
+//	report, err := e.Run(ctx)
+//
+// When ctx is cancelled the report is about what there is by then. An error means
+// that nothing was measured; what went wrong while measuring is in Report.Faults,
+// and Report.OK says whether there was any.
+//
+// # What a figure may be believed for
+//
+// Throughput is withheld when the client was the bottleneck: its loop ran, or
+// waited for a processor, nearly all the time while the server did not; or its
+// pacer fell behind its plan. The server's CPU per message holds also then, and
+// on a noisy machine.
+//
+// # More than one process
+//
+// A process has a limit of open files, and so has its server. More connections
+// than that are opened by further processes: [Common.Worker] is a command that
+// calls [ServeWorker]. The parent tells them what to do over a pipe, and they end
+// with it.
+package bench

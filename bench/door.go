@@ -1,0 +1,115 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/usher-ws/usher/bench/load"
+)
+
+// Handshake measures a server's door: connect, upgrade, close, and again, over
+// Conns connections at once.
+type Handshake struct{ Common }
+
+// Refuse measures how a server refuses, and whether the refused learn why. The
+// URL, the token or the origin has to be one that it does not let in.
+type Refuse struct {
+	Common
+	Padding int // bytes of headers that mean nothing, to be still sending when the answer comes
+}
+
+const maxPadding = 1 << 20
+
+// Run measures. See the package's words on ctx and errors.
+func (h Handshake) Run(ctx context.Context) (*Report, error) {
+	s, m, err := runDoor(ctx, &h.Common, "handshake", plan{Role: doorRole})
+	defer s.end()
+	if err != nil {
+		return nil, err
+	}
+	r := s.report
+	r.throughput("handshakes", m)
+	r.latency("", "connect to upgraded", m.Latency)
+	r.efforts("handshake", m, s)
+	r.add("handshakes", "handshakes", float64(m.Received), Count)
+	return r.finish(doorFound(r, m)), nil
+}
+
+// Run measures. See the package's words on ctx and errors.
+func (f Refuse) Run(ctx context.Context) (*Report, error) {
+	if f.Padding < 0 || f.Padding > maxPadding {
+		return nil, fmt.Errorf("padding %d: out of range", f.Padding)
+	}
+	s, m, err := runDoor(ctx, &f.Common, "refuse", plan{Role: doorRole, Refused: true, Door: doorPlan{Padding: f.Padding}})
+	defer s.end()
+	if err != nil {
+		return nil, err
+	}
+	r := s.report
+	if f.Padding > 0 {
+		r.set("padding", group(f.Padding)+" B")
+	}
+	statuses := Table{Title: "refusals", Columns: []string{"status", "clients"}}
+	for _, fault := range r.Faults.Sorted() {
+		if fault.Kind == load.Refused {
+			statuses.Rows = append(statuses.Rows, []string{fault.String(), group(r.Faults[fault])})
+		}
+	}
+	// All from the first dial on: the share is about people, not about time.
+	refused := r.Faults.Of(load.Refused)
+	dialed := refused + r.Faults.Without(load.Refused).Total()
+	r.Faults = r.Faults.Without(load.Refused) // as it should be
+	r.throughput("refusals", m)
+	r.add("read_status", "refused clients that read the status", 100*float64(refused)/float64(dialed), Percent)
+	bodies := 100 * float64(m.Bodies+m.tail.Bodies) / float64(m.Received+m.tail.Received+uint64(m.lost()))
+	r.add("read_all", "refused clients that read status and body", bodies, Percent)
+	r.latency("", "connect to refused", m.Latency)
+	r.efforts("refusal", m, s)
+	r.Tables = append(r.Tables, statuses)
+	return r.finish(doorFound(r, m) + fmt.Sprintf(", %.1f %% read status and body", bodies)), nil
+}
+
+// lost is how many of the measured went away without an answer.
+func (m *measurement) lost() int {
+	lost := make(load.Faults)
+	lost.Merge(m.Faults)
+	lost.Merge(m.tail.Faults)
+	return lost.Without(load.Refused).Total()
+}
+
+func runDoor(ctx context.Context, c *Common, scenario string, p plan) (*session, *measurement, error) {
+	if err := c.complete(); err != nil {
+		return noSession(c), nil, err
+	}
+	p.Conns, p.AtOnce = c.Conns, c.Conns
+	s, err := begin(ctx, c, scenario, p)
+	if err != nil {
+		return s, nil, err
+	}
+	s.report.set("at once", group(c.Conns))
+	s.report.set("duration", c.Duration)
+	m, err := s.play(ctx)
+	if err != nil {
+		return s, nil, err
+	}
+	s.report.Cut, s.report.Series = m.cut, m.series
+	if m.Received == 0 && s.report.Faults.Total() == 0 {
+		return s, nil, errors.Join(errNothing, s.fleet.fallen())
+	}
+	return s, &m, nil
+}
+
+func doorFound(r *Report, m *measurement) string {
+	found := "throughput withheld, the client was the bottleneck"
+	if f := r.Figure("rate"); f != nil && f.Withheld == "" {
+		found = f.String()
+	}
+	found += fmt.Sprintf(", p50 %v, p99 %v", short(m.Latency.At(50)), short(m.Latency.At(99)))
+	if f := r.Figure("server_cpu_per"); f != nil {
+		found += fmt.Sprintf(", %v server CPU each", f)
+	}
+	return found
+}

@@ -1,0 +1,107 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/usher-ws/usher/bench/play"
+)
+
+// Echo measures a server that sends every message back.
+type Echo struct {
+	Common
+	Size     int     // of a message, in bytes; default 20
+	Text     bool    // text messages, else binary
+	InFlight int     // of one connection; default 1, with a rate 1,024
+	Rate     float64 // messages a second of all connections; 0: as the answers come
+	Beside   int     // further connections that are open and say nothing
+}
+
+const (
+	defaultSize = 20
+	// openInFlight only bounds memory: an open loop does not wait for answers.
+	openInFlight = 1024
+	maxSize      = 16 << 20
+)
+
+// Run measures. See the package's words on ctx and errors.
+func (e Echo) Run(ctx context.Context) (*Report, error) {
+	if err := e.complete(); err != nil {
+		return nil, err
+	}
+	e.Size = orDefault(e.Size, defaultSize)
+	if e.Rate > 0 {
+		e.InFlight = orDefault(e.InFlight, openInFlight)
+	}
+	e.InFlight = orDefault(e.InFlight, 1)
+	if e.Size < 0 || e.Size > maxSize || e.InFlight < 0 || e.InFlight > 1<<16 || e.Rate < 0 || e.Beside < 0 || e.Beside > maxConns {
+		return nil, fmt.Errorf("size %d, %d in flight, rate %g: out of range", e.Size, e.InFlight, e.Rate)
+	}
+	s, err := begin(ctx, &e.Common, "echo", plan{Role: echoRole, Conns: e.Conns + e.Beside, Echo: e.play()})
+	defer s.end()
+	if err != nil {
+		return nil, err
+	}
+	e.describe(s.report)
+	if err := s.connect(ctx, e.Conns+e.Beside, e.Conns+e.Beside); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, errNothing
+	}
+	m, err := s.play(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.conclude(s, &m), nil
+}
+
+func (e *Echo) play() play.EchoConfig {
+	return play.EchoConfig{
+		Size: e.Size, Text: e.Text, InFlight: e.InFlight, Rate: e.Rate, Timeout: e.Timeout, Active: e.Conns,
+	}
+}
+
+func (e *Echo) describe(r *Report) {
+	r.set("connections", group(e.Conns))
+	if e.Beside > 0 {
+		r.set("idle beside", group(e.Beside))
+	}
+	r.set("size", group(e.Size)+" B")
+	if e.Text {
+		r.set("opcode", "text")
+	}
+	if e.Rate > 0 {
+		r.set("rate", significant(e.Rate)+"/s, open loop")
+	} else {
+		r.set("in flight", e.InFlight)
+	}
+	r.set("duration", e.Duration)
+}
+
+// conclude turns what was measured into the report.
+func (e *Echo) conclude(s *session, m *measurement) *Report {
+	r := s.report
+	r.Cut, r.Series = m.cut, m.series
+	r.throughput("echoes", m)
+	r.latency("", "latency", m.Latency)
+	r.efforts("message", m, s)
+	r.add("messages", "messages echoed", float64(m.Received), Count)
+	if e.Rate > 0 {
+		r.add("late_p99", "sent late, p99", float64(m.Late.At(99)), Nanos)
+	} else {
+		r.note("A closed loop: every connection waits for its answer, so a stall of the server is counted once, " +
+			"not for all who would have asked meanwhile. Latency as users see it is measured with --rate.")
+	}
+	found := "throughput withheld, the client was the bottleneck"
+	if f := r.Figure("rate"); f.Withheld == "" {
+		found = f.String()
+	}
+	found += fmt.Sprintf(", p50 %v, p99 %v", short(m.Latency.At(50)), short(m.Latency.At(99)))
+	if f := r.Figure("server_cpu_per"); f != nil {
+		found += fmt.Sprintf(", %v server CPU per message", f)
+	}
+	return r.finish(found)
+}

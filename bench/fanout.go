@@ -1,0 +1,74 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/play"
+)
+
+// Fanout measures a server that sends what one says to all: to the one room that
+// the URL names. Conns is how many listen; the publisher comes on top.
+type Fanout struct {
+	Common
+	Size   int     // of a message, in bytes; default 128, at least 16
+	Text   bool    // text messages, else binary; chats want text
+	Window int     // messages published that have not reached all; default 1
+	Rate   float64 // messages published a second; 0: as the window allows
+}
+
+const defaultFanoutSize = 128
+
+// Run measures. See the package's words on ctx and errors.
+func (f Fanout) Run(ctx context.Context) (*Report, error) {
+	if err := f.complete(); err != nil {
+		return nil, err
+	}
+	f.Size, f.Window = orDefault(f.Size, defaultFanoutSize), orDefault(f.Window, 1)
+	if f.Size < load.StampSize || f.Size > maxSize || f.Window < 0 || f.Window > 1<<16 || f.Rate < 0 {
+		return nil, fmt.Errorf("size %d, window %d, rate %g: out of range", f.Size, f.Window, f.Rate)
+	}
+	if f.Conns+1 > files() {
+		return nil, fmt.Errorf("%d members do not fit into a process that may open %d files", f.Conns, files())
+	}
+	f.Loops = 1 // who reached whom is one loop's account
+	s, err := begin(ctx, &f.Common, "fanout", plan{
+		Role: fanoutRole, Conns: f.Conns + 1,
+		Fanout: play.FanoutConfig{Size: f.Size, Text: f.Text, Window: f.Window, Rate: f.Rate, Timeout: f.Timeout},
+	})
+	defer s.end()
+	if err != nil {
+		return nil, err
+	}
+	r := s.report
+	r.set("members", group(f.Conns))
+	r.set("size", group(f.Size)+" B")
+	r.set("window", f.Window)
+	if f.Rate > 0 {
+		r.set("rate", significant(f.Rate)+"/s")
+	}
+	r.set("duration", f.Duration)
+	if err := s.connect(ctx, f.Conns+1, f.Conns+1); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, errNothing
+	}
+	m, err := s.play(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.Cut, r.Series = m.cut, m.series
+	r.throughput("deliveries", &m)
+	r.add("published", "messages published", float64(m.Sent), Count)
+	r.latency("", "to each member", m.Latency)
+	r.latency("last_", "to the last member", m.Last)
+	r.efforts("delivery", &m, s)
+	if m.Other > 0 {
+		r.add("other", "other messages received", float64(m.Other), Count)
+	}
+	return r.finish(doorFound(r, &m) + fmt.Sprintf(", last member p50 %v", short(m.Last.At(50)))), nil
+}

@@ -1,0 +1,69 @@
+//go:build linux
+
+package bench
+
+import (
+	"testing"
+	"time"
+
+	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/frame"
+)
+
+// TestIdle: all are held, at each of the steps.
+func TestIdle(t *testing.T) {
+	f := new(fake).serve(t)
+	r, err := Idle{Common: f.short(20), Steps: 2, Hold: 50 * time.Millisecond}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.OK || r.Figure("open").Value != 20 || len(r.Memory) != 3 || r.Memory[1].Conns != 10 || r.Memory[2].Conns != 20 {
+		t.Errorf("got %s", r.Text())
+	}
+}
+
+// TestIdleLosses: who is lost while held is counted, with the reason.
+func TestIdleLosses(t *testing.T) {
+	f := new(fake)
+	f.message = func(c *fakeConn, _ int, op frame.Opcode, data []byte) {
+		c.send(op, data)
+		switch c.number % 5 {
+		case 0:
+			c.reset()
+		case 1:
+			c.Close()
+		case 2:
+			b, _ := c.proto.AppendClose(nil, frame.StatusTryAgainLater, "")
+			c.write(b)
+		}
+	}
+	f.serve(t)
+	r, err := Idle{Common: f.short(20), Steps: 1, Hold: 50 * time.Millisecond}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := load.Faults{
+		{Kind: load.Reset, Code: 104}: 4, {Kind: load.Cut}: 4, {Kind: load.Closed, Code: 1013}: 4,
+	}
+	for fault, n := range want {
+		if r.Faults[fault] != n {
+			t.Errorf("%v: got %d, want %d", fault, r.Faults[fault], n)
+		}
+	}
+	if r.OK || r.Figure("open").Value != 8 || r.Faults.Without(load.Unanswered).Total() != 12 {
+		t.Errorf("got %s", r.Text())
+	}
+}
+
+// TestSlope: least squares over what was added for each connection.
+func TestSlope(t *testing.T) {
+	var steps []Step
+	for k := range 5 {
+		s := Step{Conns: 1000 * k}
+		s.Server.RSS = 10<<20 + int64(1000*k)*96
+		steps = append(steps, s)
+	}
+	if got := slope(steps, func(s Step) int64 { return s.Server.RSS }); got < 95.999 || got > 96.001 {
+		t.Errorf("got %g bytes each, want 96", got)
+	}
+}

@@ -1,0 +1,84 @@
+//go:build linux
+
+package play
+
+import (
+	"time"
+
+	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/frame"
+)
+
+// Flood sends messages over every connection, as fast as the server takes them,
+// and reads whatever comes back. A connection that is closed comes again.
+//
+// Sent counts what the kernel took, Received what came back unchanged, Other what
+// the server said besides.
+type Flood struct {
+	client  *load.Client
+	payload *load.Payload
+	batch   []byte
+	opcode  frame.Opcode
+	running bool
+}
+
+// floodBatch is how many messages leave in one send.
+const floodBatch = 64
+
+// NewFlood returns the player of a client. The messages have size bytes.
+func NewFlood(client *load.Client, size int, text bool) *Flood {
+	f := &Flood{client: client, payload: load.NewPayload(size), opcode: opcode(text)}
+	var s load.Stamp
+	for range floodBatch {
+		f.batch = load.AppendMessage(f.batch, f.opcode, f.payload.Stamp(&s, 0, 0), f.payload.Pattern())
+	}
+	return f
+}
+
+// Start begins, Stop ends the flood.
+func (f *Flood) Start() { f.running = true }
+
+// Stop ends it; the connections stay.
+func (f *Flood) Stop() { f.running = false }
+
+// Pending is always 0: nothing is awaited.
+func (f *Flood) Pending() int { return 0 }
+
+// Opened is the [load.Player]'s.
+func (f *Flood) Opened(int) {}
+
+// Message is the [load.Player]'s.
+func (f *Flood) Message(_ int, _ frame.Opcode, data []byte) {
+	t := f.client.Tally()
+	if verdict, _ := f.payload.Check(data, 0, 0); verdict == load.Right {
+		t.Received++
+		return
+	}
+	t.Other++
+}
+
+// Answered is the [load.Player]'s.
+func (f *Flood) Answered(int, *load.Answer) {}
+
+// Closed is the [load.Player]'s.
+func (f *Flood) Closed(i int, _ load.Fault) {
+	if f.running {
+		f.client.Dial(i)
+	}
+}
+
+// Turn is the [load.Player]'s: who has room sends again. When nobody has, the
+// server holds them back, and the next turn comes with the next event.
+func (f *Flood) Turn(now time.Duration) (next time.Duration) {
+	if !f.running {
+		return 0
+	}
+	for i := range f.client.Conns() {
+		if f.client.IsOpen(i) && f.client.Backlog(i) == 0 {
+			f.client.SendRaw(i, f.batch)
+			f.client.Tally().Sent += floodBatch
+			next = now
+		}
+	}
+	return next
+}

@@ -1,0 +1,250 @@
+//go:build linux
+
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/proc"
+)
+
+// Report is what a run found. It is written as JSON with these names; they stay.
+type Report struct {
+	Headline string      `json:"headline"`
+	OK       bool        `json:"ok"` // no faults
+	Scenario string      `json:"scenario"`
+	URL      string      `json:"url"`
+	Command  string      `json:"command,omitempty"`
+	Date     time.Time   `json:"date"`
+	Machine  string      `json:"machine"`
+	Cut      bool        `json:"interrupted,omitempty"`
+	Settings []Setting   `json:"settings"`
+	Figures  []Figure    `json:"figures"`
+	Tables   []Table     `json:"tables,omitempty"`
+	Shapes   []Shape     `json:"distributions,omitempty"`
+	Series   []Sample    `json:"series,omitempty"`
+	Memory   []Step      `json:"memory,omitempty"`
+	Faults   load.Faults `json:"faults"`
+	Notes    []string    `json:"notes,omitempty"`
+}
+
+// Setting is one of the things a run was told.
+type Setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Figure is one number. Key is for programs and stays, Label for people. A figure
+// that was measured but cannot be believed has Withheld, and no value.
+type Figure struct {
+	Key      string  `json:"key"`
+	Label    string  `json:"label"`
+	Value    float64 `json:"value"`
+	Unit     Unit    `json:"unit"`
+	Withheld string  `json:"withheld,omitempty"` // why
+}
+
+// Unit is what a figure counts.
+type Unit string
+
+// The units.
+const (
+	Count   Unit = ""
+	PerSec  Unit = "1/s"
+	Nanos   Unit = "ns"
+	Bytes   Unit = "B"
+	Percent Unit = "%"
+	Cores   Unit = "cores"
+)
+
+// Table is rows of words.
+type Table struct {
+	Title   string     `json:"title"`
+	Columns []string   `json:"columns"`
+	Rows    [][]string `json:"rows"`
+}
+
+// Shape is the distribution of a latency.
+type Shape struct {
+	Name   string       `json:"name"`
+	Count  int          `json:"count"`
+	Points []load.Point `json:"points"`
+}
+
+// Sample is one stretch of a time series, by its end.
+type Sample struct {
+	At        float64 `json:"at"`   // seconds since the beginning
+	Rate      float64 `json:"rate"` // answers a second
+	P50       int64   `json:"p50"`  // ns
+	P99       int64   `json:"p99"`
+	P999      int64   `json:"p999"`
+	ServerCPU float64 `json:"server_cpu"` // cores
+	ServerRSS int64   `json:"server_rss"` // bytes
+	Faults    int     `json:"faults"`
+}
+
+// Step is the memory at a number of connections.
+type Step struct {
+	Conns  int         `json:"conns"`
+	Server proc.Usage  `json:"server"`
+	Kernel proc.Kernel `json:"kernel"`
+}
+
+func newReport(scenario, url string) *Report {
+	return &Report{
+		Scenario: scenario,
+		URL:      url,
+		Date:     time.Now().UTC().Truncate(time.Second),
+		Machine:  proc.Machine(),
+		Faults:   make(load.Faults),
+	}
+}
+
+// Figure returns the figure of this key, nil if there is none.
+func (r *Report) Figure(key string) *Figure {
+	for i := range r.Figures {
+		if r.Figures[i].Key == key {
+			return &r.Figures[i]
+		}
+	}
+	return nil
+}
+
+// JSON returns the report as indented JSON.
+func (r *Report) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(r, "", "  ")
+	return append(b, '\n'), err
+}
+
+func (r *Report) set(name string, value any) {
+	r.Settings = append(r.Settings, Setting{name, fmt.Sprint(value)})
+}
+
+func (r *Report) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+func (r *Report) add(key, label string, value float64, unit Unit) {
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return // nothing happened: there is no such figure
+	}
+	r.Figures = append(r.Figures, Figure{Key: key, Label: label, Value: value, Unit: unit})
+}
+
+func (r *Report) withhold(key, label string, unit Unit, why string) {
+	r.Figures = append(r.Figures, Figure{Key: key, Label: label, Unit: unit, Withheld: why})
+}
+
+// finish makes the first line: what went wrong, or else what was found.
+func (r *Report) finish(found string) *Report {
+	r.OK = r.Faults.Total() == 0
+	if !r.OK {
+		found = fmt.Sprintf("%s ERRORS: %v; %s", group(r.Faults.Total()), r.Faults, found)
+	}
+	if r.Cut {
+		found = "interrupted; " + found
+	}
+	r.Headline = r.Scenario + ": " + found
+	return r
+}
+
+// latency adds the usual percentiles of h and its whole distribution. key is a
+// prefix, "" or one that ends in "_".
+func (r *Report) latency(key, name string, h load.Histogram) {
+	if h.Count() == 0 {
+		return
+	}
+	r.percentile(key+"p50", name+" p50", h, 50)
+	r.percentile(key+"p90", name+" p90", h, 90)
+	r.percentile(key+"p99", name+" p99", h, 99)
+	r.percentile(key+"p999", name+" p99.9", h, 99.9)
+	r.percentile(key+"p9999", name+" p99.99", h, 99.99)
+	r.percentile(key+"max", name+" max", h, 100)
+	r.add(key+"mean", name+" mean", float64(h.Mean()), Nanos)
+	r.Shapes = append(r.Shapes, Shape{name, h.Count(), h.Points()})
+}
+
+// shape adds the percentiles that tell a comparison, and the distribution.
+func (r *Report) shape(key, name string, h load.Histogram) {
+	if h.Count() == 0 {
+		return
+	}
+	r.percentile(key+"p50", name+" p50", h, 50)
+	r.percentile(key+"p99", name+" p99", h, 99)
+	r.percentile(key+"p999", name+" p99.9", h, 99.9)
+	r.Shapes = append(r.Shapes, Shape{name, h.Count(), h.Points()})
+}
+
+func (r *Report) percentile(key, label string, h load.Histogram, percent float64) {
+	r.add(key, label, float64(h.At(percent)), Nanos)
+}
+
+// throughput adds events per second, unless it is the client's figure.
+func (r *Report) throughput(label string, m *measurement) {
+	rate := float64(m.Received) / m.Wall.Seconds()
+	if why := bottleneck(m); why != "" {
+		r.withhold("rate", label, PerSec, why)
+		r.note("Throughput is withheld: %s.", why)
+		return
+	}
+	r.add("rate", label, rate, PerSec)
+}
+
+// efforts adds what server and client used, in all and for each of n events.
+func (r *Report) efforts(per string, m *measurement, sess *session) {
+	n := float64(m.Received)
+	if m.server.Known && !sess.server.ours() {
+		u := m.server.Usage
+		r.add("server_cpu_per", "server CPU per "+per, float64(m.server.CPU)/n, Nanos)
+		r.add("server_cpu", "server CPU", float64(m.server.CPU)/float64(m.server.Wall), Cores)
+		r.add("server_rss", "server RSS", float64(u.RSS), Bytes)
+		if u.PSS > 0 {
+			r.add("server_pss", "server PSS", float64(u.PSS), Bytes)
+		}
+		r.add("server_fds", "server open files", float64(u.FDs), Count)
+		r.add("server_threads", "server threads", float64(u.Threads), Count)
+	} else if !m.server.Known {
+		r.note("The server's process is not known, so what it used is not reported; name it with --pid.")
+	}
+	r.add("client_cpu_per", "client CPU per "+per, float64(m.CPU)/n, Nanos)
+	r.add("client_busy", "client's busiest loop", 100*m.Busy, Percent)
+}
+
+// bottleneck says why the client, not the server, set the pace; "" if it did not.
+func bottleneck(m *measurement) string {
+	const (
+		busy    = 0.95
+		tooLate = time.Millisecond
+	)
+	if late := m.Late.At(99); late > tooLate {
+		return fmt.Sprintf("the client's pacer fell behind its plan: one message in a hundred left %v late or more", short(late))
+	}
+	if m.Busy >= busy && float64(m.CPU) < 0.9*m.Busy*float64(m.Wall) {
+		return fmt.Sprintf("the client did not get a processor when it wanted one: its loop ran or waited for one %.0f %% of the time", 100*min(m.Busy, 1))
+	}
+	if m.Busy >= busy && !m.server.saturated() {
+		return fmt.Sprintf("the client was the bottleneck: its loop was busy %.0f %% of the time, the server was not", 100*min(m.Busy, 1))
+	}
+	return ""
+}
+
+// sample is a stretch as a point of the time series.
+func sample(at time.Duration, t *load.Tally, s spent) Sample {
+	p := Sample{
+		At:     at.Seconds(),
+		Rate:   float64(t.Received) / t.Wall.Seconds(),
+		P50:    int64(t.Latency.At(50)),
+		P99:    int64(t.Latency.At(99)),
+		P999:   int64(t.Latency.At(99.9)),
+		Faults: t.Faults.Total(),
+	}
+	if s.Known {
+		p.ServerCPU = float64(s.CPU) / float64(s.Wall)
+		p.ServerRSS = s.Usage.RSS
+	}
+	return p
+}

@@ -1,0 +1,99 @@
+//go:build linux
+
+package bench
+
+import (
+	"os"
+	"slices"
+	"time"
+
+	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/proc"
+)
+
+// server is what we know of the processes that are measured; none if it runs on
+// another machine or is somebody else's.
+type server struct{ pids []int }
+
+// findServer takes the processes it is told, else those it started and those that
+// listen on the doors' ports.
+func findServer(pids []int, f *fleet, doors []load.Target) *server {
+	if len(pids) > 0 {
+		return &server{pids}
+	}
+	if !local(doors) {
+		return &server{}
+	}
+	if found := proc.Listeners(ports(doors)); len(found) > 0 {
+		return &server{found}
+	}
+	return &server{f.pids()}
+}
+
+func (s *server) known() bool { return len(s.pids) > 0 }
+func (s *server) ours() bool  { return slices.Contains(s.pids, os.Getpid()) }
+
+// look is what the server's processes used up to a moment.
+type look struct {
+	at      time.Time
+	usage   proc.Usage
+	threads map[int]time.Duration
+	pids    []int
+	ok      bool
+}
+
+// look reads all there is. It takes a millisecond or so for a large server.
+func (s *server) look() look {
+	l := look{at: time.Now(), pids: s.pids}
+	if !s.known() {
+		return l
+	}
+	u, err := proc.Read(s.pids)
+	l.usage, l.ok = u, err == nil
+	l.threads = proc.Threads(s.pids)
+	return l
+}
+
+// glance reads what is cheap, CPU and RSS, so that looking does not disturb.
+func (s *server) glance() look {
+	l := look{at: time.Now(), pids: s.pids}
+	if !s.known() {
+		return l
+	}
+	u, err := proc.ReadQuick(s.pids)
+	l.usage, l.ok = u, err == nil
+	return l
+}
+
+// spent is what the server used between two looks.
+type spent struct {
+	CPU     time.Duration
+	Wall    time.Duration
+	Usage   proc.Usage // at the end
+	Busiest float64    // share of the time that the busiest thread ran
+	Cores   int        // processors it may use
+	Known   bool
+}
+
+func (a look) until(b look) spent {
+	s := spent{Wall: b.at.Sub(a.at), Usage: b.usage, Known: a.ok && b.ok}
+	if !s.Known || s.Wall <= 0 {
+		s.Known = false
+		return s
+	}
+	s.CPU = b.usage.CPU - a.usage.CPU
+	for tid, used := range b.threads {
+		s.Busiest = max(s.Busiest, float64(used-a.threads[tid])/float64(s.Wall))
+	}
+	for _, pid := range b.pids {
+		s.Cores = max(s.Cores, proc.Processors(pid))
+	}
+	return s
+}
+
+// saturated reports whether the server could not have done more: all processors it
+// may use, or its only busy thread, were at work nearly all the time.
+func (s spent) saturated() bool {
+	const nearly = 0.9
+	return s.Known && (s.Busiest >= nearly || s.Cores > 0 && float64(s.CPU) >= nearly*float64(s.Cores)*float64(s.Wall))
+}

@@ -1,0 +1,240 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/usher-ws/usher/bench/load"
+)
+
+// session is one run: the servers, if it started them, the crew, and the report
+// that grows. It belongs to the goroutine of Run.
+type session struct {
+	c      *Common
+	doors  []load.Target
+	fleet  *fleet
+	crew   *crew
+	unpin  func()
+	server *server
+	report *Report
+}
+
+// begin makes everything ready for the first connection. p says what the crew
+// does; how many, where and what is said at the door are filled in here. The
+// caller ends the session, also after an error.
+func begin(ctx context.Context, c *Common, scenario string, p plan) (s *session, err error) {
+	s = noSession(c)
+	if s.doors, err = doorsOf(ctx, c.URL); err != nil {
+		return s, err
+	}
+	s.report = newReport(scenario, c.URL)
+	if c.Spawn != "" {
+		if s.fleet, err = spawn(ctx, c.Spawn, s.doors, c.PinServer); err != nil {
+			return s, err
+		}
+		s.report.set("spawn", c.Spawn)
+	}
+	if s.unpin, err = pinSelf(c.PinClient); err != nil {
+		return s, err
+	}
+	s.server = findServer(c.PIDs, s.fleet, s.doors)
+	s.crew, err = s.newCrew(p)
+	return s, err
+}
+
+// noSession is a session with nothing to end.
+func noSession(c *Common) *session {
+	return &session{c: c, fleet: &fleet{}, crew: &crew{}, unpin: func() {}}
+}
+
+// newCrew returns a crew for the session's servers; begin has more.
+func (s *session) newCrew(p plan) (*crew, error) {
+	padding, first := p.Door.Padding, p.Door.First
+	var err error
+	if p.Door, err = s.c.request(); err != nil {
+		return &crew{}, err
+	}
+	p.Door.Padding, p.Door.First = padding, first
+	p.Targets = s.doors
+	p.Sources = sources(s.doors, p.Conns, p.Role == doorRole || p.Role == hostileRole)
+	p.Timeout = orDefault(p.Timeout, s.c.Timeout)
+	return newCrew(s.c, p)
+}
+
+// end lets go of everything. The connections are closed by us first: the servers
+// that were started are not what it is about any more.
+func (s *session) end() {
+	_ = s.crew.close()
+	s.unpin()
+	s.fleet.stop()
+}
+
+// progress tells whoever listens how far it is.
+func (s *session) progress(phase string, done float64, format string, args ...any) {
+	if s.c.Progress != nil {
+		s.c.Progress(Progress{phase, min(max(done, 0), 1), fmt.Sprintf(format, args...)})
+	}
+}
+
+const (
+	// pollEvery is how often it is looked how far something is.
+	pollEvery = 50 * time.Millisecond
+	// pollEach is how much longer that is for each process that is asked: the
+	// asking shall not be what the machine is busy with.
+	pollEach = 10 * time.Millisecond
+	// sampleEvery is the step of the time series.
+	sampleEvery = time.Second
+)
+
+// connect lets there be n of the crew's connections and waits until no more are
+// coming and none owes an answer. Nobody open is an error, since there is nothing
+// to measure then.
+func (s *session) connect(ctx context.Context, n, total int) error {
+	if err := s.crew.open(n, total); err != nil {
+		return err
+	}
+	ticks := time.NewTicker(max(pollEvery, time.Duration(len(s.crew.hands))*pollEach))
+	defer ticks.Stop()
+	var t stretch
+	for {
+		part, err := s.crew.take()
+		if err != nil {
+			return err
+		}
+		s.note(&part)
+		t = part
+		s.progress("connecting", float64(t.Open)/float64(n), "%s of %s open", group(t.Open), group(n))
+		if t.Waiting == 0 && t.Pending == 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+		}
+	}
+	if err := s.fleet.fallen(); err != nil {
+		return err
+	}
+	if t.Open == 0 {
+		return fmt.Errorf("no connection to %s: %v", s.c.URL, s.report.Faults)
+	}
+	return nil
+}
+
+// note keeps the faults of a stretch that is not measured otherwise.
+func (s *session) note(t *stretch) { s.report.Faults.Merge(t.Faults) }
+
+// measurement is what happened between two looks at the server.
+type measurement struct {
+	load.Tally
+	tail    load.Tally // what came after the end, of what began before
+	series  []Sample
+	server  spent
+	cut     bool // by ctx
+	pending int  // what did not come in the end
+}
+
+// play starts what the crew does, lets it warm up, and measures it for the
+// duration; then it waits for what is under way.
+func (s *session) play(ctx context.Context) (m measurement, err error) {
+	if err := s.crew.start(); err != nil {
+		return m, err
+	}
+	if err := s.warm(ctx); err != nil {
+		return m, err
+	}
+	m, err = s.measure(ctx, "measuring", s.c.Duration)
+	if err != nil {
+		return m, err
+	}
+	if err := s.crew.stop(); err != nil {
+		return m, err
+	}
+	return m, s.drain(ctx, &m)
+}
+
+// warm lets the time of the warm-up pass; of it only faults are kept.
+func (s *session) warm(ctx context.Context) error {
+	if s.c.Warmup > 0 {
+		s.progress("warming up", 0, "%v", s.c.Warmup)
+		pause(ctx, s.c.Warmup)
+	}
+	t, err := s.crew.take()
+	s.note(&t)
+	return err
+}
+
+// pause returns after d, or false at the end of ctx.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// measure watches crew and server for d, or until ctx ends.
+func (s *session) measure(ctx context.Context, phase string, d time.Duration) (m measurement, err error) {
+	before := s.server.look()
+	begin := time.Now()
+	last := before
+	for elapsed := time.Duration(0); elapsed < d && !m.cut; elapsed = time.Since(begin) {
+		m.cut = !pause(ctx, min(sampleEvery, d-elapsed))
+		t, err := s.crew.take()
+		if err != nil {
+			return m, err
+		}
+		s.note(&t)
+		now := s.server.glance()
+		m.series = append(m.series, sample(time.Since(begin), &t.Tally, last.until(now)))
+		m.Append(&t.Tally)
+		last = now
+		at := m.series[len(m.series)-1]
+		s.progress(phase, float64(time.Since(begin))/float64(d), "%s/s, p99 %v, %d errors",
+			group(int(at.Rate)), short(time.Duration(at.P99)), s.report.Faults.Total())
+	}
+	m.server = before.until(s.server.look())
+	return m, s.fleet.fallen()
+}
+
+// drain waits for the answers to what was sent before the end. Their latency
+// counts, or else the slowest would be left out.
+func (s *session) drain(ctx context.Context, m *measurement) error {
+	limit := time.Now().Add(s.c.Timeout + time.Second)
+	for {
+		t, err := s.crew.take()
+		if err != nil {
+			return err
+		}
+		s.note(&t)
+		m.tail.Append(&t.Tally)
+		m.pending = t.Pending
+		if m.cut || t.Pending == 0 || time.Now().After(limit) {
+			break
+		}
+		s.progress("waiting for the last answers", 1, "%s", group(t.Pending))
+		if !pause(ctx, pollEvery) {
+			m.cut = true
+		}
+	}
+	m.Latency.Merge(m.tail.Latency)
+	m.Last.Merge(m.tail.Last)
+	if !m.cut && m.pending > 0 {
+		s.report.Faults.Add(load.Fault{Kind: load.Unanswered}, m.pending)
+	}
+	if s.server.known() && s.server.ours() {
+		s.report.note("The server is this very process: what it used cannot be told from what we used.")
+	}
+	return nil
+}
+
+// errNothing is for a run that ctx ended before it began.
+var errNothing = errors.New("interrupted before anything was measured")

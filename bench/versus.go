@@ -1,0 +1,292 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/usher-ws/usher/bench/proc"
+)
+
+// Versus measures servers beside each other: usher, usher once more, and the
+// peers. Each round runs every contender once for each question, in an order that
+// turns from round to round, each server fresh and pinned apart from the client.
+// What is compared are pairs of one round; how far usher is from itself says what
+// a difference is worth.
+type Versus struct {
+	Peers  []string // names, which are directories of Source
+	Source string   // where the peers' module is; default "bench/peers"
+	Usher  string   // the program; default this one
+	Rounds int      // default 9
+
+	Questions []string // names; default all
+	Duration  time.Duration
+	Conns     int // of the idle question; default 19,000
+
+	PinServer, PinClient []int // default: the first processor, and the second
+	Progress             func(Progress)
+}
+
+// question is one thing that all contenders are measured by.
+type question struct {
+	name  string
+	title string
+	key   string // of the figure
+	unit  Unit
+	ask   func(v *Versus, c Common) (*Report, error)
+
+	// Where it is asked; the peers that have an answer, none for all; and how usher
+	// is asked: its flags, its path if that is another, and whether with a token.
+	path      string
+	peers     []string
+	flags     string
+	usherPath string
+	token     bool
+}
+
+// questions are those of the table in the README.
+func questions(ctx context.Context) []question {
+	echo := func(name, title, key string, conns int, e Echo) question {
+		return question{name: name, title: title, key: key, unit: Nanos, path: "/echo", flags: "--echo /echo",
+			ask: func(_ *Versus, c Common) (*Report, error) {
+				e.Common = c
+				e.Conns = conns
+				return e.Run(ctx)
+			}}
+	}
+	handshake := func(_ *Versus, c Common) (*Report, error) {
+		c.Conns = 50
+		return Handshake{c}.Run(ctx)
+	}
+	fanout := func(name, title string, window int) question {
+		return question{name: name, title: title, key: "server_cpu_per", unit: Nanos, path: "/fanout", peers: []string{"gws", "gorilla"},
+			flags: "--rate 0 --secret-file {secret}", usherPath: "/ws/lobby", token: true,
+			ask: func(_ *Versus, c Common) (*Report, error) {
+				c.Conns = 1000
+				return Fanout{Common: c, Text: true, Window: window}.Run(ctx)
+			}}
+	}
+	const perMessage = "server_cpu_per"
+	return []question{
+		echo("echo-20", "Echo: server CPU per message, 100 connections, 20 B", perMessage, 100, Echo{Size: 20}),
+		echo("echo-512", "Echo: server CPU per message, 1,000 connections, 512 B", perMessage, 1000, Echo{Size: 512}),
+		echo("echo-16k", "Echo: server CPU per message, 100 connections, 16 KiB", perMessage, 100, Echo{Size: 16 << 10}),
+		echo("echo-20x16", "Echo: server CPU per message, 100 connections, 20 B, 16 in flight", perMessage, 100, Echo{Size: 20, InFlight: 16}),
+		echo("paced-p99", "Latency p99 at 20,000 messages a second, 100 active beside 10,000 idle", "p99", 100,
+			Echo{Size: 20, Rate: 20_000, Beside: 10_000}),
+		fanout("fanout-1", "Fan-out: server CPU per delivery, 1,000 members, 128 B, one publish outstanding", 1),
+		fanout("fanout-8", "Fan-out: server CPU per delivery, 1,000 members, 128 B, eight publishes outstanding", 8),
+		{name: "handshake", title: "Handshake: server CPU each", key: perMessage, unit: Nanos, path: "/echo", flags: "--echo /echo", ask: handshake},
+		{name: "handshake-jwt", title: "Handshake: server CPU each, usher's with a token, the others' without", key: perMessage, unit: Nanos,
+			path: "/echo", flags: "--echo-auth /echo --secret-file {secret}", token: true, ask: handshake},
+		{name: "refuse", title: "Refusal with 401: server CPU each", key: perMessage, unit: Nanos, path: "/refuse", peers: []string{"gorilla", "coder"},
+			flags: "--echo-auth /refuse --secret-file {secret}",
+			ask: func(_ *Versus, c Common) (*Report, error) {
+				c.Conns = 50
+				return Refuse{Common: c}.Run(ctx)
+			}},
+		{name: "idle", title: "Idle: server RSS per connection", key: "rss_per_connection", unit: Bytes, path: "/echo", flags: "--echo /echo",
+			ask: func(v *Versus, c Common) (*Report, error) {
+				c.Conns = v.Conns
+				return Idle{Common: c, Hold: time.Millisecond}.Run(ctx)
+			}},
+	}
+}
+
+// asks reports whether the contender has an answer to q.
+func (q *question) asks(c contender) bool {
+	return c.usher() || len(q.peers) == 0 || slices.Contains(q.peers, c.name)
+}
+
+const (
+	defaultRounds     = 9
+	defaultIdleConns  = 19_000
+	defaultContestRun = 2 * time.Second
+	self              = "usher"
+	again             = "usher again"
+	buildPatience     = 10 * time.Minute
+	secretName        = "secret"
+)
+
+// contender is a server and how it is started; usher has flags of each question's.
+type contender struct{ name, command string }
+
+func (c contender) usher() bool { return c.name == self || c.name == again }
+
+// Run measures all and returns the results, as far as they came before ctx ended.
+func (v Versus) Run(ctx context.Context) (*Contest, error) {
+	if err := v.complete(); err != nil {
+		return nil, err
+	}
+	asked, err := v.asked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "usher-peers-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	list, err := v.contenders(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	contest := newContest(proc.Machine(), asked, list)
+	secret := []byte(rand.Text() + rand.Text())
+	if err := os.WriteFile(filepath.Join(dir, secretName), secret, 0o600); err != nil {
+		return nil, err
+	}
+	total := v.Rounds * len(asked) * len(list)
+	done := 0
+	for round := range v.Rounds {
+		for q := range asked {
+			for k := range list {
+				c := (k + round) % len(list)
+				done++
+				if !asked[q].asks(list[c]) {
+					continue
+				}
+				v.progress(float64(done)/float64(total), "round %d of %d, %s: %s", round+1, v.Rounds, asked[q].name, list[c].name)
+				run, err := v.measure(&asked[q], list[c], dir, secret)
+				if ctx.Err() != nil {
+					return contest.finish(round), nil
+				}
+				contest.record(q, c, round, run, err)
+			}
+		}
+	}
+	return contest.finish(v.Rounds), nil
+}
+
+func (v *Versus) complete() error {
+	v.Source = orEmpty(v.Source, filepath.Join("bench", "peers"))
+	v.Rounds = orDefault(v.Rounds, defaultRounds)
+	v.Duration = orDefault(v.Duration, defaultContestRun)
+	v.Conns = orDefault(v.Conns, defaultIdleConns)
+	if v.PinServer == nil && v.PinClient == nil {
+		v.PinServer, v.PinClient = []int{0}, []int{1}
+	}
+	if v.Rounds < 1 || v.Duration < 0 || v.Conns < 1 {
+		return fmt.Errorf("%d rounds of %v, %d connections: out of range", v.Rounds, v.Duration, v.Conns)
+	}
+	if v.Usher == "" {
+		path, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		v.Usher = path
+	}
+	for _, p := range v.Peers {
+		if p == "" || filepath.Base(p) != p {
+			return fmt.Errorf("peer %q: want a name", p)
+		}
+	}
+	return nil
+}
+
+// asked returns the questions that were named, or all.
+func (v *Versus) asked(ctx context.Context) (list []question, err error) {
+	all := questions(ctx)
+	if len(v.Questions) == 0 {
+		return all, nil
+	}
+	for _, name := range v.Questions {
+		k := slices.IndexFunc(all, func(q question) bool { return q.name == name })
+		if k < 0 {
+			return nil, fmt.Errorf("no such question: %q", name)
+		}
+		list = append(list, all[k])
+	}
+	return list, nil
+}
+
+// contenders builds the peers into dir.
+func (v *Versus) contenders(ctx context.Context, dir string) ([]contender, error) {
+	usher := strconv.Quote(v.Usher) + " serve --listen {addr} "
+	list := []contender{{self, usher}, {again, usher}}
+	if len(v.Peers) == 0 {
+		return list, nil
+	}
+	v.progress(0, "building %s", strings.Join(v.Peers, ", "))
+	ctx, cancel := context.WithTimeout(ctx, buildPatience)
+	defer cancel()
+	for _, p := range v.Peers {
+		path := filepath.Join(dir, p)
+		build := exec.CommandContext(ctx, "go", "build", "-o", path, "./"+p)
+		build.Dir = v.Source
+		if out, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("building the peer %s: %w\n%s", p, err, out)
+		}
+		list = append(list, contender{p, strconv.Quote(path) + " -listen {addr}"})
+	}
+	return list, nil
+}
+
+// measure runs one server and asks it one question.
+func (v *Versus) measure(q *question, c contender, dir string, secret []byte) (Run, error) {
+	port, err := freePort()
+	if err != nil {
+		return Run{}, err
+	}
+	path, token := q.path, Token{}
+	if c.usher() {
+		c.command += strings.ReplaceAll(q.flags, "{secret}", strconv.Quote(filepath.Join(dir, secretName)))
+		path = orEmpty(q.usherPath, path)
+		if q.token {
+			token = Token{Secret: secret, Shared: true}
+		}
+	}
+	r, err := q.ask(v, Common{
+		URL:       "ws://127.0.0.1:" + strconv.Itoa(port) + path,
+		Spawn:     c.command,
+		Token:     token,
+		Duration:  v.Duration,
+		Warmup:    v.Duration / 4,
+		PinServer: v.PinServer,
+		PinClient: v.PinClient,
+	})
+	if err != nil {
+		return Run{}, err
+	}
+	f := r.Figure(q.key)
+	if f == nil || f.Withheld != "" {
+		return Run{}, errors.New("no figure: " + r.Headline)
+	}
+	if late := r.Figure("rate"); q.unit == Nanos && q.key != "server_cpu_per" && late != nil && late.Withheld != "" {
+		return Run{}, fmt.Errorf("the latency is the client's own: %s", late.Withheld)
+	}
+	run := Run{Value: f.Value, Faults: r.Faults.Total(), Headline: r.Headline}
+	if rate := r.Figure("rate"); rate != nil && rate.Withheld == "" {
+		run.Rate = rate.Value
+	}
+	if client := r.Figure("client_cpu_per"); client != nil {
+		run.Client = client.Value
+	}
+	return run, nil
+}
+
+func freePort() (int, error) {
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port, nil
+}
+
+func (v *Versus) progress(done float64, format string, args ...any) {
+	if v.Progress != nil {
+		v.Progress(Progress{"versus", done, fmt.Sprintf(format, args...)})
+	}
+}

@@ -1,0 +1,326 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/usher-ws/usher/bench"
+	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/limiter"
+	"golang.org/x/sys/unix"
+)
+
+// benchCmd is usher bench: one command for each question.
+type benchCmd struct {
+	Echo      benchEcho      `cmd:"" help:"How many messages a second come back, how late, and what each costs the server."`
+	Idle      benchIdle      `cmd:"" help:"How much memory a connection costs that says nothing."`
+	Handshake benchHandshake `cmd:"" help:"How many come through the door a second."`
+	Refuse    benchRefuse    `cmd:"" help:"How many are refused a second, and who of them learns why."`
+	Fanout    benchFanout    `cmd:"" help:"What it takes to send one message to all in a room."`
+	Flood     benchFlood     `cmd:"" help:"What somebody who sends too much gets, and what others notice."`
+	Hostile   benchHostile   `cmd:"" help:"What others notice while somebody attacks."`
+	Versus    benchVersus    `cmd:"" help:"Measure usher and other servers beside each other."`
+	Worker    benchWorker    `cmd:"" hidden:"" help:"Do what the process at the other end of standard input wants."`
+}
+
+// benchFlags is what all scenarios can be told.
+type benchFlags struct {
+	URL string `arg:"" help:"Where the server is, ws://HOST:PORT/PATH; {9001..9053} in it stands for many."`
+
+	Conns    int           `default:"100" help:"Connections."`
+	Duration time.Duration `short:"d" default:"10s" help:"How long to measure."`
+	Warmup   time.Duration `default:"1s" help:"How long before that; 0 is not at all."`
+	Timeout  time.Duration `default:"5s" help:"When an answer is given up."`
+	Loops    int           `default:"1" help:"Event loops of the client."`
+
+	PerProcess int   `placeholder:"N" help:"Connections of one client process; without it, what the limit of open files allows."`
+	PinServer  []int `placeholder:"CPU" help:"With --spawn: the processors of the server."`
+	PinClient  []int `placeholder:"CPU" help:"The processors of the client."`
+
+	PID   []int  `name:"pid" placeholder:"PID" help:"The server's processes; without it, who listens on the port of this machine."`
+	Spawn string `placeholder:"COMMAND" help:"Start the server with this, for each URL; {addr}, {host} and {port} are filled in."`
+
+	Header      []string `short:"H" sep:"none" placeholder:"NAME:VALUE" help:"A header for the request."`
+	Origin      string   `help:"The Origin header."`
+	Subprotocol []string `placeholder:"NAME" help:"Subprotocols to offer."`
+	Token       string   `help:"The bearer token of all connections."`
+	Sub         string   `default:"bench" placeholder:"NAME" help:"With --secret-file: for whom tokens are made, with a number behind."`
+	OneToken    bool     `help:"With --secret-file: one token for all connections, without a number."`
+	SecretFile  string   `placeholder:"FILE" help:"Make a token for each connection with the HS256 secret in this file."`
+
+	JSON bool   `name:"json" help:"Print the report as JSON."`
+	HTML string `name:"html" placeholder:"FILE" help:"Write the report as a page with charts, too."`
+}
+
+// common returns the flags as the harness has them.
+func (f *benchFlags) common(meter *bench.Meter) (bench.Common, error) {
+	c := bench.Common{
+		URL: f.URL, Spawn: f.Spawn, PIDs: f.PID,
+		Header: f.Header, Origin: f.Origin, Subprotocols: strings.Join(f.Subprotocol, ", "),
+		Token: bench.Token{Text: f.Token, Subject: f.Sub, Shared: f.OneToken},
+		Conns: f.Conns,
+		Loops: f.Loops,
+
+		PerProcess: f.PerProcess, PinServer: f.PinServer, PinClient: f.PinClient,
+		Worker: []string{"/proc/self/exe", "bench", "worker"},
+
+		Duration: f.Duration, Warmup: orNone(f.Warmup), Timeout: f.Timeout,
+		Progress: meter.Show,
+	}
+	if f.SecretFile != "" {
+		secret, _, err := secretFlag{keyFile{path: f.SecretFile}}.read()
+		if err != nil {
+			return c, err
+		}
+		c.Token.Secret = secret
+	}
+	return c, nil
+}
+
+// scenario is a harness's scenario, ready to run.
+type scenario interface {
+	Run(ctx context.Context) (*bench.Report, error)
+}
+
+// run measures and prints the report. A signal ends the measuring, a second one
+// the program.
+func (f *benchFlags) run(stdout io.Writer, make func(bench.Common) scenario) error {
+	meter := bench.NewMeter(os.Stderr, isTerminal(os.Stderr))
+	common, err := f.common(meter)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	report, err := make(common).Run(ctx)
+	meter.Clear()
+	if err != nil {
+		return fmt.Errorf("cannot measure: %w", err)
+	}
+	return f.print(stdout, report)
+}
+
+// interruptible returns a context that a first signal ends; a second one has its
+// usual effect.
+func interruptible() (ctx context.Context, stop func()) {
+	ctx, stop = signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// print writes the report where it was asked for. A report of errors is one.
+func (f *benchFlags) print(stdout io.Writer, r *bench.Report) error {
+	r.Command = commandLine(os.Args[1:])
+	if f.HTML != "" {
+		page, err := r.HTML()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(f.HTML, page, 0o644); err != nil {
+			return fmt.Errorf("cannot write the page: %w", err)
+		}
+	}
+	out := []byte(r.Text())
+	if f.JSON {
+		var err error
+		if out, err = r.JSON(); err != nil {
+			return err
+		}
+	}
+	if _, err := stdout.Write(out); err != nil {
+		return err
+	}
+	if !r.OK {
+		return errors.New("there were errors, see the report")
+	}
+	return nil
+}
+
+// commandLine returns what a person would type to do the same again.
+func commandLine(args []string) string {
+	line := "usher"
+	for _, a := range args {
+		if strings.ContainsAny(a, " \t'\"$;&|<>(){}*?\\") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		line += " " + a
+	}
+	return line
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// benchEcho is usher bench echo.
+type benchEcho struct {
+	benchFlags
+
+	Size     byteSize       `default:"20" help:"Of a message."`
+	Text     bool           `help:"Text messages instead of binary ones."`
+	InFlight int            `placeholder:"N" help:"Messages of a connection that may be unanswered; 1 without --rate."`
+	Rate     *limiter.Limit `placeholder:"1000/s" help:"Send so many messages, in all, whatever comes back: an open loop."`
+	Idle     int            `default:"0" help:"Further connections that are open and say nothing."`
+}
+
+// Run measures.
+func (b *benchEcho) Run(stdout io.Writer) error {
+	return b.run(stdout, func(c bench.Common) scenario {
+		return bench.Echo{Common: c, Size: int(b.Size), Text: b.Text, InFlight: b.InFlight, Rate: perSecond(b.Rate), Beside: b.Idle}
+	})
+}
+
+func perSecond(l *limiter.Limit) float64 {
+	if l == nil {
+		return 0
+	}
+	return float64(*l)
+}
+
+// benchVersus is usher bench versus.
+type benchVersus struct {
+	Peers     []string      `placeholder:"NAME" help:"The others: gws, gorilla, coder, gnet, nbio, greatws, gobwas."`
+	Source    string        `default:"bench/peers" help:"Where the module with their servers is."`
+	Rounds    int           `default:"9" help:"How often each is measured."`
+	Duration  time.Duration `short:"d" default:"2s" help:"How long, each time."`
+	Questions []string      `placeholder:"NAME" help:"Only these: echo-20, echo-512, echo-16k, echo-20x16, paced-p99, fanout-1, fanout-8, handshake, handshake-jwt, refuse, idle."`
+	Conns     int           `default:"19000" help:"Connections of the question idle."`
+	PinServer []int         `default:"0" help:"The processors of the servers."`
+	PinClient []int         `default:"1" help:"The processors of the client."`
+	Out       string        `default:"bench/results" help:"Where the results are written."`
+}
+
+// Run measures, writes the results and prints them.
+func (b *benchVersus) Run(stdout io.Writer) error {
+	meter := bench.NewMeter(os.Stderr, isTerminal(os.Stderr))
+	ctx, stop := interruptible()
+	defer stop()
+	contest, err := bench.Versus{
+		Peers: b.Peers, Source: b.Source, Rounds: b.Rounds, Questions: b.Questions, Duration: b.Duration,
+		Conns: b.Conns, PinServer: b.PinServer, PinClient: b.PinClient, Progress: meter.Show,
+	}.Run(ctx)
+	meter.Clear()
+	if err != nil {
+		return fmt.Errorf("cannot measure: %w", err)
+	}
+	contest.Command = commandLine(os.Args[1:])
+	if err := contest.Write(b.Out); err != nil {
+		return fmt.Errorf("cannot write the results: %w", err)
+	}
+	_, err = io.WriteString(stdout, contest.Markdown())
+	return err
+}
+
+// benchWorker is the further process of a large bench.
+type benchWorker struct{}
+
+// Run serves the parent.
+func (benchWorker) Run(stdout io.Writer) error { return bench.ServeWorker(os.Stdin, stdout) }
+
+// benchIdle is usher bench idle.
+type benchIdle struct {
+	benchFlags
+
+	Steps  int           `default:"4" help:"At how many numbers of connections memory is read."`
+	Hold   time.Duration `default:"2s" help:"How long all are held at the end."`
+	Silent bool          `help:"Do not echo once on each connection before."`
+}
+
+// Run measures.
+func (b *benchIdle) Run(stdout io.Writer) error {
+	return b.run(stdout, func(c bench.Common) scenario {
+		return bench.Idle{Common: c, Steps: b.Steps, Hold: b.Hold, Silent: b.Silent}
+	})
+}
+
+// benchHandshake is usher bench handshake.
+type benchHandshake struct{ benchFlags }
+
+// Run measures.
+func (b *benchHandshake) Run(stdout io.Writer) error {
+	return b.run(stdout, func(c bench.Common) scenario { return bench.Handshake{Common: c} })
+}
+
+// benchRefuse is usher bench refuse.
+type benchRefuse struct {
+	benchFlags
+
+	Padding byteSize `default:"0" help:"Headers that mean nothing, to be still sending when the answer comes."`
+}
+
+// Run measures.
+func (b *benchRefuse) Run(stdout io.Writer) error {
+	return b.run(stdout, func(c bench.Common) scenario {
+		return bench.Refuse{Common: c, Padding: int(b.Padding)}
+	})
+}
+
+// benchFanout is usher bench fanout.
+type benchFanout struct {
+	benchFlags
+
+	Size   byteSize       `default:"128" help:"Of a message; at least 16."`
+	Text   bool           `default:"true" negatable:"" help:"Text messages, as chats want them."`
+	Window int            `default:"1" help:"Messages published that have not reached all."`
+	Rate   *limiter.Limit `placeholder:"10/s" help:"Publish so many, whatever has arrived."`
+}
+
+// Run measures.
+func (b *benchFanout) Run(stdout io.Writer) error {
+	return b.run(stdout, func(c bench.Common) scenario {
+		return bench.Fanout{Common: c, Size: int(b.Size), Text: b.Text, Window: b.Window, Rate: perSecond(b.Rate)}
+	})
+}
+
+// benchNeighbours is what flood and hostile have in common.
+type benchNeighbours struct {
+	benchFlags
+
+	Size byteSize       `default:"20" help:"Of a message."`
+	Text bool           `help:"Text messages instead of binary ones."`
+	Rate *limiter.Limit `placeholder:"1000/s" help:"Messages of all neighbours; 1000/s if not given."`
+	At   string         `placeholder:"URL" help:"Where the others go; without it, to the neighbours' URL."`
+}
+
+func (b *benchNeighbours) neighbours(c bench.Common) bench.Neighbours {
+	return bench.Neighbours{Common: c, Size: int(b.Size), Text: b.Text, Rate: perSecond(b.Rate)}
+}
+
+// benchFlood is usher bench flood.
+type benchFlood struct {
+	benchNeighbours
+
+	Flooders int `default:"1" help:"Connections that send without an end."`
+}
+
+// Run measures.
+func (b *benchFlood) Run(stdout io.Writer) error {
+	return b.run(stdout, func(c bench.Common) scenario {
+		return bench.Flood{Neighbours: b.neighbours(c), Flooders: b.Flooders, URL2: b.At}
+	})
+}
+
+// benchHostile is usher bench hostile.
+type benchHostile struct {
+	benchNeighbours
+
+	Attackers int           `default:"100" help:"Connections of each attack."`
+	Attack    []play.Attack `placeholder:"NAME" help:"Only these: slow-head, slow-reader, reset-storm, fragments, half-open."`
+}
+
+// Run measures.
+func (b *benchHostile) Run(stdout io.Writer) error {
+	return b.run(stdout, func(c bench.Common) scenario {
+		return bench.Hostile{Neighbours: b.neighbours(c), Attackers: b.Attackers, Attacks: b.Attack, URL2: b.At}
+	})
+}

@@ -1,0 +1,45 @@
+package docs
+
+import (
+	"go/format"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestEmbeddingCompiles: the programs of EMBEDDING.md are programs.
+func TestEmbeddingCompiles(t *testing.T) {
+	page, err := os.ReadFile("EMBEDDING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```go\n")[1:]
+	if len(blocks) < 4 {
+		t.Fatalf("%d programs, want four", len(blocks))
+	}
+	for _, dir := range []string{"../upgrade", "../upgrade/forwardauth", "../frame"} {
+		if _, err := os.ReadDir(dir); err != nil { // a change there makes a cached result stale
+			t.Fatal(err)
+		}
+	}
+	for i, block := range blocks {
+		program, _, closed := strings.Cut(block, "```\n")
+		if !closed {
+			t.Fatalf("program %d does not end", i)
+		}
+		file := filepath.Join(t.TempDir(), "main.go")
+		if err := os.WriteFile(file, []byte(program), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("go", "vet", file)
+		cmd.Dir = ".." // whose go.mod says what is imported
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("program %d: %v\n%s", i+1, err, out)
+		}
+		if tidy, err := format.Source([]byte(program)); err != nil || string(tidy) != program {
+			t.Errorf("program %d is not formatted: %v", i+1, err)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"time"
+)
+
+var errUndecided = Reject(503, CodeUnavailable, "The authorization did not finish in time.")
+
+// asks reports whether Authorize has a say in what Respond returned: an upgrade
+// or a probe that would succeed.
+func (u *Upgrader) asks(err error) bool {
+	return u.Authorize != nil && (err == nil || err == ErrProbe)
+}
+
+// authorize asks u.Authorize, for as long as Timeout.
+func (u *Upgrader) authorize(ctx context.Context, r *Request) error {
+	ctx, cancel := context.WithTimeout(ctx, u.timeout())
+	defer cancel()
+	err := u.Authorize(ctx, r)
+	if asRejection(err) == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+		wait := time.Second + rand.N(time.Second) // not all at once again
+		return fmt.Errorf("%w: %w", errUndecided.WithRetryAfter(wait), err)
+	}
+	return err
+}
+
+// earlyLimit is how much of a client's input is read while Authorize runs.
+const earlyLimit = 16 << 10
+
+// authorizeConn is authorize with an eye on conn: when the client hangs up, the
+// context ends. What it sends meanwhile is appended to early.
+func (u *Upgrader) authorizeConn(conn net.Conn, r *Request, early []byte) ([]byte, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	watched := make(chan []byte, 1)
+	go func() {
+		b := append(make([]byte, 0, len(early)+512), early...)
+		defer func() { watched <- b }()
+		for len(b) < earlyLimit {
+			if len(b) == cap(b) {
+				b = append(b, 0)[:len(b)]
+			}
+			n, err := conn.Read(b[len(b):cap(b)])
+			b = b[:len(b)+n]
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return
+			}
+			if err != nil {
+				cancel()
+				return
+			}
+		}
+	}()
+	err := u.authorize(ctx, r)
+	_ = conn.SetReadDeadline(time.Unix(1, 0)) // end the watch; deliver sets another
+	return <-watched, err
+}

@@ -1,0 +1,107 @@
+package forwardauth
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/usher-ws/usher/upgrade"
+)
+
+const (
+	maxBody = 1023 // what a Rejection takes
+	maxWait = 24 * time.Hour
+)
+
+// refusal is the service's answer as a Rejection.
+func refusal(r *upgrade.Request, answer *http.Response) *upgrade.Rejection {
+	e := upgrade.Reject(answer.StatusCode, codeOf(r, answer.StatusCode), "")
+	for _, challenge := range answer.Header["Www-Authenticate"] {
+		e = e.WithHeader("WWW-Authenticate", challenge)
+	}
+	if wait := retryAfter(answer); wait > 0 {
+		e = e.WithRetryAfter(wait)
+	}
+	// What cannot be read, is coded or too long to be whole is not passed on, but
+	// for text, which makes sense up to where it is cut.
+	b, err := io.ReadAll(io.LimitReader(answer.Body, maxBody+1))
+	media := answer.Header.Get("Content-Type")
+	if err != nil || len(b) == 0 || answer.Header.Get("Content-Encoding") != "" {
+		return e
+	}
+	if len(b) > maxBody {
+		if !strings.HasPrefix(strings.ToLower(media), "text/plain") {
+			return e
+		}
+		b = cut(b)
+	}
+	e.Body, e.ContentType = b, media
+	if code := codeIn(b, media); code != "" {
+		e.Code = code
+	}
+	return e
+}
+
+// codeOf is our word for a refusal that brings none.
+func codeOf(r *upgrade.Request, status int) string {
+	switch status {
+	case http.StatusForbidden:
+		return upgrade.CodeForbidden
+	case http.StatusNotFound:
+		return upgrade.CodeNotFound
+	case http.StatusTooManyRequests:
+		return upgrade.CodeTooManyRequests
+	}
+	if r.Header("Authorization") == nil && r.Header("Cookie") == nil && len(r.RawQuery()) == 0 && len(upgrade.Subprotocol(nil, r)) == 0 {
+		return upgrade.CodeTokenMissing
+	}
+	return upgrade.CodeTokenInvalid
+}
+
+// codeIn returns the member "code" of a problem, if it is a word.
+func codeIn(body []byte, media string) string {
+	var problem struct {
+		Code string `json:"code"`
+	}
+	if !strings.Contains(media, "json") || json.Unmarshal(body, &problem) != nil || len(problem.Code) > 64 {
+		return ""
+	}
+	for _, c := range problem.Code {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.' {
+			return ""
+		}
+	}
+	return problem.Code
+}
+
+// retryAfter reads Retry-After, seconds or a date; what is neither is nothing.
+func retryAfter(answer *http.Response) time.Duration {
+	v := answer.Header.Get("Retry-After")
+	if n, err := strconv.ParseUint(v, 10, 32); err == nil {
+		return min(time.Duration(n)*time.Second, maxWait)
+	}
+	at, err := http.ParseTime(v)
+	if err != nil {
+		return 0
+	}
+	return min(max(time.Until(at), 0), maxWait)
+}
+
+// cut returns the first maxBody bytes of b, or a little less, so that no
+// character is halved.
+func cut(b []byte) []byte {
+	b = b[:maxBody]
+	for i := len(b) - 1; i >= len(b)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return b[:i]
+			}
+			break
+		}
+	}
+	return b
+}
