@@ -8,7 +8,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 CLIENTS  := cmd/usher/testdata/clients
-PORTABLE := ./frame ./upgrade ./limiter
+PORTABLE := ./frame ./upgrade/... ./limiter
 FUZZTIME ?= 10s
 TIMEOUT  ?= 8m
 
@@ -64,6 +64,7 @@ deps:
 	command -v curl >/dev/null || want+=(curl); \
 	command -v chromium >/dev/null || want+=(chromium); \
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || want+=(python3-websockets); \
+	/usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null || want+=(python3-jwt python3-cryptography); \
 	if [ $${#want[@]} -gt 0 ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		$$sudo apt-get update -q; \

@@ -5,6 +5,7 @@ package chat
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
@@ -24,12 +25,22 @@ const SlowDown = "Server: Rate limit exceeded. Please slow down."
 // none.
 const MaxRooms = 10_000
 
-// Config holds what a chat can be told. Secret is required; all else has a use
-// at zero.
+// Config holds what a chat can be told. Secret or Verifier is required; all else
+// has a use at zero.
 type Config struct {
-	// Secret signs the tokens of POST /token and verifies those of the door,
-	// with HS256. It has at least 32 bytes.
-	Secret []byte
+	// Secret signs the tokens of POST /token, with an HMAC: Algorithm is HS256,
+	// the default, HS384 or HS512. It has at least 32, 48 or 64 bytes. Without
+	// one there is no log-in here.
+	Secret    []byte
+	Algorithm string
+
+	// Verifier judges the tokens of the door, those of POST /token among them.
+	// nil is one that knows Secret.
+	Verifier upgrade.Verifier
+
+	// Issuer and Audience are what the tokens of POST /token say in iss and aud;
+	// "" leaves them out.
+	Issuer, Audience string
 
 	// TokenTTL is how long a token of POST /token is good; 0 means an hour.
 	TokenTTL time.Duration
@@ -50,19 +61,27 @@ type Config struct {
 
 // Chat is the application. Its methods are safe for any goroutine.
 type Chat struct {
-	config Config
-	door   upgrade.Verifier
-	listed map[string]bool // Config.Rooms; nil: any well-formed name
-	hub    hub.Hub         // a room is a topic
-	page   page
+	config  Config
+	tickets upgrade.Tickets
+	listed  map[string]bool // Config.Rooms; nil: any well-formed name
+	hub     hub.Hub         // a room is a topic
+	page    page
 }
 
-// New returns a chat. It fails when the secret is too short or the name of a
-// room ill-formed.
+// New returns a chat. It fails when the secret is too short for its algorithm, or
+// the name of a room ill-formed.
 func New(config Config) (*Chat, error) {
-	door, err := upgrade.HS256(config.Secret)
-	if err != nil {
-		return nil, fmt.Errorf("chat: %w", err)
+	if config.Algorithm == "" {
+		config.Algorithm = "HS256"
+	}
+	if config.Secret != nil || config.Verifier == nil {
+		keys, err := upgrade.NewKeySet(upgrade.Key{Algorithm: config.Algorithm, Key: slices.Clone(config.Secret)})
+		if err != nil {
+			return nil, fmt.Errorf("chat: %w", err)
+		}
+		if config.Verifier == nil {
+			config.Verifier = &upgrade.JWT{Keys: keys}
+		}
 	}
 	for _, name := range config.Rooms {
 		if !ValidRoom(name) {
@@ -75,7 +94,7 @@ func New(config Config) (*Chat, error) {
 	if config.CheckPassword == nil {
 		config.CheckPassword = demoUsers.check
 	}
-	c := &Chat{config: config, door: door, page: newPage(pageHTML)}
+	c := &Chat{config: config, page: newPage(pageHTML)}
 	if len(config.Rooms) == 0 {
 		c.hub.MaxTopics = MaxRooms
 		return c, nil
@@ -90,7 +109,7 @@ func New(config Config) (*Chat, error) {
 // Route returns the WebSocket side, to be served under [Pattern].
 func (c *Chat) Route() server.Route {
 	return server.Route{
-		Guards:  []upgrade.Guard{upgrade.Bearer(c.door), c.RoomGuard()},
+		Guards:  []upgrade.Guard{c.Bearer(), c.RoomGuard()},
 		Limits:  c.config.Limits,
 		OnLimit: func(conn server.Conn, _ server.Violation) { tell(conn, SlowDown) },
 		Open:    c.open,
@@ -98,6 +117,10 @@ func (c *Chat) Route() server.Route {
 		Close:   c.close,
 	}
 }
+
+// Bearer returns the guard of the chat's tokens and tickets, for further routes
+// behind the same door.
+func (c *Chat) Bearer() upgrade.Guard { return c.tickets.Bearer(c.config.Verifier) }
 
 // open brings a connection into its room. The guard has been asked already, but
 // others may have come in since.

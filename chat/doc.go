@@ -7,7 +7,8 @@
 //	s.Route(chat.Pattern, app.Route())
 //	err = s.ListenAndServe()
 //
-// A client gets a token from POST /token and opens /ws/{room} with it. What it
+// A client gets a token from POST /token and opens /ws/{room} with it, or with the
+// ticket that POST /ticket gives for the token, as ?ticket=. What it
 // then sends is said to the room, as a line of text: "alice: hi". A line that
 // begins with a slash is a command:
 //

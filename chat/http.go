@@ -22,15 +22,18 @@ var (
 		"This path does not take this method; Allow names those it takes.")
 )
 
-// Handler returns the HTTP side: the page, its JSON and POST /token. Every
-// refusal is a problem of RFC 9457, like those of the door.
+// Handler returns the HTTP side: the page, its JSON, POST /token and
+// POST /ticket. Every refusal is a problem of RFC 9457, like those of the door.
 func (c *Chat) Handler() http.Handler {
+	ticket := c.tickets.Handler(c.config.Verifier)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/":
 			allow(c.serveIndex, http.MethodGet, http.MethodHead)(w, r)
 		case "/token":
 			allow(c.serveToken, http.MethodPost)(w, r)
+		case "/ticket":
+			ticket.ServeHTTP(w, r)
 		default:
 			refuse(w, rejectPath)
 		}

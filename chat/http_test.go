@@ -53,7 +53,7 @@ func TestToken(t *testing.T) {
 		if got := w.Header().Get("Cache-Control"); got != "no-store" {
 			t.Errorf("%s: Cache-Control: got %q, want no-store", name, got)
 		}
-		id, err := c.door.Verify([]byte(got.AccessToken), time.Now())
+		id, err := c.config.Verifier.Verify([]byte(got.AccessToken), time.Now())
 		if err != nil || id.Subject != "alice" || !opens(id.Claims, "lobby") {
 			t.Errorf("%s: the token says %+v, error %v; want alice, all rooms", name, id, err)
 		}

@@ -41,6 +41,10 @@ type grant struct {
 
 // serveToken answers POST /token.
 func (c *Chat) serveToken(w http.ResponseWriter, r *http.Request) {
+	if c.config.Secret == nil {
+		refuse(w, rejectPath) // whoever makes the tokens is elsewhere
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxLogin)
 	l, err := readLogin(r)
 	if err != nil {
@@ -51,7 +55,13 @@ func (c *Chat) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuse(w, rejectLogin)
 		return
 	}
-	token, err := Token{Subject: l.Username, Issued: time.Now(), TTL: c.config.TokenTTL}.Sign(c.config.Secret)
+	token, err := Token{
+		Subject:  l.Username,
+		Issuer:   c.config.Issuer,
+		Audience: c.config.Audience,
+		Issued:   time.Now(),
+		TTL:      c.config.TokenTTL,
+	}.SignAs(c.config.Algorithm, c.config.Secret, "")
 	if err != nil {
 		refuse(w, err)
 		return

@@ -76,6 +76,11 @@ func TestLean(t *testing.T) {
 			module + "/limiter", module + "/frame", deflate, "github.com/gobwas/ws",
 			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
 		},
+		"upgrade/jwks": {
+			module + "/upgrade", module + "/limiter", module + "/frame", deflate, "github.com/gobwas/ws",
+			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
+			"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time",
+		},
 	} {
 		for _, got := range foreign(t, pkg) {
 			if !slices.ContainsFunc(want, func(w string) bool { return got == w || strings.HasPrefix(got, w+"/") }) {

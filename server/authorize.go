@@ -13,66 +13,78 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// askedAtOnce is how many authorizers may run at one time; whoever comes then is
-// asked to come back.
+// askedAtOnce is how many questions may be answered elsewhere at one time; whoever
+// comes then is asked to come back.
 const askedAtOnce = 1024
 
-// earlyLimit is how much input is kept while an authorizer runs. Beyond it the
-// kernel's buffer, and so the client, waits.
+// earlyLimit is how much input is kept meanwhile. Beyond it the kernel's buffer,
+// and so the client, waits.
 const earlyLimit = 16 << 10
 
-// asked is a question that is with an authorizer: what will be needed when it is
-// answered.
+// asked is a question that is answered elsewhere: what will be needed then.
 type asked struct {
 	cancel   context.CancelFunc
 	request  *upgrade.Request // a copy
-	given    *upgrade.Request // another, the authorizer's own until it has answered
-	response []byte           // the 101, withheld, or a probe's 200
+	given    *upgrade.Request // another: who answers has it until then
+	response []byte           // the 101, withheld, or a probe's 200; nil if the question is the door's
 	early    []byte           // from the pool
 	place    uint32
 	quota    quota
 }
 
-// ask calls the route's authorizer on a goroutine of its own.
-func (l *loop) ask(i uint32, s *slot, place uint32, q quota, early []byte) {
+// authorize calls the route's authorizer.
+func (l *loop) authorize(i uint32, s *slot, place uint32, q quota, r *upgrade.Request, early []byte) {
+	authorize := l.places.all[place].route.Authorize
+	a := &asked{request: r.Clone(), given: r.Clone(), response: append([]byte(nil), l.resp...), place: place, quota: q}
+	l.ask(i, s, a, early, func(ctx context.Context) error { return authorize(ctx, a.given) })
+}
+
+// prepareElsewhere has a token verified that would keep the loop from its other
+// connections. Then the request is judged as any other.
+func (l *loop) prepareElsewhere(i uint32, s *slot, place uint32, q quota, r *upgrade.Request, early []byte) {
+	door := &l.places.all[place].route.door
+	a := &asked{request: r.Clone(), given: r.Clone(), place: place, quota: q}
+	l.ask(i, s, a, early, func(context.Context) error {
+		door.Prepare(a.given)
+		return nil
+	})
+}
+
+// ask has f called on a goroutine of its own, and its answer decided about.
+func (l *loop) ask(i uint32, s *slot, a *asked, early []byte, f func(context.Context) error) {
 	if !l.srv.authorizing.Acquire() {
-		door := &l.places.all[place].route.door
-		q.release(l.srv)
-		l.places.drop(place)
-		l.refuse(i, s, door, &l.req, errUndecided.WithRetryAfter(jitter(time.Second)))
+		door := &l.places.all[a.place].route.door
+		l.abandon(a)
+		l.refuse(i, s, door, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	x := l.exts.need(s)
-	x.asked = &asked{
-		cancel:   cancel,
-		request:  l.req.Clone(),
-		given:    l.req.Clone(),
-		response: append([]byte(nil), l.resp...),
-		place:    place,
-		quota:    q,
-	}
+	a.cancel = cancel
 	if len(early) > 0 {
-		x.asked.early = l.buffers.grow(nil, early)
+		a.early = l.buffers.grow(nil, early)
 	}
+	l.exts.need(s).asked = a
 	l.dropHead(s)
 	l.said = nil
 	s.state = pending
-	authorize, r, tok := l.routes[l.places.all[place].route.index].Authorize, x.asked.given, token(i, s.gen.Load())
+	tok := token(i, s.gen.Load())
 	go func() {
 		defer l.srv.authorizing.Release()
 		defer cancel()
-		l.mail.verdict(tok, callAuthorize(ctx, authorize, r))
+		l.mail.verdict(tok, callSafely(ctx, f))
 	}()
+	if len(a.early) >= earlyLimit {
+		l.arm(i, s, 0)
+	}
 }
 
-func callAuthorize(ctx context.Context, f func(context.Context, *upgrade.Request) error, r *upgrade.Request) (err error) {
+func callSafely(ctx context.Context, f func(context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("server: panic in Authorize: %v", p)
+			err = fmt.Errorf("server: panic in Authorize or a Verifier: %v", p)
 		}
 	}()
-	return f(ctx, r)
+	return f(ctx)
 }
 
 // readEarly keeps what a client sends before it is let in, and notices when it
@@ -92,7 +104,7 @@ func (l *loop) readEarly(i uint32, s *slot) {
 	}
 }
 
-// decide does what the authorizer said.
+// decide does what was answered.
 func (l *loop) decide(i uint32, s *slot, err error) {
 	a := l.takeQuestion(s)
 	if err == nil && l.srv.isDraining() {
@@ -110,6 +122,10 @@ func (l *loop) decide(i uint32, s *slot, err error) {
 		l.refuse(i, s, door, a.request, err)
 		return
 	}
+	if a.response == nil {
+		l.goOn(i, s, a)
+		return
+	}
 	if a.request.IsProbe() {
 		l.abandon(a)
 		s.state = closing
@@ -118,6 +134,17 @@ func (l *loop) decide(i uint32, s *slot, err error) {
 	}
 	l.arm(i, s, poller.Readable)
 	l.admit(i, s, a.place, a.quota, a.request, a.response, a.early)
+	l.buffers.Put(a.early)
+}
+
+// goOn judges a request whose token has been verified.
+func (l *loop) goOn(i uint32, s *slot, a *asked) {
+	p := &l.places.all[a.place]
+	route := p.route
+	l.values = append(l.values[:0], p.values...)
+	l.places.drop(a.place)
+	l.arm(i, s, poller.Readable)
+	l.respond(i, s, route, a.quota, a.given, a.early)
 	l.buffers.Put(a.early)
 }
 

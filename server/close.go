@@ -9,6 +9,7 @@ import (
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,6 +22,12 @@ var (
 	errWriteTimeout = errors.New("server: the peer took nothing for too long")
 	errCut          = errors.New("server: cut at the end of the drain")
 )
+
+var errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.CodeTokenExpired}
+
+// statusTokenExpired is the close code of a token that was good until now: 401 in
+// the range for applications, RFC 6455 §7.4.2, as it is for AcceptClose.
+const statusTokenExpired frame.StatusCode = 4401
 
 // panicError is a panic in the user's code.
 type panicError struct{ value any }

@@ -90,7 +90,33 @@ func (c Conn) Close(code frame.StatusCode, reason string) error {
 	return c.loop.mail.close(c, code, reason)
 }
 
-// Identity returns whom the guards recognised, or nil. It does not change.
+// ErrRenew is why an Identity cannot take the place of a connection's own.
+var ErrRenew = errors.New("server: not a later token of the same user")
+
+// Renew puts id in the place of the connection's Identity, so that the connection
+// lives as long as id does: for who brings a new token before the old one expires
+// and the connection is closed with 4401. id is what a Verifier made of the new
+// token. It must speak for the same Subject, by which connections are counted, and
+// not have expired; otherwise, and if the connection had no Identity, it is
+// ErrRenew. What else the claims allow is for the caller to see.
+func (c Conn) Renew(id *upgrade.Identity) error {
+	s := c.mine()
+	if s == nil {
+		return net.ErrClosed
+	}
+	l := c.loop
+	old := l.identities.get(s.ident)
+	if old == nil || id == nil || id.Subject != old.Subject || !id.ExpiresAt.IsZero() && !l.wall().Before(id.ExpiresAt) {
+		return ErrRenew
+	}
+	ident := l.identities.find(id)
+	l.identities.drop(s.ident)
+	s.ident = ident
+	l.dueBy(c.slot, l.expiry(s)) // a later one is found when the old one's comes
+	return nil
+}
+
+// Identity returns whom the guards recognised, or nil. Only Renew changes it.
 func (c Conn) Identity() *upgrade.Identity {
 	s := c.mine()
 	if s == nil {

@@ -30,15 +30,43 @@ func (l *loop) dueBy(i, at uint32) {
 	}
 }
 
-// idleDeadline is when an open connection is looked at next: after half the
+// openDeadline sets when an open connection is looked at next: after half the
 // idle-timeout, spread by a quarter either way so that a crowd that came at once
-// is not pinged at once.
-func (l *loop) idleDeadline(s *slot) uint32 {
-	idle := l.srv.idleTimeout()
-	if idle <= 0 {
+// is not pinged at once; or when its token expires.
+func (l *loop) openDeadline(i uint32, s *slot) {
+	var at uint32
+	if idle := l.srv.idleTimeout(); idle > 0 {
+		at = l.deadline(idle*3/8 + rand.N(idle/4+1))
+	}
+	*l.slab.due(i) = at
+	l.dueBy(i, l.expiry(s))
+}
+
+// maxExpiry keeps an exp that is as good as never within the clock's range.
+const maxExpiry = 10 * 365 * 24 * time.Hour
+
+// expiry is the second in which the connection's token expires, as far as the
+// wall clock can tell now; 0 for never. It is asked anew whenever a deadline is
+// set or has come: a clock that was set forward is noticed at the next of them,
+// and one that was set back only puts the end off.
+func (l *loop) expiry(s *slot) uint32 {
+	id := l.identities.get(s.ident)
+	if id == nil || id.ExpiresAt.IsZero() {
 		return 0
 	}
-	return l.deadline(idle*3/8 + rand.N(idle/4+1))
+	left := id.ExpiresAt.Sub(l.wall())
+	return l.deadline(min(max(left, 1), maxExpiry))
+}
+
+// expired closes a connection whose token was good until now, and reports whether
+// it did.
+func (l *loop) expired(i uint32, s *slot) bool {
+	id := l.identities.get(s.ident)
+	if id == nil || id.ExpiresAt.IsZero() || l.wall().Before(id.ExpiresAt) {
+		return false
+	}
+	l.conclude(i, s, nil, errTokenExpired)
+	return true
 }
 
 // Timer does what has come due, to the second for most, exactly for delays.
@@ -55,7 +83,7 @@ func (l *loop) Timer() {
 		}
 	}
 	for len(l.delays) > 0 && l.delays[0].at <= now {
-		if i, s := l.slab.find(l.delays.pop().tok); s != nil {
+		if i, s := l.slab.find(l.delays.pop().tok); s != nil && s.state == held {
 			l.handle(i, s, due)
 		}
 	}
@@ -133,9 +161,12 @@ func (l *loop) expire(i uint32, s *slot) {
 	}
 }
 
-// expireOpen pings a peer that is silent, and closes one that stays so or that
-// does not finish its message.
+// expireOpen pings a peer that is silent, and closes one that stays so, that does
+// not finish its message, or whose token has expired.
 func (l *loop) expireOpen(i uint32, s *slot) {
+	if l.expired(i, s) {
+		return
+	}
 	since := l.exts.get(s).since
 	if limit := seconds(l.srv.messageTimeout()); since != 0 && limit > 0 {
 		if l.sec+1-since >= limit {
@@ -152,7 +183,7 @@ func (l *loop) expireOpen(i uint32, s *slot) {
 	case s.flags&pinged != 0:
 		*l.slab.due(i) = s.last + limit
 	case silent*8 < limit*3:
-		*l.slab.due(i) = l.idleDeadline(s)
+		l.openDeadline(i, s)
 	case l.pings >= pingsPerSweep:
 		*l.slab.due(i) = l.sec + 1
 	default:
@@ -161,13 +192,21 @@ func (l *loop) expireOpen(i uint32, s *slot) {
 		*l.slab.due(i) = max(s.last+limit, l.sec+1)
 		l.deliver(i, s, pingFrame)
 	}
+	if s.state != open && s.state != held {
+		return
+	}
+	l.dueBy(i, l.expiry(s))
 	if limit := seconds(l.srv.messageTimeout()); since != 0 && limit > 0 && s.state == open {
 		l.dueBy(i, since-1+limit)
 	}
 }
 
-// expireHeld ends a delay, or a connection whose peer takes nothing.
+// expireHeld ends a delay, or a connection whose peer takes nothing or whose token
+// has expired.
 func (l *loop) expireHeld(i uint32, s *slot) {
+	if l.expired(i, s) {
+		return
+	}
 	if x := l.exts.get(s); s.why&byDelay != 0 && x.resume <= l.poll.Now() {
 		x.resume = 0
 		s.why &^= byDelay
@@ -177,9 +216,15 @@ func (l *loop) expireHeld(i uint32, s *slot) {
 			return
 		}
 	}
-	if s.why&byBacklog != 0 && l.stalled(i, s) {
-		l.release(i, s, errWriteTimeout)
+	if s.why&byBacklog == 0 {
+		*l.slab.due(i) = l.expiry(s)
+		return
 	}
+	if l.stalled(i, s) {
+		l.release(i, s, errWriteTimeout)
+		return
+	}
+	l.dueBy(i, l.expiry(s))
 }
 
 // stalled reports whether the peer took nothing for the write-timeout; if it did,

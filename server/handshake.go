@@ -76,7 +76,17 @@ func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) 
 		l.handOver(i, s, q, head, early)
 		return
 	}
-	err = lr.upgrade(r)
+	if lr.door.IsSlow(r) {
+		l.prepareElsewhere(i, s, l.places.find(lr, l.values), q, r, early)
+		return
+	}
+	l.respond(i, s, lr, q, r, early)
+}
+
+// respond answers a request that matches lr; l.values are its path values.
+func (l *loop) respond(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.Request, early []byte) {
+	door := &lr.door
+	err := lr.upgrade(r)
 	if err == nil {
 		err = l.said // a hook cannot let in whom the door refused
 	}
@@ -93,7 +103,7 @@ func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) 
 	}
 	place := l.places.find(lr, l.values)
 	if lr.Authorize != nil {
-		l.ask(i, s, place, q, early)
+		l.authorize(i, s, place, q, r, early)
 		return
 	}
 	l.admit(i, s, place, q, r, l.resp, early)
@@ -231,7 +241,7 @@ func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Reques
 		buffer, x.head = x.head, nil
 		l.exts.trim(s)
 	}
-	*l.slab.due(i) = l.idleDeadline(s)
+	l.openDeadline(i, s)
 	l.run(i, s, response, early)
 	l.buffers.Put(buffer)
 }

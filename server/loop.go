@@ -18,7 +18,8 @@ type loop struct {
 	srv  *Server
 	id   int
 	poll *poller.Loop
-	sec  uint32 // the clock in seconds
+	sec  uint32           // the clock in seconds
+	wall func() time.Time // time.Now, for what a token says of time
 
 	// Connections.
 	slab       *slab
@@ -66,7 +67,7 @@ type loop struct {
 const readSize = 64 << 10
 
 func newLoop(srv *Server, id int, origin time.Time) (*loop, error) {
-	l := &loop{srv: srv, id: id, slab: newSlab(), buf: make([]byte, readSize)}
+	l := &loop{srv: srv, id: id, wall: time.Now, slab: newSlab(), buf: make([]byte, readSize)}
 	l.buffers.budget = srv.share(srv.maxBuffered())
 	poll, err := poller.New(l, origin)
 	if err != nil {

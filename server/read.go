@@ -171,7 +171,7 @@ func (l *loop) keepPartial(i uint32, s *slot, partial *frame.Partial) {
 // proceed lets a connection that was held go on with the tail it had to keep.
 func (l *loop) proceed(i uint32, s *slot) {
 	s.state, s.last = open, l.sec
-	*l.slab.due(i) = l.idleDeadline(s)
+	l.openDeadline(i, s)
 	if s.ext != 0 {
 		l.exts.get(s).since = 0 // while it was held, the message could not go on
 	}

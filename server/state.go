@@ -9,7 +9,7 @@ type state uint8
 const (
 	closed    state = iota // no descriptor; the slot is free
 	head                   // the request head is being gathered
-	pending                // the head is good; an authorizer that may block is asked
+	pending                // the head is good; a verifier or authorizer that may block is asked
 	open                   // messages flow
 	held                   // open, but we do not read: delay, fairness or backpressure
 	closing                // the last bytes are on their way out
@@ -25,7 +25,7 @@ const (
 	writable              // the kernel takes bytes again
 	hangup                // both directions have ended, or the socket has an error
 	due                   // the connection's deadline has come
-	verdict               // its authorizer has answered
+	verdict               // its verifier or authorizer has answered
 	post                  // another goroutine wants something sent or closed
 	drain                 // the server shuts down and it is this connection's turn
 	numEvents
@@ -83,8 +83,8 @@ var table = [numStates][numEvents]cell{
 		readable: {readEarly, []state{pending, closed}}, // the end of input cancels the question
 		writable: {ignore, []state{pending}},
 		hangup:   {release, []state{closed}},
-		due:      {expire, []state{closing, lingering, closed}}, // 503
-		verdict:  {decide, []state{open, held, closing, lingering, closed}},
+		due:      {expire, []state{closing, lingering, closed}},                      // 503
+		verdict:  {decide, []state{pending, open, held, closing, lingering, closed}}, // the door's question, then the route's
 		post:     {ignore, []state{pending}},
 		drain:    {ignore, []state{pending}}, // the verdict will be 503
 	},
@@ -136,9 +136,9 @@ type facts struct {
 var factsOf = [numStates]facts{
 	closed:    {"not registered", "none", "none"},
 	head:      {"readable", "handshake-timeout", "the loop's read buffer; a pooled head buffer once a read ended within the head"},
-	pending:   {"readable until 16 KiB came early, then nothing", "handshake-timeout", "the 101 withheld, the early bytes, the authorizer's copy of the request"},
-	open:      {"readable", "ping at half the idle-timeout, the idle-timeout, message-timeout while a message is incomplete", "none; the partial message while one straddles reads"},
-	held:      {"writable while bytes wait, else nothing", "write-timeout since the peer last took a byte; the exact end of a delay", "the outbox, the unread tail, the partial message"},
+	pending:   {"readable until 16 KiB came early, then nothing", "handshake-timeout", "the 101 withheld, the early bytes, two copies of the request"},
+	open:      {"readable", "ping at half the idle-timeout, the idle-timeout, message-timeout while a message is incomplete, the token's exp", "none; the partial message while one straddles reads"},
+	held:      {"writable while bytes wait, else nothing", "write-timeout since the peer last took a byte; the exact end of a delay; the token's exp", "the outbox, the unread tail, the partial message"},
 	closing:   {"writable", "write-timeout", "the outbox"},
 	lingering: {"readable", "2 s", "none"},
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ type bench struct {
 	i    uint32
 	peer int
 	asks chan error // what the authorizer of /ask answers
+	exp  time.Time  // of the token of /echo and /slow
 }
 
 const upgradeHead = "GET %s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -38,9 +40,16 @@ const upgradeHead = "GET %s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnect
 
 func newBench(t *testing.T, s *Server) *bench {
 	t.Helper()
-	b := &bench{T: t, asks: make(chan error, 1)}
+	b := &bench{T: t, asks: make(chan error, 1), exp: time.Now().Add(time.Hour)}
 	s.Loops = 1
-	s.Route("/echo", Route{Message: echo})
+	alice := &upgrade.Identity{Subject: "alice", ExpiresAt: b.exp}
+	s.Route("/echo", Route{Message: echo, Guards: []upgrade.Guard{{OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) {
+		r.Identity = alice
+		return nil, nil
+	}}}})
+	s.Route("/slow", Route{Message: echo, Guards: []upgrade.Guard{upgrade.Bearer(slowVerifier{alice})}})
+	s.Route("/slow/ask", Route{Guards: []upgrade.Guard{upgrade.Bearer(slowVerifier{alice})},
+		Authorize: func(context.Context, *upgrade.Request) error { return errNo }})
 	s.Route("/ask", Route{Message: echo, Authorize: func(ctx context.Context, _ *upgrade.Request) error {
 		select {
 		case err := <-b.asks:
@@ -75,6 +84,26 @@ func newBench(t *testing.T, s *Server) *bench {
 		}
 	})
 	return b
+}
+
+// slowVerifier takes its time for every token, and knows one.
+type slowVerifier struct{ id *upgrade.Identity }
+
+func (v slowVerifier) IsSlow([]byte, time.Time) bool { return true }
+
+func (v slowVerifier) Verify(token []byte, _ time.Time) (*upgrade.Identity, error) {
+	if string(token) != "good" {
+		return nil, errNo
+	}
+	return v.id, nil
+}
+
+// answeredElsewhere waits for the verdict of a question, and lets the loop have it.
+func (b *bench) answeredElsewhere() {
+	for b.l.srv.authorizing.InUse() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	b.l.Wake()
 }
 
 // connect adopts one end of a new socket pair.
@@ -175,6 +204,34 @@ func later(b *bench) { b.l.sec += 100_000 }
 
 func drainPeer(b *bench) { b.receive() }
 
+func atExp(b *bench) { b.l.wall = func() time.Time { return b.exp } }
+
+// tokenExpired is the close frame that says so.
+const tokenExpired = "\x88\x0f\x11\x31token_expired"
+
+// slowly asks a door whose verifier is slow, with early input, until nothing is
+// asked any more.
+func slowly(path, want string) func(*bench) {
+	return func(b *bench) {
+		b.l.release(b.i, b.slot(), errHangup)
+		unix.Close(b.peer)
+		i := b.i
+		b.connect()
+		b.i = i // the slot is used again
+		b.send(fmt.Sprintf(upgradeHead, path) + b.message("early"))
+		handle(readable)(b)
+		if got := b.slot().state; got != pending {
+			b.Fatalf("with a slow token: the connection is %v, want pending", got)
+		}
+		for b.slot().state == pending {
+			b.answeredElsewhere()
+		}
+		if got := b.receive(); !strings.HasPrefix(got, want) || want == "HTTP/1.1 101 " && !strings.HasSuffix(got, "early") {
+			b.Errorf("answer: %q, want %q", got, want)
+		}
+	}
+}
+
 // posted sends from another goroutine's side, and lets the loop answer.
 func posted(size int) func(*bench) {
 	return func(b *bench) {
@@ -249,6 +306,9 @@ var stimuli = []stimulus{
 			b.Errorf("answer: %q, want a 403", got)
 		}
 	}, lingering},
+	{"a slow token is good", pending, verdict, slowly("/slow?token=good", "HTTP/1.1 101 "), open},
+	{"a slow token is bad", pending, verdict, slowly("/slow?token=bad", "HTTP/1.1 403 "), lingering},
+	{"a slow token, then the authorizer", pending, verdict, slowly("/slow/ask?token=good", "HTTP/1.1 403 "), lingering},
 	{"stale", pending, post, posted(1), pending},
 	{"waits for its answer", pending, drain, handle(drain), pending},
 
@@ -287,6 +347,12 @@ var stimuli = []stimulus{
 			b.Errorf("sent: %q, want a close with 1008", got)
 		}
 	}, lingering},
+	{"its token expires", open, due, func(b *bench) {
+		after(atExp, due)(b)
+		if got := b.receive(); got != tokenExpired {
+			b.Errorf("sent: %q, want a close with 4401", got)
+		}
+	}, lingering},
 	{"stale", open, verdict, answered(nil), open},
 	{"a message", open, post, func(b *bench) {
 		posted(1)(b)
@@ -311,6 +377,21 @@ var stimuli = []stimulus{
 	{"some taken", held, writable, handle(writable), held},
 	{"reset", held, hangup, after(hangUp, hangup), closed},
 	{"takes nothing", held, due, after(later, due), closed},
+	{"its token expires", held, due, after(atExp, due), closing},
+	{"its token expires in a delay", held, due, func(b *bench) {
+		for b.slot().state == held {
+			drainPeer(b)
+			handle(writable)(b)
+		}
+		b.slot().state, b.slot().why = held, byDelay
+		b.l.exts.need(b.slot()).resume = b.l.poll.Now() + time.Hour
+		b.l.settle(b.i, b.slot())
+		drainPeer(b)
+		after(atExp, due)(b)
+		if got := b.receive(); got != tokenExpired {
+			b.Errorf("sent: %q, want a close with 4401", got)
+		}
+	}, lingering},
 	{"too early", held, due, handle(due), held},
 	{"end of a delay", held, due, func(b *bench) {
 		drainPeer(b)

@@ -44,6 +44,7 @@ func (l *loop) queue(i uint32, s *slot, b []byte) {
 	if len(x.unsent()) == 0 {
 		x.stalled = l.sec
 		*l.slab.due(i) = l.deadline(l.srv.writeTimeout())
+		l.dueBy(i, l.expiry(s))
 	}
 	if x.sent > 0 && len(x.outbox)+len(b) > cap(x.outbox) {
 		x.outbox = x.outbox[:copy(x.outbox, x.unsent())]
@@ -67,7 +68,7 @@ func (l *loop) settle(i uint32, s *slot) {
 		l.arm(i, s, poller.Writable)
 	case s.why != 0:
 		s.state = held
-		*l.slab.due(i) = 0
+		*l.slab.due(i) = l.expiry(s)
 		l.arm(i, s, 0)
 	default:
 		s.state = open

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/gobwas/httphead"
 )
@@ -21,32 +22,123 @@ type Source func(tokens [][]byte, r *Request) [][]byte
 // All sources are asked, and all tokens they find must be the same one: with
 // two different ones the request is ambiguous, 400, and neither is verified.
 // Without a token, or with one that v refuses, it is 401.
+//
+// A good token that came in a cookie and nowhere else is refused with 403 unless
+// the Origin is there and is the same host or listed: a browser adds the cookie
+// whatever page it is that connects. That "*" lists all of them does not count,
+// and a probe needs no Origin, since a page that asks its own host sends none.
 func Bearer(v Verifier, sources ...Source) Guard {
+	return newBearerGuard(v, sources).guard()
+}
+
+// bearerGuard is what Bearer's hooks share.
+type bearerGuard struct {
+	verifier Verifier
+	sources  []Source
+	tickets  *Tickets // nil: there are none
+}
+
+func newBearerGuard(v Verifier, sources []Source) *bearerGuard {
 	if len(sources) == 0 {
 		sources = []Source{AuthorizationHeader, Subprotocol, Cookie("token"), Query("token")}
 	}
-	return Guard{OnBeforeUpgrade: func(r *Request) (http.Header, error) {
-		token, err := findToken(r, sources)
-		if err != nil {
-			return nil, err
-		}
-		id, err := v.Verify(token, r.now)
-		if err != nil {
-			return nil, refuseToken(err)
-		}
-		if id == nil {
-			return nil, errTokenInvalid
-		}
-		r.Identity = id
-		return nil, nil
-	}}
+	return &bearerGuard{verifier: v, sources: sources}
 }
 
-// findToken returns the one token of the request; empty ones are none.
-func findToken(r *Request, sources []Source) (token []byte, err error) {
-	var tokens [][]byte
+func (b *bearerGuard) guard() Guard {
+	g := Guard{OnBeforeUpgrade: b.judge}
+	if _, ok := b.verifier.(SlowVerifier); ok {
+		g.isSlow, g.prepare = b.isSlow, b.prepare
+	}
+	return g
+}
+
+// judge is OnBeforeUpgrade.
+func (b *bearerGuard) judge(r *Request) (http.Header, error) {
+	token, fromCookie, err := findToken(r, b.sources)
+	if err != nil {
+		return nil, err
+	}
+	if b.tickets != nil {
+		ticket, _, err := findToken(r, ticketSources)
+		switch {
+		case err != nil || ticket != nil && token != nil:
+			return nil, errTokenAmbiguous
+		case ticket != nil:
+			return nil, b.useTicket(r, ticket)
+		}
+	}
+	if token == nil {
+		return nil, errTokenMissing
+	}
+	id, err := b.verify(r, token)
+	if err != nil {
+		return nil, refuseToken(err)
+	}
+	if id == nil {
+		return nil, errTokenInvalid
+	}
+	if fromCookie && !r.vouched && !(r.IsProbe() && r.known[hOrigin].count == 0) {
+		return nil, errCookieOrigin
+	}
+	r.Identity = id
+	return nil, nil
+}
+
+// ticketSources is where a ticket is looked for.
+var ticketSources = []Source{Query("ticket")}
+
+func (b *bearerGuard) useTicket(r *Request, ticket []byte) (err error) {
+	if r.IsProbe() {
+		r.Identity, err = b.tickets.Peek(ticket, r.now)
+		return err
+	}
+	r.Identity, err = b.tickets.Spend(ticket, r.now)
+	return err
+}
+
+// verify asks the verifier, unless prepare has.
+func (b *bearerGuard) verify(r *Request, token []byte) (*Identity, error) {
+	for i := range r.prepared {
+		if p := &r.prepared[i]; p.by == b {
+			return p.id, p.err
+		}
+	}
+	return b.verifier.Verify(token, r.now)
+}
+
+// prepared is what a verifier has said before the guards were asked.
+type prepared struct {
+	by  *bearerGuard
+	id  *Identity
+	err error
+}
+
+func (b *bearerGuard) isSlow(r *Request, now time.Time) bool {
+	token, _, err := findToken(r, b.sources)
+	return err == nil && token != nil && b.verifier.(SlowVerifier).IsSlow(token, now)
+}
+
+func (b *bearerGuard) prepare(r *Request, now time.Time) {
+	token, _, err := findToken(r, b.sources)
+	if err != nil || token == nil {
+		return
+	}
+	id, err := b.verifier.Verify(token, now)
+	r.prepared = append(r.prepared, prepared{b, id, err})
+}
+
+// findToken returns the one token of the request, nil for none; empty ones are
+// none. fromCookie says that no other source brought it.
+func findToken(r *Request, sources []Source) (token []byte, fromCookie bool, err error) {
+	tokens, brought := r.tokens[:0], false
 	for _, find := range sources {
+		n := len(tokens)
+		r.fromCookie = false
 		tokens = find(tokens, r)
+		for _, t := range tokens[n:] {
+			brought = brought || len(t) > 0 && !r.fromCookie
+		}
 	}
 	for _, t := range tokens {
 		switch {
@@ -54,13 +146,15 @@ func findToken(r *Request, sources []Source) (token []byte, err error) {
 		case token == nil:
 			token = t
 		case !bytes.Equal(token, t):
-			return nil, errTokenAmbiguous
+			err = errTokenAmbiguous
 		}
 	}
-	if token == nil {
-		return nil, errTokenMissing
+	clear(tokens)
+	r.tokens = tokens[:0]
+	if err != nil {
+		return nil, false, err
 	}
-	return token, nil
+	return token, !brought, nil
 }
 
 // refuseToken returns what a Verifier's error means to the client.
@@ -107,7 +201,8 @@ func Subprotocol(tokens [][]byte, r *Request) [][]byte {
 	return found
 }
 
-// Cookie returns the source that reads the cookie called name.
+// Cookie returns the source that reads the cookie called name. See Bearer for
+// what it asks of the Origin.
 func Cookie(name string) Source {
 	return func(tokens [][]byte, r *Request) [][]byte {
 		for _, f := range r.fields {
@@ -115,6 +210,7 @@ func Cookie(name string) Source {
 				continue
 			}
 			tokens = scanCookie(tokens, r.bytes(f.value), name)
+			r.fromCookie = true
 		}
 		return tokens
 	}

@@ -27,6 +27,7 @@ const (
 	CodeTokenInvalid   = "token_invalid"   // 401: bad signature, algorithm or claims
 	CodeTokenExpired   = "token_expired"   // 401: was good until exp
 	CodeTokenAmbiguous = "token_ambiguous" // 400: two sources carry different tokens
+	CodeTicketInvalid  = "ticket_invalid"  // 401: used already, too old, or never issued
 
 	// Words for those who build on the package; the door itself never says them.
 	CodeNotFound        = "not_found"         // 404: nothing lives at this path
@@ -71,6 +72,7 @@ var (
 	errTokenMissing   = Reject(401, CodeTokenMissing, "A bearer token is required.")
 	errTokenInvalid   = rejectToken(CodeTokenInvalid, "The token is not valid.")
 	errTokenExpired   = rejectToken(CodeTokenExpired, "The token has expired.")
+	errCookieOrigin   = Reject(403, CodeOriginNotAllowed, "A token in a cookie counts only with the Origin of a page that may connect.")
 	errTokenAmbiguous = Reject(400, CodeTokenAmbiguous, "The request carries two different tokens.")
 
 	errInternal = Reject(500, CodeInternal, "The request could not be judged.")

@@ -77,7 +77,8 @@ func (u *Upgrader) parse(b []byte, r *Request) (n int, err error) {
 	if r.minor == 1 && r.known[hHost].count == 0 {
 		return n, errHost // RFC 9112 §3.2
 	}
-	r.cors = !r.upgrade && r.known[hOrigin].count > 0 && u.originAllowed(r)
+	allowed, _ := u.judgeOrigin(r)
+	r.cors = !r.upgrade && r.known[hOrigin].count > 0 && allowed
 	return n, nil
 }
 

@@ -1,6 +1,9 @@
 package upgrade
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // Guard is a check at the door. All hooks are optional, run during gobwas/ws's
 // own parse of the head and are named as there:
@@ -29,4 +32,8 @@ type Guard struct {
 	OnHost          func(r *Request, host []byte) error
 	OnHeader        func(r *Request, key, value []byte) error
 	OnBeforeUpgrade func(r *Request) (http.Header, error)
+
+	// What Upgrader.IsSlow and Upgrader.Prepare call; Bearer has them.
+	isSlow  func(r *Request, now time.Time) bool
+	prepare func(r *Request, now time.Time)
 }

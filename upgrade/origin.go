@@ -43,30 +43,31 @@ func validPattern(p string) bool {
 		(len(name) == len(host) || port != "") && (name[0] != '[' || len(host) == len(p))
 }
 
-// originAllowed reports whether the page that sent the request may connect: no
+// judgeOrigin reports whether the page that sent the request may connect: no
 // Origin (not a browser), the host and port the request itself asks for, or one
 // of u.Origins. "null", what a sandboxed page or a file sends, is nobody's and
-// therefore foreign; so are two Origin lines.
-func (u *Upgrader) originAllowed(r *Request) bool {
+// therefore foreign; so are two Origin lines. vouched says that there is an
+// Origin, and that it is not let in only because all are.
+func (u *Upgrader) judgeOrigin(r *Request) (allowed, vouched bool) {
 	k := r.known[hOrigin]
 	if k.count == 0 {
-		return true
+		return true, false
 	}
 	origin := r.firstOf(hOrigin)
 	scheme, rest, ok := bytes.Cut(origin, []byte("://"))
 	if k.count > 1 || !ok || len(scheme) == 0 || !validAuthority(rest) {
-		return false
+		return false, false
 	}
 	host, port := r.bytes(r.host), defaultPort(scheme)
 	if bytes.Equal(rest, host) || equalHost(rest, host, port) {
-		return true
+		return true, true
 	}
 	for _, p := range u.Origins {
 		if originMatches(p, scheme, rest, port) {
-			return true
+			allowed, vouched = true, vouched || p != "*"
 		}
 	}
-	return false
+	return allowed, vouched
 }
 
 // originMatches judges one pattern of Upgrader.Origins. A pattern without a

@@ -38,6 +38,12 @@ type Request struct {
 	values      []pathValue
 	decoded     string // the path, once asked for
 	now         time.Time
+
+	// What Bearer has found.
+	vouched    bool       // by its Origin, for a cookie
+	fromCookie bool       // the last source asked was a cookie
+	tokens     [][]byte   // memory for findToken
+	prepared   []prepared // by Upgrader.Prepare
 }
 
 // span is a place in the head.
@@ -194,12 +200,13 @@ func (r *Request) Clone() *Request {
 	c.head = bytes.Clone(r.head)
 	c.fields = slices.Clone(r.fields)
 	c.values = slices.Clone(r.values)
+	c.tokens = nil
 	return &c
 }
 
 // reset forgets everything but the memory worth keeping.
 func (r *Request) reset(head []byte) {
-	*r = Request{head: head, fields: r.fields[:0], values: r.values[:0]}
+	*r = Request{head: head, fields: r.fields[:0], values: r.values[:0], tokens: r.tokens[:0]}
 }
 
 func (r *Request) bytes(s span) []byte { return r.head[s.from:s.to:s.to] }

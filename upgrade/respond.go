@@ -68,7 +68,8 @@ var (
 // a guard does.
 func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
 	r.now = time.Time{}
-	allowed := u.originAllowed(r)
+	allowed, vouched := u.judgeOrigin(r)
+	r.vouched = vouched
 	r.cors = !r.upgrade && r.known[hOrigin].count > 0 && allowed
 	probe := r.IsProbe()
 	err := r.checkHandshake(probe)
@@ -97,6 +98,43 @@ func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
 		return appendPreflight(dst, r, u.now()), err
 	}
 	return u.Refuse(dst, r, err)
+}
+
+// IsSlow reports whether Respond would take long for this request: whether a
+// guard's SlowVerifier says so of its token. Who may not be kept from other
+// connections then has a Clone prepared elsewhere, and gives that to Respond.
+// IsSlow is false for who would not reach the guards.
+func (u *Upgrader) IsSlow(r *Request) bool {
+	var now time.Time
+	for i := range u.Guards {
+		f := u.Guards[i].isSlow
+		if f == nil {
+			continue
+		}
+		if now.IsZero() {
+			if allowed, _ := u.judgeOrigin(r); !allowed || r.checkHandshake(r.IsProbe()) != nil {
+				return false
+			}
+			now = u.now()
+		}
+		if f(r, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// Prepare does what takes long of judging r, and may block; Respond is quick
+// afterwards. Nothing is answered yet. It may be called on any goroutine, which r
+// belongs to meanwhile. It is for who was told to by IsSlow: Respond by itself
+// does all there is to do.
+func (u *Upgrader) Prepare(r *Request) {
+	now := u.now()
+	for i := range u.Guards {
+		if f := u.Guards[i].prepare; f != nil {
+			f(r, now)
+		}
+	}
 }
 
 // Refuse appends the answer to a request that is refused by something else than

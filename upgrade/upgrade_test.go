@@ -267,7 +267,7 @@ func TestVerifierErrors(t *testing.T) {
 		{&Identity{Subject: "a"}, nil, "101"},
 	} {
 		u := guarded(Bearer(fixed{c.id, c.err}))
-		answer, _, err := knock(u, up("Cookie: token=x"))
+		answer, _, err := knock(u, up("Authorization: Bearer x"))
 		if verdict(answer) != c.want || strings.Contains(answer, "10.0.0.7") {
 			t.Errorf("got %q, want %s", answer, c.want)
 		}

@@ -77,7 +77,7 @@ func (f *benchFlags) common(meter *bench.Meter) (bench.Common, error) {
 		Progress: meter.Show,
 	}
 	if f.SecretFile != "" {
-		secret, err := secretFlag{f.SecretFile}.read()
+		secret, _, err := secretFlag{keyFile{path: f.SecretFile}}.read()
 		if err != nil {
 			return c, err
 		}

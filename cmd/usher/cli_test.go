@@ -86,11 +86,20 @@ func TestMistakes(t *testing.T) {
 		{"serve --echo /a --echo-auth /a", 2, "two paths"},
 		{"serve --secret-file " + short, 2, "32"},
 		{"serve --secret-file /does/not/exist", 1, "--secret-file"},
+		{"serve --secret-file HS512:" + short, 2, "64"},
+		{"serve --secret-file RS256:" + short, 2, "HS256"},
+		{"serve --public-key " + short, 2, "--public-key"},
+		{"serve --public-key /does/not/exist", 1, "--public-key"},
+		{"serve --jwks /does/not/exist", 1, "--jwks"},
+		{"serve --jwks " + short, 1, "--jwks"},
+		{"serve --leeway=-1s", 2, "0 or more"},
 		{"serve --listen " + busy.Addr().String(), 1, "--listen"},
 		{"token", 2, "--sub"},
 		{"token --sub=", 2, "--sub"},
 		{"token --sub alice", 2, "USHER_SECRET"},
 		{"token --sub alice --secret-file " + short, 2, "32"},
+		{"token --sub alice --key " + short, 2, "openssl genpkey"},
+		{"token --sub alice --key /does/not/exist", 1, "--key"},
 		{"token --sub alice --ttl 0", 2, "1s"},
 		{"token --sub alice --rooms a.b", 2, "letters"},
 	}
@@ -118,7 +127,8 @@ func TestHelpAndVersion(t *testing.T) {
 	// The flags are those of the contract whose time has come: no more, no fewer.
 	want := strings.Fields("--listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --max-conns --max-conns-per-ip --max-conns-per-user --max-message --max-buffered --handshake-timeout " +
-		"--message-timeout --write-timeout --idle-timeout --drain --deflate --log-format --help")
+		"--message-timeout --write-timeout --idle-timeout --drain --deflate --log-format --help " +
+		"--jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, +)?(--[a-z-]+)`).FindAllStringSubmatch(finish(t, nil, "serve", "--help").stdout, -1) {
 		got = append(got, m[1])

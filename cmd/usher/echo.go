@@ -13,7 +13,7 @@ import (
 
 // routeEchoes adds the echoes that the flags ask for: the open one without limits
 // unless a rate was given, the other behind the door and the limits.
-func (s *serveCmd) routeEchoes(srv *server.Server, secret []byte) error {
+func (s *serveCmd) routeEchoes(srv *server.Server, door upgrade.Guard) {
 	if s.Echo != "" {
 		r := server.Route{Message: echo}
 		if s.Rate != nil {
@@ -22,18 +22,13 @@ func (s *serveCmd) routeEchoes(srv *server.Server, secret []byte) error {
 		srv.Route(s.Echo, r)
 	}
 	if s.EchoAuth != "" {
-		door, err := upgrade.HS256(secret)
-		if err != nil {
-			return err
-		}
 		srv.Route(s.EchoAuth, server.Route{
-			Guards:  []upgrade.Guard{upgrade.Bearer(door)},
+			Guards:  []upgrade.Guard{door},
 			Limits:  s.limits(),
 			OnLimit: slowDown,
 			Message: echo,
 		})
 	}
-	return nil
 }
 
 // echo sends back what came. A client that does not take its echoes is closed

@@ -27,6 +27,7 @@ type serveCmd struct {
 	Origin   []string `placeholder:"PATTERN" help:"Pages of these origins may connect too: host, *.host, scheme://host:port or * for all."`
 	Deflate  bool     `help:"Offer permessage-deflate: messages of 512 bytes and more go out compressed to who wants that."`
 	secretFlag
+	keysFlags
 
 	Rate      *limiter.Limit `placeholder:"50/s" help:"Messages of one connection, in the chat and --echo-auth; --echo has no limits unless this is given."`
 	Burst     int            `default:"100" help:"How many of them at once."`
@@ -90,6 +91,9 @@ func (s *serveCmd) Validate() error {
 	}
 	if err := (&upgrade.Upgrader{Origins: s.Origin}).Validate(); err != nil {
 		return fmt.Errorf("--origin: %w", err)
+	}
+	if err := s.keysFlags.validate(); err != nil {
+		return err
 	}
 	if s.Rooms != nil && len(s.Rooms) == 0 {
 		return errors.New("--rooms is empty: name a room, or leave the flag out for any")

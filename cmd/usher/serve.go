@@ -19,24 +19,31 @@ import (
 
 // Run serves until a signal ends it.
 func (s *serveCmd) Run(stdout io.Writer) error {
-	secret, err := s.read()
+	secret, algorithm, err := s.read()
 	if err != nil {
 		return err
 	}
-	demo := secret == nil
+	demo := secret == nil && !s.keysFlags.given()
 	if demo {
 		secret = newSecret()
 	}
-	app, err := chat.New(chat.Config{Secret: secret, Rooms: s.Rooms, Limits: s.limits()})
+	log := s.logger()
+	door, closeKeys, err := s.verifier(secret, algorithm, log)
 	if err != nil {
 		return err
 	}
-	srv := s.server(s.logger())
-	srv.Handler = app.Handler()
-	srv.Route(chat.Pattern, app.Route())
-	if err := s.routeEchoes(srv, secret); err != nil {
+	defer closeKeys()
+	app, err := chat.New(chat.Config{
+		Secret: secret, Algorithm: algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience,
+		Rooms: s.Rooms, Limits: s.limits(),
+	})
+	if err != nil {
 		return err
 	}
+	srv := s.server(log)
+	srv.Handler = app.Handler()
+	srv.Route(chat.Pattern, app.Route())
+	s.routeEchoes(srv, app.Bearer())
 	// Before anybody can know that we listen, and tell us to stop.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
@@ -96,7 +103,9 @@ func (s *serveCmd) logger() *slog.Logger {
 
 // invite prints a URL that works at once, as nobody knows this run's secret.
 func (s *serveCmd) invite(stdout io.Writer, srv *server.Server, secret []byte) error {
-	token, err := chat.Token{Subject: "alice", Issued: time.Now(), TTL: time.Hour}.Sign(secret)
+	token, err := chat.Token{
+		Subject: "alice", Issuer: s.Issuer, Audience: s.Audience, Issued: time.Now(), TTL: time.Hour,
+	}.Sign(secret)
 	if err != nil {
 		return fmt.Errorf("cannot sign the demo token: %w", err)
 	}

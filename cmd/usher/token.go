@@ -17,6 +17,9 @@ type tokenCmd struct {
 	TTL   time.Duration `default:"1h" help:"For how long it is good."`
 	Rooms []string      `placeholder:"ROOM" help:"The rooms it opens; all if not given, none if given empty."`
 
+	Key keyFile `placeholder:"[ALG:]FILE" help:"Sign with this private key in PEM and not with the secret. RSA signs with RS256 unless ALG says otherwise, like PS256:key.pem."`
+	Kid string  `placeholder:"ID" help:"The key's name in a key set, header kid."`
+	claimFlags
 	secretFlag
 }
 
@@ -33,19 +36,30 @@ func (t *tokenCmd) Validate() error {
 
 // Run prints the token, and nothing else.
 func (t *tokenCmd) Run(stdout io.Writer) error {
-	secret, err := t.read()
+	key, algorithm, err := t.key()
 	if err != nil {
 		return err
 	}
-	if secret == nil {
-		return usageError{errors.New("there is no secret to sign with: set USHER_SECRET or --secret-file to the server's")}
-	}
-	token, err := chat.Token{Subject: t.Sub, Rooms: t.Rooms, Issued: time.Now(), TTL: t.TTL}.Sign(secret)
+	token, err := chat.Token{
+		Subject: t.Sub, Rooms: t.Rooms, Issuer: t.Issuer, Audience: t.Audience, Issued: time.Now(), TTL: t.TTL,
+	}.SignAs(algorithm, key, t.Kid)
 	if err != nil {
 		return fmt.Errorf("cannot sign the token: %w", err)
 	}
 	_, err = fmt.Fprintln(stdout, token)
 	return err
+}
+
+// key returns what signs: a private key or the secret.
+func (t *tokenCmd) key() (key any, algorithm string, err error) {
+	if t.Key.path != "" {
+		return privateKey(t.Key)
+	}
+	secret, algorithm, err := t.read()
+	if err == nil && secret == nil {
+		err = usageError{errors.New("there is no secret to sign with: set USHER_SECRET or --secret-file to the server's, or --key to a private key")}
+	}
+	return secret, algorithm, err
 }
 
 // validRooms checks a --rooms flag.

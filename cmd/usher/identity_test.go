@@ -1,0 +1,434 @@
+//go:build linux
+
+package main_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/gorilla/websocket"
+)
+
+// keyPair is a key in files, for one algorithm.
+type keyPair struct {
+	algorithm       string
+	private, public string // in PEM, or a secret twice
+	signer          crypto.Signer
+	privateFile     string
+	publicFile      string
+}
+
+// newKeyPairs makes a key for every algorithm there is.
+func newKeyPairs(t *testing.T) (all []keyPair) {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for algorithm, size := range map[string]int{"HS256": 32, "HS384": 48, "HS512": 64} {
+		text := strings.Repeat("s", size)
+		file := write(algorithm, text)
+		all = append(all, keyPair{algorithm, text, text, nil, file, file})
+	}
+	add := func(key crypto.Signer, algorithms ...string) {
+		private, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := x509.MarshalPKIXPublicKey(key.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range algorithms {
+			k := keyPair{algorithm: a, signer: key}
+			k.private = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+			k.public = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
+			k.privateFile, k.publicFile = write(a+".pem", k.private), write(a+".pub", k.public)
+			all = append(all, k)
+		}
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(rsaKey, "RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+	for algorithm, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()} {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(key, algorithm)
+	}
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(edKey, "EdDSA")
+	slices.SortFunc(all, func(a, b keyPair) int { return strings.Compare(a.algorithm, b.algorithm) })
+	return all
+}
+
+// isSecret reports whether the key is one for an HMAC.
+func (k keyPair) isSecret() bool { return k.signer == nil }
+
+// knock returns the status of an upgrade with the token.
+func (p *program) knock(t testing.TB, path, token string) int {
+	t.Helper()
+	conn, resp, err := websocket.DefaultDialer.Dial("ws://"+p.addr+path, http.Header{"Authorization": {"Bearer " + token}})
+	if err == nil {
+		conn.Close()
+		return http.StatusSwitchingProtocols
+	}
+	if resp == nil {
+		t.Fatalf("no answer: %v", err)
+	}
+	return resp.StatusCode
+}
+
+// TestEveryAlgorithm: what usher token signs, usher serve accepts, from PEM files
+// and from a key set, and for no other algorithm.
+func TestEveryAlgorithm(t *testing.T) {
+	t.Parallel()
+	pairs := newKeyPairs(t)
+	set := filepath.Join(t.TempDir(), "jwks.json")
+	writeSet(t, set, pairs)
+	args := []string{"--echo-auth", "/auth", "--jwks", set, "--issuer", "https://id.example", "--audience", "usher"}
+	p := serve(t, args...)
+	for _, k := range pairs {
+		token := func(extra ...string) string {
+			args := append([]string{"token", "--sub", "alice", "--kid", k.algorithm, "--issuer", "https://id.example", "--audience", "usher"}, extra...)
+			if k.isSecret() {
+				args = append(args, "--secret-file", k.algorithm+":"+k.privateFile)
+			} else {
+				args = append(args, "--key", k.algorithm+":"+k.privateFile)
+			}
+			got := finish(t, nil, args...)
+			if got.code != 0 {
+				t.Fatalf("usher %q: %+v", args, got)
+			}
+			return strings.TrimSpace(got.stdout)
+		}
+		if status := p.knock(t, "/auth", token()); status != 101 {
+			t.Errorf("%s: got %d, want 101", k.algorithm, status)
+		}
+		for _, wrong := range [][]string{{"--kid", "other"}, {"--issuer", "https://evil.example"}, {"--audience", "others"}, {"--kid", "../" + k.algorithm}} {
+			if status := p.knock(t, "/auth", token(wrong...)); status != 401 {
+				t.Errorf("%s with %q: got %d, want 401", k.algorithm, wrong, status)
+			}
+		}
+	}
+	// The same by PEM files, four of them for the key of RSA, and without kid.
+	p = serve(t, publicKeys(pairs)...)
+	for _, k := range pairs {
+		if k.isSecret() {
+			continue
+		}
+		got := finish(t, nil, "token", "--sub", "alice", "--key", k.algorithm+":"+k.privateFile)
+		if status := p.knock(t, "/auth", strings.TrimSpace(got.stdout)); status != 101 {
+			t.Errorf("%s by its PEM file: got %d, want 101", k.algorithm, status)
+		}
+	}
+	if status := p.knock(t, "/auth", token("alice")); status != 101 {
+		t.Errorf("the secret beside public keys: got %d, want 101", status)
+	}
+	for _, k := range pairs {
+		if k.algorithm != "RS256" {
+			continue
+		}
+		confused, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "a", "exp": time.Now().Add(time.Hour).Unix()}).SignedString([]byte(k.public))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status := p.knock(t, "/auth", confused); status != 401 {
+			t.Errorf("HS256 signed with the RSA public key: got %d, want 401", status)
+		}
+	}
+}
+
+// publicKeys are serve's flags for all public keys.
+func publicKeys(pairs []keyPair) []string {
+	args := []string{"--echo-auth", "/auth"}
+	for _, k := range pairs {
+		if !k.isSecret() {
+			args = append(args, "--public-key", k.algorithm+":"+k.publicFile)
+		}
+	}
+	return args
+}
+
+// writeSet writes a key set with every key, named after its algorithm.
+func writeSet(t *testing.T, path string, pairs []keyPair) {
+	t.Helper()
+	var keys []map[string]string
+	for _, k := range pairs {
+		keys = append(keys, k.jwk(t))
+	}
+	text, err := json.Marshal(map[string]any{"keys": keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (k keyPair) jwk(t *testing.T) map[string]string {
+	t.Helper()
+	enc := base64.RawURLEncoding.EncodeToString
+	j := map[string]string{"kid": k.algorithm, "alg": k.algorithm}
+	if k.isSecret() {
+		j["kty"], j["k"] = "oct", enc([]byte(k.private))
+		return j
+	}
+	switch key := k.signer.Public().(type) {
+	case *rsa.PublicKey:
+		j["kty"], j["n"], j["e"] = "RSA", enc(key.N.Bytes()), enc(big.NewInt(int64(key.E)).Bytes())
+	case *ecdsa.PublicKey:
+		point, err := key.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		half := len(point) / 2
+		j["kty"], j["crv"], j["x"], j["y"] = "EC", key.Params().Name, enc(point[1:1+half]), enc(point[1+half:])
+	case ed25519.PublicKey:
+		j["kty"], j["crv"], j["x"] = "OKP", "Ed25519", enc(key)
+	}
+	return j
+}
+
+// TestKeyServer: a server's outage refuses nobody whose key is known, and tells
+// those whose key only it could know when to come back.
+func TestKeyServer(t *testing.T) {
+	t.Parallel()
+	pairs := newKeyPairs(t)
+	at := func(a string) keyPair {
+		return pairs[slices.IndexFunc(pairs, func(k keyPair) bool { return k.algorithm == a })]
+	}
+	mint := func(k keyPair) string {
+		got := finish(t, nil, "token", "--sub", "alice", "--key", k.privateFile, "--kid", k.algorithm)
+		return strings.TrimSpace(got.stdout)
+	}
+	var down atomic.Bool
+	var listed atomic.Pointer[[]map[string]string]
+	listed.Store(&[]map[string]string{at("ES256").jwk(t)})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": *listed.Load()})
+	}))
+	defer server.Close()
+	es, ed := mint(at("ES256")), mint(at("EdDSA"))
+	cmd := usher(t, "serve", "--listen", "127.0.0.1:0", "--echo-auth", "/auth", "--jwks", server.URL, "--jwks-refresh", "100ms")
+	cmd.Env = nil
+	p := start(t, cmd)
+	if strings.Contains(p.stdout.String(), "?token=") {
+		t.Error("there are keys, and a secret was made up")
+	}
+	if resp, err := http.PostForm("http://"+p.addr+"/token", url.Values{"username": {"alice"}, "password": {"wonderland"}}); err != nil || resp.StatusCode != 404 {
+		t.Errorf("log-in without a secret: got %v, %v, want 404", resp, err)
+	} else {
+		resp.Body.Close()
+	}
+	if status := p.knock(t, "/auth", es); status != 101 {
+		t.Errorf("a listed key's: got %d, want 101", status)
+	}
+	down.Store(true)
+	eventually(t, "503", func() bool { return p.knock(t, "/auth", ed) == http.StatusServiceUnavailable })
+	_, resp, _ := websocket.DefaultDialer.Dial("ws://"+p.addr+"/auth?token="+ed, nil)
+	if resp == nil || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("got %v, want a Retry-After", resp)
+	}
+	if status := p.knock(t, "/auth", es); status != 101 {
+		t.Errorf("in the outage, a known key's: got %d, want 101", status)
+	}
+	if status := p.knock(t, "/auth", mint(at("RS256"))); status != http.StatusServiceUnavailable {
+		t.Errorf("in the outage, one of a key that nobody lists: got %d, want 503", status)
+	}
+	listed.Store(&[]map[string]string{at("ES256").jwk(t), at("EdDSA").jwk(t)})
+	down.Store(false)
+	eventually(t, "101", func() bool { return p.knock(t, "/auth", ed) == http.StatusSwitchingProtocols })
+}
+
+// TestTicketReplay: a ticket opens one connection, whatever loops the others are on.
+func TestTicketReplay(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--echo-auth", "/auth", "--loops", "2")
+	for round := range 10 {
+		req, err := http.NewRequest("POST", "http://"+p.addr+"/ticket", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token("alice"))
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var granted struct {
+			Ticket    string `json:"ticket"`
+			ExpiresIn int    `json:"expires_in"`
+		}
+		err = json.NewDecoder(resp.Body).Decode(&granted)
+		resp.Body.Close()
+		if err != nil || granted.Ticket == "" || granted.ExpiresIn != 30 {
+			t.Fatalf("POST /ticket: got %+v, %v", granted, err)
+		}
+		paths := []string{"/auth", "/ws/lobby"}
+		if a := ask(t, p.addr, strings.Join(get(paths[round%2]+"?ticket="+granted.Ticket, probe), "\r\n")+"\r\n\r\n"); a.status != 200 {
+			t.Errorf("a probe: got %s", a)
+		}
+		var statuses sync.Map
+		var wg sync.WaitGroup
+		for k := range 8 {
+			wg.Go(func() {
+				conn, resp, err := websocket.DefaultDialer.Dial("ws://"+p.addr+paths[k%2]+"?ticket="+granted.Ticket, nil)
+				if err == nil {
+					defer conn.Close()
+				}
+				n, _ := statuses.LoadOrStore(resp.StatusCode, new(atomic.Int32))
+				n.(*atomic.Int32).Add(1)
+			})
+		}
+		wg.Wait()
+		for status, want := range map[int]int32{101: 1, 401: 7} {
+			n, _ := statuses.LoadOrStore(status, new(atomic.Int32))
+			if got := n.(*atomic.Int32).Load(); got != want {
+				t.Errorf("%d: got %d of them, want %d", status, got, want)
+			}
+		}
+	}
+}
+
+// TestTokenExpires: the program closes a connection at its token's exp.
+func TestTokenExpires(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--echo-auth", "/auth")
+	exp := time.Now().Add(2500 * time.Millisecond).Truncate(time.Second)
+	conn, _, err := websocket.DefaultDialer.Dial("ws://"+p.addr+"/auth?token="+sign(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "alice", "exp": exp.Unix()}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	_, _, err = conn.ReadMessage()
+	if !websocket.IsCloseError(err, 4401) || !strings.Contains(err.Error(), "token_expired") {
+		t.Errorf("got %v, want 4401 token_expired", err)
+	}
+	if time.Now().Before(exp) {
+		t.Error("closed before exp")
+	}
+}
+
+// tokenJob is what a foreign library is asked to do, and understood what it says
+// of it.
+type tokenJob struct {
+	Mint   []foreignKey   `json:"mint"`
+	Verify []foreignToken `json:"verify"`
+	Claims map[string]any `json:"claims"`
+}
+
+type foreignKey struct {
+	Algorithm string `json:"alg"`
+	Key       string `json:"key"`
+	ID        string `json:"kid"`
+}
+
+type foreignToken struct {
+	Algorithm string `json:"alg"`
+	Key       string `json:"key"`
+	Token     string `json:"token"`
+}
+
+type understood struct {
+	Minted   []string `json:"minted"`
+	Verified []string `json:"verified"`
+}
+
+// exchangeTokens has a foreign library sign tokens for us and verify ours, with
+// every algorithm it knows.
+func exchangeTokens(t *testing.T, unknown []string, interpreter, script string) {
+	t.Helper()
+	pairs := slices.DeleteFunc(newKeyPairs(t), func(k keyPair) bool { return slices.Contains(unknown, k.algorithm) })
+	set := filepath.Join(t.TempDir(), "jwks.json")
+	writeSet(t, set, pairs)
+	p := serve(t, "--echo-auth", "/auth", "--jwks", set)
+	job := tokenJob{Claims: map[string]any{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()}}
+	for _, k := range pairs {
+		job.Mint = append(job.Mint, foreignKey{k.algorithm, k.private, k.algorithm})
+		args := []string{"token", "--sub", "bob", "--kid", k.algorithm, "--key", k.algorithm + ":" + k.privateFile}
+		if k.isSecret() {
+			args[5] = "--secret-file"
+		}
+		got := finish(t, nil, args...)
+		job.Verify = append(job.Verify, foreignToken{k.algorithm, k.public, strings.TrimSpace(got.stdout)})
+	}
+	what, err := json.Marshal(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(interpreter, script, string(what))
+	cmd.Dir = clientsDir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, stderr.String())
+	}
+	var u understood
+	if err := json.Unmarshal(out, &u); err != nil || len(u.Minted) != len(pairs) || len(u.Verified) != len(pairs) {
+		t.Fatalf("%s printed %q: %v", script, out, err)
+	}
+	for i, k := range pairs {
+		if status := p.knock(t, "/auth", u.Minted[i]); status != 101 {
+			t.Errorf("%s: its token: got %d, want 101", k.algorithm, status)
+		}
+		if u.Verified[i] != "bob" {
+			t.Errorf("%s: our token: got %q, want bob", k.algorithm, u.Verified[i])
+		}
+	}
+	t.Log(fmt.Sprint(len(pairs)), "algorithms, both ways")
+}
+
+// TestNodeJSONWebToken: it knows no EdDSA.
+func TestNodeJSONWebToken(t *testing.T) {
+	t.Parallel()
+	exchangeTokens(t, []string{"EdDSA"}, node(t, "jsonwebtoken", "jsonwebtoken"), "node_jsonwebtoken.mjs")
+}
+
+func TestPyJWT(t *testing.T) {
+	t.Parallel()
+	const interpreter = "/usr/bin/python3" // Debian's package is for Debian's own
+	if exec.Command(interpreter, "-c", "import jwt, cryptography").Run() != nil {
+		missing(t, "python3-jwt", "not installed; see make deps")
+	}
+	exchangeTokens(t, nil, interpreter, "python_jwt.py")
+}

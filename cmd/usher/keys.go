@@ -1,0 +1,118 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwks"
+)
+
+// keysFlags say who may sign tokens besides who knows the secret.
+type keysFlags struct {
+	JWKS        string        `name:"jwks" placeholder:"URL|FILE" help:"Tokens are also good if a key of this JSON Web Key Set signed them."`
+	JWKSRefresh time.Duration `name:"jwks-refresh" default:"5m" help:"How often to read it."`
+	JWKSGrace   time.Duration `name:"jwks-grace" default:"10m" help:"How long a key counts that is not in it any more."`
+	PublicKey   []keyFile     `placeholder:"[ALG:]FILE" help:"Tokens are also good if the key to one of these public keys in PEM signed them. RSA is for RS256 unless ALG says otherwise, like PS256:key.pem."`
+	Leeway      time.Duration `default:"0" help:"How much exp and nbf of a token may be off."`
+	claimFlags
+}
+
+// given reports whether there are such keys.
+func (f *keysFlags) given() bool { return f.JWKS != "" || len(f.PublicKey) > 0 }
+
+func (f *keysFlags) validate() error {
+	for name, d := range map[string]time.Duration{
+		"--jwks-refresh": f.JWKSRefresh, "--jwks-grace": f.JWKSGrace, "--leeway": f.Leeway,
+	} {
+		if d < 0 {
+			return fmt.Errorf("%s: %v is negative: want 0 or more", name, d)
+		}
+	}
+	return nil
+}
+
+// verifier returns who judges tokens, by the secret, if there is one, and all other
+// keys. close ends what it does in the background.
+func (f *keysFlags) verifier(secret []byte, algorithm string, log *slog.Logger) (v upgrade.Verifier, close func(), err error) {
+	var local []upgrade.Key
+	if secret != nil {
+		local = append(local, upgrade.Key{Algorithm: algorithm, Key: secret})
+	}
+	for _, file := range f.PublicKey {
+		text, err := os.ReadFile(file.path)
+		if err != nil {
+			return nil, nil, fmt.Errorf("cannot read the public key: %w; name a readable file with --public-key", err)
+		}
+		keys, err := upgrade.ParsePEM(text, file.algorithm)
+		if err != nil {
+			return nil, nil, usageError{fmt.Errorf("--public-key %s: %w", file.path, err)}
+		}
+		local = append(local, keys...)
+	}
+	door := &upgrade.JWT{Issuer: f.Issuer, Audience: f.Audience, Leeway: f.Leeway}
+	if f.JWKS == "" {
+		door.Keys, err = upgrade.NewKeySet(local...)
+		return door, func() {}, err
+	}
+	keys, err := jwks.Open(jwks.Source{
+		Location: f.JWKS, Local: local, Refresh: orNone(f.JWKSRefresh), Grace: orNone(f.JWKSGrace), Logger: log,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read the key set: %w; name a URL or a file with --jwks", err)
+	}
+	door.Keys = keys
+	return door, keys.Close, nil
+}
+
+// privateKey reads the key that signs a token, and says which algorithm it is for.
+func privateKey(file keyFile) (key crypto.Signer, algorithm string, err error) {
+	text, err := os.ReadFile(file.path)
+	if err != nil {
+		return nil, "", fmt.Errorf("cannot read the key: %w; name a readable file with --key", err)
+	}
+	if key, err = parsePrivate(text); err != nil {
+		return nil, "", usageError{fmt.Errorf("--key %s: %w", file.path, err)}
+	}
+	if algorithm = file.algorithm; algorithm == "" {
+		algorithm = upgrade.AlgorithmOf(key.Public())
+	}
+	if _, err := upgrade.NewKeySet(upgrade.Key{Algorithm: algorithm, Key: key.Public()}); err != nil {
+		return nil, "", usageError{fmt.Errorf("--key %s: %w", file.path, err)}
+	}
+	return key, algorithm, nil
+}
+
+// parsePrivate returns the first private key in PEM.
+func parsePrivate(text []byte) (crypto.Signer, error) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		var key any
+		var err error
+		switch block.Type {
+		case "PRIVATE KEY":
+			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+		case "RSA PRIVATE KEY":
+			key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+		case "EC PRIVATE KEY":
+			key, err = x509.ParseECPrivateKey(block.Bytes)
+		default:
+			continue // parameters of a curve, perhaps
+		}
+		if err != nil {
+			return nil, err
+		}
+		if signer, ok := key.(crypto.Signer); ok {
+			return signer, nil
+		}
+		return nil, fmt.Errorf("a %T cannot sign", key)
+	}
+	return nil, errors.New("no private key in PEM: make one with `openssl genpkey -algorithm ed25519`")
+}

@@ -1,0 +1,227 @@
+//go:build linux
+
+package server
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// within checks that a deadline lies about d from now.
+func (b *bench) within(what string, d time.Duration) {
+	b.Helper()
+	got := time.Duration(*b.l.slab.due(b.i)-b.l.sec) * time.Second
+	if got < d-2*time.Second || got > d+2*time.Second {
+		b.Errorf("%s: looked at in %v, want %v", what, got, d)
+	}
+}
+
+// TestClockSteps: a clock that was set forward is noticed at the next deadline, one
+// that was set back does not end a token early, and neither ends all at once.
+func TestClockSteps(t *testing.T) {
+	b := newBench(t, &Server{IdleTimeout: -1})
+	b.bring(open)
+	b.within("at first", time.Hour)
+	start := time.Now()
+	step := func(d time.Duration) { b.l.wall = func() time.Time { return start.Add(d) } }
+
+	step(-time.Hour) // and then the hour passes
+	handle(due)(b)
+	if got := b.slot().state; got != open {
+		t.Fatalf("the clock was set back: the connection is %v, want open", got)
+	}
+	b.within("set back", 2*time.Hour)
+
+	step(30 * time.Minute)
+	handle(due)(b)
+	b.within("set forward", 30*time.Minute)
+
+	step(2 * time.Hour)
+	handle(due)(b)
+	if got := b.receive(); got != tokenExpired {
+		t.Errorf("set far forward: sent %q, want a close with 4401", got)
+	}
+}
+
+// TestDeadlinesHaveTheExp: whatever sets a deadline of an open or held connection
+// heeds the token's.
+func TestDeadlinesHaveTheExp(t *testing.T) {
+	b := newBench(t, &Server{})
+	b.bring(open)
+	left := 5 * time.Second
+	b.l.wall = func() time.Time { return b.exp.Add(-left) }
+
+	b.l.sec += seconds(b.l.srv.idleTimeout()) / 2
+	handle(due)(b)
+	b.l.sec -= seconds(b.l.srv.idleTimeout()) / 2
+	b.within("after a ping", left)
+	b.fill()
+	b.within("held", left)
+	handle(due)(b)
+	b.within("held, and looked at", left)
+	for b.slot().state == held {
+		drainPeer(b)
+		handle(writable)(b)
+	}
+	b.within("open again", left)
+	b.slot().why = byDelay
+	b.l.settle(b.i, b.slot())
+	b.within("delayed", left)
+}
+
+func TestRenew(t *testing.T) {
+	b := newBench(t, &Server{IdleTimeout: -1})
+	b.bring(open)
+	c := b.l.conn(b.i, b.slot())
+	id := func(subject string, d time.Duration) *upgrade.Identity {
+		return &upgrade.Identity{Subject: subject, ExpiresAt: b.exp.Add(d)}
+	}
+	for name, bad := range map[string]*upgrade.Identity{
+		"nobody":       nil,
+		"another user": id("bob", time.Hour),
+		"expired":      id("alice", -2*time.Hour),
+	} {
+		if err := c.Renew(bad); err != ErrRenew {
+			t.Errorf("%s: got %v, want ErrRenew", name, err)
+		}
+	}
+	later := id("alice", time.Hour)
+	if err := c.Renew(later); err != nil || c.Identity() != later {
+		t.Fatalf("got %v, %+v", err, c.Identity())
+	}
+	after(atExp, due)(b)
+	if got := b.slot().state; got != open {
+		t.Fatalf("at the old token's exp: %v, want open", got)
+	}
+	b.within("renewed", time.Hour)
+	if err := c.Renew(id("alice", time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	b.within("renewed for less", time.Minute)
+	forever := &upgrade.Identity{Subject: "alice"}
+	if err := c.Renew(forever); err != nil {
+		t.Fatal(err)
+	}
+	handle(due)(b)
+	if got := *b.l.slab.due(b.i); got != 0 {
+		t.Errorf("without an exp: due %d, want none", got)
+	}
+	if n := len(b.l.identities.at); n != 1 {
+		t.Errorf("%d identities are kept, want 1", n)
+	}
+	b.l.release(b.i, b.slot(), errHangup)
+	if err := c.Renew(later); err != net.ErrClosed {
+		t.Errorf("when it is gone: got %v, want net.ErrClosed", err)
+	}
+}
+
+// TestExpiryWhileConnected: over sockets, with and without a new token in time, and
+// in a delay.
+func TestExpiryWhileConnected(t *testing.T) {
+	t.Parallel()
+	// An exp is in whole seconds.
+	exp := time.Now().Add(2500 * time.Millisecond).Truncate(time.Second)
+	ends := make(chan error, 3)
+	s := &Server{Loops: 2, MaxConnsPerUser: 10}
+	s.Route("/", Route{
+		Guards: []upgrade.Guard{{OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) {
+			r.Identity = &upgrade.Identity{Subject: "alice", ExpiresAt: exp}
+			return nil, nil
+		}}},
+		Limits: Limits{Over: Delay},
+		Message: func(c Conn, m Message) error {
+			if string(m.Data) == "renew" {
+				return c.Renew(&upgrade.Identity{Subject: "alice", ExpiresAt: exp.Add(time.Hour)})
+			}
+			return echo(c, m)
+		},
+		Close: func(_ Conn, err error) { ends <- err },
+	})
+	s.routes[0].Limits.Messages.Limit = 1.0 / 3600
+	s.routes[0].Limits.Messages.Burst = 2
+	addr := start(t, s)
+	idle, renewed, delayed := dial(t, addr, "/"), dial(t, addr, "/"), dial(t, addr, "/")
+	say(t, renewed, "renew")
+	for range 3 {
+		say(t, delayed, "hi")
+	}
+	for name, c := range map[string]*websocket.Conn{"idle": idle, "delayed": delayed} {
+		e := closeOf(t, c)
+		if e.Code != 4401 || e.Text != "token_expired" {
+			t.Errorf("%s: got %v, want 4401 token_expired", name, e)
+		}
+		if off := time.Since(exp); off < 0 || off > 5*time.Second {
+			t.Errorf("%s: closed %v after exp", name, off)
+		}
+		if err := <-ends; err == nil || !strings.Contains(err.Error(), "token_expired") {
+			t.Errorf("%s: Close got %v", name, err)
+		}
+	}
+	say(t, renewed, "still here")
+	if got := read(t, renewed); got != "still here" {
+		t.Errorf("renewed: got %q", got)
+	}
+}
+
+// TestSlowVerifierStallsNobody: while one loop's tokens are being verified, its
+// other connections are served.
+func TestSlowVerifierStallsNobody(t *testing.T) {
+	t.Parallel()
+	v := &gate{asked: make(chan struct{}, 10), open: make(chan struct{})}
+	s := &Server{Loops: 1}
+	s.Route("/echo", Route{Message: echo})
+	s.Route("/slow", Route{Message: echo, Guards: []upgrade.Guard{upgrade.Bearer(v)}})
+	addr := start(t, s)
+	c := dial(t, addr, "/echo")
+	type dialed struct {
+		c   *websocket.Conn
+		err error
+	}
+	all := make(chan dialed, 5)
+	for range cap(all) {
+		go func() {
+			c, _, err := websocket.DefaultDialer.Dial("ws://"+addr+"/slow?token=x", nil)
+			all <- dialed{c, err}
+		}()
+	}
+	for range cap(all) {
+		<-v.asked
+	}
+	for range 100 {
+		say(t, c, "hi")
+		read(t, c)
+	}
+	close(v.open)
+	for range cap(all) {
+		d := <-all
+		if d.err != nil {
+			t.Error(d.err)
+			continue
+		}
+		say(t, d.c, "in")
+		if got := read(t, d.c); got != "in" {
+			t.Errorf("got %q", got)
+		}
+		d.c.Close()
+	}
+}
+
+// gate is a SlowVerifier that answers when it is opened.
+type gate struct {
+	asked chan struct{}
+	open  chan struct{}
+}
+
+func (g *gate) IsSlow([]byte, time.Time) bool { return true }
+
+func (g *gate) Verify([]byte, time.Time) (*upgrade.Identity, error) {
+	g.asked <- struct{}{}
+	<-g.open
+	return &upgrade.Identity{Subject: "alice"}, nil
+}

@@ -1,0 +1,26 @@
+// Package jwks has the keys of a JSON Web Key Set, RFC 7517, at a URL or in a file,
+// for an upgrade.JWT to verify with:
+//
+//	keys, err := jwks.Open(jwks.Source{Location: "https://id.example/jwks.json"})
+//	if err != nil { … }
+//	defer keys.Close()
+//	door := &upgrade.Upgrader{Guards: []upgrade.Guard{
+//		upgrade.Bearer(&upgrade.JWT{Keys: keys, Issuer: "https://id.example"}),
+//	}}
+//
+// One goroutine reads the set now and again, and nobody else does, so that a loop
+// never waits for a key server. What it last read counts until it reads something
+// better: a server that is down, slow or talks nonsense takes nothing away. A key
+// that is not listed any more still counts for Source.Grace, as tokens signed with
+// it are about.
+//
+// A token that names a key nobody knows has the set read at once, but not more
+// often than every five seconds, whoever sends how many of them: it is 401 if the
+// set does not have the key, and 503 with Retry-After if the set cannot be had. So
+// a key should be listed for five seconds before anything is signed with it.
+//
+// Keys are used for the one algorithm they name, or upgrade.AlgorithmOf if they
+// name none. Those for encryption, too weak ones and those of unknown kinds are
+// left out. Secrets (kty oct) are taken from files only: one that is published at
+// a URL is none.
+package jwks

@@ -1,0 +1,429 @@
+package jwks
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/upgrade"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// signer is a key of the key server.
+type signer struct {
+	id  string
+	key *ecdsa.PrivateKey
+}
+
+func newSigner(t testing.TB, id string) signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer{id, key}
+}
+
+func (s signer) token(t testing.TB) []byte {
+	t.Helper()
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()})
+	token.Header["kid"] = s.id
+	text, err := token.SignedString(s.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(text)
+}
+
+func (s signer) jwk() map[string]any {
+	point, err := s.key.PublicKey.Bytes()
+	if err != nil {
+		panic(err)
+	}
+	half := len(point) / 2 // behind the byte that says uncompressed
+	return map[string]any{"kty": "EC", "crv": "P-256", "kid": s.id, "alg": "ES256", "use": "sig",
+		"x": base64.RawURLEncoding.EncodeToString(point[1 : 1+half]), "y": base64.RawURLEncoding.EncodeToString(point[1+half:])}
+}
+
+func setOf(keys ...any) []byte {
+	text, err := json.Marshal(map[string]any{"keys": keys})
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+// keyServer is a real one that can be broken in all ways.
+type keyServer struct {
+	*httptest.Server
+	served atomic.Int32
+	answer atomic.Pointer[http.HandlerFunc]
+}
+
+func newKeyServer(t testing.TB) *keyServer {
+	t.Helper()
+	s := new(keyServer)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.served.Add(1)
+		(*s.answer.Load())(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *keyServer) do(f http.HandlerFunc) { s.answer.Store(&f) }
+
+func (s *keyServer) serve(signers ...signer) {
+	var keys []any
+	for _, k := range signers {
+		keys = append(keys, k.jwk())
+	}
+	s.say(http.StatusOK, string(setOf(keys...)))
+}
+
+func (s *keyServer) say(status int, body string) {
+	s.do(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	})
+}
+
+// open opens a source with a client of the test's own, and little patience.
+func open(t testing.TB, s Source) *Keys {
+	t.Helper()
+	client := &http.Client{Transport: new(http.Transport), Timeout: 2 * time.Second, CheckRedirect: stayEncrypted}
+	s.Client, s.Logger = client, slog.New(slog.NewTextHandler(io.Discard, nil))
+	if s.cooldown == 0 {
+		s.cooldown = time.Millisecond
+	}
+	if s.patience == 0 {
+		s.patience = 200 * time.Millisecond
+	}
+	k, err := Open(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Close(); client.CloseIdleConnections() })
+	return k
+}
+
+// eventually waits for what a background goroutine will do.
+func eventually(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: did not come about", what)
+		}
+	}
+}
+
+// isUnavailable reports whether err is a 503 that says when to come back.
+func isUnavailable(err error) bool {
+	var rej *upgrade.Rejection
+	return errors.As(err, &rej) && rej.Status == 503 && rej.RetryAfter > 0
+}
+
+// TestRotationUnderLoad: while tokens are verified without a pause, the server goes
+// from one key to the next, as they do: it lists the new one a while before it signs
+// with it. No good token is refused, and the old key counts for its grace and then
+// no more.
+func TestRotationUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := newKeyServer(t)
+	first, second := newSigner(t, "first"), newSigner(t, "second")
+	s.serve(first)
+	k := open(t, Source{Location: s.URL, Refresh: 20 * time.Millisecond, Grace: 400 * time.Millisecond})
+	v := &upgrade.JWT{Keys: k}
+	var current atomic.Pointer[signer]
+	current.Store(&first)
+	stop, wg := make(chan struct{}), sync.WaitGroup{}
+	var verified atomic.Int64
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := v.Verify(current.Load().token(t), time.Now()); err != nil {
+					t.Errorf("a good token: %v", err)
+					return
+				}
+				verified.Add(1)
+			}
+		})
+	}
+	old := first.token(t)
+	if _, err := v.Verify(old, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	s.serve(first, second)
+	n := s.served.Load()
+	eventually(t, "two readings", func() bool { return s.served.Load() > n+1 })
+	current.Store(&second)
+	s.serve(second)
+	rotated := time.Now()
+	eventually(t, "the old key's end", func() bool {
+		_, err := v.Verify(old, time.Now())
+		return err != nil
+	})
+	if lived := time.Since(rotated); lived < 350*time.Millisecond {
+		t.Errorf("the old key counted for %v, want its grace of 400 ms", lived)
+	}
+	close(stop)
+	wg.Wait()
+	if verified.Load() < 100 {
+		t.Errorf("only %d tokens were verified", verified.Load())
+	}
+	if _, err := v.Verify(old, time.Now()); err == nil || isUnavailable(err) {
+		t.Errorf("the old token: got %v, want a 401", err)
+	}
+}
+
+// TestUnknownKey: the first token of a new key is good without waiting for the next
+// refresh, and strangers do not have the server asked again and again.
+func TestUnknownKey(t *testing.T) {
+	t.Parallel()
+	s := newKeyServer(t)
+	first, second, stranger := newSigner(t, "first"), newSigner(t, "second"), newSigner(t, "../../etc/passwd")
+	s.serve(first)
+	k := open(t, Source{Location: s.URL, Refresh: -1, cooldown: 300 * time.Millisecond})
+	v := &upgrade.JWT{Keys: k}
+	for range 100 {
+		if _, err := v.Verify(stranger.token(t), time.Now()); err == nil || isUnavailable(err) {
+			t.Fatalf("a stranger's token: got %v, want a 401", err)
+		}
+	}
+	s.serve(first, second)
+	time.Sleep(300 * time.Millisecond)
+	if _, err := v.Verify(second.token(t), time.Now()); err != nil {
+		t.Errorf("the new key's first token: %v", err)
+	}
+	if n := s.served.Load(); n > 5 {
+		t.Errorf("the server was asked %d times, want a few", n)
+	}
+}
+
+// TestOutage: what is known goes on counting, for what is not there is 503, and
+// nobody waits for long.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	first, second, local := newSigner(t, "first"), newSigner(t, "second"), newSigner(t, "local")
+	secret := bytes.Repeat([]byte{'s'}, 32)
+	released := make(chan struct{})
+	defer close(released)
+	for name, broken := range map[string]http.HandlerFunc{
+		"an error":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"not found":       http.NotFound,
+		"garbage":         func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>maintenance</html>") },
+		"half a set":      func(w http.ResponseWriter, _ *http.Request) { w.Write(setOf(second.jwk())[:40]) },
+		"a list":          func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "[]") },
+		"no keys":         func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[]}`) },
+		"no key of use":   func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[{"kty":"XX"},7]}`) },
+		"a hang-up":       func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"too much":        func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte{' '}, maxBytes+1)) },
+		"too many":        func(w http.ResponseWriter, _ *http.Request) { w.Write(setOf(make([]any, maxKeys+1)...)) },
+		"an endless line": func(w http.ResponseWriter, r *http.Request) { drip(w, r, released) },
+		"silence":         func(_ http.ResponseWriter, r *http.Request) { wait(r, released) },
+		"an endless redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/", http.StatusFound)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newKeyServer(t)
+			s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+			s.serve(first)
+			k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Grace: time.Millisecond, Local: []upgrade.Key{
+				{ID: local.id, Key: &local.key.PublicKey}, {Key: secret}}})
+			v := &upgrade.JWT{Keys: k}
+			s.do(broken)
+			eventually(t, "the outage", func() bool {
+				_, err := v.Verify(second.token(t), time.Now())
+				return isUnavailable(err)
+			})
+			for _, known := range []signer{first, local} {
+				if _, err := v.Verify(known.token(t), time.Now()); err != nil {
+					t.Errorf("a token of key %s: %v", known.id, err)
+				}
+			}
+			begin := time.Now()
+			if _, err := v.Verify(second.token(t), time.Now()); !isUnavailable(err) {
+				t.Errorf("a token of a key nobody knows: got %v, want a 503", err)
+			}
+			if took := time.Since(begin); took > 2*time.Second {
+				t.Errorf("that took %v", took)
+			}
+			s.serve(first, second)
+			eventually(t, "recovery", func() bool {
+				_, err := v.Verify(second.token(t), time.Now())
+				return err == nil
+			})
+		})
+	}
+}
+
+// drip sends a byte now and again, wait nothing at all.
+func drip(w http.ResponseWriter, r *http.Request, end chan struct{}) {
+	for r.Context().Err() == nil {
+		_, _ = io.WriteString(w, " ")
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-end:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func wait(r *http.Request, end chan struct{}) {
+	select {
+	case <-r.Context().Done():
+	case <-end:
+	}
+}
+
+// TestDownFromTheStart: Open does not fail for a server that may yet come up, and
+// local keys count meanwhile.
+func TestDownFromTheStart(t *testing.T) {
+	t.Parallel()
+	s := newKeyServer(t)
+	s.say(http.StatusBadGateway, "")
+	first, local := newSigner(t, "first"), newSigner(t, "local")
+	k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Local: []upgrade.Key{{ID: "local", Key: &local.key.PublicKey}}})
+	v := &upgrade.JWT{Keys: k}
+	if _, err := v.Verify(first.token(t), time.Now()); !isUnavailable(err) {
+		t.Errorf("got %v, want a 503", err)
+	}
+	if _, err := v.Verify(local.token(t), time.Now()); err != nil {
+		t.Errorf("the local key's: %v", err)
+	}
+	s.serve(first)
+	eventually(t, "the server's start", func() bool {
+		_, err := v.Verify(first.token(t), time.Now())
+		return err == nil
+	})
+}
+
+// TestSameSetFlushesNothing: reading what is known already changes nothing.
+func TestSameSetFlushesNothing(t *testing.T) {
+	t.Parallel()
+	s := newKeyServer(t)
+	first := newSigner(t, "first")
+	s.serve(first)
+	k := open(t, Source{Location: s.URL, Refresh: 5 * time.Millisecond, Local: []upgrade.Key{{Key: make([]byte, 32)}}})
+	set := k.Current()
+	eventually(t, "a few readings", func() bool { return s.served.Load() > 5 })
+	if k.Current() != set {
+		t.Error("the set was replaced by an equal one")
+	}
+}
+
+func TestFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "jwks.json")
+	if k, err := Open(Source{Location: path, Logger: slog.New(slog.DiscardHandler)}); err == nil {
+		k.Close()
+		t.Fatal("a file that is not there was opened")
+	}
+	first, second := newSigner(t, "first"), newSigner(t, "second")
+	write := func(keys ...any) {
+		if err := os.WriteFile(path, setOf(keys...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secret := map[string]any{"kty": "oct", "alg": "HS256", "kid": "s", "k": base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
+	write(first.jwk(), secret)
+	k := open(t, Source{Location: path})
+	v := &upgrade.JWT{Keys: k}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "a", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range map[string][]byte{"first": first.token(t), "the secret": []byte(token)} {
+		if _, err := v.Verify(token, time.Now()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	write(first.jwk(), second.jwk())
+	eventually(t, "the file's new key", func() bool {
+		_, err := v.Verify(second.token(t), time.Now())
+		return err == nil
+	})
+}
+
+// TestParse: what of a set is taken.
+func TestParse(t *testing.T) {
+	t.Parallel()
+	good := newSigner(t, "good")
+	with := func(edits ...any) map[string]any {
+		j := good.jwk()
+		for i := 0; i < len(edits); i += 2 {
+			j[edits[i].(string)] = edits[i+1]
+		}
+		return j
+	}
+	secret := map[string]any{"kty": "oct", "k": base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
+	called := make(chan struct{}, 1)
+	certs := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called <- struct{}{} }))
+	defer certs.Close()
+	for _, c := range []struct {
+		name string
+		key  any
+		want bool
+	}{
+		{"a key", good.jwk(), true},
+		{"without alg", with("alg", ""), true},
+		{"without use", with("use", ""), true},
+		{"for verification", with("key_ops", []string{"verify"}), true},
+		{"with padding", with("x", good.jwk()["x"].(string)+"="), true},
+		{"with what nobody knows", with("iat", 7, "x5t", "!"), true},
+		{"with a place for certificates", with("x5u", certs.URL), true},
+		{"private", with("d", "AAAA"), true}, // its public part
+		{"for encryption", with("use", "enc"), false},
+		{"for signing only", with("key_ops", []string{"sign"}), false},
+		{"for another algorithm", with("alg", "ES384"), false},
+		{"for HMAC", with("alg", "HS256"), false},
+		{"for none", with("alg", "none"), false},
+		{"of another curve", with("crv", "secp256k1"), false},
+		{"not on the curve", with("x", "AAAA"), false},
+		{"without a point", with("x", ""), false},
+		{"a secret at a URL", secret, false},
+		{"weak RSA", map[string]any{"kty": "RSA", "n": strings.Repeat("w", 170), "e": "AQAB"}, false},
+		{"a kid that is a number", with("kid", 7), false},
+		{"a number", 7, false},
+		{"null", nil, false},
+	} {
+		keys, err := parse(setOf(c.key, newSigner(t, "other").jwk()), false, slog.New(slog.DiscardHandler))
+		if got := len(keys) == 2; got != c.want || err != nil {
+			t.Errorf("%s: taken: %t, %v; want %t", c.name, got, err, c.want)
+		}
+	}
+	if keys, err := parse(setOf(secret), true, slog.New(slog.DiscardHandler)); err != nil || len(keys) != 1 || keys[0].Algorithm != "HS256" {
+		t.Errorf("a secret in a file: got %v, %v", keys, err)
+	}
+	select {
+	case <-called:
+		t.Error("somebody was asked for certificates")
+	default:
+	}
+}

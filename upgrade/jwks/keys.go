@@ -1,0 +1,298 @@
+package jwks
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// Source says where the keys are. Of the times, zero is the default and a negative
+// one none.
+type Source struct {
+	// Location is an http or https URL, or else a file's path.
+	Location string
+
+	// Local are further keys, known without asking: they are in every set.
+	Local []upgrade.Key
+
+	Refresh time.Duration // how often the set is read, give or take a tenth; 5 min
+	Grace   time.Duration // how long a key counts that is not listed any more; 10 min
+
+	Client *http.Client // default one with a timeout of 10 s
+	Logger *slog.Logger // default slog.Default()
+
+	cooldown, patience time.Duration // tests have less of them
+}
+
+const (
+	defaultRefresh = 5 * time.Minute
+	defaultGrace   = 10 * time.Minute
+
+	// defaultCooldown is between two readings of the set, whoever asks for it.
+	defaultCooldown = 5 * time.Second
+
+	// defaultPatience is how long a reading is waited for: less than a handshake
+	// may take.
+	defaultPatience = 3 * time.Second
+)
+
+// errUnavailable is for a token that only a set that cannot be had could judge.
+var errUnavailable = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable,
+	"The keys that could judge the token cannot be had at the moment.")
+
+// Keys are an upgrade.Keys. Open makes them. Safe for any goroutine.
+type Keys struct {
+	source  Source
+	fetcher fetcher
+	current atomic.Pointer[upgrade.KeySet]
+	wake    chan struct{}
+	cancel  context.CancelFunc
+	ended   chan struct{}
+
+	// Of the one goroutine that reads.
+	listed  []upgrade.Key // what the set had last
+	retired []retired     // what it had before, and has no more
+	failed  int           // readings in a row
+
+	mu     sync.Mutex
+	round  chan struct{} // closed when the reading that is under way ends; nil for none
+	began  time.Time     // when that one did
+	tried  time.Time     // when the last one ended
+	err    error         // how
+	loaded bool          // one has succeeded
+}
+
+// retired is a key that counts a while longer.
+type retired struct {
+	upgrade.Key
+	until time.Time
+}
+
+// Open reads the set and goes on doing so until Close. For a file it fails if the
+// file cannot be read; a server may as well come up later.
+func Open(s Source) (*Keys, error) {
+	local, err := upgrade.NewKeySet(s.Local...)
+	if err != nil {
+		return nil, err
+	}
+	if s.Logger == nil {
+		s.Logger = slog.Default()
+	}
+	s.Refresh, s.Grace = or(s.Refresh, defaultRefresh), or(s.Grace, defaultGrace)
+	s.cooldown, s.patience = or(s.cooldown, defaultCooldown), or(s.patience, defaultPatience)
+	s.Local = slices.Clone(s.Local)
+	for i := range s.Local {
+		s.Local[i].Algorithm = cmp.Or(s.Local[i].Algorithm, upgrade.AlgorithmOf(s.Local[i].Key))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	k := &Keys{
+		source:  s,
+		fetcher: newFetcher(s.Location, s.Client),
+		wake:    make(chan struct{}, 1),
+		cancel:  cancel,
+		ended:   make(chan struct{}),
+	}
+	k.current.Store(local)
+	go k.run(ctx)
+	if _, err := k.Ask(""); err != nil && !k.fetcher.remote {
+		k.Close()
+		return nil, k.err
+	}
+	return k, nil
+}
+
+func or(setting, standard time.Duration) time.Duration {
+	if setting == 0 {
+		return standard
+	}
+	return max(setting, 0)
+}
+
+// Close ends the reading. What was read still counts.
+func (k *Keys) Close() {
+	k.cancel()
+	<-k.ended
+}
+
+// Current is upgrade.Keys'.
+func (k *Keys) Current() *upgrade.KeySet { return k.current.Load() }
+
+// Ask is upgrade.Keys': it has the set read, unless it was just now, and waits for
+// that a few seconds at most. A token that names no key is no reason to read again.
+func (k *Keys) Ask(kid string) (*upgrade.KeySet, error) {
+	k.mu.Lock()
+	if kid == "" && k.loaded {
+		k.mu.Unlock()
+		return k.Current(), nil
+	}
+	if rest := k.source.cooldown - time.Since(k.tried); k.round == nil && !k.tried.IsZero() && rest > 0 {
+		defer k.mu.Unlock()
+		return k.answer(rest)
+	}
+	if k.round == nil {
+		k.round, k.began = make(chan struct{}), time.Now()
+		k.wake <- struct{}{} // there is room: one for each round
+	}
+	// Who comes when it has taken too long already does not wait at all.
+	round, timeout := k.round, time.NewTimer(k.source.patience-time.Since(k.began))
+	k.mu.Unlock()
+	defer timeout.Stop()
+	select {
+	case <-round:
+	case <-timeout.C:
+		return nil, errUnavailable.WithRetryAfter(k.source.cooldown)
+	case <-k.ended:
+		return nil, errUnavailable.WithRetryAfter(k.source.cooldown)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.answer(k.source.cooldown)
+}
+
+// answer is what the last reading means to who asks. k.mu is held.
+func (k *Keys) answer(rest time.Duration) (*upgrade.KeySet, error) {
+	if k.err != nil {
+		return nil, errUnavailable.WithRetryAfter(rest)
+	}
+	return k.Current(), nil
+}
+
+// run reads when it is time, or when it is asked to.
+func (k *Keys) run(ctx context.Context) {
+	defer close(k.ended)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var next time.Time // when the set is read again; zero: when somebody asks
+	for {
+		if at, ok := k.firstOf(next); ok {
+			timer.Reset(time.Until(at))
+		} else {
+			timer.Stop()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.wake:
+		case <-timer.C:
+			if next.IsZero() || time.Now().Before(next) {
+				k.publish(time.Now()) // a key's grace has ended
+				continue
+			}
+			k.begin()
+		}
+		keys, err := k.fetcher.fetch(ctx, k.source.Logger)
+		if ctx.Err() != nil {
+			return
+		}
+		err = k.learn(keys, err)
+		next = k.end(err)
+	}
+}
+
+// firstOf returns the earlier of next and the end of a key's grace.
+func (k *Keys) firstOf(next time.Time) (at time.Time, ok bool) {
+	at = next
+	for _, r := range k.retired {
+		if at.IsZero() || r.until.Before(at) {
+			at = r.until
+		}
+	}
+	return at, !at.IsZero()
+}
+
+// begin makes a round for a reading that nobody has asked for.
+func (k *Keys) begin() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	select {
+	case <-k.wake: // somebody has, meanwhile
+	default:
+		k.round, k.began = make(chan struct{}), time.Now()
+	}
+}
+
+// learn takes a set over, and retires what is not in it.
+func (k *Keys) learn(keys []upgrade.Key, err error) error {
+	if err != nil {
+		return err
+	}
+	if _, err := upgrade.NewKeySet(slices.Concat(keys, k.source.Local)...); err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, old := range k.listed {
+		if !slices.ContainsFunc(keys, func(key upgrade.Key) bool { return key.Equal(old) }) {
+			k.retired = append(k.retired, retired{old, now.Add(k.source.Grace)})
+		}
+	}
+	k.listed = keys
+	k.publish(now)
+	return nil
+}
+
+// publish makes a set of what counts, if that has changed.
+func (k *Keys) publish(now time.Time) {
+	k.retired = slices.DeleteFunc(k.retired, func(r retired) bool {
+		return !now.Before(r.until) || slices.ContainsFunc(k.listed, func(key upgrade.Key) bool { return key.Equal(r.Key) })
+	})
+	all := slices.Concat(k.listed, k.source.Local)
+	for _, r := range k.retired {
+		all = append(all, r.Key)
+	}
+	if k.Current().Equal(all) {
+		return
+	}
+	set, err := upgrade.NewKeySet(all...)
+	if err != nil { // too many without an ID: the retired ones have to go
+		k.source.Logger.Warn("jwks: retired keys are dropped early", "location", k.source.Location, "err", err)
+		k.retired = nil
+		set, _ = upgrade.NewKeySet(slices.Concat(k.listed, k.source.Local)...) // learn has tried
+	}
+	k.current.Store(set)
+	k.source.Logger.Info("jwks: the keys have changed", "location", k.source.Location, "keys", names(k.listed), "retired", len(k.retired))
+}
+
+// end closes the round, and says when the next one is.
+func (k *Keys) end(err error) time.Time {
+	now := time.Now()
+	k.mu.Lock()
+	k.tried, k.err, k.loaded = now, err, k.loaded || err == nil
+	told := !k.loaded && !k.fetcher.remote // by Open
+	if k.round != nil {
+		close(k.round)
+		k.round = nil
+	}
+	k.mu.Unlock()
+	if err == nil {
+		k.failed = 0
+	} else if k.failed++; !told {
+		k.source.Logger.Warn("jwks: the keys cannot be read; those that are known go on counting", "location", k.source.Location, "err", err)
+	}
+	if k.source.Refresh == 0 {
+		return time.Time{}
+	}
+	wait := k.source.Refresh
+	if k.failed > 0 {
+		wait = min(wait, k.source.cooldown<<min(k.failed-1, 10))
+	}
+	return now.Add(wait*9/10 + rand.N(wait/5+1))
+}
+
+// names lists the IDs of keys, for the log.
+func names(keys []upgrade.Key) string {
+	var all []string
+	for _, key := range keys {
+		all = append(all, fmt.Sprintf("%q", key.ID))
+	}
+	return strings.Join(all, " ")
+}

@@ -1,0 +1,494 @@
+package upgrade
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// pair is a key that signs for one algorithm, and the one that verifies it.
+type pair struct {
+	algorithm string
+	private   any
+	public    any
+}
+
+// pairs has one for every algorithm; the RSA and ECDSA keys are made once.
+var pairs = sync.OnceValue(func() (all []pair) {
+	for name, size := range minSecrets {
+		secret := bytes.Repeat([]byte{'s'}, size)
+		all = append(all, pair{name, secret, secret})
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	for _, name := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
+		all = append(all, pair{name, key, &key.PublicKey})
+	}
+	for name, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()} {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, pair{name, key, &key.PublicKey})
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	all = append(all, pair{"EdDSA", private, public})
+	slices.SortFunc(all, func(a, b pair) int { return strings.Compare(a.algorithm, b.algorithm) })
+	return all
+})
+
+func pairOf(algorithm string) pair {
+	all := pairs()
+	return all[slices.IndexFunc(all, func(p pair) bool { return p.algorithm == algorithm })]
+}
+
+// mint returns a token signed by p, with header lines and claims beside a sub and
+// an exp; nil takes one of those away.
+func (p pair) mint(t testing.TB, header, claims map[string]any) []byte {
+	t.Helper()
+	token := jwt.NewWithClaims(jwt.GetSigningMethod(p.algorithm), jwt.MapClaims{"sub": "alice", "exp": testNow.Add(time.Hour).Unix()})
+	for k, v := range header {
+		token.Header[k] = v
+	}
+	for k, v := range claims {
+		if token.Claims.(jwt.MapClaims)[k] = v; v == nil {
+			delete(token.Claims.(jwt.MapClaims), k)
+		}
+	}
+	s, err := token.SignedString(p.private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(s)
+}
+
+func keySet(t testing.TB, keys ...Key) *KeySet {
+	t.Helper()
+	set, err := NewKeySet(keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// TestEveryAlgorithm: a key verifies what it signed, and nothing else does, the
+// same key under another algorithm included.
+func TestEveryAlgorithm(t *testing.T) {
+	t.Parallel()
+	for _, p := range pairs() {
+		token := p.mint(t, nil, nil)
+		for _, q := range pairs() {
+			v := &JWT{Keys: keySet(t, Key{Algorithm: q.algorithm, Key: q.public})}
+			_, err := v.Verify(token, testNow)
+			if good := err == nil; good != (p.algorithm == q.algorithm) {
+				t.Errorf("a token of %s with the key for %s: %v", p.algorithm, q.algorithm, err)
+			}
+		}
+	}
+}
+
+// TestForgeries: what attackers try is refused, and takes less than a millisecond.
+func TestForgeries(t *testing.T) {
+	t.Parallel()
+	rs, es, hs := pairOf("RS256"), pairOf("ES256"), pairOf("HS256")
+	der, err := x509.MarshalPKIXPublicKey(rs.public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	v := &JWT{Keys: keySet(t,
+		Key{ID: "rs", Key: rs.public}, Key{ID: "es", Key: es.public}, Key{ID: "hs", Key: hs.public}, Key{Key: es.public})}
+	good := string(rs.mint(t, map[string]any{"kid": "rs"}, nil))
+	if _, err := v.Verify([]byte(good), testNow); err != nil {
+		t.Fatalf("the good token: %v", err)
+	}
+	kid := func(id any) []byte { return rs.mint(t, map[string]any{"kid": id}, nil) }
+	confused := func(secret []byte, id string) []byte {
+		return pair{"HS256", secret, nil}.mint(t, map[string]any{"kid": id}, nil)
+	}
+	raw := func(header, claims string) []byte {
+		enc := base64.RawURLEncoding.EncodeToString
+		return []byte(enc([]byte(header)) + "." + enc([]byte(claims)) + "." + enc(make([]byte, 256)))
+	}
+	fine := fmt.Sprintf(`{"sub":"alice","exp":%d}`, testNow.Add(time.Hour).Unix())
+	for name, token := range map[string][]byte{
+		"HS256 with the RSA key in PEM":       confused(public, "rs"),
+		"HS256 with the RSA key in DER":       confused(der, "rs"),
+		"HS256 with the RSA modulus":          confused(rs.public.(*rsa.PublicKey).N.Bytes(), "rs"),
+		"HS256 with the RSA key, no kid":      confused(public, ""),
+		"HS256 with the secret, the RSA's id": confused(hs.public.([]byte), "rs"),
+		"RS256 with the id of the secret":     kid("hs"),
+		"a path for a kid":                    kid("../../../../dev/null"),
+		"an absolute path":                    kid("/dev/null"),
+		"SQL for a kid":                       kid("x' UNION SELECT 'k"),
+		"a URL for a kid":                     kid("http://127.0.0.1:1/jwks.json"),
+		"a NUL in a kid":                      kid("rs\x00"),
+		"an empty kid":                        kid(""),
+		"a number for a kid":                  kid(7),
+		"a list for a kid":                    kid([]string{"rs"}),
+		"null for a kid":                      kid(nil),
+		"a long kid":                          kid(strings.Repeat("k", 4000)),
+		"its own key in the header":           pair{"HS256", []byte("k"), nil}.mint(t, map[string]any{"jwk": map[string]string{"kty": "oct", "k": "aw"}}, nil),
+		"a URL to its own keys":               rs.mint(t, map[string]any{"jku": "http://127.0.0.1:1/", "x5u": "http://127.0.0.1:1/", "kid": "own"}, nil),
+		"crit":                                rs.mint(t, map[string]any{"kid": "rs", "crit": []string{"b64"}, "b64": false}, nil),
+		"none":                                raw(`{"alg":"none"}`, fine),
+		"None":                                raw(`{"alg":"None","kid":"rs"}`, fine),
+		"none, unsigned":                      []byte(unsigned(testNow.Add(time.Hour).Unix())),
+		"no alg":                              raw(`{"kid":"rs"}`, fine),
+		"alg is a list":                       raw(`{"alg":["RS256"],"kid":"rs"}`, fine),
+		"an unknown alg":                      raw(`{"alg":"RS257","kid":"rs"}`, fine),
+		"an encrypted token":                  raw(`{"alg":"RSA-OAEP","enc":"A256GCM","kid":"rs"}`, fine),
+		"five parts":                          []byte(good + ".a.b"),
+		"four parts":                          []byte(good + "."),
+		"nothing but dots":                    []byte(".."),
+		"7 KiB of dots":                       bytes.Repeat([]byte("."), 7<<10),
+		"7 KiB of a":                          bytes.Repeat([]byte("a"), 7<<10),
+		"7 KiB of claims":                     raw(`{"alg":"RS256","kid":"rs"}`, `{"a":"`+strings.Repeat("b", 5<<10)+`"}`),
+		"7 KiB of brackets":                   raw(`{"alg":"RS256","kid":"rs"}`, strings.Repeat("[", 5<<10)),
+		"7 KiB of objects":                    raw(`{"alg":"RS256","kid":"rs"}`, strings.Repeat(`{"a":`, 1000)+"1"+strings.Repeat("}", 1000)),
+		"7 KiB of header":                     raw(`{"alg":"RS256","kid":"rs","a":`+strings.Repeat("[", 2000)+strings.Repeat("]", 2000)+`}`, fine),
+		"7 KiB of good claims, forged":        raw(`{"alg":"ES256","kid":"es"}`, fine[:len(fine)-1]+`,"a":"`+strings.Repeat("b", 5<<10)+`"}`),
+		"a token in a token":                  raw(`{"alg":"RS256","kid":"rs","cty":"JWT"}`, good),
+		"a token in a token, signed":          nested(t, rs, good),
+		"an exp beyond all clocks":            rs.mint(t, map[string]any{"kid": "rs"}, map[string]any{"exp": json.Number("1e300")}),
+		"an exp of the year 10000":            rs.mint(t, map[string]any{"kid": "rs"}, map[string]any{"exp": lastExp + 1}),
+		"a changed signature":                 []byte(good[:len(good)-8] + "AAAAAAAA"),
+		"another's claims":                    swapClaims(good, string(es.mint(t, nil, map[string]any{"sub": "root"}))),
+	} {
+		if id, err := v.Verify(token, testNow); err == nil || id != nil {
+			t.Errorf("%s: got %+v, want an error", name, id)
+		}
+		var rej *Rejection
+		if err := refuseToken(mustFail(v, token)); !errors.As(err, &rej) || rej.Status != 401 {
+			t.Errorf("%s: got %v, want a 401", name, err)
+		}
+		if v.IsSlow(token, testNow) {
+			t.Errorf("%s: a fixed set of quick keys is slow", name)
+		}
+		limit := time.Millisecond
+		if raceEnabled {
+			limit *= 10
+		}
+		if took := fastest(20, func() { _, _ = v.Verify(token, testNow) }); took > limit {
+			t.Errorf("%s: took %v, want less than %v", name, took, limit)
+		} else {
+			t.Logf("%s: %v", name, took)
+		}
+	}
+}
+
+func mustFail(v Verifier, token []byte) error {
+	_, err := v.Verify(token, testNow)
+	return err
+}
+
+// fastest returns the shortest of n runs.
+func fastest(n int, f func()) time.Duration {
+	least := time.Duration(1 << 62)
+	for range n {
+		begin := time.Now()
+		f()
+		least = min(least, time.Since(begin))
+	}
+	return least
+}
+
+// nested signs a token as the payload of another.
+func nested(t *testing.T, p pair, inner string) []byte {
+	enc := base64.RawURLEncoding.EncodeToString
+	s := enc([]byte(`{"alg":"RS256","kid":"rs","cty":"JWT"}`)) + "." + enc([]byte(inner))
+	sig, err := jwt.GetSigningMethod(p.algorithm).Sign(s, p.private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(s + "." + enc(sig))
+}
+
+func swapClaims(good, other string) []byte {
+	g, o := strings.Split(good, "."), strings.Split(other, ".")
+	return []byte(g[0] + "." + o[1] + "." + g[2])
+}
+
+// TestKeyIDs: which keys a token may be signed with.
+func TestKeyIDs(t *testing.T) {
+	t.Parallel()
+	rs, other := pairOf("RS256"), pairOf("ES256")
+	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, anonymous, wrong := Key{ID: "a", Key: rs.public}, Key{Key: rs.public}, Key{ID: "b", Key: &stranger.PublicKey}
+	for _, c := range []struct {
+		name string
+		keys []Key
+		kid  string
+		good bool
+	}{
+		{"its own", []Key{wrong, named}, "a", true},
+		{"another's", []Key{wrong, named}, "b", false},
+		{"unknown", []Key{wrong, named}, "c", false},
+		{"none, and two that fit", []Key{wrong, named}, "", true},
+		{"none, and one without an ID", []Key{wrong, anonymous}, "", true},
+		{"unknown, and one without an ID", []Key{wrong, anonymous}, "c", true},
+		{"another's, and one without an ID", []Key{wrong, anonymous}, "b", false},
+		{"of another algorithm, and one without an ID", []Key{{ID: "c", Key: other.public}, anonymous}, "c", false},
+		{"two keys of one name", []Key{{ID: "a", Key: &stranger.PublicKey}, named}, "a", true},
+		{"none, and too many that fit", []Key{named, wrong, {ID: "c", Key: rs.public}, {ID: "d", Key: rs.public}, {ID: "e", Key: rs.public}}, "", false},
+	} {
+		header := map[string]any{"kid": c.kid}
+		if c.kid == "" {
+			header = nil
+		}
+		v := &JWT{Keys: keySet(t, c.keys...)}
+		if _, err := v.Verify(rs.mint(t, header, nil), testNow); (err == nil) != c.good {
+			t.Errorf("kid %s: got %v, want good: %t", c.name, err, c.good)
+		}
+	}
+}
+
+func TestBadKeys(t *testing.T) {
+	t.Parallel()
+	rs, es := pairOf("RS256").public, pairOf("ES256").public
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Skip(err)
+	}
+	for name, keys := range map[string][]Key{
+		"a short secret":            {{Key: make([]byte, 31)}},
+		"a short secret for HS512":  {{Algorithm: "HS512", Key: make([]byte, 63)}},
+		"a secret for RS256":        {{Algorithm: "RS256", Key: make([]byte, 64)}},
+		"RSA for HS256":             {{Algorithm: "HS256", Key: rs}},
+		"RSA for ES256":             {{Algorithm: "ES256", Key: rs}},
+		"RSA of 1024 bits":          {{Key: &weak.PublicKey}},
+		"P-256 for ES384":           {{Algorithm: "ES384", Key: es}},
+		"none":                      {{Algorithm: "none", Key: rs}},
+		"a private key":             {{Key: weak}},
+		"no key":                    {{}},
+		"half an Ed25519 key":       {{Key: ed25519.PublicKey(make([]byte, 31))}},
+		"five of one without an ID": {{Key: rs}, {Key: rs}, {Key: rs}, {Key: rs}, {Key: rs}},
+	} {
+		if set, err := NewKeySet(keys...); err == nil {
+			t.Errorf("%s: got %+v, want an error", name, set)
+		}
+	}
+}
+
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	p := pairOf("HS256")
+	v := &JWT{Keys: keySet(t, Key{Key: p.public}), Issuer: "https://id.example", Audience: "usher", Leeway: 30 * time.Second}
+	iss, aud := "https://id.example", "usher"
+	at := func(d time.Duration) int64 { return testNow.Add(d).Unix() }
+	for _, c := range []struct {
+		name   string
+		claims map[string]any
+		want   error // nil, ErrTokenExpired or anything
+	}{
+		{"all", map[string]any{"iss": iss, "aud": aud}, nil},
+		{"one of several audiences", map[string]any{"iss": iss, "aud": []string{"a", aud}}, nil},
+		{"no issuer", map[string]any{"aud": aud}, errAny},
+		{"another issuer", map[string]any{"iss": iss + ".evil.example", "aud": aud}, errAny},
+		{"no audience", map[string]any{"iss": iss}, errAny},
+		{"another audience", map[string]any{"iss": iss, "aud": "ushers"}, errAny},
+		{"expired within the leeway", map[string]any{"iss": iss, "aud": aud, "exp": at(-29 * time.Second)}, nil},
+		{"expired", map[string]any{"iss": iss, "aud": aud, "exp": at(-31 * time.Second)}, ErrTokenExpired},
+		{"soon", map[string]any{"iss": iss, "aud": aud, "nbf": at(29 * time.Second)}, nil},
+		{"not so soon", map[string]any{"iss": iss, "aud": aud, "nbf": at(31 * time.Second)}, errAny},
+		{"no sub", map[string]any{"iss": iss, "aud": aud, "sub": nil}, errAny},
+		{"no exp", map[string]any{"iss": iss, "aud": aud, "exp": nil}, errAny},
+	} {
+		id, err := v.Verify(p.mint(t, nil, c.claims), testNow)
+		if c.want == nil && err != nil || c.want != nil && err == nil || c.want == ErrTokenExpired != errors.Is(err, ErrTokenExpired) {
+			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		}
+		if err == nil && !id.ExpiresAt.After(testNow) {
+			t.Errorf("%s: the Identity has expired at %v", c.name, id.ExpiresAt)
+		}
+	}
+}
+
+var errAny = errors.New("any error")
+
+// switchedKeys are Keys that a test changes.
+type switchedKeys struct {
+	set   atomic.Pointer[KeySet]
+	newer *KeySet // what Ask finds; nil: nothing
+	err   error
+	asked atomic.Int32
+}
+
+func (s *switchedKeys) Current() *KeySet { return s.set.Load() }
+
+func (s *switchedKeys) Ask(string) (*KeySet, error) {
+	s.asked.Add(1)
+	if s.newer != nil {
+		s.set.Store(s.newer)
+	}
+	return s.set.Load(), s.err
+}
+
+// TestRotationFlushesTheCache: what an old set of keys found good is judged anew.
+func TestRotationFlushesTheCache(t *testing.T) {
+	t.Parallel()
+	rs := pairOf("RS256")
+	token := rs.mint(t, map[string]any{"kid": "a"}, nil)
+	keys := new(switchedKeys)
+	keys.set.Store(keySet(t, Key{ID: "a", Key: rs.public}))
+	v := &JWT{Keys: keys}
+	first, err := v.Verify(token, testNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := v.Verify(token, testNow); again != first {
+		t.Error("the token was not remembered")
+	}
+	keys.set.Store(keySet(t, Key{ID: "a", Key: rs.public}, Key{ID: "b", Key: pairOf("EdDSA").public}))
+	if second, err := v.Verify(token, testNow); err != nil || second == first {
+		t.Errorf("after a key was added: got %p, %v, want another than %p", second, err, first)
+	}
+	keys.set.Store(keySet(t, Key{ID: "b", Key: pairOf("EdDSA").public}))
+	if _, err := v.Verify(token, testNow); err == nil {
+		t.Error("the key is gone and its token is good")
+	}
+}
+
+// TestAsk: only for a token that a key we do not know may explain.
+func TestAsk(t *testing.T) {
+	t.Parallel()
+	rs, es, hs := pairOf("RS256"), pairOf("ES256"), pairOf("HS256")
+	down := Reject(503, CodeUnavailable, "down")
+	set := func() *KeySet { return keySet(t, Key{ID: "a", Key: rs.public}, Key{Key: hs.public}) }
+	for _, c := range []struct {
+		name  string
+		token []byte
+		newer *KeySet
+		err   error
+		asked int32
+		slow  bool
+		want  error
+	}{
+		{"known", rs.mint(t, map[string]any{"kid": "a"}, nil), nil, down, 0, false, nil},
+		{"known without a kid", rs.mint(t, nil, nil), nil, down, 0, true, nil},
+		{"the secret's", hs.mint(t, nil, nil), nil, down, 0, false, nil},
+		{"forged with a known kid", es.mint(t, map[string]any{"kid": "a"}, nil), nil, down, 0, false, errAny},
+		{"a forged secret", pair{"HS256", make([]byte, 32), nil}.mint(t, map[string]any{"kid": "x"}, nil), nil, down, 0, false, errAny},
+		{"expired", rs.mint(t, nil, map[string]any{"exp": 1}), nil, down, 0, true, ErrTokenExpired},
+		{"unknown, and nobody to ask", es.mint(t, map[string]any{"kid": "b"}, nil), nil, down, 1, true, down},
+		{"unknown to all", es.mint(t, map[string]any{"kid": "b"}, nil), nil, nil, 1, true, errAny},
+		{"new", es.mint(t, map[string]any{"kid": "b"}, nil), keySet(t, Key{ID: "b", Key: es.public}), nil, 1, true, nil},
+		{"garbage", []byte("a.b.c"), nil, down, 0, false, errAny},
+		{"none", []byte(unsigned(testNow.Add(time.Hour).Unix())), nil, down, 0, true, errAny},
+	} {
+		keys := &switchedKeys{newer: c.newer, err: c.err}
+		keys.set.Store(set())
+		v := &JWT{Keys: keys}
+		if slow := v.IsSlow(c.token, testNow); slow != c.slow {
+			t.Errorf("%s: slow: got %t, want %t", c.name, slow, c.slow)
+		}
+		_, err := v.Verify(c.token, testNow)
+		if c.want == nil && err != nil || c.want != nil && err == nil || c.want != errAny && !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		}
+		if got := keys.asked.Load(); got != c.asked {
+			t.Errorf("%s: asked %d times, want %d", c.name, got, c.asked)
+		}
+		if err == nil && v.IsSlow(c.token, testNow) {
+			t.Errorf("%s: slow although it is remembered", c.name)
+		}
+	}
+}
+
+// TestCostlyKeysAreSlow, and asked for elsewhere: Respond then finds the answer.
+func TestCostlyKeysAreSlow(t *testing.T) {
+	t.Parallel()
+	es := pairOf("ES512")
+	counted := &countedVerifier{JWT: JWT{Keys: keySet(t, Key{Key: es.public}, Key{Key: pairOf("HS256").public})}}
+	u := &Upgrader{Guards: []Guard{Bearer(counted)}, Now: func() time.Time { return testNow }}
+	ask := func(lines ...string) *Request {
+		r := new(Request)
+		if err := u.Parse([]byte(up(lines...)), r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	bearer := "Authorization: Bearer " + string(es.mint(t, nil, nil))
+	for name, r := range map[string]*Request{
+		"no token":       ask(),
+		"a quick key":    ask("Authorization: Bearer " + string(pairOf("HS256").mint(t, nil, nil))),
+		"garbage":        ask("Authorization: Bearer x"),
+		"a foreign page": ask(bearer, "Origin: https://evil.example"),
+		"no upgrade":     ask(bearer, "-Upgrade"),
+	} {
+		if u.IsSlow(r) {
+			t.Errorf("%s: slow", name)
+		}
+	}
+	r := ask(bearer)
+	if !u.IsSlow(r) {
+		t.Fatal("a token of ES512 is not slow")
+	}
+	r = r.Clone()
+	done := make(chan struct{})
+	go func() { defer close(done); u.Prepare(r) }()
+	<-done
+	if _, err := u.Respond(nil, r); err != nil || r.Identity == nil || r.Identity.Subject != "alice" {
+		t.Errorf("got %v, %+v", err, r.Identity)
+	}
+	if n := counted.calls.Load(); n != 1 {
+		t.Errorf("verified %d times, want once", n)
+	}
+	if u.IsSlow(ask(bearer)) {
+		t.Error("slow although it is remembered")
+	}
+}
+
+type countedVerifier struct {
+	JWT
+	calls atomic.Int32
+}
+
+func (c *countedVerifier) Verify(token []byte, now time.Time) (*Identity, error) {
+	c.calls.Add(1)
+	return c.JWT.Verify(token, now)
+}
+
+// TestCookieAndAnyOrigin: a list that lists everybody vouches for nobody.
+func TestCookieAndAnyOrigin(t *testing.T) {
+	t.Parallel()
+	u := &Upgrader{Guards: authDoor.Guards, Origins: []string{"*", "friend.example"}, Now: authDoor.Now}
+	for origin, want := range map[string]string{
+		"https://chat.example":   "101",
+		"https://friend.example": "101",
+		"https://evil.example":   "403 origin_not_allowed",
+	} {
+		answer, _, _ := knock(u, up("Cookie: token="+goodToken("alice"), "Origin: "+origin))
+		if got := verdict(answer); got != want {
+			t.Errorf("%s: got %s, want %s", origin, got, want)
+		}
+		if answer, _, _ = knock(u, up("Authorization: Bearer "+goodToken("alice"), "Origin: "+origin)); verdict(answer) != "101" {
+			t.Errorf("%s with a header: got %s, want 101", origin, verdict(answer))
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package upgrade
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/subtle"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Key verifies signatures of one algorithm. An algorithm belongs to the key and
+// not to the token, or a public key could be taken for the secret of an HMAC.
+type Key struct {
+	// ID is what a token names in its header as kid; "" is a key that any token
+	// of its algorithm may be signed with.
+	ID string
+
+	// Algorithm is one of HS256, RS256, PS256 and their like with 384 and 512,
+	// ES256, ES384, ES512 and EdDSA; "" is what AlgorithmOf says of the key.
+	Algorithm string
+
+	// Key is a []byte for HS, an *rsa.PublicKey for RS and PS, an
+	// *ecdsa.PublicKey for ES, an ed25519.PublicKey for EdDSA.
+	Key any
+}
+
+// Equal reports whether two keys are one: ID, algorithm and all.
+func (k Key) Equal(other Key) bool {
+	if k.ID != other.ID || k.Algorithm != other.Algorithm {
+		return false
+	}
+	switch key := k.Key.(type) {
+	case []byte:
+		secret, ok := other.Key.([]byte)
+		return ok && subtle.ConstantTimeCompare(key, secret) == 1
+	case interface{ Equal(crypto.PublicKey) bool }:
+		return key.Equal(other.Key)
+	}
+	return false
+}
+
+// Keys says what keys there are. A *KeySet is the simplest; subpackage jwks has
+// those of a key server. Its methods are safe for any goroutine.
+type Keys interface {
+	// Current returns the keys as they are known now. It never waits. A set
+	// that differs in any key is another *KeySet: nothing that was verified by
+	// an earlier one counts any more.
+	Current() *KeySet
+
+	// Ask is for a token that none of the current keys explains; kid is what it
+	// names, or "". It may wait for whoever would know, and returns the keys as
+	// they are known then. An error is a *Rejection, 503, if they cannot say.
+	Ask(kid string) (*KeySet, error)
+}
+
+// KeySet is a set of keys that never changes.
+type KeySet struct {
+	keys   []knownKey
+	costly bool // one of them is
+}
+
+type knownKey struct {
+	Key
+	costly bool
+}
+
+// maxTries is how many keys a token is tried with that does not say which it was
+// signed with.
+const maxTries = 4
+
+// NewKeySet returns the set of keys. It fails if one of them is too weak (RFC
+// 7518 §3.2 and §3.3) or not of its algorithm, and if more than four without an
+// ID have the same algorithm, as each is tried.
+func NewKeySet(keys ...Key) (*KeySet, error) {
+	set := &KeySet{keys: make([]knownKey, 0, len(keys))}
+	anonymous := make(map[string]int)
+	for _, k := range keys {
+		if k.Algorithm == "" {
+			k.Algorithm = AlgorithmOf(k.Key)
+		}
+		if err := k.validate(); err != nil {
+			return nil, err
+		}
+		if k.ID == "" {
+			if anonymous[k.Algorithm]++; anonymous[k.Algorithm] > maxTries {
+				return nil, fmt.Errorf("upgrade: more than %d keys for %s have no ID", maxTries, k.Algorithm)
+			}
+		}
+		known := knownKey{k, k.isCostly()}
+		set.costly = set.costly || known.costly
+		set.keys = append(set.keys, known)
+	}
+	return set, nil
+}
+
+// Equal reports whether the set has these keys and no others, in this order.
+func (s *KeySet) Equal(keys []Key) bool {
+	return slices.EqualFunc(s.keys, keys, func(a knownKey, b Key) bool { return a.Key.Equal(b) })
+}
+
+// Current is Keys': the set itself.
+func (s *KeySet) Current() *KeySet { return s }
+
+// Ask is Keys': the set itself, as it learns nothing new.
+func (s *KeySet) Ask(string) (*KeySet, error) { return s, nil }
+
+// candidates returns the keys that a token may be signed with: those it names,
+// else those without an ID, and all of its algorithm if it names none. With too
+// many of them there is none. named says that a key has the ID kid, whatever its
+// algorithm.
+func (s *KeySet) candidates(algorithm, kid string) (keys []knownKey, named bool) {
+	if s == nil {
+		return nil, false
+	}
+	if kid != "" {
+		for _, k := range s.keys {
+			if k.ID != kid {
+				continue
+			}
+			named = true
+			if k.Algorithm == algorithm {
+				keys = append(keys, k)
+			}
+		}
+	}
+	for _, k := range s.keys {
+		if !named && k.Algorithm == algorithm && (kid == "" || k.ID == "") {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) > maxTries {
+		return nil, named
+	}
+	return keys, named
+}
+
+// AlgorithmOf returns the algorithm that a key is for if nobody says otherwise:
+// RS256 for RSA, what fits the curve for ECDSA, EdDSA, and HS256 for a []byte;
+// "" for anything else.
+func AlgorithmOf(key any) string {
+	switch k := key.(type) {
+	case []byte:
+		return "HS256"
+	case *rsa.PublicKey:
+		return "RS256"
+	case *ecdsa.PublicKey:
+		return curves[k.Curve.Params().BitSize]
+	case ed25519.PublicKey:
+		return "EdDSA"
+	}
+	return ""
+}
+
+// curves are the algorithms by the size of the curve, RFC 7518 §3.4.
+var curves = map[int]string{256: "ES256", 384: "ES384", 521: "ES512"}
+
+// minSecrets is RFC 7518 §3.2: a key as long as the hash's output, or longer.
+var minSecrets = map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}
+
+const (
+	minRSA = 2048 // bits, RFC 7518 §3.3
+	maxRSA = 8192 // more is nobody's key but a way to keep us busy
+)
+
+// validate says why the key cannot be used.
+func (k *Key) validate() error {
+	wrong := fmt.Errorf("upgrade: key %q is a %T, which is not for %q", k.ID, k.Key, k.Algorithm)
+	switch key := k.Key.(type) {
+	case []byte:
+		least, ok := minSecrets[k.Algorithm]
+		if !ok {
+			return wrong
+		}
+		if len(key) < least {
+			return fmt.Errorf("upgrade: a secret for %s needs at least %d bytes, this one has %d", k.Algorithm, least, len(key))
+		}
+	case *rsa.PublicKey:
+		if !isRSA(k.Algorithm) {
+			return wrong
+		}
+		if n := key.N.BitLen(); n < minRSA || n > maxRSA {
+			return fmt.Errorf("upgrade: RSA key %q has %d bits: want %d to %d", k.ID, n, minRSA, maxRSA)
+		}
+	case *ecdsa.PublicKey:
+		if name := curves[key.Curve.Params().BitSize]; name == "" || name != k.Algorithm {
+			return wrong
+		}
+	case ed25519.PublicKey:
+		if k.Algorithm != "EdDSA" || len(key) != ed25519.PublicKeySize {
+			return wrong
+		}
+	default:
+		return wrong
+	}
+	return nil
+}
+
+func isRSA(algorithm string) bool {
+	switch algorithm {
+	case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512":
+		return true
+	}
+	return false
+}
+
+func isHMAC(algorithm string) bool { return strings.HasPrefix(algorithm, "HS") }
+
+// isCostly reports whether to verify takes more than a tenth of a millisecond.
+// Measured: HS256 5 µs, RSA 2048 36, EdDSA 57, ES256 88; RSA 4096 330, ES384 640,
+// ES512 1700.
+func (k *Key) isCostly() bool {
+	switch key := k.Key.(type) {
+	case *rsa.PublicKey:
+		return key.N.BitLen() > 2048
+	case *ecdsa.PublicKey:
+		return key.Curve.Params().BitSize > 256
+	}
+	return false
+}

@@ -1,0 +1,155 @@
+package upgrade
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+func TestCacheForgets(t *testing.T) {
+	t.Parallel()
+	var c tokenCache
+	keys := new(KeySet)
+	alice := &Identity{Subject: "alice", ExpiresAt: testNow.Add(time.Minute)}
+	token := []byte("alice's")
+	c.keep(token, keys, alice, testNow)
+	if got := c.find([]byte("alice's"), keys, testNow); got != alice {
+		t.Errorf("got %v, want alice", got)
+	}
+	for name, got := range map[string]*Identity{
+		"another token": c.find([]byte("alice'z"), keys, testNow),
+		"other keys":    c.find(token, &KeySet{costly: true}, testNow),
+		"at exp":        c.find(token, keys, alice.ExpiresAt),
+		"after exp":     c.find(token, keys, alice.ExpiresAt.Add(time.Hour)),
+	} {
+		if got != nil {
+			t.Errorf("%s: got %v, want nothing", name, got)
+		}
+	}
+	clear(token) // it was the caller's
+	if got := c.find([]byte("alice's"), keys, testNow); got != alice {
+		t.Errorf("after the caller's bytes changed: got %v, want alice", got)
+	}
+	long := []byte(strings.Repeat("l", maxCached+1))
+	c.keep(long, keys, alice, testNow)
+	if got := c.find(long, keys, testNow); got != nil {
+		t.Errorf("a token of %d bytes was kept", len(long))
+	}
+}
+
+// TestCacheIsBounded: however many tokens there are, it holds 4,096, and those
+// that expired go first.
+func TestCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	if size := unsafe.Sizeof(tokenCache{}); size > 32<<10 {
+		t.Errorf("an empty cache has %d bytes, want at most 32 KiB", size)
+	}
+	var c tokenCache
+	keys := new(KeySet)
+	id := &Identity{ExpiresAt: testNow.Add(time.Minute)}
+	var wg sync.WaitGroup
+	for k := range 4 {
+		wg.Go(func() {
+			for n := range 5000 {
+				token := fmt.Appendf(nil, "%d %d", k, n)
+				c.keep(token, keys, id, testNow)
+				if got := c.find(token, keys, testNow); got != nil && got != id {
+					t.Errorf("%s: got somebody else", token)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	live := func(now time.Time) (n int) {
+		for i := range c.sets {
+			for j := range c.sets[i] {
+				if e := c.sets[i][j].Load(); e != nil && e.counts(keys, now) {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	if got := live(testNow); got < 3000 || got > 4096 {
+		t.Errorf("%d tokens are remembered, want close to 4096", got)
+	}
+	later := id.ExpiresAt
+	c.keep([]byte("new"), keys, &Identity{ExpiresAt: later.Add(time.Minute)}, later)
+	if got := live(later); got != 1 {
+		t.Errorf("%d tokens count after all but one expired, want 1", got)
+	}
+}
+
+// tokenHeads are upgrades with one token, by where they have it.
+func tokenHeads(token string) map[string][]byte {
+	with := func(line string) []byte {
+		return []byte(strings.Replace(browserHead, "Pragma: no-cache", line, 1))
+	}
+	return map[string][]byte{
+		"header":      with("Authorization: Bearer " + token),
+		"subprotocol": with("Sec-WebSocket-Protocol: bearer, " + token),
+		"cookie":      with("Cookie: a=b; token=" + token),
+		"query":       []byte(strings.Replace(browserHead, "GET /ws", "GET /ws?token="+token, 1)),
+	}
+}
+
+// TestCachedTokenAllocatesNothing beyond the one allocation of an upgrade.
+func TestCachedTokenAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("counts are not ours under the race detector")
+	}
+	for name, head := range tokenHeads(goodToken("alice")) {
+		if answer, _, _ := knock(authDoor, string(head)); verdict(answer) != "101" {
+			t.Fatalf("%s: got %s", name, verdict(answer))
+		}
+		want := testing.AllocsPerRun(1000, bare([]byte(browserHead)))
+		if got := testing.AllocsPerRun(1000, door(authDoor, head)); got > want {
+			t.Errorf("a token in the %s: %v allocations, %v without", name, got, want)
+		}
+	}
+}
+
+func BenchmarkVerifyCached(b *testing.B) {
+	token, v := []byte(goodToken("alice")), mustHS256(testSecret)
+	run(b, func() {
+		if _, err := v.Verify(token, testNow); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+// BenchmarkVerifyUncached forgets by a rotation before every token.
+func BenchmarkVerifyUncached(b *testing.B) {
+	token := []byte(goodToken("alice"))
+	one, two, keys := keySet(b, Key{Key: testSecret}), keySet(b, Key{Key: testSecret}), new(switchedKeys)
+	v := &JWT{Keys: keys}
+	run(b, func() {
+		one, two = two, one
+		keys.set.Store(one)
+		if _, err := v.Verify(token, testNow); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkVerifyGolangJWT(b *testing.B) {
+	token := goodToken("alice")
+	p := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired(),
+		jwt.WithTimeFunc(func() time.Time { return testNow }))
+	key := func(*jwt.Token) (any, error) { return testSecret, nil }
+	run(b, func() {
+		if _, err := p.Parse(token, key); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkAcceptCachedToken(b *testing.B) {
+	head := tokenHeads(goodToken("alice"))["header"]
+	run(b, door(authDoor, head))
+}
