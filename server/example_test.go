@@ -3,11 +3,13 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
@@ -55,4 +57,58 @@ func Example() {
 	// Output:
 	// mallory: 403 Forbidden
 	// alice: hello
+}
+
+// A client that brings a new token before the old one's exp stays connected.
+func ExampleConn_Renew() {
+	secret := []byte("a secret of 32 bytes or more ...")
+	keys, err := upgrade.HS256(secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	s := &server.Server{Addr: "127.0.0.1:0", Drain: -1}
+	s.Route("/", server.Route{
+		Guards: []upgrade.Guard{upgrade.Bearer(keys)},
+		Message: func(c server.Conn, m server.Message) error {
+			token, renews := bytes.CutPrefix(m.Data, []byte("renew "))
+			if !renews {
+				return nil
+			}
+			id, err := keys.Verify(token, time.Now())
+			if err == nil {
+				err = c.Renew(id)
+			}
+			if err != nil {
+				return c.Send(m.Opcode, []byte("that token will not do"))
+			}
+			return c.Send(m.Opcode, fmt.Appendf(nil, "until %s", c.Identity().ExpiresAt.UTC().Format("2006")))
+		},
+	})
+	if err := s.Start(); err != nil {
+		log.Fatal(err)
+	}
+	token := func(sub string, year int) string {
+		exp := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC).Unix()
+		s, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": sub, "exp": exp}).SignedString(secret)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return s
+	}
+	alice, _, err := websocket.DefaultDialer.Dial(fmt.Sprintf("ws://%v/?token=%s", s.Addrs()[0], token("alice", 2090)), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, fresh := range []string{token("alice", 2095), token("bob", 2099)} {
+		alice.WriteMessage(websocket.TextMessage, []byte("renew "+fresh))
+		_, said, _ := alice.ReadMessage()
+		fmt.Println(string(said))
+	}
+	alice.Close()
+	if err := s.Shutdown(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// until 2095
+	// that token will not do
 }

@@ -47,6 +47,9 @@ func newBearerGuard(v Verifier, sources []Source) *bearerGuard {
 
 func (b *bearerGuard) guard() Guard {
 	g := Guard{OnBeforeUpgrade: b.judge}
+	if v, ok := b.verifier.(*JWT); ok && v.neverSlow() {
+		return g // the question would cost more than most answers
+	}
 	if _, ok := b.verifier.(SlowVerifier); ok {
 		g.isSlow, g.prepare = b.isSlow, b.prepare
 	}

@@ -40,6 +40,14 @@
 // browser would hide. So that a refusal arrives even while the client is still sending,
 // the connection lingers before it is closed; see Linger.
 //
+// # Tokens
+//
+// Bearer lets in who brings a token that a Verifier accepts. A JWT is one, for
+// keys of all algorithms, and remembers the tokens it found good; subpackage jwks
+// has the keys of a key server. Tickets stand in for tokens where those would end
+// up in a URL. Who may not wait asks IsSlow first, and has Prepare called
+// elsewhere.
+//
 // # Ownership
 //
 // A Request borrows the head it was parsed from, and what it returns as []byte

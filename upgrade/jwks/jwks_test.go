@@ -153,6 +153,10 @@ func TestRotationUnderLoad(t *testing.T) {
 	s.serve(first)
 	k := open(t, Source{Location: s.URL, Refresh: 20 * time.Millisecond, Grace: 400 * time.Millisecond})
 	v := &upgrade.JWT{Keys: k}
+	eventually(t, "the first reading", func() bool {
+		_, err := v.Verify(first.token(t), time.Now())
+		return err == nil
+	})
 	var current atomic.Pointer[signer]
 	current.Store(&first)
 	stop, wg := make(chan struct{}), sync.WaitGroup{}
@@ -174,9 +178,6 @@ func TestRotationUnderLoad(t *testing.T) {
 		})
 	}
 	old := first.token(t)
-	if _, err := v.Verify(old, time.Now()); err != nil {
-		t.Fatal(err)
-	}
 	s.serve(first, second)
 	n := s.served.Load()
 	eventually(t, "two readings", func() bool { return s.served.Load() > n+1 })
@@ -207,7 +208,7 @@ func TestUnknownKey(t *testing.T) {
 	s := newKeyServer(t)
 	first, second, stranger := newSigner(t, "first"), newSigner(t, "second"), newSigner(t, "../../etc/passwd")
 	s.serve(first)
-	k := open(t, Source{Location: s.URL, Refresh: -1, cooldown: 300 * time.Millisecond})
+	k := open(t, Source{Location: s.URL, Refresh: -1, cooldown: 300 * time.Millisecond, patience: 5 * time.Second})
 	v := &upgrade.JWT{Keys: k}
 	for range 100 {
 		if _, err := v.Verify(stranger.token(t), time.Now()); err == nil || isUnavailable(err) {
@@ -256,6 +257,10 @@ func TestOutage(t *testing.T) {
 			k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Grace: time.Millisecond, Local: []upgrade.Key{
 				{ID: local.id, Key: &local.key.PublicKey}, {Key: secret}}})
 			v := &upgrade.JWT{Keys: k}
+			eventually(t, "the first reading", func() bool {
+				_, err := v.Verify(first.token(t), time.Now())
+				return err == nil
+			})
 			s.do(broken)
 			eventually(t, "the outage", func() bool {
 				_, err := v.Verify(second.token(t), time.Now())
@@ -331,6 +336,7 @@ func TestSameSetFlushesNothing(t *testing.T) {
 	first := newSigner(t, "first")
 	s.serve(first)
 	k := open(t, Source{Location: s.URL, Refresh: 5 * time.Millisecond, Local: []upgrade.Key{{Key: make([]byte, 32)}}})
+	eventually(t, "the first reading", func() bool { return s.served.Load() > 1 })
 	set := k.Current()
 	eventually(t, "a few readings", func() bool { return s.served.Load() > 5 })
 	if k.Current() != set {
