@@ -89,13 +89,16 @@ func networkOrder(port uint16) uint16 {
 }
 
 // Peer asks the kernel for the remote address of fd; the zero AddrPort when it no
-// longer knows one.
+// longer knows one. It allocates nothing.
 func Peer(fd int) netip.AddrPort {
-	sa, err := unix.Getpeername(fd)
-	if err != nil {
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd),
+		uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
+	if errno != 0 {
 		return netip.AddrPort{}
 	}
-	return sockaddr(sa)
+	return addrPort(&sa)
 }
 
 // Local asks the kernel for the address fd is bound to.
@@ -104,15 +107,11 @@ func Local(fd int) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, os.NewSyscallError("getsockname", err)
 	}
-	return sockaddr(sa), nil
-}
-
-func sockaddr(sa unix.Sockaddr) netip.AddrPort {
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), nil
 	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port)), nil
 	}
-	return netip.AddrPort{}
+	return netip.AddrPort{}, nil
 }

@@ -55,8 +55,9 @@ func (l *loop) resumeAccept() {
 	}
 }
 
-// place gives a new connection to the loop with the fewest. One beyond max-conns
-// is let in only to be told so, within the lingering reserve.
+// place gives a new connection to the loop with the fewest; it runs on the acceptor.
+// A connection beyond max-conns is let in only to be told so, within the lingering
+// reserve.
 func (s *Server) place(fd int) {
 	a := adoption{fd: fd}
 	if n := s.live.Add(1); n > int64(s.connLimit) {
@@ -76,6 +77,10 @@ func (s *Server) place(fd int) {
 		}
 	}
 	fewest.conns.Add(1)
+	if fewest == s.loops[0] { // the acceptor's own
+		fewest.adopt(a)
+		return
+	}
 	if !fewest.mail.adopt(a) {
 		s.discount(a.over)
 		unix.Close(fd)

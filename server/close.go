@@ -146,7 +146,9 @@ func (l *loop) discard(i uint32, s *slot) {
 // release closes the socket and frees all there is of the connection. If it was
 // open until now there was no close frame: 1006.
 func (l *loop) release(i uint32, s *slot, cause error) {
-	l.depart(i, s, &CloseError{Code: frame.StatusAbnormalClosure, Err: cause})
+	if s.flags&opened != 0 {
+		l.depart(i, s, &CloseError{Code: frame.StatusAbnormalClosure, Err: cause})
+	}
 	if s.state == pending {
 		l.abandon(l.takeQuestion(s))
 	}

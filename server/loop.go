@@ -160,7 +160,7 @@ func (l *loop) Wake() {
 	for k := 0; k < len(taken.entries); {
 		k += l.answer(taken.entries[k:], taken.data)
 	}
-	l.mail.recycle(taken)
+	l.mail.recycle(taken, adopted)
 	l.takeTurns()
 }
 

@@ -31,7 +31,9 @@ type mailbox struct {
 	dead    bool // the loop has ended
 	adopted []adoption
 
-	spare lane // the loop's: the lane it emptied last
+	// The loop's: what it emptied last.
+	spare        lane
+	spareAdopted []adoption
 }
 
 // lane is a queue of entries and the bytes they refer to.
@@ -111,13 +113,8 @@ var deflateBufs = sync.Pool{New: func() any { return new([]byte) }}
 func (m *mailbox) sendFrame(c Conn, b []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	direct, err := m.admit(c, len(b))
-	if err != nil {
+	if said, err := m.say(c, b); said || err != nil {
 		return err
-	}
-	if direct {
-		m.direct = append(m.direct, b...)
-		return nil
 	}
 	from := len(m.lane.data)
 	m.lane.data = append(m.lane.data, b...)
@@ -129,16 +126,21 @@ func (m *mailbox) sendPrepared(c Conn, p *frame.Prepared) error {
 	b := encoding(p, c.gen&deflates != 0)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	direct, err := m.admit(c, len(b))
-	if err != nil {
+	if said, err := m.say(c, b); said || err != nil {
 		return err
-	}
-	if direct {
-		m.direct = append(m.direct, b...)
-		return nil
 	}
 	m.push(entry{kind: entryPrepared, tok: c.token(), prepared: p}, len(b))
 	return nil
+}
+
+// say puts b, a whole frame, where it leaves at the end of c's event, or reports
+// that it has to go to the lane.
+func (m *mailbox) say(c Conn, b []byte) (said bool, err error) {
+	direct, err := m.admit(c, len(b))
+	if err == nil && direct {
+		m.direct = append(m.direct, b...)
+	}
+	return direct, err
 }
 
 // admit says whether n bytes for c may be queued, and whether directly.
@@ -272,13 +274,14 @@ func (m *mailbox) take() (lane, []adoption) {
 	m.mu.Lock()
 	taken, adopted := m.lane, m.adopted
 	m.lane, m.spare = m.spare, lane{}
-	m.adopted = nil
+	m.adopted, m.spareAdopted = m.spareAdopted, nil
 	m.mu.Unlock()
 	return taken, adopted
 }
 
-// recycle keeps the memory of a lane that was taken, unless it grew large.
-func (m *mailbox) recycle(l lane) {
+// recycle keeps the memory of what was taken, unless it grew large.
+func (m *mailbox) recycle(l lane, adopted []adoption) {
+	m.spareAdopted = adopted[:0]
 	clear(l.entries)
 	if cap(l.data) > keepDirect || cap(l.entries) > keepDirect/entryCost {
 		return

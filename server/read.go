@@ -217,11 +217,12 @@ func (l *loop) safeMessage(r *loopRoute, c Conn, m Message) (err error) {
 // closeErrorFor is how the user's error ends a connection: as it says, or with
 // 1011 and a line in the log. After Conn.Close it is too late to say anything.
 func (l *loop) closeErrorFor(c Conn, r *loopRoute, err error) *CloseError {
+	if err == nil || l.slab.at(c.slot).gen.Load()&closeAsked != 0 {
+		return nil
+	}
 	var e *CloseError
 	var p *panicError
 	switch {
-	case err == nil || l.slab.at(c.slot).gen.Load()&closeAsked != 0:
-		return nil
 	case errors.As(err, &e) && e.Code.Sendable():
 		return e
 	case !errors.As(err, &p): // a panic has been logged, with its stack
