@@ -3,24 +3,10 @@
 package main_test
 
 import (
-	"bytes"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
-	"fmt"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,72 +18,6 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/gorilla/websocket"
 )
-
-// keyPair is a key in files, for one algorithm.
-type keyPair struct {
-	algorithm       string
-	private, public string // in PEM, or a secret twice
-	signer          crypto.Signer
-	privateFile     string
-	publicFile      string
-}
-
-// newKeyPairs makes a key for every algorithm there is.
-func newKeyPairs(t *testing.T) (all []keyPair) {
-	t.Helper()
-	dir := t.TempDir()
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	for algorithm, size := range map[string]int{"HS256": 32, "HS384": 48, "HS512": 64} {
-		text := strings.Repeat("s", size)
-		file := write(algorithm, text)
-		all = append(all, keyPair{algorithm, text, text, nil, file, file})
-	}
-	add := func(key crypto.Signer, algorithms ...string) {
-		private, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		public, err := x509.MarshalPKIXPublicKey(key.Public())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, a := range algorithms {
-			k := keyPair{algorithm: a, signer: key}
-			k.private = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
-			k.public = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
-			k.privateFile, k.publicFile = write(a+".pem", k.private), write(a+".pub", k.public)
-			all = append(all, k)
-		}
-	}
-	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	add(rsaKey, "RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-	for algorithm, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()} {
-		key, err := ecdsa.GenerateKey(curve, rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		add(key, algorithm)
-	}
-	_, edKey, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	add(edKey, "EdDSA")
-	slices.SortFunc(all, func(a, b keyPair) int { return strings.Compare(a.algorithm, b.algorithm) })
-	return all
-}
-
-// isSecret reports whether the key is one for an HMAC.
-func (k keyPair) isSecret() bool { return k.signer == nil }
 
 // knock returns the status of an upgrade with the token.
 func (p *program) knock(t testing.TB, path, token string) int {
@@ -188,46 +108,6 @@ func publicKeys(pairs []keyPair) []string {
 		}
 	}
 	return args
-}
-
-// writeSet writes a key set with every key, named after its algorithm.
-func writeSet(t *testing.T, path string, pairs []keyPair) {
-	t.Helper()
-	var keys []map[string]string
-	for _, k := range pairs {
-		keys = append(keys, k.jwk(t))
-	}
-	text, err := json.Marshal(map[string]any{"keys": keys})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (k keyPair) jwk(t *testing.T) map[string]string {
-	t.Helper()
-	enc := base64.RawURLEncoding.EncodeToString
-	j := map[string]string{"kid": k.algorithm, "alg": k.algorithm}
-	if k.isSecret() {
-		j["kty"], j["k"] = "oct", enc([]byte(k.private))
-		return j
-	}
-	switch key := k.signer.Public().(type) {
-	case *rsa.PublicKey:
-		j["kty"], j["n"], j["e"] = "RSA", enc(key.N.Bytes()), enc(big.NewInt(int64(key.E)).Bytes())
-	case *ecdsa.PublicKey:
-		point, err := key.Bytes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		half := len(point) / 2
-		j["kty"], j["crv"], j["x"], j["y"] = "EC", key.Params().Name, enc(point[1:1+half]), enc(point[1+half:])
-	case ed25519.PublicKey:
-		j["kty"], j["crv"], j["x"] = "OKP", "Ed25519", enc(key)
-	}
-	return j
 }
 
 // TestKeyServer: a server's outage refuses nobody whose key is known, and tells
@@ -391,89 +271,4 @@ func TestTokenExpires(t *testing.T) {
 	if time.Now().Before(exp) {
 		t.Error("closed before exp")
 	}
-}
-
-// tokenJob is what a foreign library is asked to do, and understood what it says
-// of it.
-type tokenJob struct {
-	Mint   []foreignKey   `json:"mint"`
-	Verify []foreignToken `json:"verify"`
-	Claims map[string]any `json:"claims"`
-}
-
-type foreignKey struct {
-	Algorithm string `json:"alg"`
-	Key       string `json:"key"`
-	ID        string `json:"kid"`
-}
-
-type foreignToken struct {
-	Algorithm string `json:"alg"`
-	Key       string `json:"key"`
-	Token     string `json:"token"`
-}
-
-type understood struct {
-	Minted   []string `json:"minted"`
-	Verified []string `json:"verified"`
-}
-
-// exchangeTokens has a foreign library sign tokens for us and verify ours, with
-// every algorithm it knows.
-func exchangeTokens(t *testing.T, unknown []string, interpreter, script string) {
-	t.Helper()
-	pairs := slices.DeleteFunc(newKeyPairs(t), func(k keyPair) bool { return slices.Contains(unknown, k.algorithm) })
-	set := filepath.Join(t.TempDir(), "jwks.json")
-	writeSet(t, set, pairs)
-	p := serve(t, "--echo-auth", "/auth", "--jwks", set)
-	job := tokenJob{Claims: map[string]any{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()}}
-	for _, k := range pairs {
-		job.Mint = append(job.Mint, foreignKey{k.algorithm, k.private, k.algorithm})
-		args := []string{"token", "--sub", "bob", "--kid", k.algorithm, "--key", k.algorithm + ":" + k.privateFile}
-		if k.isSecret() {
-			args[5] = "--secret-file"
-		}
-		got := finish(t, nil, args...)
-		job.Verify = append(job.Verify, foreignToken{k.algorithm, k.public, strings.TrimSpace(got.stdout)})
-	}
-	what, err := json.Marshal(job)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(interpreter, script, string(what))
-	cmd.Dir = clientsDir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", script, err, stderr.String())
-	}
-	var u understood
-	if err := json.Unmarshal(out, &u); err != nil || len(u.Minted) != len(pairs) || len(u.Verified) != len(pairs) {
-		t.Fatalf("%s printed %q: %v", script, out, err)
-	}
-	for i, k := range pairs {
-		if status := p.knock(t, "/auth", u.Minted[i]); status != 101 {
-			t.Errorf("%s: its token: got %d, want 101", k.algorithm, status)
-		}
-		if u.Verified[i] != "bob" {
-			t.Errorf("%s: our token: got %q, want bob", k.algorithm, u.Verified[i])
-		}
-	}
-	t.Log(fmt.Sprint(len(pairs)), "algorithms, both ways")
-}
-
-// TestNodeJSONWebToken: it knows no EdDSA.
-func TestNodeJSONWebToken(t *testing.T) {
-	t.Parallel()
-	exchangeTokens(t, []string{"EdDSA"}, node(t, "jsonwebtoken", "jsonwebtoken"), "node_jsonwebtoken.mjs")
-}
-
-func TestPyJWT(t *testing.T) {
-	t.Parallel()
-	const interpreter = "/usr/bin/python3" // Debian's package is for Debian's own
-	if exec.Command(interpreter, "-c", "import jwt, cryptography").Run() != nil {
-		missing(t, "python3-jwt", "not installed; see make deps")
-	}
-	exchangeTokens(t, nil, interpreter, "python_jwt.py")
 }
