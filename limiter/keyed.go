@@ -70,6 +70,15 @@ func (q *Keyed[K]) Acquire(k K, now time.Duration) error {
 	return nil
 }
 
+// Add takes a place for k whether there is one or not: for who only counts. It needs
+// one Release.
+func (q *Keyed[K]) Add(k K) {
+	s := q.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inUse[k]++
+}
+
 // Check returns what Acquire would at this moment, and takes nothing.
 func (q *Keyed[K]) Check(k K, now time.Duration) error {
 	s := q.shard(k)
