@@ -97,6 +97,12 @@ func (p *Protocol) Hold() {
 	p.in, p.held = q.tail, true
 }
 
+// Unread returns how many bytes of the input NextEvent has yet to read.
+func (p *Protocol) Unread() int { return len(p.in) }
+
+// InMessage reports whether the last fragment of a message is yet to come.
+func (p *Protocol) InMessage() bool { return p.q != nil && p.q.opcode != OpContinuation }
+
 // TakeCost returns the sum over the frames completed since the last call, or
 // since Resume, of their length on the wire, header included, but at least 64
 // each: what a byte limiter charges. A frame that breaks the protocol is free.

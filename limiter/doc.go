@@ -11,11 +11,16 @@
 //   - [Keyed]: how many, and how often, for each address or user? Safe for any
 //     goroutine; a key at rest costs nothing.
 //
+// Three things can be done about what comes too early: AllowN refuses it, DelayN says
+// how long to wait for it, and WaitN only looks. CancelN gives back.
+//
 // The verbs are those of golang.org/x/time/rate, and a Bucket admits what a
 // rate.Limiter of the same limit and burst admits. What differs is the size: the
 // configuration is shared and the state is a single number, the theoretical
 // arrival time of the generic cell rate algorithm (ITU-T I.371, annex A), so a
-// million connections with two buckets each take 16 MB.
+// million connections with two buckets each take 16 MB. It is kept in fractions of a
+// token, so that no rounding adds up: after a week at any rate the count is that of
+// rate times time plus burst.
 //
 //	var b limiter.Bucket                            // the zero Bucket is full
 //	r := limiter.Rate{Limit: 50, Burst: 100}        // shared by all connections

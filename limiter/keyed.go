@@ -24,12 +24,15 @@ func (e *ErrLimit) Error() string {
 }
 
 // Keyed limits each key by itself: at most Max at once, and no more often than
-// Rate. All methods are safe for any goroutine. A key that holds nothing and
-// whose bucket is full again is forgotten, so memory follows the keys in use. A
-// Keyed must not be copied after its first use.
+// Rate. Acquire and Release count those who stay; AllowN and the other verbs of
+// Bucket are for what happens and is over. All methods are safe for any goroutine,
+// and take one of 64 locks for a moment. A key that holds nothing and whose bucket is
+// full again is forgotten, so memory follows the keys in use: under 100 MB for a
+// million addresses. A Keyed must not be copied after its first use.
 type Keyed[K comparable] struct {
+	// Not to be changed once the Keyed is in use.
 	Max  int  // places per key at once; zero or less is no limit
-	Rate Rate // acquisitions per key; zero is no limit
+	Rate Rate // of each key; zero is no limit
 
 	once   sync.Once
 	seed   maphash.Seed
@@ -41,16 +44,14 @@ type Keyed[K comparable] struct {
 // seldom want the same one.
 const keyedShards = 64
 
+// keyedShard keeps what it knows of a key in two tables, as most keys are in one of
+// them: 32 bytes for an address and its bucket, before what the map adds.
 type keyedShard[K comparable] struct {
 	mu      sync.Mutex
-	keys    map[K]keyedEntry
-	untried int // acquisitions until the next sweep
-	most    int // keys there were since the map was made
-}
-
-type keyedEntry struct {
-	inUse  int
-	bucket Bucket
+	inUse   map[K]int // places taken, never 0
+	buckets map[K]Bucket
+	untried int // calls until the next sweep
+	most    int // buckets there were since their map was made
 }
 
 // Acquire takes a place for k, or answers an *ErrLimit. Each nil needs one
@@ -59,17 +60,23 @@ func (q *Keyed[K]) Acquire(k K, now time.Duration) error {
 	s := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sweep(now)
-	e := s.keys[k]
-	if q.Max > 0 && e.inUse >= q.Max {
+	if q.Max > 0 && s.inUse[k] >= q.Max {
 		return &ErrLimit{}
 	}
-	if !e.bucket.AllowN(q.Rate, now, 1) {
-		return &ErrLimit{RetryAfter: e.bucket.WaitN(q.Rate, now, 1)}
+	if !s.allow(q.Rate, k, now, 1) {
+		return &ErrLimit{RetryAfter: s.wait(q.Rate, k, now, 1)}
 	}
-	e.inUse++
-	s.keys[k] = e
+	s.inUse[k]++
 	return nil
+}
+
+// Add takes a place for k whether there is one or not: for who only counts. It needs
+// one Release.
+func (q *Keyed[K]) Add(k K) {
+	s := q.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inUse[k]++
 }
 
 // Check returns what Acquire would at this moment, and takes nothing.
@@ -77,11 +84,10 @@ func (q *Keyed[K]) Check(k K, now time.Duration) error {
 	s := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.keys[k]
-	if q.Max > 0 && e.inUse >= q.Max {
+	if q.Max > 0 && s.inUse[k] >= q.Max {
 		return &ErrLimit{}
 	}
-	if wait := e.bucket.WaitN(q.Rate, now, 1); wait > 0 {
+	if wait := s.wait(q.Rate, k, now, 1); wait > 0 {
 		return &ErrLimit{RetryAfter: wait}
 	}
 	return nil
@@ -92,16 +98,64 @@ func (q *Keyed[K]) Release(k K) {
 	s := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.keys[k]
-	if !ok || e.inUse == 0 {
-		return
+	switch n := s.inUse[k]; n {
+	case 0:
+	case 1:
+		delete(s.inUse, k)
+	default:
+		s.inUse[k] = n - 1
 	}
-	e.inUse--
-	if e.inUse == 0 && e.bucket == 0 {
-		delete(s.keys, k)
-		return
+}
+
+// AllowN takes n of k's tokens and reports true, or takes none and reports false.
+func (q *Keyed[K]) AllowN(k K, now time.Duration, n int) bool {
+	if q.Rate.Unlimited() {
+		return true
 	}
-	s.keys[k] = e
+	s := q.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.allow(q.Rate, k, now, n)
+}
+
+// DelayN takes n of k's tokens whether they are there or not, and returns how long
+// the caller has to wait until they would have been. Callers that share a key so get
+// their turns in the order in which they asked.
+func (q *Keyed[K]) DelayN(k K, now time.Duration, n int) time.Duration {
+	if q.Rate.Unlimited() {
+		return 0
+	}
+	s := q.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweep(q.Rate, now)
+	b := s.buckets[k]
+	wait := b.DelayN(q.Rate, now, n)
+	s.buckets[k] = b
+	return wait
+}
+
+// WaitN takes nothing, and returns how long it will be until AllowN admits n of k.
+func (q *Keyed[K]) WaitN(k K, now time.Duration, n int) time.Duration {
+	if q.Rate.Unlimited() {
+		return 0
+	}
+	s := q.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wait(q.Rate, k, now, n)
+}
+
+// CancelN gives back n of k's tokens that were taken and not used, as far as they
+// have not been refilled since.
+func (q *Keyed[K]) CancelN(k K, now time.Duration, n int) {
+	s := q.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b, ok := s.buckets[k]; ok {
+		b.CancelN(q.Rate, now, n)
+		s.buckets[k] = b
+	}
 }
 
 // InUse returns how many places k holds at this moment.
@@ -109,32 +163,38 @@ func (q *Keyed[K]) InUse(k K) int {
 	s := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.keys[k].inUse
+	return s.inUse[k]
 }
 
-// Len returns how many keys are remembered.
+// Len returns how many keys are remembered. It looks at each of them.
 func (q *Keyed[K]) Len() int {
 	q.init()
 	n := 0
 	for i := range q.shards {
 		s := &q.shards[i]
 		s.mu.Lock()
-		n += len(s.keys)
+		n += len(s.buckets)
+		for k := range s.inUse {
+			if _, both := s.buckets[k]; !both {
+				n++
+			}
+		}
 		s.mu.Unlock()
 	}
 	return n
 }
 
 // Sweep forgets the keys at rest in one of 64 parts of the table, and gives the
-// memory of a table that has become much too large back. Acquire sweeps as it
-// goes; who may not be called for long calls Sweep now and then, say every second.
+// memory of a table that has become much too large back. Acquire, AllowN and DelayN
+// sweep as they go; who may not call them for long calls Sweep now and then, say
+// every second.
 func (q *Keyed[K]) Sweep(now time.Duration) {
 	q.init()
 	s := &q.shards[q.swept.Add(1)%keyedShards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.untried = 0
-	s.sweep(now)
+	s.sweep(q.Rate, now)
 }
 
 func (q *Keyed[K]) shard(k K) *keyedShard[K] {
@@ -146,29 +206,48 @@ func (q *Keyed[K]) init() {
 	q.once.Do(func() {
 		q.seed = maphash.MakeSeed()
 		for i := range q.shards {
-			q.shards[i].keys = make(map[K]keyedEntry)
+			q.shards[i].inUse = make(map[K]int)
+			q.shards[i].buckets = make(map[K]Bucket)
 		}
 	})
 }
 
-// sweep drops the keys at rest, once in as many acquisitions as there are keys:
-// its price per acquisition is constant.
-func (s *keyedShard[K]) sweep(now time.Duration) {
+func (s *keyedShard[K]) allow(rate Rate, k K, now time.Duration, n int) bool {
+	if rate.Unlimited() {
+		return true
+	}
+	s.sweep(rate, now)
+	b := s.buckets[k]
+	if !b.AllowN(rate, now, n) {
+		return false
+	}
+	s.buckets[k] = b
+	return true
+}
+
+func (s *keyedShard[K]) wait(rate Rate, k K, now time.Duration, n int) time.Duration {
+	b := s.buckets[k]
+	return b.WaitN(rate, now, n)
+}
+
+// sweep drops the buckets that are full, once in as many calls as there are buckets:
+// its price per call is constant.
+func (s *keyedShard[K]) sweep(rate Rate, now time.Duration) {
 	if s.untried--; s.untried >= 0 {
 		return
 	}
-	s.most = max(s.most, len(s.keys))
-	for k, e := range s.keys {
-		if e.inUse == 0 && e.bucket.Full(now) {
-			delete(s.keys, k)
+	s.most = max(s.most, len(s.buckets))
+	for k, b := range s.buckets {
+		if b.Full(rate, now) {
+			delete(s.buckets, k)
 		}
 	}
-	if s.most > keptKeys && len(s.keys) < s.most/4 { // a map keeps the room it once needed
-		keys := make(map[K]keyedEntry, len(s.keys))
-		maps.Copy(keys, s.keys)
-		s.keys, s.most = keys, len(keys)
+	if s.most > keptKeys && len(s.buckets) < s.most/4 { // a map keeps the room it once needed
+		buckets := make(map[K]Bucket, len(s.buckets))
+		maps.Copy(buckets, s.buckets)
+		s.buckets, s.most = buckets, len(buckets)
 	}
-	s.untried = len(s.keys)
+	s.untried = len(s.buckets)
 }
 
 // keptKeys is how many keys a shard always keeps room for.

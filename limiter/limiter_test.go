@@ -3,13 +3,10 @@ package limiter
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
 	"unsafe"
-
-	"golang.org/x/time/rate"
 )
 
 func TestSizes(t *testing.T) {
@@ -78,39 +75,6 @@ func TestClockStepBack(t *testing.T) {
 	if !b.AllowN(r, time.Hour+time.Second, 1) {
 		t.Error("the refill must go on once the clock is back")
 	}
-}
-
-// FuzzBucket holds the Bucket against x/time/rate: the same events at the same
-// times get the same answers, save where the two round the last nanosecond.
-func FuzzBucket(f *testing.F) {
-	f.Add(uint64(1), uint16(50), uint8(100))
-	f.Add(uint64(7), uint16(3), uint8(1))
-	f.Add(uint64(99), uint16(999), uint8(7))
-	f.Fuzz(func(t *testing.T, seed uint64, limit uint16, burst uint8) {
-		r := Rate{Limit: Limit(limit%1000) + 1, Burst: int(burst)%100 + 1}
-		oracle := rate.NewLimiter(rate.Limit(r.Limit), r.Burst)
-		rng := rand.New(rand.NewPCG(seed, 0))
-		base := time.Unix(1e9, 0)
-		var b Bucket
-		var now time.Duration
-		mine, theirs := 0, 0
-		for range 500 {
-			now += time.Duration(rng.Int64N(int64(2 * float64(time.Second) / float64(r.Limit))))
-			n := 1 + rng.IntN(min(3, r.Burst))
-			if b.AllowN(r, now, n) {
-				mine += n
-			}
-			if oracle.AllowN(base.Add(now), n) {
-				theirs += n
-			}
-			if d := mine - theirs; d < -3 || d > 3 {
-				t.Fatalf("rate %v burst %d at %v: admitted %d, x/time/rate %d", r.Limit, r.Burst, now, mine, theirs)
-			}
-			if most := float64(r.Limit)*now.Seconds() + float64(r.Burst) + 1e-3; float64(mine) > most {
-				t.Fatalf("rate %v burst %d: admitted %d in %v, more than %.3f", r.Limit, r.Burst, mine, now, most)
-			}
-		}
-	})
 }
 
 func TestLimitText(t *testing.T) {
@@ -280,28 +244,4 @@ func BenchmarkBucketMillionCold(b *testing.B) {
 		i = (i + 7919*64) % len(buckets)
 		buckets[i].AllowN(r, time.Duration(i), 1)
 	}
-}
-
-func ExampleBucket() {
-	var b Bucket
-	r := Rate{Limit: Every(6 * time.Second), Burst: 2}
-	for _, now := range []time.Duration{0, 0, 0, 6 * time.Second} {
-		fmt.Println(b.AllowN(r, now, 1))
-	}
-	// Output:
-	// true
-	// true
-	// false
-	// true
-}
-
-func ExampleKeyed() {
-	perUser := Keyed[string]{Max: 1}
-	fmt.Println(perUser.Acquire("alice", 0))
-	fmt.Println(perUser.Acquire("alice", 0))
-	fmt.Println(perUser.Acquire("bob", 0))
-	// Output:
-	// <nil>
-	// limiter: all places of this key are taken
-	// <nil>
 }

@@ -10,8 +10,11 @@ import (
 
 // Limit is a frequency in events per second. The zero Limit, like [Inf], is no
 // limit at all: in a server a setting that was left alone must not lock anybody
-// out.
+// out. Nor is one of 2³⁷ a second, 137 in a nanosecond, or more.
 type Limit float64
+
+// mostBits is where limits end, as a float64: at 2^tokenBits a second.
+const mostBits = (bias + tokenBits) << 52
 
 // Inf is the limit of what is not limited.
 const Inf = Limit(math.MaxFloat64)
@@ -59,11 +62,14 @@ func (l Limit) String() string {
 	return strconv.FormatFloat(float64(l)*3600, 'g', 10, 64) + "/h"
 }
 
-func (l Limit) unlimited() bool { return l <= 0 || l == Inf }
+// unlimited compares bits, as those of positive floats are in their order: what is
+// negative or not a number lies behind them.
+func (l Limit) unlimited() bool { return math.Float64bits(float64(l))-1 >= mostBits-1 }
 
 // Rate is the configuration many buckets share: Limit events per second, and up
 // to Burst of them at once. The zero Rate is unlimited. A Burst below one counts
-// as one, or nothing would ever be admitted.
+// as one, or nothing would ever be admitted; one above 97 days' worth of a limit of
+// 1/s or more, or above 16 million for slower ones, as that.
 type Rate struct {
 	Limit Limit
 	Burst int
@@ -71,15 +77,3 @@ type Rate struct {
 
 // Unlimited reports whether r admits everything.
 func (r Rate) Unlimited() bool { return r.Limit.unlimited() }
-
-// cost is the time n events take at the rate, in nanoseconds.
-func (r Rate) cost(n int) time.Duration {
-	ns := float64(n) * float64(time.Second) / float64(r.Limit)
-	if ns >= math.MaxInt64/4 {
-		return math.MaxInt64 / 4 // slower than one event in 73 years: never
-	}
-	return time.Duration(ns)
-}
-
-// depth is the time the whole burst takes at the rate.
-func (r Rate) depth() time.Duration { return r.cost(max(r.Burst, 1)) }

@@ -159,7 +159,7 @@ func (a *asked) identify(l *loop) error {
 		l.srv.perUser.Release(a.quota.name)
 		a.quota.name = ""
 	}
-	return a.quota.user(l, a.request)
+	return a.quota.user(l, l.places.all[a.place].route, a.request)
 }
 
 // takeQuestion ends the waiting for an answer.

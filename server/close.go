@@ -68,6 +68,7 @@ func (l *loop) depart(i uint32, s *slot, e *CloseError) {
 	}
 	s.flags &^= opened
 	s.gen.Or(closeAsked)
+	l.refund(s)
 	l.leaveAll(i, s)
 	l.callClose(l.routeOf(s), l.conn(i, s), e)
 	q := quota{addr: l.exts.get(s).addr}
@@ -78,6 +79,7 @@ func (l *loop) depart(i uint32, s *slot, e *CloseError) {
 	if s.ext != 0 {
 		x := l.exts.get(s)
 		x.addr, x.data, x.proto = quota{}.addr, nil, ""
+		x.strikes, x.struck = 0, 0
 		l.exts.trim(s)
 	}
 	l.places.drop(s.place)

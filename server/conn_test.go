@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -260,19 +261,21 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
+var retryHint = regexp.MustCompile("=[1-9][0-9]*$")
+
 func TestLimitsOnTheWire(t *testing.T) {
 	rate := Limits{Messages: limiter.Rate{Limit: limiter.Every(time.Hour), Burst: 2}}
 	for action, want := range map[Action]string{
 		Warn:  "1 2 warned",
 		Drop:  "1 2",
-		Close: "1 2 1008 messages_limit",
+		Close: "1 2 1008 messages_limit; retry-after-ms=N",
 	} {
 		t.Run(action.String(), func(t *testing.T) {
 			s := &Server{}
 			r := Route{Message: echo, Limits: rate}
 			r.Limits.Over = action
 			r.OnLimit = func(c Conn, v Violation) {
-				if v.Limit != "messages" || v.Rate != rate.Messages {
+				if v.Limit != "messages" || v.Rate != rate.Messages || v.RetryAfter > time.Hour || v.RetryAfter < 50*time.Minute {
 					t.Errorf("violation: %+v", v)
 				}
 				c.Send(frame.OpText, []byte("warned"))
@@ -288,7 +291,7 @@ func TestLimitsOnTheWire(t *testing.T) {
 				_, b, err := c.ReadMessage()
 				if e, ok := err.(*websocket.CloseError); ok {
 					if e.Code != 1000 {
-						got = append(got, fmt.Sprint(e.Code, " ", e.Text))
+						got = append(got, fmt.Sprint(e.Code, " ", retryHint.ReplaceAllString(e.Text, "=N")))
 					}
 					break
 				}
@@ -315,7 +318,7 @@ func TestByteLimitCloses(t *testing.T) {
 	for range 3 { // pings are frames too
 		c.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
 	}
-	if e := closeOf(t, c); e.Code != 1008 || e.Text != "bytes_limit" {
+	if e := closeOf(t, c); e.Code != 1008 || retryHint.ReplaceAllString(e.Text, "=N") != "bytes_limit; retry-after-ms=N" {
 		t.Errorf("closed with %v", e)
 	}
 }

@@ -80,6 +80,8 @@ func (l *loop) Timer() {
 		if l.id == 0 {
 			l.srv.perIP.Sweep(now)
 			l.srv.perUser.Sweep(now)
+			l.srv.ipMessages.Sweep(now)
+			l.srv.userMessages.Sweep(now)
 		}
 	}
 	for len(l.delays) > 0 && l.delays[0].at <= now {

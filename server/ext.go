@@ -22,12 +22,16 @@ type ext struct {
 	sent    int    // bytes of outbox already taken
 	stalled uint32 // the second in which the peer last took something
 
+	// The limiter.
+	strikes int    // how often it was over a limit, if that is counted
+	struck  uint32 // the second in which it first was
+
 	// The rest.
 	resume  time.Duration // when a delay ends
 	drained int           // bytes discarded while lingering
 	asked   *asked        // the authorizer's question
 	data    any           // the user's
-	addr    netip.Addr    // counted by the per-address quota
+	addr    netip.Addr    // by which limits per address count it, if there are any
 	proto   string        // the negotiated subprotocol
 	groups  []uint32      // its groups, when there are several
 }
@@ -35,7 +39,7 @@ type ext struct {
 func (x *ext) isZero() bool {
 	return x.head == nil && x.partial == nil && x.since == 0 && x.outbox == nil && x.sent == 0 &&
 		x.stalled == 0 && x.resume == 0 && x.drained == 0 && x.asked == nil && x.data == nil &&
-		x.addr == netip.Addr{} && x.proto == "" && x.groups == nil
+		x.strikes == 0 && x.struck == 0 && x.addr == netip.Addr{} && x.proto == "" && x.groups == nil
 }
 
 // unsent returns the bytes that wait for the peer.

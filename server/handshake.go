@@ -67,7 +67,7 @@ func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) 
 	if lr != nil {
 		door = &lr.door
 	}
-	q, err := l.quotas(s, r)
+	q, err := l.quotas(s, lr, r)
 	if err != nil {
 		l.refuse(i, s, door, r, err)
 		return
@@ -92,11 +92,12 @@ func (l *loop) respond(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.Req
 	}
 	probed := errors.Is(err, upgrade.ErrProbe)
 	if err == nil || probed {
-		if over := q.user(l, r); over != nil {
+		if over := q.user(l, lr, r); over != nil {
 			err, probed = over, false
 		}
 	}
 	if err != nil && !(probed && lr.Authorize != nil) {
+		l.countGuard(lr, err)
 		q.release(l.srv)
 		l.refuse(i, s, door, r, err)
 		return
@@ -130,70 +131,103 @@ func (l *loop) match(r *upgrade.Request) *loopRoute {
 	return nil
 }
 
-// quota is what a connection has taken of the limits per address and user.
+// quota is by what limits per address and user count a connection.
 type quota struct {
-	addr netip.Addr // zero: none
-	name string     // "": none
+	addr netip.Addr // zero: by none
+	name string     // "": by none
 }
 
-// quotas is row 2 of the order of verdicts. A probe takes nothing.
-func (l *loop) quotas(s *slot, r *upgrade.Request) (q quota, err error) {
+// quotas is row 2 of the order of verdicts. A probe takes nothing. lr is nil if no
+// route matches.
+func (l *loop) quotas(s *slot, lr *loopRoute, r *upgrade.Request) (q quota, err error) {
 	switch {
 	case l.srv.isDraining():
 		return q, errDraining.WithRetryAfter(jitter(5 * time.Second))
 	case s.flags&overFull != 0:
 		return q, errFull.WithRetryAfter(jitter(5 * time.Second))
-	case l.srv.MaxConnsPerIP <= 0 && l.srv.ConnRate.Unlimited():
+	case l.srv.MaxConnsPerIP <= 0 && l.srv.ConnRate.Unlimited() && l.srv.MessagesPerIP.Unlimited():
 		return q, nil
 	}
-	addr := network(r.RemoteAddr.Addr())
+	addr := limiter.Network(r.RemoteAddr.Addr())
 	if !addr.IsValid() {
 		return q, nil // hung up already, or no IP socket
 	}
 	if r.IsProbe() {
-		return q, retry(errPerIP, l.srv.perIP.Check(addr, l.poll.Now()))
+		return q, l.overConns(lr, r, errPerIP, l.srv.perIP.Check(addr, l.poll.Now()))
 	}
 	if err := l.srv.perIP.Acquire(addr, l.poll.Now()); err != nil {
-		return q, retry(errPerIP, err)
+		if err := l.overConns(lr, r, errPerIP, err); err != nil {
+			return q, err
+		}
+		l.srv.perIP.Add(addr)
 	}
 	if l.srv.MaxConnsPerIP <= 0 {
 		l.srv.perIP.Release(addr) // it has come; how many there are does not matter
-		return q, nil
 	}
 	q.addr = addr
 	return q, nil
 }
 
-// network is what a limit per address counts by: the address, and of IPv6 the
-// /64, which is what one customer gets at least (RFC 6177 §2).
-func network(a netip.Addr) netip.Addr {
-	if a = a.Unmap(); !a.Is6() {
-		return a
-	}
-	p, err := a.Prefix(64)
-	if err != nil {
-		return a
-	}
-	return p.Addr()
-}
-
 // user is row 12. A probe takes nothing.
-func (q *quota) user(l *loop, r *upgrade.Request) error {
+func (q *quota) user(l *loop, lr *loopRoute, r *upgrade.Request) error {
 	if l.srv.MaxConnsPerUser <= 0 || r.Identity == nil || r.Identity.Subject == "" {
 		return nil
 	}
+	name := r.Identity.Subject
 	if r.IsProbe() {
-		return retry(errPerUser, l.srv.perUser.Check(r.Identity.Subject, l.poll.Now()))
+		return l.overConns(lr, r, errPerUser, l.srv.perUser.Check(name, l.poll.Now()))
 	}
-	if err := l.srv.perUser.Acquire(r.Identity.Subject, l.poll.Now()); err != nil {
-		return retry(errPerUser, err)
+	if err := l.srv.perUser.Acquire(name, l.poll.Now()); err != nil {
+		if err := l.overConns(lr, r, errPerUser, err); err != nil {
+			return err
+		}
+		l.srv.perUser.Add(name)
 	}
-	q.name = r.Identity.Subject
+	q.name = name
 	return nil
 }
 
+// overConns counts that a limit of connections has refused r, if err says so, and
+// returns e as the refusal; nil in a dry run. A probe is not counted.
+func (l *loop) overConns(lr *loopRoute, r *upgrade.Request, e *upgrade.Rejection, err error) error {
+	var over *limiter.ErrLimit
+	if !errors.As(err, &over) {
+		return nil
+	}
+	which := userConnsLimit
+	switch {
+	case e == errPerIP && over.RetryAfter > 0:
+		which = ipConnRateLimit
+	case e == errPerIP:
+		which = ipConnsLimit
+	}
+	if !r.IsProbe() {
+		l.decisionsOf(lr).count(which, refusal)
+	}
+	if l.srv.LimitDryRun {
+		l.srv.logDryRun(r, which)
+		return nil
+	}
+	return retry(e, err)
+}
+
+// countGuard counts a guard's 429.
+func (l *loop) countGuard(lr *loopRoute, err error) {
+	var e *upgrade.Rejection
+	if errors.As(err, &e) && e.Status == http.StatusTooManyRequests && e.Code == upgrade.CodeTooManyRequests {
+		lr.decided.count(guardLimit, refusal)
+	}
+}
+
+func (l *loop) decisionsOf(lr *loopRoute) *decisions {
+	if lr == nil {
+		return &l.unrouted
+	}
+	return &lr.decided
+}
+
 func (q quota) release(srv *Server) {
-	if q.addr.IsValid() {
+	if q.addr.IsValid() && srv.MaxConnsPerIP > 0 {
 		srv.perIP.Release(q.addr)
 	}
 	if q.name != "" {

@@ -3,76 +3,186 @@
 package server
 
 import (
-	"time"
+	"net/netip"
 
 	"github.com/usher-ws/usher/frame"
 )
 
-// charge takes what an event costs from the connection's buckets, and reports
-// which limit it exceeds, if one. Every frame costs bytes; a complete data
-// message costs one message, before anybody has looked at what it says.
-func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, ev frame.Event) (v Violation, limited bool) {
-	if !r.Limits.Bytes.Unlimited() {
-		cost, now := p.TakeCost(), l.poll.Now()
-		if r.Limits.Over == Delay {
-			// A debt: the next frame waits until it is paid.
-			s.bytes.DelayN(r.Limits.Bytes, now, cost)
-		} else if cost > 0 && !s.bytes.AllowN(r.Limits.Bytes, now, cost) {
-			v, limited = Violation{"bytes", r.Limits.Bytes}, true
-		}
-	}
-	if ev.Kind == frame.MessageEvent && !s.messages.AllowN(r.Limits.Messages, l.poll.Now(), 1) {
-		v, limited = Violation{"messages", r.Limits.Messages}, true
-	}
-	return v, limited
+// excess is a limit that an event exceeds, and what it would have taken of it. The
+// zero excess is none.
+type excess struct {
+	limit limit
+	n     int
 }
 
-// mustWait holds the connection if its next message may not be read yet. The
-// bucket is asked before the message is read, so that nothing has to be put back.
-func (l *loop) mustWait(c Conn, s *slot, r *loopRoute) bool {
-	now := l.poll.Now()
-	wait := s.messages.WaitN(r.Limits.Messages, now, 1)
+// quiet is what the limiter remembers of a connection between events.
+type quiet uint8
+
+const (
+	prepaid quiet = 1 << iota // a message has been taken of the shared buckets that has not come yet
+	spoiled                   // a part of the message under way was over the byte limit
+)
+
+// slows reports whether r slows down who is over its limits.
+func (l *loop) slows(r *loopRoute) bool { return r.Limits.Over == Delay && !l.srv.LimitDryRun }
+
+// charge takes what an event costs from the buckets, and says which limit it
+// exceeds, if one. Every frame costs bytes; a complete data message costs what the
+// route says, one if it says nothing, before anybody has looked at what it says.
+func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, ev frame.Event) (over excess, err error) {
 	if !r.Limits.Bytes.Unlimited() {
-		wait = max(wait, s.bytes.WaitN(r.Limits.Bytes, now, 0))
+		over = l.chargeBytes(s, r, p.TakeCost())
+	}
+	if ev.Kind != frame.MessageEvent {
+		if over.limit != within && p.InMessage() {
+			s.quiet |= spoiled
+		}
+		return over, nil
+	}
+	if s.quiet&spoiled != 0 {
+		s.quiet &^= spoiled
+		over = excess{bytesLimit, 1}
+	}
+	n := 1
+	if r.Limits.Cost != nil {
+		if n, err = l.callCost(r, Message{ev.Opcode, ev.Data}); err != nil {
+			return over, err
+		}
+	}
+	if l.slows(r) {
+		l.owe(s, r, n)
+		return over, nil
+	}
+	if limit := l.take(s, r, n); limit != within {
+		over = excess{limit, n}
+	}
+	return over, nil
+}
+
+func (l *loop) chargeBytes(s *slot, r *loopRoute, n int) excess {
+	if n == 0 {
+		return excess{}
+	}
+	if l.slows(r) {
+		s.bytes.DelayN(r.Limits.Bytes, l.poll.Now(), n) // a debt: the next frame waits until it is paid
+		return excess{}
+	}
+	if s.bytes.AllowN(r.Limits.Bytes, l.poll.Now(), n) {
+		return excess{}
+	}
+	return excess{bytesLimit, n}
+}
+
+func (l *loop) callCost(r *loopRoute, m Message) (n int, err error) {
+	defer l.guard(&err)
+	return max(0, r.Limits.Cost(m)), nil
+}
+
+// take takes n from the connection's bucket and from those it shares: from all, or
+// from none if one of them has too few.
+func (l *loop) take(s *slot, r *loopRoute, n int) limit {
+	now := l.poll.Now()
+	if !s.messages.AllowN(r.Limits.Messages, now, n) {
+		return messagesLimit
+	}
+	if !l.srv.sharesMessages {
+		return within
+	}
+	user, addr := l.keys(s)
+	if user != "" && !l.srv.userMessages.AllowN(user, now, n) {
+		s.messages.CancelN(r.Limits.Messages, now, n)
+		return userLimit
+	}
+	if addr.IsValid() && !l.srv.ipMessages.AllowN(addr, now, n) {
+		s.messages.CancelN(r.Limits.Messages, now, n)
+		if user != "" {
+			l.srv.userMessages.CancelN(user, now, n)
+		}
+		return ipLimit
+	}
+	return within
+}
+
+// owe takes n from the buckets whether it is there or not: mustWait has waited for
+// the first, and waits for the rest before the next message is read.
+func (l *loop) owe(s *slot, r *loopRoute, n int) {
+	now := l.poll.Now()
+	s.messages.DelayN(r.Limits.Messages, now, n)
+	if !l.srv.sharesMessages || n == 0 {
+		return
+	}
+	s.quiet &^= prepaid
+	user, addr := l.keys(s)
+	if user != "" && n > 1 {
+		l.srv.userMessages.DelayN(user, now, n-1)
+	}
+	if addr.IsValid() && n > 1 {
+		l.srv.ipMessages.DelayN(addr, now, n-1)
+	}
+}
+
+// keys returns by what the connection's messages are counted together with those of
+// others, zero for what they are not.
+func (l *loop) keys(s *slot) (user string, addr netip.Addr) {
+	if id := l.identities.get(s.ident); id != nil && !l.srv.MessagesPerUser.Unlimited() {
+		user = id.Subject
+	}
+	if !l.srv.MessagesPerIP.Unlimited() {
+		addr = l.exts.get(s).addr
+	}
+	return user, addr
+}
+
+// mustWait holds the connection if its next message may not be read yet, or says how
+// it ends if it had to wait too often. The buckets are asked before the message is
+// read, so that nothing has to be put back. From a shared one the message is taken
+// at once: those who wait get their turns one after the other, instead of all waking
+// up for the same.
+func (l *loop) mustWait(c Conn, s *slot, r *loopRoute) (bool, *CloseError) {
+	now := l.poll.Now()
+	over, wait := excess{messagesLimit, 1}, s.messages.WaitN(r.Limits.Messages, now, 1)
+	if !r.Limits.Bytes.Unlimited() {
+		if w := s.bytes.WaitN(r.Limits.Bytes, now, 0); w > wait {
+			over, wait = excess{bytesLimit, 1}, w
+		}
+	}
+	if l.srv.sharesMessages && s.quiet&prepaid == 0 {
+		s.quiet |= prepaid
+		user, addr := l.keys(s)
+		if user != "" {
+			if w := l.srv.userMessages.DelayN(user, now, 1); w > wait {
+				over, wait = excess{userLimit, 1}, w
+			}
+		}
+		if addr.IsValid() {
+			if w := l.srv.ipMessages.DelayN(addr, now, 1); w > wait {
+				over, wait = excess{ipLimit, 1}, w
+			}
+		}
 	}
 	if wait <= 0 {
-		return false
+		return false, nil
+	}
+	if act, _ := l.consequence(c, s, r, over); act == Close {
+		return true, limitClose(l.violation(s, r, over))
 	}
 	s.why |= byDelay
 	l.exts.need(s).resume = now + wait
 	l.delays.push(timer{now + wait, c.token()})
-	return true
+	return true, nil
 }
 
-// warn tells a connection that a message of its was over the limit and is
-// dropped, if the route warns and the last warning is long enough ago.
-func (l *loop) warn(c Conn, s *slot, r *loopRoute, v Violation) *CloseError {
-	if r.Limits.Over != Warn || r.OnLimit == nil || !l.mayWarn(s) {
-		return nil
+// refund gives back what a connection that ends has taken in advance.
+func (l *loop) refund(s *slot) {
+	if s.quiet&prepaid == 0 {
+		return
 	}
-	return l.closeErrorFor(c, r, l.callOnLimit(r, c, v))
-}
-
-func limitClose(v Violation) *CloseError {
-	return &CloseError{Code: frame.StatusPolicyViolation, Reason: v.Limit + "_limit"}
-}
-
-func (l *loop) callOnLimit(r *loopRoute, c Conn, v Violation) (err error) {
-	defer l.guard(&err)
-	r.OnLimit(c, v)
-	return nil
-}
-
-// warnEvery is how often at most a connection is told that it is too loud.
-const warnEvery = time.Second
-
-// mayWarn reports whether the last warning is long enough ago, and if so notes
-// this one. The clock is kept in milliseconds that wrap after 49 days.
-func (l *loop) mayWarn(s *slot) bool {
-	now := uint32(l.poll.Now()/time.Millisecond) | 1
-	if s.warned != 0 && now-s.warned < uint32(warnEvery/time.Millisecond) {
-		return false
+	s.quiet &^= prepaid
+	user, addr := l.keys(s)
+	if user != "" {
+		l.srv.userMessages.CancelN(user, l.poll.Now(), 1)
 	}
-	s.warned = now
-	return true
+	if addr.IsValid() {
+		l.srv.ipMessages.CancelN(addr, l.poll.Now(), 1)
+	}
 }

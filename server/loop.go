@@ -43,12 +43,13 @@ type loop struct {
 	buffers     buffers
 
 	// The door.
-	routes []loopRoute
-	gate   upgrade.Upgrader // for what comes before a route is known
-	req    upgrade.Request
-	resp   []byte
-	said   error // what the route's door answered
-	values []string
+	routes   []loopRoute
+	gate     upgrade.Upgrader // for what comes before a route is known
+	unrouted decisions        // about requests that no route matches
+	req      upgrade.Request
+	resp     []byte
+	said     error // what the route's door answered
+	values   []string
 
 	// Time.
 	delays     timers // the ends of delays

@@ -263,20 +263,6 @@ func TestConnRate(t *testing.T) {
 	}
 }
 
-func TestNetwork(t *testing.T) {
-	for in, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::",
-		"2001:db8:1:2::": "2001:db8:1:2::", "2001:db8:1:3::1": "2001:db8:1:3::", "::1": "::", "fe80::1%eth0": "fe80::",
-	} {
-		if got := network(netip.MustParseAddr(in)); got.String() != want {
-			t.Errorf("%s: got %v, want %s", in, got, want)
-		}
-	}
-	if network(netip.Addr{}).IsValid() {
-		t.Error("no address has become one")
-	}
-}
-
 // TestAuthorizeNames: who the authorizer recognises is whom the connection, and
 // the limit per user, knows.
 func TestAuthorizeNames(t *testing.T) {

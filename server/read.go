@@ -94,13 +94,20 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 		if s.gen.Load()&closeAsked != 0 {
 			return end // the rest is not wanted any more
 		}
-		if r.Limits.Over == Delay && l.mustWait(c, s, r) {
-			return end
+		if l.slows(r) && p.Unread() > 0 {
+			if wait, e := l.mustWait(c, s, r); wait {
+				return ending{err: e}
+			}
 		}
 		ev := p.NextEvent()
-		over, limited := l.charge(s, r, p, ev)
-		if limited && r.Limits.Over == Close {
-			end.err = limitClose(over)
+		over, err := l.charge(s, r, p, ev)
+		switch {
+		case err != nil:
+			end.err = l.closeErrorFor(c, r, err)
+		case over.limit != within:
+			end.err = l.exceeded(c, s, r, ev, over)
+		}
+		if end.err != nil {
 			return end
 		}
 		switch ev.Kind {
@@ -108,12 +115,10 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 			return end
 		case frame.PongEvent:
 		case frame.MessageEvent:
-			if limited {
-				end.err = l.warn(c, s, r, over)
-			} else {
-				end.err = l.callMessage(r, c, Message{ev.Opcode, ev.Data})
+			if over.limit != within && !l.srv.LimitDryRun {
+				continue // it is dropped
 			}
-			if end.err != nil {
+			if end.err = l.callMessage(r, c, Message{ev.Opcode, ev.Data}); end.err != nil {
 				return end
 			}
 		case frame.PingEvent:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/limiter"
@@ -32,7 +33,7 @@ type Route struct {
 
 	// The quiet.
 	Limits  Limits
-	OnLimit func(c Conn, v Violation) // for Warn, at most once a second
+	OnLimit func(c Conn, v Violation) // for Warn, at most once a second for a connection
 
 	// The life of a connection, all on its loop.
 	Open    OpenFunc
@@ -42,11 +43,24 @@ type Route struct {
 
 // Limits bounds what one connection may send. Bytes are charged for every frame,
 // its header included and at least 64 for each; Messages for every complete data
-// message.
+// message. Over and CloseAfter also hold for what a connection shares with others,
+// Server.MessagesPerUser and MessagesPerIP.
 type Limits struct {
 	Messages limiter.Rate
 	Bytes    limiter.Rate
 	Over     Action
+
+	// CloseAfter closes a connection that is over a limit for this many times
+	// within a minute, whatever Over did about the others: Delay first, then Close.
+	// Zero is never.
+	CloseAfter int
+
+	// Cost is what a message takes of Messages, and of what is shared; nil is one
+	// for each. Zero or less is free. It is called on the loop before anything else
+	// looks at the message. More than a whole burst is always over the limit; but
+	// Delay reads a message once there is room for one, and then waits for as long
+	// as it cost.
+	Cost func(m Message) int
 }
 
 // Action is what happens to a connection that is over one of its limits.
@@ -81,10 +95,11 @@ func (a *Action) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q: want warn, drop, delay or close", text)
 }
 
-// Violation is a limit that was met: "messages" or "bytes", and its rate.
+// Violation is a limit that was met.
 type Violation struct {
-	Limit string
-	Rate  limiter.Rate
+	Limit      string        // "messages" or "bytes" of the connection, "user" or "ip" of all there are of one
+	Rate       limiter.Rate  // what it is
+	RetryAfter time.Duration // until it has room for the same again
 }
 
 // route is a Route with its pattern, ready to match. It is shared by the loops
@@ -213,6 +228,8 @@ type loopRoute struct {
 	index int
 	door  upgrade.Upgrader
 	frame frame.Config
+
+	decided decisions
 
 	upgrade UpgradeFunc
 	open    OpenFunc

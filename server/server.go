@@ -39,6 +39,17 @@ type Server struct {
 	// unlimited. Per address means, for IPv6, per /64.
 	ConnRate limiter.Rate
 
+	// Messages of all connections of a user or an address together, on all routes.
+	// What happens above is for the route's Limits to say, as is what a message
+	// costs; default unlimited. MessagesPerIP costs each connection some 200 bytes.
+	MessagesPerUser limiter.Rate
+	MessagesPerIP   limiter.Rate
+
+	// LimitDryRun counts what is over a limit of messages, bytes or connections per
+	// user or address, in LimitStats and once a second for a connection in the log,
+	// and does nothing about it. MaxConns and a route's guards stay in force.
+	LimitDryRun bool
+
 	// How much, in bytes.
 	MaxMessage  int // of one message; 64 KiB
 	MaxBacklog  int // waiting for one peer, beside one message; 1 MiB
@@ -60,22 +71,25 @@ type Server struct {
 	middleware []Middleware
 
 	// Set by Start.
-	loops     []*loop
-	listeners []int
-	addrs     []netip.AddrPort
-	connLimit int
-	reserve   int
-	http      *httpSide
-	log       *logWriter
-	started   atomic.Bool
-	failed    chan error
-	done      chan struct{}
+	loops          []*loop
+	listeners      []int
+	addrs          []netip.AddrPort
+	connLimit      int
+	reserve        int
+	sharesMessages bool // MessagesPerUser or MessagesPerIP is set
+	http           *httpSide
+	log            *logWriter
+	started        atomic.Bool
+	failed         chan error
+	done           chan struct{}
 
 	// Shared by the loops.
 	live         atomic.Int64 // connections that count against connLimit
 	reserved     atomic.Int64 // those that count against reserve
 	perIP        limiter.Keyed[netip.Addr]
 	perUser      limiter.Keyed[string]
+	ipMessages   limiter.Keyed[netip.Addr]
+	userMessages limiter.Keyed[string]
 	authorizing  limiter.Quota
 	drainingFlag atomic.Bool
 	isDown       atomic.Bool
@@ -146,6 +160,8 @@ func (s *Server) Start() error {
 	}
 	s.perIP.Max, s.perUser.Max, s.authorizing.Max = s.MaxConnsPerIP, s.MaxConnsPerUser, askedAtOnce
 	s.perIP.Rate = s.ConnRate
+	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
+	s.sharesMessages = !s.MessagesPerUser.Unlimited() || !s.MessagesPerIP.Unlimited()
 	s.failed, s.done = make(chan error, 1), make(chan struct{})
 	if err := s.validate(); err != nil {
 		return err
@@ -302,6 +318,14 @@ func (s *Server) logRefusal(r *upgrade.Request, err error) {
 		r = new(upgrade.Request)
 	}
 	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", e.Code, "err", err)
+}
+
+// logDryRun tells of a request that would have been refused.
+func (s *Server) logDryRun(r *upgrade.Request, over limit) {
+	if level := s.limitLevel(); s.log.enabled(level) {
+		s.log.add(level, "server: over a limit", "request", r.String(), "remote", r.RemoteAddr.String(),
+			"code", over.code(), "action", "refuse", "enforced", false)
+	}
 }
 
 func (s *Server) logger() *slog.Logger {

@@ -24,10 +24,11 @@ type slot struct {
 	state state
 	flags flags
 	why   hold
+	quiet quiet // here for want of room beside its buckets
 
-	// Time, in seconds of the loop's clock but for warned.
-	last   uint32 // when the peer last sent something
-	warned uint32 // when OnLimit last warned, in milliseconds, never 0 then
+	// Time, in seconds of the loop's clock but for told.
+	last uint32 // when the peer last sent something
+	told uint32 // when it was last told that it is too loud, in milliseconds, never 0 then
 
 	// The limiter.
 	messages limiter.Bucket
@@ -119,7 +120,7 @@ func (t *slab) put(i uint32) {
 	gen := (s.gen.Load() + 1) & genBits
 	*t.due(i) = 0
 	s.fd, s.frame, s.state, s.flags, s.why = 0, frame.State{}, closed, 0, 0
-	s.last, s.warned, s.messages, s.bytes = 0, 0, 0, 0
+	s.last, s.told, s.quiet, s.messages, s.bytes = 0, 0, 0, 0, 0
 	s.ext, s.place, s.ident, s.group = 0, 0, 0, 0
 	s.gen.Store(gen)
 	t.free = append(t.free, i)

@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -78,6 +80,24 @@ func ExampleRequest_Deflate() {
 
 // An upgrade over any net.Conn. The refusal has been sent, and has arrived, by
 // the time Upgrade returns.
+// Ten upgrades at once and one in a minute for each user, and at the most a hundred
+// an hour for each address, whoever it says it is.
+func ExampleLimit() {
+	keys, err := upgrade.HS256([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	perAddr := &limiter.Keyed[netip.Addr]{Rate: limiter.Rate{Limit: 100. / 3600, Burst: 100}}
+	perUser := &limiter.Keyed[string]{Rate: limiter.Rate{Limit: limiter.Every(time.Minute), Burst: 10}}
+	u := &upgrade.Upgrader{Guards: []upgrade.Guard{
+		upgrade.Limit(perAddr, upgrade.ByAddr),
+		upgrade.Bearer(keys),
+		upgrade.Limit(perUser, upgrade.ByUser),
+	}}
+	fmt.Println(u.Validate())
+	// Output: <nil>
+}
+
 func ExampleUpgrader_Upgrade() {
 	u := &upgrade.Upgrader{Guards: []upgrade.Guard{{
 		OnRequest: func(r *upgrade.Request) error {

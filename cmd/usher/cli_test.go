@@ -72,6 +72,8 @@ func TestMistakes(t *testing.T) {
 		{"serve --burst many", 2, "--burst"},
 		{"serve --burst=-1", 2, "0 or more"},
 		{"serve --byte-rate x", 2, "64KiB/s"},
+		{"serve --ip-rate 5", 2, "like 50/s, 10/m or 3/h"},
+		{"serve --close-after=-1", 2, "want 0 or more"},
 		{"serve --over-limit shout", 2, "warn, drop, delay or close"},
 		{"serve --max-message 64KB", 2, "64KiB"},
 		{"serve --max-conns=-1", 2, "0 or more"},
@@ -126,7 +128,7 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 	// The flags are those of the contract whose time has come: no more, no fewer.
 	want := strings.Fields("--listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
-		"--over-limit --max-conns --max-conns-per-ip --max-conns-per-user --max-message --max-buffered --handshake-timeout " +
+		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-message --max-buffered --handshake-timeout " +
 		"--message-timeout --write-timeout --idle-timeout --drain --deflate --log-format --help " +
 		"--jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
 	var got []string

@@ -67,6 +67,39 @@ func TestRate(t *testing.T) {
 		if !slices.Equal(got, numbers(10)) || last.closeCode() != 1008 {
 			t.Errorf("got %q and %v, want the first ten and close 1008", got, last)
 		}
+		reason, hint, _ := strings.Cut(last.payload[2:], "; retry-after-ms=")
+		if ms, err := strconv.Atoi(hint); reason != "messages_limit" || err != nil || ms < 1 || ms > 6000 {
+			t.Errorf("got the reason %q, want messages_limit and up to 6 s", last.payload[2:])
+		}
+	})
+	t.Run("drop, then close", func(t *testing.T) {
+		t.Parallel()
+		w := limited(t, "--over-limit", "drop", "--close-after", "5")
+		w.write(burst(14))
+		w.upTo(opPong)
+		w.write(burst(1))
+		if got, last := w.upTo(opClose); len(got) > 0 || last.closeCode() != 1008 || !strings.HasPrefix(last.payload[2:], "messages_limit; ") {
+			t.Errorf("got %q and %v, want close 1008 at the fifth", got, last)
+		}
+	})
+	t.Run("dry run", func(t *testing.T) {
+		t.Parallel()
+		p := serve(t, "--echo-auth", "/auth", "--rate", "10/m", "--burst", "10", "--over-limit", "close",
+			"--limit-dry-run", "--max-conns-per-user", "1", "--max-conns-per-ip", "1")
+		for range 2 {
+			w := join(t, p.addr, upgradeTo("/auth", bearer(token("alice")))...)
+			w.write(burst(15))
+			if got, _ := w.upTo(opPong); !slices.Equal(got, numbers(15)) {
+				t.Errorf("got %q, want all 15", got)
+			}
+		}
+		for _, told := range []string{"code=messages_limit action=close enforced=false", "code=too_many_requests action=refuse enforced=false"} {
+			select {
+			case <-p.stderr.await(told):
+			case <-time.After(patience):
+				t.Errorf("the log does not say %q", told)
+			}
+		}
 	})
 	t.Run("pings are not messages", func(t *testing.T) {
 		t.Parallel()
@@ -112,6 +145,37 @@ func TestUnlimitedEcho(t *testing.T) {
 	if got, _ := w.upTo(opPong); !slices.Equal(got, numbers(500)) {
 		t.Errorf("got %d of 500 messages", len(got))
 	}
+}
+
+// TestSharedRates: what all connections of a user or of an address send together.
+func TestSharedRates(t *testing.T) {
+	t.Parallel()
+	total := func(w ...*wire) (n int) {
+		for _, w := range w {
+			w.write(burst(8))
+			texts, _ := w.upTo(opPong)
+			n += len(texts)
+		}
+		return n
+	}
+	t.Run("user", func(t *testing.T) {
+		t.Parallel()
+		p := serve(t, "--echo-auth", "/auth", "--user-rate", "10/h", "--burst", "10", "--over-limit", "drop")
+		from := func(name string) *wire { return join(t, p.addr, upgradeTo("/auth", bearer(token(name)))...) }
+		if n := total(from("alice"), from("alice"), from("alice")); n != 10 {
+			t.Errorf("%d messages of alice passed, want ten", n)
+		}
+		if n := total(from("bob")); n != 8 {
+			t.Errorf("%d messages of bob passed, want all eight", n)
+		}
+	})
+	t.Run("address", func(t *testing.T) {
+		t.Parallel()
+		p := serve(t, "--echo", "/echo", "--echo-auth", "/auth", "--ip-rate", "10/h", "--burst", "10", "--over-limit", "drop")
+		if n := total(join(t, p.addr, upgradeTo("/echo")...), join(t, p.addr, upgradeTo("/auth", bearer(token("alice")))...)); n != 10 {
+			t.Errorf("%d messages passed, want ten", n)
+		}
+	})
 }
 
 const slowDown = "Server: Rate limit exceeded. Please slow down."

@@ -7,6 +7,7 @@ import (
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -15,9 +16,9 @@ import (
 // unless a rate was given, the other behind the door and the limits.
 func (s *serveCmd) routeEchoes(srv *server.Server, door upgrade.Guard) {
 	if s.Echo != "" {
-		r := server.Route{Message: echo}
-		if s.Rate != nil {
-			r.Limits, r.OnLimit = s.limits(), slowDown
+		r := server.Route{Limits: s.limits(), OnLimit: slowDown, Message: echo}
+		if s.Rate == nil {
+			r.Limits.Messages, r.Limits.Bytes = limiter.Rate{}, limiter.Rate{}
 		}
 		srv.Route(s.Echo, r)
 	}

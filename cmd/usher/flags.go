@@ -34,6 +34,11 @@ type serveCmd struct {
 	ByteRate  byteRate       `default:"0" help:"Bytes of one connection: a size per s, m or h, like 64KiB/s. Frames count in full, and 64 bytes at least; the burst is one second, or the largest message if that is more."`
 	OverLimit server.Action  `default:"warn" help:"What to do above: warn (drop the message and say so), drop, delay (read later) or close."`
 
+	CloseAfter  int           `default:"0" help:"Close who is above this many times in a minute, whatever --over-limit did before."`
+	UserRate    limiter.Limit `default:"0" help:"Messages of all connections of one user together; --burst at once."`
+	IPRate      limiter.Limit `name:"ip-rate" default:"0" help:"Messages of all connections of one address together, those of --echo too; --burst at once."`
+	LimitDryRun bool          `help:"Count and log what is above a limit, but let it pass."`
+
 	MaxConns        int      `placeholder:"N" help:"Connections at once; without it, what the limit of open files allows."`
 	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" help:"Connections of one address."`
 	MaxConnsPerUser int      `default:"0" help:"Connections of one user."`
@@ -66,7 +71,7 @@ func (s *serveCmd) Validate() error {
 		}
 	}
 	for name, n := range map[string]int{
-		"--loops": s.Loops, "--burst": s.Burst, "--max-conns": s.MaxConns,
+		"--loops": s.Loops, "--burst": s.Burst, "--max-conns": s.MaxConns, "--close-after": s.CloseAfter,
 		"--max-conns-per-ip": s.MaxConnsPerIP, "--max-conns-per-user": s.MaxConnsPerUser,
 	} {
 		if n < 0 {
@@ -120,7 +125,14 @@ func (s *serveCmd) limits() server.Limits {
 		Messages: limiter.Rate{Limit: rate, Burst: s.Burst},
 		Bytes:    limiter.Rate{Limit: bytes, Burst: burst},
 		Over:     s.OverLimit,
+
+		CloseAfter: s.CloseAfter,
 	}
+}
+
+// shared returns how often all connections of a user, or of an address, may send.
+func (s *serveCmd) shared(rate limiter.Limit) limiter.Rate {
+	return limiter.Rate{Limit: rate, Burst: s.Burst}
 }
 
 // reachable returns an address that a client on this machine can connect to.

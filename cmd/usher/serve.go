@@ -71,6 +71,10 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 		MaxConnsPerIP:   s.MaxConnsPerIP,
 		MaxConnsPerUser: s.MaxConnsPerUser,
 
+		MessagesPerUser: s.shared(s.UserRate),
+		MessagesPerIP:   s.shared(s.IPRate),
+		LimitDryRun:     s.LimitDryRun,
+
 		MaxMessage:  orNone(int(s.MaxMessage)),
 		MaxBuffered: orNone(int(s.MaxBuffered)),
 

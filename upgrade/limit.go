@@ -1,0 +1,50 @@
+package upgrade
+
+import (
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/usher-ws/usher/limiter"
+)
+
+var errTooOften = Reject(http.StatusTooManyRequests, CodeTooManyRequests, "too often; come back later")
+
+// Limit returns the guard that lets in each client no more often than k.Rate says.
+// Whom it takes for one client is for key to say, like ByUser or ByAddr; false lets
+// the request pass uncounted. The others are refused with 429, and Retry-After says
+// when there is room again. k.Max is not looked at: a guard does not see connections
+// end.
+//
+// Put it behind the guards that refuse for free, and ByUser behind Bearer. A probe is
+// told what an upgrade would be, and takes nothing. k may be shared by many guards.
+func Limit[K comparable](k *limiter.Keyed[K], key func(r *Request) (K, bool)) Guard {
+	return Guard{OnBeforeUpgrade: func(r *Request) (http.Header, error) {
+		who, counts := key(r)
+		now := max(0, r.now.Sub(origin))
+		switch {
+		case !counts:
+			return nil, nil
+		case r.IsProbe() && k.WaitN(who, now, 1) == 0, !r.IsProbe() && k.AllowN(who, now, 1):
+			return nil, nil
+		}
+		return nil, errTooOften.WithRetryAfter(k.WaitN(who, now, 1))
+	}}
+}
+
+// origin is where the clock of limits begins.
+var origin = time.Now()
+
+// ByUser is a key for Limit: the Subject of who was recognised.
+func ByUser(r *Request) (subject string, ok bool) {
+	if r.Identity == nil {
+		return "", false
+	}
+	return r.Identity.Subject, r.Identity.Subject != ""
+}
+
+// ByAddr is a key for Limit: the client's address, of IPv6 the /64.
+func ByAddr(r *Request) (addr netip.Addr, ok bool) {
+	addr = limiter.Network(r.RemoteAddr.Addr())
+	return addr, addr.IsValid()
+}
