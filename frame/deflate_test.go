@@ -3,7 +3,6 @@ package frame
 import (
 	"bytes"
 	"compress/flate"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -312,7 +311,9 @@ func FuzzInflate(f *testing.F) {
 		want, err := stdInflate(payload, int(cfg.limit()))
 		switch {
 		case bad == nil && err == nil && bytes.Equal(got, want):
-		case bad != nil && errors.Is(err, bad):
+		case bad != nil && err != nil:
+			// Bytes that pass the limit and do not inflate either: which is noticed
+			// first depends on how far a decoder reads ahead of what it returns.
 		default:
 			t.Fatalf("limit %d: got %x, %v, want %x, %v\nin %x", limit, got, bad, want, err, payload)
 		}
