@@ -18,8 +18,9 @@ import (
 // the path value "room".
 const Pattern = "/ws/{room}"
 
-// SlowDown is what a member is told whose message was dropped by the limiter.
-const SlowDown = "Server: Rate limit exceeded. Please slow down."
+// SlowDown is what a member is told, in the plain dialect, whose message was
+// dropped by the limiter.
+const SlowDown = serverPrefix + slowDown
 
 // MaxRooms is how many rooms can be in use at once when Config.Rooms names
 // none.
@@ -95,6 +96,7 @@ func New(config Config) (*Chat, error) {
 		config.CheckPassword = demoUsers.check
 	}
 	c := &Chat{config: config, page: newPage(pageHTML)}
+	c.hub.Dialects = dialects
 	if len(config.Rooms) == 0 {
 		c.hub.MaxTopics = MaxRooms
 		return c, nil
@@ -109,12 +111,13 @@ func New(config Config) (*Chat, error) {
 // Route returns the WebSocket side, to be served under [Pattern].
 func (c *Chat) Route() server.Route {
 	return server.Route{
-		Guards:  []upgrade.Guard{c.Bearer(), c.RoomGuard()},
-		Limits:  c.config.Limits,
-		OnLimit: func(conn server.Conn, _ server.Violation) { tell(conn, SlowDown) },
-		Open:    c.open,
-		Message: c.message,
-		Close:   c.close,
+		Guards:       []upgrade.Guard{c.Bearer(), c.RoomGuard()},
+		Subprotocols: []string{Subprotocol},
+		Limits:       c.config.Limits,
+		OnLimit:      c.limited,
+		Open:         c.open,
+		Message:      c.message,
+		Close:        c.close,
 	}
 }
 
@@ -125,15 +128,21 @@ func (c *Chat) Bearer() upgrade.Guard { return c.tickets.Bearer(c.config.Verifie
 // open brings a connection into its room. The guard has been asked already, but
 // others may have come in since.
 func (c *Chat) open(conn server.Conn) error {
-	m, err := c.hub.Join(conn.PathValue("room"), conn.Identity().Subject, conn)
+	s := &speaker{conn: conn}
+	if conn.Subprotocol() == Subprotocol {
+		s.dialect = jsonDialect
+	}
+	m, err := c.hub.JoinAs(conn.PathValue("room"), conn.Identity().Subject, s.dialect, conn)
 	switch {
 	case errors.Is(err, hub.ErrTooManyTopics):
 		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: codeRoomsFull, Err: err}
 	case err != nil:
 		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: "busy", Err: err}
 	}
-	conn.SetData(m)
-	announce(m.Topic(), m.User()+" has joined the chat")
+	s.Member = m
+	conn.SetData(s)
+	_, count := m.Topic().Presence(0)
+	_ = announce(m.Topic(), moved{typeJoined, m.User(), count, now()})
 	return nil
 }
 
@@ -143,18 +152,27 @@ func (c *Chat) message(conn server.Conn, msg server.Message) error {
 	if msg.Opcode != frame.OpText {
 		return errBinary
 	}
-	m, ok := conn.Data().(*hub.Member)
+	s, ok := conn.Data().(*speaker)
 	if !ok {
 		return errors.New("chat: a message of a connection that is in no room")
 	}
-	speaker{m, conn}.hear(msg.Data)
-	return nil
+	return s.hear(msg.Data)
+}
+
+// limited tells a member that a message of theirs was dropped.
+func (c *Chat) limited(conn server.Conn, v server.Violation) {
+	if s, ok := conn.Data().(*speaker); ok {
+		s.tell(tooFast(v.RetryAfter))
+	}
 }
 
 // close takes a connection out of its room's table; the group has let go of it
 // before.
 func (c *Chat) close(conn server.Conn, _ error) {
-	if m, ok := conn.Data().(*hub.Member); ok && m.Leave() {
-		announce(m.Topic(), m.User()+" has left the chat")
+	s, ok := conn.Data().(*speaker)
+	if !ok || !s.Leave() {
+		return
 	}
+	_, count := s.Topic().Presence(0)
+	_ = announce(s.Topic(), moved{typeLeft, s.User(), count, now()})
 }

@@ -17,6 +17,11 @@
 //	/status TEXT     tell the room how you are; without TEXT you are back
 //	//text           say "/text"
 //
+// A client that offers the subprotocol [Subprotocol] speaks JSON instead, in the same
+// rooms: docs/chat.schema.json is the schema of both directions, and docs/CODES.md
+// lists the codes of its errors. Fields that a request does not need are ignored.
+// Ten messages in a row that are not of the dialect close the connection with 1008.
+//
 // # The door
 //
 // [Chat.RoomGuard] answers after the token was found good, so that without one
@@ -46,6 +51,6 @@
 //
 // Control characters and line separators are refused, so that no member can make
 // a line that looks like somebody else's; blank messages are ignored. A binary
-// message closes the connection with 1003. How long a message may be is
-// Server.MaxMessage's to say.
+// message closes the connection with 1003. How long a line may be is
+// Server.MaxMessage's to say; a text in JSON has up to 4096 characters.
 package chat

@@ -3,9 +3,8 @@
 package chat
 
 import (
-	"bytes"
-	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/usher-ws/usher/frame"
@@ -14,133 +13,97 @@ import (
 )
 
 const (
-	// maxWho bounds the answer to /who: 100 names of 64 characters are a few KiB.
+	// maxWho bounds the answer to who: 100 names of 64 characters are a few KiB.
 	maxWho = 100
 
 	// maxStatus is the longest status, in characters: it is repeated to everybody
-	// who asks /who.
+	// who asks who is there.
 	maxStatus = 64
+
+	// maxText is the longest text in the JSON dialect, in characters. In the plain
+	// one it is the server's MaxMessage that says.
+	maxText = 4096
 )
 
-const commands = "there are /msg NAME TEXT, /who, /status TEXT; //text says /text"
+// The dialects, as the hub counts them.
+const (
+	plain = iota
+	jsonDialect
+	dialects
+)
 
-// speaker is a member and their own ear, while one message of theirs is heard.
+// speaker is a member and their own ear. It belongs to the connection's loop.
 type speaker struct {
 	*hub.Member
-	conn server.Conn
+	conn      server.Conn
+	dialect   int
+	malformed int // messages in a row that were not of the dialect
 }
 
-// hear acts on one message. text is the caller's again when it returns.
-func (s speaker) hear(text []byte) {
-	text = bytes.TrimRight(text, "\r\n")
-	switch {
-	case len(bytes.TrimSpace(text)) == 0:
-	case !printable(text):
-		s.tell("your message was not sent: it has control characters in it")
-	case text[0] != '/':
-		s.say(text)
-	case bytes.HasPrefix(text, []byte("//")):
-		s.say(text[1:])
-	default:
-		s.command(string(text[1:]))
+// hear acts on one message. b is the caller's again when it returns; an error is
+// the end of the connection.
+func (s *speaker) hear(b []byte) error {
+	if s.dialect == jsonDialect {
+		return s.hearObject(b)
 	}
+	s.hearLine(string(b))
+	return nil
 }
 
-// command does what a line after its slash asks for.
-func (s speaker) command(line string) {
-	word, rest, _ := strings.Cut(line, " ")
-	rest = strings.TrimSpace(rest)
-	switch word {
-	case "msg":
-		s.direct(rest)
-	case "who":
-		s.who()
-	case "status":
-		s.status(rest)
-	default:
-		s.tell("unknown command /" + cut(word, maxName) + "; " + commands)
-	}
-}
-
-// direct sends a text to one user of the room and to nobody else, but for the
-// speaker, who sees the same line.
-func (s speaker) direct(line string) {
-	name, text, _ := strings.Cut(line, " ")
-	text = strings.TrimSpace(text)
-	if text == "" {
-		s.tell("to tell one member only: /msg NAME TEXT")
+// say says text to everybody in the room, the speaker included; if it is blank,
+// to nobody. What becomes of a member that is slow or gone is the hub's to decide;
+// an error means that the room as a whole takes no more at the moment.
+func (s *speaker) say(text string) {
+	if strings.TrimSpace(text) == "" {
 		return
 	}
-	// No user can say this line to a room: what they say begins with their name
-	// and a colon, and a name has no space.
-	said := fmt.Sprintf("%s to %s (private): %s", s.User(), name, text)
-	n, _ := s.Topic().Direct(name, frame.OpText, []byte(said))
+	if err := announce(s.Topic(), message{typeMessage, s.User(), text, now()}); err != nil {
+		s.tell(faultBusy)
+	}
+}
+
+// direct sends a text to all connections of one user of the room, and to those of
+// the speaker, who see the same; to nobody else.
+func (s *speaker) direct(name, text string) {
+	line, object := encode(direct{typeDirect, s.User(), name, text, now()})
+	n, _ := s.Topic().Direct(name, frame.OpText, line, object)
 	if n == 0 {
-		s.tell(cut(name, maxName) + " is not in this room; /who tells who is")
+		s.tell(nobody(name))
 		return
 	}
 	if name != s.User() {
-		tell(s.conn, said)
+		_, _ = s.Topic().Direct(s.User(), frame.OpText, line, object)
 	}
-}
-
-// who tells the speaker who is in the room.
-func (s speaker) who() {
-	some, total := s.Topic().Presence(maxWho)
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d here: ", total)
-	for i, p := range some {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(p.User)
-		if p.Status != "" {
-			b.WriteString(" (" + p.Status + ")")
-		}
-	}
-	if more := total - len(some); more > 0 {
-		fmt.Fprintf(&b, " and %d more", more)
-	}
-	s.tell(b.String())
 }
 
 // status keeps the speaker's status, and tells the room.
-func (s speaker) status(status string) {
-	if utf8.RuneCountInString(status) > maxStatus {
-		s.tell(fmt.Sprintf("a status has at most %d characters", maxStatus))
+func (s *speaker) status(text string) {
+	if utf8.RuneCountInString(text) > maxStatus {
+		s.tell(faultStatus)
 		return
 	}
-	s.SetStatus(status)
-	if status == "" {
-		announce(s.Topic(), s.User()+" is back")
-		return
+	s.SetStatus(text)
+	_ = announce(s.Topic(), changed{typeStatus, s.User(), text})
+}
+
+// who tells the speaker who is in the room.
+func (s *speaker) who() {
+	some, total := s.Topic().Presence(maxWho)
+	users := make([]present, len(some))
+	for i, p := range some {
+		users[i] = present(p)
 	}
-	announce(s.Topic(), s.User()+" is "+status)
+	s.tell(who{typeWho, users, total})
 }
 
-// say says text to everybody in the room, the speaker included. What becomes of a
-// member that is slow or gone is the hub's to decide; an error means that the room
-// as a whole takes no more at the moment.
-func (s speaker) say(text []byte) {
-	name := s.User()
-	line := make([]byte, 0, len(name)+len(": ")+len(text))
-	line = append(line, name...)
-	line = append(line, ": "...)
-	line = append(line, text...)
-	if err := s.Topic().Publish(frame.OpText, line); err != nil {
-		s.tell("the room is too busy: your message may not have reached everybody")
+// tell tells the speaker alone. When that fails the connection is ending or will be
+// ended by its outbox; its Close callback does what there is to do.
+func (s *speaker) tell(e event) {
+	line, object := encode(e)
+	if s.dialect == jsonDialect {
+		line = object
 	}
+	_ = s.conn.Send(frame.OpText, line)
 }
 
-// tell tells the speaker alone something in the server's name.
-func (s speaker) tell(note string) { tell(s.conn, serverPrefix+note) }
-
-// announce tells a room something in the server's name. Nobody is waiting for it,
-// so when the room takes no more it is lost.
-func announce(room *hub.Topic, note string) {
-	_ = room.Publish(frame.OpText, []byte(serverPrefix+note))
-}
-
-// tell sends one line. When that fails the connection is ending or will be ended
-// by its outbox; its Close callback does what there is to do.
-func tell(conn server.Conn, line string) { _ = conn.Send(frame.OpText, []byte(line)) }
+func now() int64 { return time.Now().UnixMilli() }

@@ -49,15 +49,12 @@ func ValidName(name string) bool {
 }
 
 // printable reports whether text has no control character but the tab, and no
-// separator that some clients would show as a new line. text is valid UTF-8:
-// the framing layer has seen to that.
-func printable(text []byte) bool {
-	for len(text) > 0 {
-		r, n := utf8.DecodeRune(text)
+// separator that some clients would show as a new line.
+func printable(text string) bool {
+	for _, r := range text {
 		if r != '\t' && unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
 			return false
 		}
-		text = text[n:]
 	}
 	return true
 }

@@ -35,10 +35,3 @@ func TestValidName(t *testing.T) {
 		}
 	}
 }
-
-func TestPrintableMakesNoCopy(t *testing.T) {
-	text := []byte(strings.Repeat("hällo ", 100))
-	if n := testing.AllocsPerRun(100, func() { printable(text) }); n != 0 {
-		t.Errorf("allocations: got %v, want 0", n)
-	}
-}

@@ -16,6 +16,7 @@ func TestCodesAreListed(t *testing.T) {
 	for file, pattern := range map[string]string{
 		"../upgrade/codes.go": `\bCode\w+\s*=\s*"(\w+)"`,
 		"../chat/guard.go":    `\bcode\w+\s*=\s*"(\w+)"`,
+		"../chat/fault.go":    `\bcode\w+\s*=\s*"(\w+)"`,
 		"../chat/login.go":    `Reject\([^,]+, "(\w+)"`,
 	} {
 		source, err := os.ReadFile(file)

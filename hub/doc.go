@@ -18,6 +18,9 @@
 // many. A user is a name, with one member in the topic for each of their
 // connections, and one status for all of them.
 //
+// Members of one topic may hear different dialects of it: encodings of the same
+// messages, of which the publisher gives one for each, whoever hears them.
+//
 // # Who owns what
 //
 // A connection that ends leaves its groups by itself, and hears nothing more. Its

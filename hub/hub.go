@@ -13,6 +13,8 @@ import (
 // Hub.MaxTopics others are.
 var ErrTooManyTopics = errors.New("hub: too many topics in use")
 
+var errDialect = errors.New("hub: there is no such dialect: see Hub.Dialects")
+
 // Hub is a set of topics. The zero Hub is ready; it must not be copied, and its
 // connections must be of one Server. The fields are to be set before use. All
 // methods are safe for any goroutine.
@@ -21,9 +23,13 @@ type Hub struct {
 	// Where clients choose the names it should be set.
 	MaxTopics int
 
+	// Dialects is in how many encodings what is published may come; 0 means one.
+	// A member hears one of them, which JoinAs chooses.
+	Dialects int
+
 	// Middleware's Send hooks are called with everything that is published to a
-	// topic, on the publisher's goroutine, the first listed outermost. Direct
-	// messages do not pass through them.
+	// topic, on the publisher's goroutine, the first listed outermost: once for
+	// each dialect. Direct messages do not pass through them.
 	Middleware []server.Middleware
 
 	mu     sync.Mutex // guards all topics' users, and their members
@@ -42,11 +48,20 @@ type Hub struct {
 // A connection can be in many topics, but in each only once: to join again it must
 // have left.
 func (h *Hub) Join(topic, user string, c server.Conn) (*Member, error) {
-	m, err := h.add(topic, user, c)
+	return h.JoinAs(topic, user, 0, c)
+}
+
+// JoinAs is Join for a member that hears a dialect, from 0 to less than
+// Hub.Dialects.
+func (h *Hub) JoinAs(topic, user string, dialect int, c server.Conn) (*Member, error) {
+	if dialect < 0 || dialect >= max(1, h.Dialects) {
+		return nil, errDialect
+	}
+	m, err := h.add(topic, user, dialect, c)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.topic.group.Join(c); err != nil {
+	if err := m.group().Join(c); err != nil {
 		h.remove(m)
 		return nil, err
 	}
@@ -76,7 +91,7 @@ func (h *Hub) hasPlace(topic string) bool {
 
 // add puts a member into the table. Finding the topic and being in it is one step,
 // so that nobody can be in a topic that is forgotten.
-func (h *Hub) add(topic, name string, c server.Conn) (*Member, error) {
+func (h *Hub) add(topic, name string, dialect int, c server.Conn) (*Member, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.hasPlace(topic) {
@@ -95,7 +110,7 @@ func (h *Hub) add(topic, name string, c server.Conn) (*Member, error) {
 		u = &user{name: name}
 		t.users[name] = u
 	}
-	m := &Member{topic: t, user: u, conn: c}
+	m := &Member{topic: t, user: u, conn: c, dialect: int32(dialect)}
 	u.add(m)
 	return m, nil
 }

@@ -8,10 +8,11 @@ import "github.com/usher-ws/usher/server"
 // change meanwhile but for its status, which it shares with all members of its
 // user there. All methods are safe for any goroutine. It takes 40 bytes.
 type Member struct {
-	topic *Topic
-	user  *user
-	conn  server.Conn
-	place int // in user.members, or gone; guarded by Hub.mu
+	topic   *Topic
+	user    *user
+	conn    server.Conn
+	dialect int32
+	place   int32 // in user.members, or gone; guarded by Hub.mu
 }
 
 // gone is the place of a member that has left.
@@ -44,7 +45,10 @@ func (m *Member) SetStatus(status string) {
 func (m *Member) Leave() (others bool) {
 	left, others := m.topic.hub.remove(m)
 	if left {
-		_ = m.topic.group.Leave(m.conn) // fails only if it has ended, and left by that
+		_ = m.group().Leave(m.conn) // fails only if it has ended, and left by that
 	}
 	return others
 }
+
+// group is where the member hears the topic.
+func (m *Member) group() *server.Group { return &m.topic.groups[m.dialect] }

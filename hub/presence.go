@@ -48,7 +48,7 @@ type user struct {
 
 // add gives m the last place.
 func (u *user) add(m *Member) {
-	m.place = len(u.members)
+	m.place = int32(len(u.members))
 	u.members = append(u.members, m)
 }
 

@@ -14,55 +14,73 @@ import (
 // that was forgotten has none, and never will again: who joins its name later is
 // in another Topic. All methods are safe for any goroutine.
 type Topic struct {
-	hub   *Hub
-	name  string
-	group server.Group
-	users map[string]*user // by name; guarded by hub.mu
+	hub    *Hub
+	name   string
+	groups []server.Group   // by dialect
+	users  map[string]*user // by name; guarded by hub.mu
 }
 
 // newTopic returns an empty topic.
 func newTopic(h *Hub, name string) *Topic {
-	return &Topic{
-		hub:   h,
-		name:  name,
-		group: server.Group{Middleware: h.Middleware},
-		users: make(map[string]*user),
+	t := &Topic{
+		hub:    h,
+		name:   name,
+		groups: make([]server.Group, max(1, h.Dialects)),
+		users:  make(map[string]*user),
 	}
+	for d := range t.groups {
+		t.groups[d].Middleware = h.Middleware
+	}
+	return t
 }
 
 // Name returns what the topic was joined as.
 func (t *Topic) Name() string { return t.name }
 
-// Publish sends b as one message to every connection in the topic, that of the
-// publisher included. It takes no lock of the hub and does not wait. An error is
-// a Send hook's, or server.ErrBacklog, or one for an opcode that is not text or
-// binary; after ErrBacklog some of the members have the message and others will
-// not get it. One member that is slow or gone is no error.
-func (t *Topic) Publish(op frame.Opcode, b []byte) error { return t.group.Send(op, b) }
+// Publish sends one message to every connection in the topic, that of the
+// publisher included: in each dialect what b has for it, and the last of b in those
+// beyond. It takes no lock of the hub and does not wait. An error is a Send hook's,
+// or server.ErrBacklog, or one for an opcode that is not text or binary; after
+// ErrBacklog some of the members have the message and others will not get it. One
+// member that is slow or gone is no error.
+func (t *Topic) Publish(op frame.Opcode, b ...[]byte) (err error) {
+	for d := range t.groups {
+		if failed := t.groups[d].Send(op, in(d, b)); failed != nil {
+			err = failed
+		}
+	}
+	return err
+}
 
-// Direct sends b as one message to all connections that the user has in the topic,
-// and to nobody else. n is how many there are: 0 means that the user is not here.
-// The error is the last that [server.Conn.Send] answered for one of them; the
-// others have the message. A connection that is just ending is no error.
-func (t *Topic) Direct(user string, op frame.Opcode, b []byte) (n int, err error) {
-	var few [8]server.Conn // so many do not need the heap
-	conns := t.appendConns(few[:0], user)
-	for _, c := range conns {
-		if sent := c.Send(op, b); sent != nil && !errors.Is(sent, net.ErrClosed) {
+// in returns what b has for a dialect.
+func in(dialect int, b [][]byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b[min(dialect, len(b)-1)]
+}
+
+// Direct sends one message, b as for Publish, to all connections that the user has
+// in the topic, and to nobody else. n is how many there are: 0 means that the user
+// is not here. The error is the last that [server.Conn.Send] answered for one of
+// them; the others have the message. A connection that is just ending is no error.
+func (t *Topic) Direct(user string, op frame.Opcode, b ...[]byte) (n int, err error) {
+	var few [8]*Member // so many do not need the heap
+	members := t.appendMembers(few[:0], user)
+	for _, m := range members {
+		if sent := m.conn.Send(op, in(int(m.dialect), b)); sent != nil && !errors.Is(sent, net.ErrClosed) {
 			err = sent
 		}
 	}
-	return len(conns), err
+	return len(members), err
 }
 
-// appendConns appends the connections of a user.
-func (t *Topic) appendConns(dst []server.Conn, name string) []server.Conn {
+// appendMembers appends the members of a user.
+func (t *Topic) appendMembers(dst []*Member, name string) []*Member {
 	t.hub.mu.Lock()
 	defer t.hub.mu.Unlock()
 	if u := t.users[name]; u != nil {
-		for _, m := range u.members {
-			dst = append(dst, m.conn)
-		}
+		dst = append(dst, u.members...)
 	}
 	return dst
 }

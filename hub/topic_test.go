@@ -81,6 +81,39 @@ func TestPublishFindsItsTopicOnly(t *testing.T) {
 	both.wantHeard("up here", "down here")
 }
 
+// TestDialects: members of one topic hear it in the encoding they chose, or in the
+// last there is.
+func TestDialects(t *testing.T) {
+	home := serve(t, &Hub{Dialects: 3})
+	var ears []client
+	var topic *Topic
+	for d := range 3 {
+		c := home.dial()
+		m, err := home.JoinAs("lobby", "alice", d, c.Conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ears, topic = append(ears, c), m.Topic()
+	}
+	words := [][]byte{[]byte("hello"), []byte("salut"), []byte("hallo")}
+	for n := range 4 {
+		if err := topic.Publish(frame.OpText, words[:n]...); err != nil {
+			t.Errorf("Publish in %d: %v", n, err)
+		}
+		if got, err := topic.Direct("alice", frame.OpText, words[:n]...); got != 3 || err != nil {
+			t.Errorf("Direct in %d: got %d, error %v; want 3", n, got, err)
+		}
+	}
+	ears[0].wantHeard("", "", "hello", "hello", "hello", "hello", "hello", "hello")
+	ears[1].wantHeard("", "", "hello", "hello", "salut", "salut", "salut", "salut")
+	ears[2].wantHeard("", "", "hello", "hello", "salut", "salut", "hallo", "hallo")
+	for _, d := range []int{-1, 3} {
+		if m, err := home.JoinAs("lobby", "bob", d, ears[0].Conn); err == nil {
+			t.Errorf("dialect %d: got %v, want an error", d, m)
+		}
+	}
+}
+
 // TestPublishTakesNoLock: neither the table's, nor while a hook runs, which may ask
 // the table.
 func TestPublishTakesNoLock(t *testing.T) {

@@ -29,6 +29,9 @@ type job struct {
 	Chat    string `json:"chat"`    // join, say hi
 	Sizes   []int  `json:"sizes"`
 
+	Objects string   `json:"objects"` // join, say all of Say in the JSON dialect, and hear an answer to each
+	Say     []string `json:"say"`
+
 	Client   string `json:"client,omitempty"`   // of a script that knows several
 	Sentence string `json:"sentence,omitempty"` // to repeat, to a message of every size
 
@@ -43,6 +46,9 @@ type seen struct {
 	Close   int      `json:"close"` // the code of the server's close frame
 	Refused refusal  `json:"refused"`
 	Chat    []string `json:"chat"`
+
+	Objects     []json.RawMessage `json:"objects"`
+	Subprotocol string            `json:"subprotocol"`
 
 	Extensions string `json:"extensions"` // agreed on, as the client puts it
 
@@ -81,6 +87,7 @@ func newJob(t *testing.T, user string) job {
 		Echo:    "ws://" + p.addr + "/echo",
 		Refused: "ws://" + p.addr + "/auth?token=letmein",
 		Chat:    "ws://" + p.addr + "/ws/lobby?token=" + url.QueryEscape(token(user)),
+		Objects: "ws://" + p.addr + "/ws/objects?token=" + url.QueryEscape(token(user)),
 		Page:    "http://" + p.addr + "/",
 		Sizes:   sizes,
 	}

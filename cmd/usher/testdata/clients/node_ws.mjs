@@ -1,9 +1,9 @@
-// Node's ws against a running usher: node node_ws.mjs '{"echo":URL,"refused":URL,"chat":URL,"sizes":[N…]}'
+// Node's ws against a running usher: node node_ws.mjs '{"echo":URL,"refused":URL,"chat":URL,"sizes":[N…],"objects":URL,"say":[TEXT…]}'
 // prints what it saw as one line of JSON.
 import WebSocket from "ws";
 
 const job = JSON.parse(process.argv[2]);
-const seen = {echoed: [], pong: false, close: 0, refused: {}, chat: []};
+const seen = {echoed: [], pong: false, close: 0, refused: {}, chat: [], objects: []};
 
 const once = (emitter, event) => new Promise((resolve, reject) => {
   emitter.once(event, (...args) => resolve(args));
@@ -45,7 +45,22 @@ async function chat() {
   await once(ws, "close");
 }
 
+// objects speaks the JSON dialect, in a room of its own.
+async function objects() {
+  const ws = new WebSocket(job.objects, ["chat.usher.v1+json"]);
+  const hear = async () => seen.objects.push(JSON.parse((await once(ws, "message"))[0].toString()));
+  await hear();
+  seen.subprotocol = ws.protocol;
+  for (const said of job.say) {
+    ws.send(said);
+    await hear();
+  }
+  ws.close(1000);
+  await once(ws, "close");
+}
+
 await echo();
 await refused();
 await chat();
+if (job.say) await objects();
 console.log(JSON.stringify(seen));

@@ -1,6 +1,7 @@
 """Python's websockets against a running usher.
 
-python_websockets.py '{"echo": URL, "refused": URL, "chat": URL, "sizes": [N, ...]}'
+python_websockets.py '{"echo": URL, "refused": URL, "chat": URL, "sizes": [N, ...],
+                       "objects": URL, "say": [TEXT, ...]}'
 prints what it saw as one line of JSON.
 """
 
@@ -45,12 +46,24 @@ async def chat(job, seen):
         seen["chat"].append(await ws.recv())
 
 
+async def objects(job, seen):
+    """Speaks the JSON dialect, in a room of its own."""
+    async with websockets.connect(job["objects"], subprotocols=["chat.usher.v1+json"]) as ws:
+        seen["subprotocol"] = ws.subprotocol
+        seen["objects"].append(json.loads(await ws.recv()))
+        for said in job["say"]:
+            await ws.send(said)
+            seen["objects"].append(json.loads(await ws.recv()))
+
+
 async def main():
     job = json.loads(sys.argv[1])
-    seen = {"echoed": [], "pong": False, "close": 0, "refused": {}, "chat": []}
+    seen = {"echoed": [], "pong": False, "close": 0, "refused": {}, "chat": [], "objects": []}
     await echo(job, seen)
     await refused(job, seen)
     await chat(job, seen)
+    if job["say"]:
+        await objects(job, seen)
     print(json.dumps(seen))
 
 

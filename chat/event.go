@@ -1,0 +1,120 @@
+//go:build linux
+
+package chat
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/hub"
+)
+
+// event is what members are told. Its fields are the JSON dialect's words for it,
+// described in docs/chat.schema.json, and line is the plain dialect's.
+type event interface{ line() string }
+
+// encode returns an event in each dialect, in the order of plain and jsonDialect.
+func encode(e event) (line, object []byte) {
+	object, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // events are made of strings and numbers
+	}
+	return []byte(e.line()), object
+}
+
+// announce tells a room. When nobody waits for it, and the room takes no more, it
+// is lost: then the error is nobody's concern.
+func announce(room *hub.Topic, e event) error {
+	line, object := encode(e)
+	return room.Publish(frame.OpText, line, object)
+}
+
+// message is what somebody said to the room.
+type message struct {
+	Type string `json:"type"`
+	From string `json:"from"`
+	Text string `json:"text"`
+	At   int64  `json:"at"` // milliseconds since 1970, as everywhere here
+}
+
+func (e message) line() string { return e.From + ": " + e.Text }
+
+// direct is what somebody said to one user.
+type direct struct {
+	Type string `json:"type"`
+	From string `json:"from"`
+	To   string `json:"to"`
+	Text string `json:"text"`
+	At   int64  `json:"at"`
+}
+
+// line is one that no user can say to a room: what they say begins with their name
+// and a colon, and a name has no space.
+func (e direct) line() string { return e.From + " to " + e.To + " (private): " + e.Text }
+
+// moved is a user who came or went.
+type moved struct {
+	Type  string `json:"type"` // typeJoined or typeLeft
+	User  string `json:"user"`
+	Count int    `json:"count"` // of users who are there now
+	At    int64  `json:"at"`
+}
+
+func (e moved) line() string { return serverPrefix + e.User + " has " + e.Type + " the chat" }
+
+// changed is a user's new status; "" when there is nothing to say of it any more.
+type changed struct {
+	Type   string `json:"type"`
+	User   string `json:"user"`
+	Status string `json:"status"`
+}
+
+func (e changed) line() string {
+	if e.Status == "" {
+		return serverPrefix + e.User + " is back"
+	}
+	return serverPrefix + e.User + " is " + e.Status
+}
+
+// who is the answer to who asks who is there.
+type who struct {
+	Type  string    `json:"type"`
+	Users []present `json:"users"` // at most maxWho
+	Count int       `json:"count"` // of all
+}
+
+type present struct {
+	User   string `json:"user"`
+	Status string `json:"status"`
+}
+
+func (e who) line() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, serverPrefix+"%d here: ", e.Count)
+	for i, p := range e.Users {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(p.User)
+		if p.Status != "" {
+			b.WriteString(" (" + p.Status + ")")
+		}
+	}
+	if more := e.Count - len(e.Users); more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
+}
+
+// The types of events, as the JSON dialect calls them.
+const (
+	typeMessage = "message"
+	typeDirect  = "direct"
+	typeJoined  = "joined"
+	typeLeft    = "left"
+	typeStatus  = "status"
+	typeWho     = "who"
+	typeError   = "error"
+)

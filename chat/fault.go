@@ -1,0 +1,64 @@
+//go:build linux
+
+package chat
+
+import (
+	"fmt"
+	"time"
+)
+
+// The codes of what a member is told went wrong: as stable as those of the door.
+const (
+	codeBadJSON           = "bad_json"
+	codeUnknownType       = "unknown_type"
+	codeBadField          = "bad_field"
+	codeTooLong           = "too_long"
+	codeControlCharacters = "control_characters"
+	codeUserUnknown       = "user_unknown"
+	codeRoomBusy          = "room_busy"
+	codeRateLimited       = "rate_limited"
+
+	codeMalformed = "malformed_messages" // not an error but the end: see maxMalformed
+)
+
+// fault is the event of what went wrong with what a member said; they alone are
+// told.
+type fault struct {
+	Type         string `json:"type"`
+	Code         string `json:"code"`
+	Detail       string `json:"detail"`
+	RetryAfterMS int64  `json:"retry_after_ms,omitempty"` // when the same would pass
+
+	hint string // for people who type commands
+}
+
+func newFault(code, detail string) *fault {
+	return &fault{Type: typeError, Code: code, Detail: detail}
+}
+
+func (e *fault) line() string { return serverPrefix + e.Detail + e.hint }
+
+var (
+	faultBusy = newFault(codeRoomBusy,
+		"the room is too busy: your message may not have reached everybody")
+	faultControl = newFault(codeControlCharacters,
+		"your message was not sent: it has control characters in it")
+	faultStatus = newFault(codeTooLong,
+		fmt.Sprintf("a status has at most %d characters", maxStatus))
+)
+
+// nobody says that there is no such user in the room.
+func nobody(name string) *fault {
+	f := newFault(codeUserUnknown, cut(name, maxName)+" is not in this room")
+	f.hint = "; /who tells who is"
+	return f
+}
+
+const slowDown = "Rate limit exceeded. Please slow down."
+
+// tooFast is for who was over the rate.
+func tooFast(wait time.Duration) *fault {
+	f := newFault(codeRateLimited, slowDown)
+	f.RetryAfterMS = int64((wait + time.Millisecond - 1) / time.Millisecond)
+	return f
+}
