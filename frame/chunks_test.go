@@ -27,6 +27,7 @@ func (t *transcript) equal(u *transcript) bool {
 type pauses struct {
 	suspend bool // around every read
 	hold    int  // after every hold-th event; 0: never
+	each    bool // every fragment is an event
 }
 
 // echoRun is a connection that echoes, on a Protocol shared with others.
@@ -82,6 +83,7 @@ var spoiled = bytes.Repeat([]byte{0xEE}, 1<<16)
 // event records ev and answers it.
 func (r *echoRun) event(ev Event) {
 	switch ev.Kind {
+	case FragmentEvent: // the events are the same without
 	case MessageEvent:
 		r.events = append(r.events, describe(ev.Opcode.String(), 0, ev.Data))
 		r.out, _ = r.p.AppendMessage(r.out, ev.Opcode, ev.Data)
@@ -111,6 +113,7 @@ func echo(tb testing.TB, p *Protocol, v *vector, how pauses, chunks ...[]byte) *
 	tb.Helper()
 	bufs := new(countingBuffers)
 	r := &echoRun{p: p, cfg: v.config(bufs), state: NewState(v.deflate), pauses: how}
+	r.cfg.Fragments = how.each
 	p.Resume(r.cfg, r.state, nil)
 	for _, c := range chunks {
 		r.read(c)
@@ -149,7 +152,7 @@ func splits(n int) (at []int) {
 	return at
 }
 
-var allPauses = []pauses{{suspend: true}, {suspend: true, hold: 1}, {}, {hold: 1}, {suspend: true, hold: 2}}
+var allPauses = []pauses{{suspend: true}, {suspend: true, hold: 1}, {}, {hold: 1}, {suspend: true, hold: 2}, {suspend: true, hold: 1, each: true}}
 
 func TestVectors(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,7 @@ type Config struct {
 	MaxMessage int            // of one message's payload, in bytes, compressed and not; 0: DefaultMaxMessage; negative: no limit
 	Buffers    Buffers        // memory of what straddles reads; nil: make and the garbage collector
 	MaskKey    func() [4]byte // a client's masking keys; nil: math/rand/v2
+	Fragments  bool           // make a FragmentEvent, without Data, of every fragment but the last: every frame is an event
 }
 
 // Buffers lends memory. Get returns a slice of length 0 and capacity n or more;

@@ -34,6 +34,12 @@
 // taken from a sync.Pool for the time of a call: a loop has one of each at work and
 // owns none. In Prepared and in these pools are the only locks.
 //
+// # Stopping
+//
+// The caller may stop between any two events: Hold keeps the rest of the input. A
+// call of NextEvent reads as many fragments as there are before the next event; who
+// must bound the time of a call sets Config.Fragments, and each is an event.
+//
 // # Failing
 //
 // Whatever a peer does wrong ends as one ErrorEvent with the close code it shall

@@ -7,12 +7,13 @@ type EventKind byte
 
 // The kinds of events. After CloseEvent and ErrorEvent there are no others.
 const (
-	NoEvent      EventKind = iota // the input is used up
-	MessageEvent                  // a whole data message
-	PingEvent                     // answer with AppendReply
-	PongEvent                     // nothing to answer
-	CloseEvent                    // the peer closes; answer with AppendReply
-	ErrorEvent                    // the peer broke the protocol; AppendReply tells it
+	NoEvent       EventKind = iota // the input is used up
+	MessageEvent                   // a whole data message
+	PingEvent                      // answer with AppendReply
+	PongEvent                      // nothing to answer
+	CloseEvent                     // the peer closes; answer with AppendReply
+	ErrorEvent                     // the peer broke the protocol; AppendReply tells it
+	FragmentEvent                  // a part of a message, not its last; only if Config.Fragments
 )
 
 // String returns the kind in one word.
@@ -30,6 +31,8 @@ func (k EventKind) String() string {
 		return "close"
 	case ErrorEvent:
 		return "error"
+	case FragmentEvent:
+		return "fragment"
 	default:
 		return "event " + strconv.Itoa(int(k))
 	}

@@ -228,6 +228,9 @@ func (p *Protocol) endFrame(h *Header) Event {
 		if err := q.endFragment(); err != nil {
 			return p.fail(err)
 		}
+		if p.cfg.Fragments {
+			return Event{Kind: FragmentEvent, Opcode: q.opcode}
+		}
 		return Event{}
 	default:
 		op, msg, err := q.endMessage()

@@ -160,6 +160,24 @@ func TestFragments(t *testing.T) {
 	}
 }
 
+// TestEveryFrameIsAnEvent: with Config.Fragments no call reads more than one frame.
+func TestEveryFrameIsAnEvent(t *testing.T) {
+	const n = 1000
+	frame := len(fragmentsOfOne(1))
+	p := New(&Config{Fragments: true})
+	p.Receive(fragmentsOfOne(n))
+	for k := 1; k <= n; k++ {
+		want := FragmentEvent
+		if k == n {
+			want = MessageEvent
+		}
+		ev, left := p.NextEvent(), (n-k)*frame
+		if ev.Kind != want || ev.Opcode != OpText || p.Unread() != left {
+			t.Fatalf("frame %d: got %v of %v with %d bytes unread, want %v with %d", k, ev.Kind, ev.Opcode, p.Unread(), want, left)
+		}
+	}
+}
+
 // fragmentsOfOne returns a client's text in n fragments of one byte.
 func fragmentsOfOne(n int) []byte {
 	f := maskedBytes(OpText, "x")

@@ -54,7 +54,8 @@ type loop struct {
 	// Time.
 	delays     timers // the ends of delays
 	lingerers  lingerers
-	turns      []uint64 // held byTurn, to go on in the next pass
+	turns      []uint64 // held byTurn
+	ripe       int      // of which so many may go on: the pass in which they were held is over
 	spareTurns []uint64
 	swept      time.Duration
 	pings      int // sent in this sweep
@@ -98,7 +99,7 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 		Origins:      l.srv.Origins,
 		Deflate:      l.srv.Deflate,
 	}
-	lr.frame = frame.Config{MaxMessage: l.srv.MaxMessage, Buffers: &l.buffers}
+	lr.frame = frame.Config{MaxMessage: l.srv.MaxMessage, Buffers: &l.buffers, Fragments: true}
 	mw := append(l.srv.middleware[:len(l.srv.middleware):len(l.srv.middleware)], r.Middleware...)
 	judge := UpgradeFunc(func(req *upgrade.Request) error {
 		l.resp, l.said = lr.door.Respond(l.resp[:0], req)
@@ -284,7 +285,7 @@ func (l *loop) keepFan() {
 // After ends a pass: connections that had their share go on, memory over the
 // budget is freed, and the timer is set.
 func (l *loop) After() {
-	if len(l.turns) > 0 {
+	if l.ripe = len(l.turns); l.ripe > 0 {
 		l.poll.Wake() // come back after the others
 	}
 	if l.buffers.over() {

@@ -11,9 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// eventsPerTurn bounds how many frames of one connection are handled before the
-// others get their turn.
-const eventsPerTurn = 256
+// What is handled of one connection before the others get their turn: so many
+// frames, or messages of so many bytes together and one more. The second is for
+// those that were small when they came compressed.
+const (
+	framesPerTurn = 256
+	bytesPerTurn  = 256 << 10
+)
 
 // readInput reads once and handles what came.
 func (l *loop) readInput(i uint32, s *slot) {
@@ -88,9 +92,9 @@ func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte) ending {
 }
 
 // events handles the events that are in the input, as long as the connection may
-// go on.
+// go on. Every frame is an event.
 func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end ending) {
-	for range eventsPerTurn {
+	for frames, bytes := 0, 0; frames < framesPerTurn && bytes < bytesPerTurn; frames++ {
 		if s.gen.Load()&closeAsked != 0 {
 			return end // the rest is not wanted any more
 		}
@@ -113,8 +117,9 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 		switch ev.Kind {
 		case frame.NoEvent:
 			return end
-		case frame.PongEvent:
+		case frame.PongEvent, frame.FragmentEvent:
 		case frame.MessageEvent:
+			bytes += len(ev.Data)
 			if over.limit != within && !l.srv.LimitDryRun {
 				continue // it is dropped
 			}
@@ -129,8 +134,10 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 			return ending{err: closeErrorOf(ev), framed: l.bye}
 		}
 	}
-	s.why |= byTurn
-	l.turns = append(l.turns, c.token())
+	if p.Unread() > 0 {
+		s.why |= byTurn
+		l.turns = append(l.turns, c.token())
+	}
 	return end
 }
 
@@ -183,11 +190,11 @@ func (l *loop) proceed(i uint32, s *slot) {
 	l.run(i, s, nil, nil)
 }
 
-// takeTurns lets those go on that had used up their turn.
+// takeTurns lets those go on that had used up their turn in an earlier pass.
 func (l *loop) takeTurns() {
 	waiting := l.turns
-	l.turns = l.spareTurns[:0]
-	for _, tok := range waiting {
+	l.turns = append(l.spareTurns[:0], waiting[l.ripe:]...)
+	for _, tok := range waiting[:l.ripe] {
 		i, s := l.slab.find(tok)
 		if s == nil || s.state != held {
 			continue
@@ -196,7 +203,7 @@ func (l *loop) takeTurns() {
 			l.proceed(i, s)
 		}
 	}
-	l.spareTurns = waiting
+	l.spareTurns, l.ripe = waiting, 0
 }
 
 func (l *loop) callOpen(r *loopRoute, c Conn) *CloseError {
