@@ -126,17 +126,18 @@ func (s *session) compare(ctx context.Context, n *Neighbours, url string, list [
 	if err := s.crew.start(); err != nil {
 		return nil, err
 	}
-	if err := s.warm(ctx); err != nil {
+	before, err := s.warm(ctx)
+	if err != nil {
 		return nil, err
 	}
 	neighbours := Table{Title: "neighbours", Columns: []string{"during", "echoes", "p50", "p99", "p99.9", "max", "errors", "server CPU", "RSS", "RSS after", "open files"}}
 	attackers := Table{Title: "attackers", Columns: []string{"attack", "dialed", "let in", "sent", "came back", "told else", "bytes out", "thrown out"}}
-	peace, err := s.measure(ctx, "peace", n.Duration)
+	peace, err := s.measure(ctx, "peace", before, n.Duration)
 	if err != nil {
 		return nil, err
 	}
 	neighbours.Rows = append(neighbours.Rows, neighbourRow("peace", &peace, peace.server))
-	r.shape("peace_", "in peace", peace.Latency)
+	r.shape("peace_", "in peace", peace.Latency, peace.Late)
 	worst := peace
 	worstName := "peace"
 	for _, a := range list {
@@ -150,7 +151,7 @@ func (s *session) compare(ctx context.Context, n *Neighbours, url string, list [
 		neighbours.Rows = append(neighbours.Rows, neighbourRow(a.name, &m, after))
 		attackers.Rows = append(attackers.Rows, attackerRow(a.name, &by))
 		key := a.name + "_"
-		r.shape(key, "during "+a.name, m.Latency)
+		r.shape(key, "during "+a.name, m.Latency, m.Late)
 		r.add(key+"server_rss", "server RSS during "+a.name, float64(m.server.Usage.RSS), Bytes)
 		r.add(key+"sent_rate", a.name+" sent", float64(by.Sent)/by.Wall.Seconds(), PerSec)
 		r.add(key+"passed_rate", a.name+" came back", float64(by.Received)/by.Wall.Seconds(), PerSec)
@@ -202,7 +203,7 @@ func (s *session) suffer(ctx context.Context, url string, a assault, d time.Dura
 	if err != nil {
 		return m, by, after, errors.Join(err, attackers.close())
 	}
-	m, err = s.measure(ctx, a.name, d)
+	m, err = s.measure(ctx, a.name, s.server.look(), d)
 	if err != nil {
 		return m, by, after, errors.Join(err, attackers.close())
 	}
@@ -213,7 +214,7 @@ func (s *session) suffer(ctx context.Context, url string, a assault, d time.Dura
 		return m, by, after, err
 	}
 	before := s.server.look()
-	rest, err := s.measure(ctx, "after "+a.name, min(d, time.Second))
+	rest, err := s.measure(ctx, "after "+a.name, before, min(d, time.Second))
 	m.tail.Append(&rest.Tally)
 	after = before.until(s.server.look())
 	return m, by, after, err

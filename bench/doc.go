@@ -22,9 +22,10 @@
 // # What a figure may be believed for
 //
 // Throughput is withheld when the client was the bottleneck: its loop ran, or
-// waited for a processor, nearly all the time while the server did not; or its
-// pacer fell behind its plan. The server's CPU per message holds also then, and
-// on a noisy machine.
+// waited for a processor, nearly all the time while the server did not; or it fell
+// behind the plan of an open loop. There a percentile of the latency is withheld
+// too when the client's own lateness is most of it. The server's CPU per message
+// holds also then, and on a noisy machine.
 //
 // # More than one process
 //

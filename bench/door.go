@@ -32,7 +32,7 @@ func (h Handshake) Run(ctx context.Context) (*Report, error) {
 	}
 	r := s.report
 	r.throughput("handshakes", m)
-	r.latency("", "connect to upgraded", m.Latency)
+	r.latency("", "connect to upgraded", m.Latency, m.Late)
 	r.efforts("handshake", m, s)
 	r.add("handshakes", "handshakes", float64(m.Received), Count)
 	return r.finish(doorFound(r, m)), nil
@@ -66,7 +66,7 @@ func (f Refuse) Run(ctx context.Context) (*Report, error) {
 	r.add("read_status", "refused clients that read the status", 100*float64(refused)/float64(dialed), Percent)
 	bodies := 100 * float64(m.Bodies+m.tail.Bodies) / float64(m.Received+m.tail.Received+uint64(m.lost()))
 	r.add("read_all", "refused clients that read status and body", bodies, Percent)
-	r.latency("", "connect to refused", m.Latency)
+	r.latency("", "connect to refused", m.Latency, m.Late)
 	r.efforts("refusal", m, s)
 	r.Tables = append(r.Tables, statuses)
 	return r.finish(doorFound(r, m) + fmt.Sprintf(", %.1f %% read status and body", bodies)), nil
@@ -107,7 +107,7 @@ func doorFound(r *Report, m *measurement) string {
 	if f := r.Figure("rate"); f != nil && f.Withheld == "" {
 		found = f.String()
 	}
-	found += fmt.Sprintf(", p50 %v, p99 %v", short(m.Latency.At(50)), short(m.Latency.At(99)))
+	found += fmt.Sprintf(", p50 %v, p99 %v", r.word("p50"), r.word("p99"))
 	if f := r.Figure("server_cpu_per"); f != nil {
 		found += fmt.Sprintf(", %v server CPU each", f)
 	}

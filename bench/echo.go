@@ -86,11 +86,11 @@ func (e *Echo) conclude(s *session, m *measurement) *Report {
 	r := s.report
 	r.Cut, r.Series = m.cut, m.series
 	r.throughput("echoes", m)
-	r.latency("", "latency", m.Latency)
+	r.latency("", "latency", m.Latency, m.Late)
 	r.efforts("message", m, s)
 	r.add("messages", "messages echoed", float64(m.Received), Count)
 	if e.Rate > 0 {
-		r.add("late_p99", "sent late, p99", float64(m.Late.At(99)), Nanos)
+		r.late(m.Late)
 	} else {
 		r.note("A closed loop: every connection waits for its answer, so a stall of the server is counted once, " +
 			"not for all who would have asked meanwhile. Latency as users see it is measured with --rate.")
@@ -99,7 +99,7 @@ func (e *Echo) conclude(s *session, m *measurement) *Report {
 	if f := r.Figure("rate"); f.Withheld == "" {
 		found = f.String()
 	}
-	found += fmt.Sprintf(", p50 %v, p99 %v", short(m.Latency.At(50)), short(m.Latency.At(99)))
+	found += fmt.Sprintf(", p50 %v, p99 %v", r.word("p50"), r.word("p99"))
 	if f := r.Figure("server_cpu_per"); f != nil {
 		found += fmt.Sprintf(", %v server CPU per message", f)
 	}

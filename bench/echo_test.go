@@ -31,8 +31,9 @@ func TestEchoSound(t *testing.T) {
 		{Size: 70_000, InFlight: 3}, {Size: 20, Rate: 2000}, {Size: 20, Rate: 500, InFlight: 1},
 	} {
 		e.Common = f.short(10)
+		e.Timeout = patience
 		r := runEcho(t, e)
-		if !r.OK || r.Figure("messages").Value == 0 || r.Figure("p50").Value <= 0 {
+		if !r.OK || r.Figure("messages").Value == 0 || len(r.Shapes) != 1 {
 			t.Errorf("%+v: got %s", e, r.Text())
 		}
 	}

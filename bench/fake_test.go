@@ -163,6 +163,10 @@ func (f *fake) every(k int, wrong func(c *fakeConn, op frame.Opcode, data []byte
 	return f
 }
 
+// patience is a timeout for runs in which nothing is lost, however busy the
+// machine.
+const patience = 20 * time.Second
+
 // short is the Common of a quick run against the fake.
 func (f *fake) short(conns int) Common {
 	return Common{

@@ -64,11 +64,12 @@ func (f Fanout) Run(ctx context.Context) (*Report, error) {
 	r.Cut, r.Series = m.cut, m.series
 	r.throughput("deliveries", &m)
 	r.add("published", "messages published", float64(m.Sent), Count)
-	r.latency("", "to each member", m.Latency)
-	r.latency("last_", "to the last member", m.Last)
+	r.latency("", "to each member", m.Latency, m.Late)
+	r.latency("last_", "to the last member", m.Last, m.Late)
+	r.late(m.Late)
 	r.efforts("delivery", &m, s)
 	if m.Other > 0 {
 		r.add("other", "other messages received", float64(m.Other), Count)
 	}
-	return r.finish(doorFound(r, &m) + fmt.Sprintf(", last member p50 %v", short(m.Last.At(50)))), nil
+	return r.finish(doorFound(r, &m) + fmt.Sprintf(", last member p50 %v", r.word("last_p50"))), nil
 }

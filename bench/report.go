@@ -153,34 +153,70 @@ func (r *Report) finish(found string) *Report {
 }
 
 // latency adds the usual percentiles of h and its whole distribution. key is a
-// prefix, "" or one that ends in "_".
-func (r *Report) latency(key, name string, h load.Histogram) {
+// prefix, "" or one that ends in "_". late is how late the client itself was, none
+// for a closed loop.
+func (r *Report) latency(key, name string, h, late load.Histogram) {
 	if h.Count() == 0 {
 		return
 	}
-	r.percentile(key+"p50", name+" p50", h, 50)
-	r.percentile(key+"p90", name+" p90", h, 90)
-	r.percentile(key+"p99", name+" p99", h, 99)
-	r.percentile(key+"p999", name+" p99.9", h, 99.9)
-	r.percentile(key+"p9999", name+" p99.99", h, 99.99)
-	r.percentile(key+"max", name+" max", h, 100)
+	r.percentile(key+"p50", name+" p50", h, late, 50)
+	r.percentile(key+"p90", name+" p90", h, late, 90)
+	r.percentile(key+"p99", name+" p99", h, late, 99)
+	r.percentile(key+"p999", name+" p99.9", h, late, 99.9)
+	r.percentile(key+"p9999", name+" p99.99", h, late, 99.99)
+	r.percentile(key+"max", name+" max", h, late, 100)
 	r.add(key+"mean", name+" mean", float64(h.Mean()), Nanos)
 	r.Shapes = append(r.Shapes, Shape{name, h.Count(), h.Points()})
 }
 
 // shape adds the percentiles that tell a comparison, and the distribution.
-func (r *Report) shape(key, name string, h load.Histogram) {
+func (r *Report) shape(key, name string, h, late load.Histogram) {
 	if h.Count() == 0 {
 		return
 	}
-	r.percentile(key+"p50", name+" p50", h, 50)
-	r.percentile(key+"p99", name+" p99", h, 99)
-	r.percentile(key+"p999", name+" p99.9", h, 99.9)
+	r.percentile(key+"p50", name+" p50", h, late, 50)
+	r.percentile(key+"p99", name+" p99", h, late, 99)
+	r.percentile(key+"p999", name+" p99.9", h, late, 99.9)
 	r.Shapes = append(r.Shapes, Shape{name, h.Count(), h.Points()})
 }
 
-func (r *Report) percentile(key, label string, h load.Histogram, percent float64) {
-	r.add(key, label, float64(h.At(percent)), Nanos)
+// percentile adds one figure of h, unless it is the client's: latency counts from
+// when a message was due, so that the client's lateness is a part of it.
+func (r *Report) percentile(key, label string, h, late load.Histogram, percent float64) {
+	const tooLate = 100 * time.Microsecond // less is what a wake-up takes
+	found, ours := h.At(percent), late.At(percent)
+	if ours > tooLate && ours > found/2 {
+		r.withhold(key, label, Nanos, fmt.Sprintf("the client itself was %s late", short(ours)))
+		return
+	}
+	r.add(key, label, float64(found), Nanos)
+}
+
+// late adds how far behind the plan of an open loop the client was.
+func (r *Report) late(h load.Histogram) {
+	if h.Count() == 0 {
+		return
+	}
+	for _, p := range []struct {
+		key, label string
+		percent    float64
+	}{{"late_p50", "sent late, p50", 50}, {"late_p99", "sent late, p99", 99}, {"late_p999", "sent late, p99.9", 99.9}, {"late_max", "sent late, max", 100}} {
+		r.add(p.key, p.label, float64(h.At(p.percent)), Nanos)
+	}
+	for _, f := range r.Figures {
+		if f.Withheld != "" && f.Unit == Nanos {
+			r.note("Latency is withheld where the client's own lateness is more than half of it: the machine has to be quieter, or the rate lower.")
+			return
+		}
+	}
+}
+
+// word formats a figure for the first line; "-" if there is none.
+func (r *Report) word(key string) string {
+	if f := r.Figure(key); f != nil {
+		return f.String()
+	}
+	return "-"
 }
 
 // throughput adds events per second, unless it is the client's figure.
@@ -215,13 +251,17 @@ func (r *Report) efforts(per string, m *measurement, sess *session) {
 }
 
 // bottleneck says why the client, not the server, set the pace; "" if it did not.
+// In an open loop it is the plan that does, if only the client keeps to it.
 func bottleneck(m *measurement) string {
 	const (
 		busy    = 0.95
 		tooLate = time.Millisecond
 	)
-	if late := m.Late.At(99); late > tooLate {
-		return fmt.Sprintf("the client's pacer fell behind its plan: one message in a hundred left %v late or more", short(late))
+	if m.Late.Count() > 0 {
+		if late := m.Late.At(50); late > tooLate {
+			return fmt.Sprintf("the client fell behind its plan: half of the messages left %v late or more", short(late))
+		}
+		return ""
 	}
 	if m.Busy >= busy && float64(m.CPU) < 0.9*m.Busy*float64(m.Wall) {
 		return fmt.Sprintf("the client did not get a processor when it wanted one: its loop ran or waited for one %.0f %% of the time", 100*min(m.Busy, 1))

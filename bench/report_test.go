@@ -108,6 +108,8 @@ func TestBottleneck(t *testing.T) {
 	for range 100 {
 		late.Late.Record(5 * time.Millisecond)
 	}
+	onTime := load.Tally{Wall: time.Second, CPU: time.Second, Busy: 1}
+	onTime.Late.Record(0)
 	full := load.Tally{Wall: time.Second, CPU: 99 * time.Second / 100, Busy: 0.99}
 	lazy := spent{CPU: time.Second / 2, Wall: time.Second, Busiest: 0.3, Cores: 2, Known: true}
 	eager := spent{CPU: 19 * time.Second / 20, Wall: time.Second, Busiest: 0.5, Cores: 1, Known: true}
@@ -125,6 +127,7 @@ func TestBottleneck(t *testing.T) {
 		{"unknown server", full, spent{}, "the client was the bottleneck"},
 		{"no processor", load.Tally{Wall: time.Second, CPU: time.Second / 2, Busy: 0.99}, lazy, "did not get a processor"},
 		{"late", late, lazy, "fell behind"},
+		{"busy and on time", onTime, lazy, ""},
 	} {
 		m := measurement{Tally: tt.tally, server: tt.server}
 		got := bottleneck(&m)
@@ -139,6 +142,33 @@ func TestBottleneck(t *testing.T) {
 	}
 }
 
+// TestLate: a percentile of the latency counts unless most of it is the client's
+// lateness, of which less than a wake-up takes is none.
+func TestLate(t *testing.T) {
+	hundred := func(d, last time.Duration) (h load.Histogram) {
+		for range 99 {
+			h.Record(d)
+		}
+		h.Record(last)
+		return h
+	}
+	const us = time.Microsecond
+	r := newReport("echo", "ws://x")
+	late := hundred(90*us, 3000*us)
+	r.latency("", "latency", hundred(100*us, 5000*us), late)
+	r.latency("slow_", "slow", hundred(100*us, 7000*us), late)
+	r.latency("closed_", "closed", hundred(100*us, 5000*us), load.Histogram{})
+	r.late(late)
+	for key, withheld := range map[string]bool{"p50": false, "p99": false, "p999": true, "max": true, "slow_max": false, "closed_max": false, "late_max": false} {
+		if f := r.Figure(key); (f.Withheld != "") != withheld || (f.Value == 0) != withheld {
+			t.Errorf("%s: got %+v, withheld: want %v", key, f, withheld)
+		}
+	}
+	if len(r.Notes) != 1 {
+		t.Errorf("notes: got %q, want one about latency", r.Notes)
+	}
+}
+
 // TestReport: text, JSON and page say the same, errors first.
 func TestReport(t *testing.T) {
 	r := newReport("echo", "ws://127.0.0.1:1/<script>")
@@ -148,7 +178,7 @@ func TestReport(t *testing.T) {
 	for k := range 2000 {
 		h.Record(time.Duration(k) * time.Microsecond)
 	}
-	r.latency("", "latency", h)
+	r.latency("", "latency", h, load.Histogram{})
 	r.Series = []Sample{{At: 1, Rate: 5}, {At: 2, Rate: 6}}
 	r.Memory = []Step{{}, {Conns: 10}}
 	r.finish("1,234/s")

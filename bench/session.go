@@ -145,10 +145,11 @@ func (s *session) play(ctx context.Context) (m measurement, err error) {
 	if err := s.crew.start(); err != nil {
 		return m, err
 	}
-	if err := s.warm(ctx); err != nil {
+	before, err := s.warm(ctx)
+	if err != nil {
 		return m, err
 	}
-	m, err = s.measure(ctx, "measuring", s.c.Duration)
+	m, err = s.measure(ctx, "measuring", before, s.c.Duration)
 	if err != nil {
 		return m, err
 	}
@@ -158,15 +159,18 @@ func (s *session) play(ctx context.Context) (m measurement, err error) {
 	return m, s.drain(ctx, &m)
 }
 
-// warm lets the time of the warm-up pass; of it only faults are kept.
-func (s *session) warm(ctx context.Context) error {
+// warm lets the time of the warm-up pass; of it only faults are kept. The look at
+// the server is a part of it: for a large one that takes a while, in which our
+// loops may have to wait for a processor.
+func (s *session) warm(ctx context.Context) (look, error) {
 	if s.c.Warmup > 0 {
 		s.progress("warming up", 0, "%v", s.c.Warmup)
 		pause(ctx, s.c.Warmup)
 	}
+	before := s.server.look()
 	t, err := s.crew.take()
 	s.note(&t)
-	return err
+	return before, err
 }
 
 // pause returns after d, or false at the end of ctx.
@@ -181,9 +185,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// measure watches crew and server for d, or until ctx ends.
-func (s *session) measure(ctx context.Context, phase string, d time.Duration) (m measurement, err error) {
-	before := s.server.look()
+// measure watches crew and server for d, or until ctx ends. before is the server
+// at the beginning.
+func (s *session) measure(ctx context.Context, phase string, before look, d time.Duration) (m measurement, err error) {
 	begin := time.Now()
 	last := before
 	for elapsed := time.Duration(0); elapsed < d && !m.cut; elapsed = time.Since(begin) {

@@ -206,6 +206,67 @@ func TestTimerEarliestWins(t *testing.T) {
 	<-r.timers
 }
 
+// spinner is a Handler that never lets the loop block.
+type spinner struct {
+	recorder
+	passes atomic.Int64
+}
+
+// Timer hands on what there is room for: the loop's own come every millisecond.
+func (s *spinner) Timer() {
+	select {
+	case s.timers <- s.loop.Now():
+	default:
+	}
+}
+
+func (s *spinner) After() {
+	s.passes.Add(1)
+	s.loop.Spin(s.loop.Now() + time.Hour)
+}
+
+// A loop that spins makes passes although nothing is ready, and neglects nobody:
+// what is posted runs, a timer fires, a listener is served, a connection is read,
+// and Close ends it.
+func TestSpin(t *testing.T) {
+	const enough = 1000
+	a, b := socketPair(t)
+	c, d := socketPair(t)
+	Send(b, []byte("x"))
+	Send(d, []byte("x"))
+	s := new(spinner)
+	s.timers = make(chan time.Duration, 1)
+	ready, listened := make(chan uint64, 1), make(chan bool, 1)
+	s.ready = func(data uint64, _ Event) {
+		s.loop.Remove(a)
+		ready <- data
+	}
+	loop, err := New(s, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.loop = loop
+	if err := loop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.onLoop(t, func() {})
+	for s.passes.Load() < enough {
+		runtime.Gosched()
+	}
+	s.onLoop(t, func() {
+		loop.Add(a, 7, Readable)
+		loop.Listen(c, func() { loop.Unlisten(c); listened <- true })
+	})
+	if got := <-ready; got != 7 {
+		t.Errorf("ready: got %d, want 7", got)
+	}
+	<-listened
+	<-s.timers
+	if err := loop.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestListenPauseResume(t *testing.T) {
 	fd, err := Listen("127.0.0.1:0")
 	if err != nil {

@@ -4,6 +4,7 @@ package poller
 
 import (
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,10 +19,11 @@ type set struct {
 
 // maxEvents is how many ready descriptors one pass takes. With maxPasses it
 // bounds a turn at 1,024 events, after which the loop looks at its other
-// descriptors.
+// descriptors; so does maxSpin.
 const (
 	maxEvents = 256
 	maxPasses = 4
+	maxSpin   = time.Millisecond
 )
 
 func newSet() (*set, error) {

@@ -97,6 +97,12 @@ type Client struct {
 	swept time.Duration
 	timer time.Duration // what the timer is set to; 0: nothing
 
+	// Waiting without sleeping.
+	last     time.Duration // After was called
+	spinning bool          // since then nobody slept
+	worked   bool          // since then something was received or sent
+	spun     time.Duration // in all, since the last Take
+
 	// The account, since the last Take.
 	tally Tally
 	cpu   cpuClock
@@ -114,6 +120,9 @@ const (
 	defaultAtOnce     = 128
 	defaultTimeout    = 10 * time.Second
 	defaultMaxMessage = 16 << 20
+	// spinAhead is how long before the player's turn the loop stops sleeping: more
+	// than a timer is late by, on a machine that has a processor for it.
+	spinAhead = 200 * time.Microsecond
 )
 
 // New starts a client whose connections player decides about.
@@ -221,6 +230,7 @@ func (c *Client) Tally() *Tally { return &c.tally }
 // Ready handles what the kernel says about a connection.
 func (c *Client) Ready(data uint64, ev poller.Event) {
 	i := int(uint32(data))
+	c.worked = true
 	s := &c.slots[i]
 	if s.gen != uint32(data>>32) {
 		return // an earlier event of the same pass closed it
@@ -267,6 +277,10 @@ func (c *Client) Timer() { c.timer = 0 }
 // the player has its turn, and the timer is set.
 func (c *Client) After() {
 	now := c.Now()
+	if c.spinning && !c.worked {
+		c.spun += now - c.last
+	}
+	c.last, c.worked = now, false
 	if now-c.swept >= sweepEvery {
 		c.swept = now
 		c.sweep(now)
@@ -275,20 +289,22 @@ func (c *Client) After() {
 	c.schedule(c.player.Turn(now))
 }
 
-// schedule sets the timer to the next sweep, or to when the player wants its turn
-// if that is earlier. The loop counts the wait from the beginning of its pass,
-// which may be a millisecond ago: what has passed since is taken off.
+// schedule sets the timer to the next sweep, or to shortly before the player wants
+// its turn if that is earlier; the rest of the time until then the loop spins.
 func (c *Client) schedule(turn time.Duration) {
 	at := c.swept + sweepEvery
 	if turn != 0 {
-		at = min(at, turn)
+		at = min(at, turn-spinAhead)
+	}
+	c.spinning = turn != 0 && turn-spinAhead <= c.last
+	if c.spinning {
+		c.poll.Spin(turn)
 	}
 	if c.timer != 0 && c.timer <= at {
 		return
 	}
 	c.timer = at
-	late := c.Now() - c.poll.Now()
-	_ = c.poll.SetTimer(max(at-late, c.poll.Now()+1))
+	_ = c.poll.SetTimer(at)
 }
 
 // Failed says that the loop cannot go on.

@@ -33,8 +33,9 @@ type Tally struct {
 	Last    Histogram
 	Late    Histogram
 
-	// The loop's own effort. Busy is the share of the stretch in which the busiest
-	// loop ran or waited for a processor.
+	// The loop's own effort, without the time in which it only asked the clock
+	// whether the next message was due. Busy is the share of the stretch in which
+	// the busiest loop ran or waited for a processor.
 	CPU  time.Duration
 	Wall time.Duration
 	Busy float64
@@ -75,11 +76,11 @@ func (c *Client) Take() Tally {
 	t := c.tally
 	cpu := readCPU()
 	t.Open = c.opened
-	t.CPU, t.Wall = cpu.ran-c.cpu.ran, cpu.at.Sub(c.cpu.at)
+	t.CPU, t.Wall = max(cpu.ran-c.cpu.ran-c.spun, 0), cpu.at.Sub(c.cpu.at)
 	if t.Wall > 0 {
 		t.Busy = float64(t.CPU+cpu.waited-c.cpu.waited) / float64(t.Wall)
 	}
-	c.cpu = cpu
+	c.cpu, c.spun = cpu, 0
 	c.tally.reset()
 	return t
 }

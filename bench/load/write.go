@@ -20,6 +20,7 @@ func (c *Client) Send(i int, op frame.Opcode, head, tail []byte) {
 		return
 	}
 	c.tally.Sent++
+	c.worked = true
 	if i == c.current {
 		c.out = AppendMessage(c.out, op, head, tail)
 		return

@@ -241,13 +241,13 @@ func (e *Echo) Turn(now time.Duration) (next time.Duration) {
 		if !ok {
 			return e.pacer.Next()
 		}
-		e.due(i, now)
+		e.due(i)
 	}
 	return now // there is more to send, but answers first
 }
 
 // due sends what is due on connection i, or puts it on the account.
-func (e *Echo) due(i int, now time.Duration) {
+func (e *Echo) due(i int) {
 	c := &e.conns[i]
 	switch {
 	case !e.client.IsOpen(i):
@@ -257,7 +257,7 @@ func (e *Echo) due(i int, now time.Duration) {
 		e.pending++
 	default:
 		due := e.pacer.Due(i, c.next-c.first)
-		e.client.Tally().Late.Record(now - due)
+		e.client.Tally().Late.Record(e.client.Now() - due) // those before it took their time
 		e.send(i, due)
 	}
 }

@@ -37,6 +37,7 @@ type Fanout struct {
 	oldest  uint32 // the number of the first that has not reached all
 	alive   int    // members that are open
 	pacer   *load.Pacer
+	room    time.Duration // since when the window has had room
 	running bool
 }
 
@@ -96,6 +97,7 @@ func (f *Fanout) fill(now time.Duration) (next time.Duration) {
 				return due
 			}
 			f.pacer.Take(now)
+			f.client.Tally().Late.Record(f.client.Now() - max(due, f.room))
 		}
 		f.ring[f.next%uint32(f.cfg.Window)] = publication{due, f.alive}
 		var s load.Stamp
@@ -157,9 +159,17 @@ func (f *Fanout) reached(seq uint32) {
 	}
 	f.client.Tally().Last.Record(f.client.At() - p.due)
 	for f.oldest != f.next && f.ring[f.oldest%uint32(f.cfg.Window)].left <= 0 {
-		f.oldest++
+		f.advance(f.client.At())
 	}
 	f.fill(f.client.Now())
+}
+
+// advance lets go of the oldest message, which makes room in a full window.
+func (f *Fanout) advance(now time.Duration) {
+	if f.next-f.oldest == uint32(f.cfg.Window) {
+		f.room = now
+	}
+	f.oldest++
 }
 
 // Answered is the [load.Player]'s.
@@ -194,7 +204,7 @@ func (f *Fanout) Turn(now time.Duration) (next time.Duration) {
 		}
 		f.client.Count(load.Fault{Kind: load.Unanswered}, p.left)
 		p.left = 0
-		f.oldest++
+		f.advance(now)
 	}
 	return f.fill(now)
 }
