@@ -12,7 +12,7 @@ import (
 // TestContest: a difference is one only beyond what usher shows against itself.
 func TestContest(t *testing.T) {
 	asked := []question{{name: "q", title: "A question", unit: Nanos}}
-	c := newContest("machine", asked, []contender{{self, ""}, {again, ""}, {"near", ""}, {"far", ""}, {"broken", ""}})
+	c := newContest("machine", asked, []contender{{name: self}, {name: again}, {name: "near"}, {name: "far"}, {name: "broken"}})
 	for round := range 9 {
 		base := 1000 * (1 + 0.4*float64(round%2)) // a machine of two speeds
 		drift := 1 + 0.02*float64(round%3)

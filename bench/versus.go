@@ -27,6 +27,7 @@ import (
 type Versus struct {
 	Peers  []string // names, which are directories of Source
 	Source string   // where the peers' module is; default "bench/peers"
+	Others []string // further servers as NAME=COMMAND, with {addr}, {host} or {port} in it
 	Usher  string   // the program; default this one
 	Rounds int      // default 9
 
@@ -104,9 +105,9 @@ func questions(ctx context.Context) []question {
 	}
 }
 
-// asks reports whether the contender has an answer to q.
+// asks reports whether the contender has an answer to q; of others it is not known.
 func (q *question) asks(c contender) bool {
-	return c.usher() || len(q.peers) == 0 || slices.Contains(q.peers, c.name)
+	return c.usher() || c.other || len(q.peers) == 0 || slices.Contains(q.peers, c.name)
 }
 
 const (
@@ -120,7 +121,10 @@ const (
 )
 
 // contender is a server and how it is started; usher has flags of each question's.
-type contender struct{ name, command string }
+type contender struct {
+	name, command string
+	other         bool // one of Versus.Others
+}
 
 func (c contender) usher() bool { return c.name == self || c.name == again }
 
@@ -192,6 +196,11 @@ func (v *Versus) complete() error {
 			return fmt.Errorf("peer %q: want a name", p)
 		}
 	}
+	for _, o := range v.Others {
+		if name, command, ok := strings.Cut(o, "="); !ok || name == "" || command == "" {
+			return fmt.Errorf("server %q: want NAME=COMMAND", o)
+		}
+	}
 	return nil
 }
 
@@ -214,7 +223,11 @@ func (v *Versus) asked(ctx context.Context) (list []question, err error) {
 // contenders builds the peers into dir.
 func (v *Versus) contenders(ctx context.Context, dir string) ([]contender, error) {
 	usher := strconv.Quote(v.Usher) + " serve --listen {addr} "
-	list := []contender{{self, usher}, {again, usher}}
+	list := []contender{{name: self, command: usher}, {name: again, command: usher}}
+	for _, o := range v.Others {
+		name, command, _ := strings.Cut(o, "=")
+		list = append(list, contender{name: name, command: command, other: true})
+	}
 	if len(v.Peers) == 0 {
 		return list, nil
 	}
@@ -228,7 +241,7 @@ func (v *Versus) contenders(ctx context.Context, dir string) ([]contender, error
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("building the peer %s: %w\n%s", p, err, out)
 		}
-		list = append(list, contender{p, strconv.Quote(path) + " -listen {addr}"})
+		list = append(list, contender{name: p, command: strconv.Quote(path) + " -listen {addr}"})
 	}
 	return list, nil
 }

@@ -190,6 +190,7 @@ func perSecond(l *limiter.Limit) float64 {
 // benchVersus is usher bench versus.
 type benchVersus struct {
 	Peers     []string      `placeholder:"NAME" help:"The others: gws, gorilla, coder, gnet, nbio, greatws, gobwas."`
+	Also      []string      `sep:"none" placeholder:"NAME=COMMAND" help:"A server of yours with /echo, /fanout and /refuse; {addr}, {host} and {port} are filled in."`
 	Source    string        `default:"bench/peers" help:"Where the module with their servers is."`
 	Rounds    int           `default:"9" help:"How often each is measured."`
 	Duration  time.Duration `short:"d" default:"2s" help:"How long, each time."`
@@ -206,7 +207,7 @@ func (b *benchVersus) Run(stdout io.Writer) error {
 	ctx, stop := interruptible()
 	defer stop()
 	contest, err := bench.Versus{
-		Peers: b.Peers, Source: b.Source, Rounds: b.Rounds, Questions: b.Questions, Duration: b.Duration,
+		Peers: b.Peers, Others: b.Also, Source: b.Source, Rounds: b.Rounds, Questions: b.Questions, Duration: b.Duration,
 		Conns: b.Conns, PinServer: b.PinServer, PinClient: b.PinClient, Progress: meter.Show,
 	}.Run(ctx)
 	meter.Clear()
