@@ -5,16 +5,16 @@ import "encoding/binary"
 // NextEvent returns the next event in the input; NoEvent means that p wants
 // more of it. Data of the event is valid until the next Receive, NextEvent, Hold
 // or Suspend: it is part of the input where a message arrived whole.
-func (p *Protocol) NextEvent() Event {
+func (p *Protocol) NextEvent() (ev Event) {
 	if p.spent != nil {
 		p.putSpent()
 	}
 	if p.q == nil {
 		if len(p.in) == 0 {
 			p.in = nil
-			return Event{}
+			return ev
 		}
-		if ev := p.short(); ev.Kind != NoEvent {
+		if p.short(&ev) {
 			return ev
 		}
 	}
@@ -22,12 +22,12 @@ func (p *Protocol) NextEvent() Event {
 }
 
 // short reads what most servers read most of the time, a whole message of up to
-// 65,535 bytes in one masked frame. It returns NoEvent, having touched nothing, for
+// 65,535 bytes in one masked frame. It returns false, having touched nothing, for
 // anything else.
-func (p *Protocol) short() Event {
+func (p *Protocol) short(ev *Event) bool {
 	in := p.in
 	if len(in) < 8 || p.closing != open || p.cfg.Client {
-		return Event{}
+		return false
 	}
 	op, n, at := Opcode(in[0]^finBit), int(in[1]^maskBit), 6
 	if n == length16 {
@@ -35,17 +35,19 @@ func (p *Protocol) short() Event {
 	}
 	fits := n < length16 == (at == 6) // else it is not masked, not minimal, or longer
 	if !op.startsMessage() || !fits || n > len(in)-at || int64(n) > p.cfg.limit() {
-		return Event{}
+		return false
 	}
 	k := uint64(binary.LittleEndian.Uint32(in[at-4:]))
 	data := in[at : at+n : at+n]
 	xor(data, k<<32|k)
 	if op == OpText && validUTF8(utf8Accept, data) != utf8Accept {
-		return p.fail(errText)
+		*ev = p.fail(errText)
+		return true
 	}
 	p.in = in[at+n:]
 	p.cost += max(minCost, at+n)
-	return Event{Kind: MessageEvent, Opcode: op, Data: data}
+	ev.Kind, ev.Opcode, ev.Data = MessageEvent, op, data
+	return true
 }
 
 // next reads frames until one of them makes an event or the input is used up.

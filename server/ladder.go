@@ -10,11 +10,11 @@ import (
 	"github.com/usher-ws/usher/frame"
 )
 
-// exceeded does what the route does about a limit that ev exceeds, and returns how
-// the connection ends if that is what it does. A message over a limit is not
+// exceeded does what the route does about a limit that an event exceeds, and returns
+// how the connection ends if that is what it does. A message over a limit is not
 // handled; a ping is answered whatever the byte limit says.
-func (l *loop) exceeded(c Conn, s *slot, r *loopRoute, ev frame.Event, over excess) *CloseError {
-	if ev.Kind != frame.MessageEvent && r.Limits.Over != Close {
+func (l *loop) exceeded(c Conn, s *slot, r *loopRoute, kind frame.EventKind, over excess) *CloseError {
+	if kind != frame.MessageEvent && r.Limits.Over != Close {
 		return nil
 	}
 	act, tell := l.consequence(c, s, r, over)
@@ -24,7 +24,7 @@ func (l *loop) exceeded(c Conn, s *slot, r *loopRoute, ev frame.Event, over exce
 	case act == Close:
 		return limitClose(l.violation(s, r, over))
 	case act == Warn && tell && r.OnLimit != nil:
-		return l.closeErrorFor(c, r, l.callOnLimit(r, c, l.violation(s, r, over)))
+		r.OnLimit(c, l.violation(s, r, over))
 	}
 	return nil
 }
@@ -98,12 +98,6 @@ func limitClose(v Violation) *CloseError {
 		Code:   frame.StatusPolicyViolation,
 		Reason: fmt.Sprintf("%s_limit; retry-after-ms=%d", v.Limit, ms),
 	}
-}
-
-func (l *loop) callOnLimit(r *loopRoute, c Conn, v Violation) (err error) {
-	defer l.guard(&err)
-	r.OnLimit(c, v)
-	return nil
 }
 
 // tellEvery is how often at most a connection, and the log, is told that it is too

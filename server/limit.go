@@ -29,7 +29,7 @@ func (l *loop) slows(r *loopRoute) bool { return r.Limits.Over == Delay && !l.sr
 // charge takes what an event costs from the buckets, and says which limit it
 // exceeds, if one. Every frame costs bytes; a complete data message costs what the
 // route says, one if it says nothing, before anybody has looked at what it says.
-func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, ev frame.Event) (over excess, err error) {
+func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, ev *frame.Event) (over excess) {
 	if !r.Limits.Bytes.Unlimited() {
 		over = l.chargeBytes(s, r, p.TakeCost())
 	}
@@ -37,7 +37,7 @@ func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, ev frame.Event) 
 		if over.limit != within && p.InMessage() {
 			s.quiet |= spoiled
 		}
-		return over, nil
+		return over
 	}
 	if s.quiet&spoiled != 0 {
 		s.quiet &^= spoiled
@@ -45,18 +45,16 @@ func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, ev frame.Event) 
 	}
 	n := 1
 	if r.Limits.Cost != nil {
-		if n, err = l.callCost(r, Message{ev.Opcode, ev.Data}); err != nil {
-			return over, err
-		}
+		n = max(0, r.Limits.Cost(Message{ev.Opcode, ev.Data}))
 	}
 	if l.slows(r) {
 		l.owe(s, r, n)
-		return over, nil
+		return over
 	}
 	if limit := l.take(s, r, n); limit != within {
 		over = excess{limit, n}
 	}
-	return over, nil
+	return over
 }
 
 func (l *loop) chargeBytes(s *slot, r *loopRoute, n int) excess {
@@ -71,11 +69,6 @@ func (l *loop) chargeBytes(s *slot, r *loopRoute, n int) excess {
 		return excess{}
 	}
 	return excess{bytesLimit, n}
-}
-
-func (l *loop) callCost(r *loopRoute, m Message) (n int, err error) {
-	defer l.guard(&err)
-	return max(0, r.Limits.Cost(m)), nil
 }
 
 // take takes n from the connection's bucket and from those it shares: from all, or

@@ -379,7 +379,8 @@ func TestLimitedEchoAllocatesNothing(t *testing.T) {
 		l := b.l
 		l.exts.need(b.slot()).addr = netip.MustParseAddr("192.0.2.1")
 		b.slot().ident = l.identities.find(&upgrade.Identity{Subject: "alice"})
-		l.routeOf(b.slot()).Limits = Limits{Messages: rate, Bytes: rate, Over: over, Cost: func(Message) int { return 2 }}
+		r := l.routeOf(b.slot())
+		r.Limits, r.limited = Limits{Messages: rate, Bytes: rate, Over: over, Cost: func(Message) int { return 2 }}, true
 		message, buf := masked(frame.OpText, []byte("hello")), make([]byte, 64)
 		round := func() {
 			if _, err := unix.Write(b.peer, message); err != nil {

@@ -99,6 +99,7 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 		Origins:      l.srv.Origins,
 		Deflate:      l.srv.Deflate,
 	}
+	lr.limited = r.Limits.any() || l.srv.sharesMessages
 	lr.frame = frame.Config{MaxMessage: l.srv.MaxMessage, Buffers: &l.buffers, Fragments: true}
 	mw := append(l.srv.middleware[:len(l.srv.middleware):len(l.srv.middleware)], r.Middleware...)
 	judge := UpgradeFunc(func(req *upgrade.Request) error {
@@ -307,7 +308,12 @@ func (l *loop) routeOf(s *slot) *loopRoute { return l.places.all[s.place].route 
 // guard turns a panic of the user's code into an error, and so into 1011.
 func (l *loop) guard(err *error) {
 	if p := recover(); p != nil {
-		*err = &panicError{p}
-		l.srv.log.error("server: panic in a handler", "panic", p, "stack", string(debug.Stack()))
+		*err = l.panicked(p)
 	}
+}
+
+// panicked logs what was recovered.
+func (l *loop) panicked(p any) error {
+	l.srv.log.error("server: panic in a handler", "panic", p, "stack", string(debug.Stack()))
+	return &panicError{p}
 }

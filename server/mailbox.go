@@ -22,7 +22,7 @@ type mailbox struct {
 	slab *slab
 
 	mu      sync.Mutex
-	current uint64 // the connection whose event is handled; 0 for none
+	current uint64 // the connection whose event is handled, as long as it may be sent to; 0 for none
 	direct  []byte // what was said to it
 	room    int    // the most direct may hold, beyond one message
 	full    bool   // direct has refused a message
@@ -87,20 +87,20 @@ func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
 		}
 		return err
 	}
+	// No defer: this is every echo's way, and it would cost as much as the lock.
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	direct, err := m.admit(c, len(b)+frameHeader)
-	if err != nil {
-		return err
-	}
-	if direct {
+	switch {
+	case err != nil:
+	case direct:
 		m.direct = frame.AppendFrame(m.direct, op, b)
-		return nil
+	default:
+		from := len(m.lane.data)
+		m.lane.data = frame.AppendFrame(m.lane.data, op, b)
+		m.push(entry{kind: entrySend, tok: c.token(), from: from, to: len(m.lane.data)}, len(b))
 	}
-	from := len(m.lane.data)
-	m.lane.data = frame.AppendFrame(m.lane.data, op, b)
-	m.push(entry{kind: entrySend, tok: c.token(), from: from, to: len(m.lane.data)}, len(b))
-	return nil
+	m.mu.Unlock()
+	return err
 }
 
 // frameHeader is the longest header of a frame that a server sends.
@@ -145,15 +145,15 @@ func (m *mailbox) say(c Conn, b []byte) (said bool, err error) {
 
 // admit says whether n bytes for c may be queued, and whether directly.
 func (m *mailbox) admit(c Conn, n int) (direct bool, err error) {
-	if m.dead || m.slab.at(c.slot).gen.Load() != c.gen {
-		return false, net.ErrClosed
-	}
 	if m.current == c.token() && len(m.lane.entries) == 0 {
 		if len(m.direct) > 0 && len(m.direct)+n > m.room {
 			m.full = true
 			return false, ErrBacklog
 		}
 		return true, nil
+	}
+	if m.dead || m.slab.at(c.slot).gen.Load() != c.gen {
+		return false, net.ErrClosed
 	}
 	return false, m.space(n)
 }
@@ -184,6 +184,9 @@ func (m *mailbox) closeWith(c Conn, e *CloseError, framed []byte) error {
 	defer m.mu.Unlock()
 	if m.dead || !m.slab.at(c.slot).gen.CompareAndSwap(c.gen, c.gen|closeAsked) {
 		return net.ErrClosed
+	}
+	if m.current == c.token() {
+		m.current = 0
 	}
 	from := len(m.lane.data)
 	m.lane.data = append(m.lane.data, framed...)

@@ -92,8 +92,10 @@ func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte) ending {
 }
 
 // events handles the events that are in the input, as long as the connection may
-// go on. Every frame is an event.
+// go on. Every frame is an event. What the user's code panics with is caught here,
+// once for all of them: for each message it would cost as much as the reading.
 func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end ending) {
+	defer l.rescue(c, r, &end)
 	for frames, bytes := 0, 0; frames < framesPerTurn && bytes < bytesPerTurn; frames++ {
 		if s.gen.Load()&closeAsked != 0 {
 			return end // the rest is not wanted any more
@@ -104,15 +106,13 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 			}
 		}
 		ev := p.NextEvent()
-		over, err := l.charge(s, r, p, ev)
-		switch {
-		case err != nil:
-			end.err = l.closeErrorFor(c, r, err)
-		case over.limit != within:
-			end.err = l.exceeded(c, s, r, ev, over)
-		}
-		if end.err != nil {
-			return end
+		var over excess
+		if r.limited {
+			if over = l.charge(s, r, p, &ev); over.limit != within {
+				if end.err = l.exceeded(c, s, r, ev.Kind, over); end.err != nil {
+					return end
+				}
+			}
 		}
 		switch ev.Kind {
 		case frame.NoEvent:
@@ -123,8 +123,10 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 			if over.limit != within && !l.srv.LimitDryRun {
 				continue // it is dropped
 			}
-			if end.err = l.callMessage(r, c, Message{ev.Opcode, ev.Data}); end.err != nil {
-				return end
+			if err := r.message(c, Message{ev.Opcode, ev.Data}); err != nil {
+				if end.err = l.closeErrorFor(c, r, err); end.err != nil {
+					return end
+				}
 			}
 		case frame.PingEvent:
 			l.pinged = true
@@ -213,17 +215,11 @@ func (l *loop) callOpen(r *loopRoute, c Conn) *CloseError {
 	}())
 }
 
-func (l *loop) callMessage(r *loopRoute, c Conn, m Message) *CloseError {
-	err := l.safeMessage(r, c, m)
-	if err == nil {
-		return nil
+// rescue turns a panic of the user's code into the end of the connection.
+func (l *loop) rescue(c Conn, r *loopRoute, end *ending) {
+	if p := recover(); p != nil {
+		end.err = l.closeErrorFor(c, r, l.panicked(p))
 	}
-	return l.closeErrorFor(c, r, err)
-}
-
-func (l *loop) safeMessage(r *loopRoute, c Conn, m Message) (err error) {
-	defer l.guard(&err)
-	return r.message(c, m)
 }
 
 // closeErrorFor is how the user's error ends a connection: as it says, or with

@@ -63,6 +63,9 @@ type Limits struct {
 	Cost func(m Message) int
 }
 
+// any reports whether messages or bytes are counted at all.
+func (l *Limits) any() bool { return !l.Messages.Unlimited() || !l.Bytes.Unlimited() || l.Cost != nil }
+
 // Action is what happens to a connection that is over one of its limits.
 type Action uint8
 
@@ -229,6 +232,7 @@ type loopRoute struct {
 	door  upgrade.Upgrader
 	frame frame.Config
 
+	limited bool // messages or bytes are counted here
 	decided decisions
 
 	upgrade UpgradeFunc
