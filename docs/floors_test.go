@@ -65,7 +65,7 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-// TestLean: what is in the build of who embeds a package for every system. The
+// TestLean: what is in the build of who embeds a package. The
 // ground floor needs nothing but the standard library and, for frame, deflate.
 func TestLean(t *testing.T) {
 	const deflate = "github.com/klauspost/compress"
@@ -75,6 +75,11 @@ func TestLean(t *testing.T) {
 		"upgrade": {
 			module + "/limiter", module + "/frame", deflate, "github.com/gobwas/ws",
 			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
+		},
+		"server": {
+			module + "/upgrade", module + "/poller", module + "/limiter", module + "/frame", deflate,
+			"github.com/gobwas/ws", "github.com/gobwas/httphead", "github.com/gobwas/pool",
+			"github.com/golang-jwt/jwt/v5", "github.com/mailru/easygo", "golang.org/x/sys",
 		},
 		"upgrade/jwks": {
 			module + "/upgrade", module + "/limiter", module + "/frame", deflate, "github.com/gobwas/ws",

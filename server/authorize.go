@@ -53,9 +53,9 @@ func (l *loop) prepareElsewhere(i uint32, s *slot, place uint32, q quota, r *upg
 // ask has f called on a goroutine of its own, and its answer decided about.
 func (l *loop) ask(i uint32, s *slot, a *asked, early []byte, f func(context.Context) error) {
 	if !l.srv.authorizing.Acquire() {
-		door := &l.places.all[a.place].route.door
+		lr := l.places.all[a.place].route
 		l.abandon(a)
-		l.refuse(i, s, door, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
+		l.refuse(i, s, lr, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -117,9 +117,9 @@ func (l *loop) decide(i uint32, s *slot, err error) {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			err = errUndecided.WithRetryAfter(jitter(time.Second))
 		}
-		door := &l.places.all[a.place].route.door
+		lr := l.places.all[a.place].route
 		l.abandon(a)
-		l.refuse(i, s, door, a.request, err)
+		l.refuse(i, s, lr, a.request, err)
 		return
 	}
 	if a.response == nil {

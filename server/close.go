@@ -49,6 +49,7 @@ func (l *loop) conclude(i uint32, s *slot, out []byte, e *CloseError) {
 
 // end begins to close an open or held connection whose last bytes are out.
 func (l *loop) end(i uint32, s *slot, out []byte, e *CloseError) {
+	l.routeOf(s).tally.BytesOut += int64(len(out))
 	l.depart(i, s, e)
 	s.state, s.why = closing, 0
 	if s.ext != 0 {
@@ -68,6 +69,7 @@ func (l *loop) depart(i uint32, s *slot, e *CloseError) {
 	}
 	s.flags &^= opened
 	s.gen.Or(closeAsked)
+	l.routeOf(s).tally.countClose(e)
 	l.refund(s)
 	l.leaveAll(i, s)
 	l.callClose(l.routeOf(s), l.conn(i, s), e)

@@ -23,6 +23,8 @@ type CloseError struct {
 	Code   frame.StatusCode
 	Reason string
 	Err    error // what caused it, if anything did
+
+	byPeer bool // it was the peer who said so
 }
 
 // Error names the code and the reason.

@@ -69,11 +69,17 @@ func (l *loop) expired(i uint32, s *slot) bool {
 	return true
 }
 
+// lateTick is from when on a tick counts as late: something held the loop up.
+const lateTick = 100 * time.Millisecond
+
 // Timer does what has come due, to the second for most, exactly for delays.
 func (l *loop) Timer() {
 	now := l.poll.Now()
 	l.sec = uint32(now / time.Second)
 	if now >= l.swept+time.Second {
+		if now >= l.swept+time.Second+lateTick {
+			l.late++
+		}
 		l.swept = now.Truncate(time.Second)
 		l.pings = 0
 		l.sweep()
@@ -140,15 +146,15 @@ func (l *loop) expire(i uint32, s *slot) {
 	switch s.state {
 	case head:
 		if l.exts.get(s).head != nil {
-			l.refuse(i, s, &l.gate, nil, errTimeout)
+			l.refuse(i, s, nil, nil, errTimeout)
 			return
 		}
 		l.release(i, s, errHangup) // it never spoke: nor do we
 	case pending:
 		a := l.takeQuestion(s)
-		door := &l.places.all[a.place].route.door
+		lr := l.places.all[a.place].route
 		l.abandon(a)
-		l.refuse(i, s, door, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
+		l.refuse(i, s, lr, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
 	case open:
 		l.expireOpen(i, s)
 	case held:
@@ -192,7 +198,7 @@ func (l *loop) expireOpen(i uint32, s *slot) {
 		l.pings++
 		s.flags |= pinged
 		*l.slab.due(i) = max(s.last+limit, l.sec+1)
-		l.deliver(i, s, pingFrame)
+		l.deliver(i, s, pingFrame, 0)
 	}
 	if s.state != open && s.state != held {
 		return

@@ -105,7 +105,7 @@ func (s *Server) closeListeners() {
 func (s *Server) stopLoops() {
 	for _, l := range s.loops {
 		done := make(chan struct{})
-		if err := l.poll.Post(func() { l.cut(); close(done) }); err == nil {
+		if err := l.poll.Post(func() { l.cut(); l.publish(); close(done) }); err == nil {
 			<-done
 		}
 		_ = l.poll.Close()

@@ -247,9 +247,9 @@ func (l *loop) forget(h *shard) {
 	h.index = 0
 }
 
-// fanOut sends a group's messages to its members on this loop, deflated to those
+// fanOut sends n messages of a group to its members on this loop, deflated to those
 // who have negotiated that.
-func (l *loop) fanOut(g *Group, plain, deflated []byte) {
+func (l *loop) fanOut(g *Group, n int, plain, deflated []byte) {
 	h := g.of(l)
 	if h.index == 0 {
 		return
@@ -265,10 +265,10 @@ func (l *loop) fanOut(g *Group, plain, deflated []byte) {
 			continue
 		}
 		if s.frame.Deflate() {
-			l.deliver(i, s, deflated)
+			l.deliver(i, s, deflated, n)
 			continue
 		}
-		l.deliver(i, s, plain)
+		l.deliver(i, s, plain, n)
 	}
 	l.walking = nil
 	if h.size() == 0 {

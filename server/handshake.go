@@ -46,7 +46,7 @@ func (l *loop) readHead(i uint32, s *slot) {
 	length, err := l.gate.Read(b, from, &l.req)
 	switch {
 	case err != nil:
-		l.refuse(i, s, &l.gate, &l.req, err)
+		l.refuse(i, s, nil, &l.req, err)
 	case length == 0:
 		if x := l.exts.need(s); x.head == nil {
 			x.head = l.buffers.grow(nil, b)
@@ -63,13 +63,10 @@ var peer = poller.Peer
 // behind that.
 func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) {
 	r.RemoteAddr = peer(int(s.fd))
-	lr, door := l.match(r), &l.gate
-	if lr != nil {
-		door = &lr.door
-	}
+	lr := l.match(r)
 	q, err := l.quotas(s, lr, r)
 	if err != nil {
-		l.refuse(i, s, door, r, err)
+		l.refuse(i, s, lr, r, err)
 		return
 	}
 	if lr == nil {
@@ -85,7 +82,6 @@ func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) 
 
 // respond answers a request that matches lr; l.values are its path values.
 func (l *loop) respond(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.Request, early []byte) {
-	door := &lr.door
 	err := lr.upgrade(r)
 	if err == nil {
 		err = l.said // a hook cannot let in whom the door refused
@@ -99,7 +95,7 @@ func (l *loop) respond(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.Req
 	if err != nil && !(probed && lr.Authorize != nil) {
 		l.countGuard(lr, err)
 		q.release(l.srv)
-		l.refuse(i, s, door, r, err)
+		l.refuse(i, s, lr, r, err)
 		return
 	}
 	place := l.places.find(lr, l.values)
@@ -258,6 +254,9 @@ func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Reques
 	s.state, s.place, s.last = open, place, l.sec
 	s.ident = l.identities.find(r.Identity)
 	s.flags |= opened
+	t := &l.routeOf(s).tally
+	t.Opened++
+	t.Conns++
 	if r.Deflate() {
 		s.frame = frame.NewState(true)
 		s.gen.Or(deflates)
@@ -281,15 +280,19 @@ func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Reques
 }
 
 // refuse answers a request that is not let in, and begins to close. err is the
-// route's own answer, which l.resp holds already, or one that door puts into
-// words here. r may be nil.
-func (l *loop) refuse(i uint32, s *slot, door *upgrade.Upgrader, r *upgrade.Request, err error) {
+// route's own answer, which l.resp holds already, or one that is put into words
+// here. lr is nil if no route is known, and r may be.
+func (l *loop) refuse(i uint32, s *slot, lr *loopRoute, r *upgrade.Request, err error) {
 	if l.said == nil || !errors.Is(err, l.said) {
+		door := &l.gate
+		if lr != nil {
+			door = &lr.door
+		}
 		l.resp, err = door.Refuse(l.resp[:0], r, err)
 	}
 	l.said = nil
 	l.srv.logRefusal(r, err)
-	l.srv.stats.refused.Add(1)
+	l.countRefusal(lr, err)
 	l.dropHead(s)
 	s.state = closing
 	l.transmit(i, s, l.resp)

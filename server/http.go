@@ -21,7 +21,7 @@ func (l *loop) handOver(i uint32, s *slot, q quota, head, early []byte) {
 	if l.srv.Handler == nil {
 		q.release(l.srv)
 		l.said = nil
-		l.refuse(i, s, &l.gate, &l.req, errNotFound)
+		l.refuse(i, s, nil, &l.req, errNotFound)
 		return
 	}
 	replay := append(append(make([]byte, 0, len(head)+len(early)), head...), early...)
@@ -31,6 +31,7 @@ func (l *loop) handOver(i uint32, s *slot, q quota, head, early []byte) {
 		return
 	}
 	l.vacate(i, s)
+	l.unroutedTally.Passed++
 	srv := l.srv
 	gone := func() { q.release(srv); srv.discount(isReserved) }
 	go srv.http.take(fd, replay, gone)

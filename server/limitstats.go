@@ -55,21 +55,21 @@ func (d *decisions) count(l limit, a Action) { d[l][a].Add(1) }
 // LimitCount is how often a limit was exceeded on a route, and what that led to.
 type LimitCount struct {
 	// Route is the pattern, "" for requests that no route matches.
-	Route string
+	Route string `json:"route"`
 
 	// Limit is "messages" or "bytes" of a connection; "user" or "ip" for messages
 	// of all connections of one; "ip_conns", "ip_conn_rate" and "user_conns" for
 	// connections; "guard" for a guard that answered 429.
-	Limit string
+	Limit string `json:"limit"`
 
 	// Action is "warn", "drop", "delay" or "close" for what was done about a
 	// message, "refuse" for a connection. In a dry run it is what would have been.
-	Action string
+	Action string `json:"action"`
 
 	// Code is the word that the close frame or the refusal, and the log, tell.
-	Code string
+	Code string `json:"code"`
 
-	Count int64
+	Count int64 `json:"count"`
 }
 
 // LimitStats returns all that was decided about limits since Start, but for what

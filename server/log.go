@@ -17,7 +17,8 @@ const logRing = 1024
 type logWriter struct {
 	logger  *slog.Logger
 	records chan slog.Record
-	dropped atomic.Int64
+	dropped atomic.Int64 // since the log last said so
+	lost    atomic.Int64 // in all
 	ended   chan struct{}
 }
 
@@ -43,6 +44,7 @@ func (w *logWriter) add(level slog.Level, msg string, args ...any) {
 	case w.records <- r:
 	default:
 		w.dropped.Add(1)
+		w.lost.Add(1)
 	}
 }
 

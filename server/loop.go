@@ -63,6 +63,11 @@ type loop struct {
 	acceptAt   time.Duration // when paused listeners are tried again; 0: they are not paused
 
 	mail mailbox
+
+	// The counters (tally.go).
+	unroutedTally RouteStats
+	late          int64 // ticks that came late
+	published     atomic.Pointer[loopCopy]
 }
 
 // readSize is the shared read buffer: one recv of a busy connection.
@@ -218,7 +223,7 @@ func (l *loop) deliverRun(i uint32, s *slot, entries []entry, data []byte) int {
 		n++
 	}
 	if n == 1 && entries[0].kind == entrySend {
-		l.deliver(i, s, data[entries[0].from:entries[0].to])
+		l.deliver(i, s, data[entries[0].from:entries[0].to], 1)
 		return 1
 	}
 	l.fan = l.fan[:0]
@@ -229,7 +234,7 @@ func (l *loop) deliverRun(i uint32, s *slot, entries []entry, data []byte) int {
 		}
 		l.fan = append(l.fan, encoding(e.prepared, s.frame.Deflate())...)
 	}
-	l.deliver(i, s, l.fan)
+	l.deliver(i, s, l.fan, n)
 	l.keepFan()
 	return n
 }
@@ -249,7 +254,7 @@ func (l *loop) publishRun(entries []entry) int {
 	if l.srv.Deflate {
 		deflated = l.merged(&l.fanDeflated, entries[:n], true)
 	}
-	l.fanOut(g, plain, deflated)
+	l.fanOut(g, n, plain, deflated)
 	l.keepFan()
 	return n
 }

@@ -24,6 +24,7 @@ type mailbox struct {
 	mu      sync.Mutex
 	current uint64 // the connection whose event is handled, as long as it may be sent to; 0 for none
 	direct  []byte // what was said to it
+	said    int64  // how many messages that is
 	room    int    // the most direct may hold, beyond one message
 	full    bool   // direct has refused a message
 	lane    lane
@@ -94,6 +95,7 @@ func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
 	case err != nil:
 	case direct:
 		m.direct = frame.AppendFrame(m.direct, op, b)
+		m.said++
 	default:
 		from := len(m.lane.data)
 		m.lane.data = frame.AppendFrame(m.lane.data, op, b)
@@ -139,6 +141,7 @@ func (m *mailbox) say(c Conn, b []byte) (said bool, err error) {
 	direct, err := m.admit(c, len(b))
 	if err == nil && direct {
 		m.direct = append(m.direct, b...)
+		m.said++
 	}
 	return direct, err
 }
@@ -243,7 +246,7 @@ func (m *mailbox) adopt(a adoption) bool {
 // anything said meanwhile. Only the loop calls begin, end, take and recycle.
 func (m *mailbox) begin(tok uint64, first []byte, room int) {
 	m.mu.Lock()
-	m.current, m.room, m.full = tok, room, false
+	m.current, m.room, m.full, m.said = tok, room, false, 0
 	m.direct = append(m.direct[:0], first...)
 	m.mu.Unlock()
 }
@@ -256,17 +259,17 @@ func (m *mailbox) pong(payload []byte) {
 }
 
 // end returns what was said since begin, to be sent before the next begin, and
-// whether some of it found no room. behind says that the lane is not empty: more
-// may have been said there.
-func (m *mailbox) end() (out []byte, full, behind bool) {
+// how many messages that is, and whether some more found no room. behind says that
+// the lane is not empty: more may have been said there.
+func (m *mailbox) end() (out []byte, said int64, full, behind bool) {
 	m.mu.Lock()
 	m.current = 0
-	out, full, behind = m.direct, m.full, len(m.lane.entries) > 0
+	out, said, full, behind = m.direct, m.said, m.full, len(m.lane.entries) > 0
 	if cap(m.direct) > keepDirect {
 		m.direct = nil
 	}
 	m.mu.Unlock()
-	return out, full, behind
+	return out, said, full, behind
 }
 
 // keepDirect is the largest buffer kept between events.

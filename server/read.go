@@ -55,13 +55,17 @@ func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 		end.err = l.callOpen(r, c)
 	}
 	if end.err == nil {
+		r.tally.BytesIn += int64(len(input))
 		end = l.handleInput(c, s, r, input)
 	}
-	out, full, behind := l.mail.end()
+	out, said, full, behind := l.mail.end()
+	r.tally.MessagesOut += said
+	r.tally.BytesOut -= int64(len(greeting)) // which is no frame
 	if end.err == nil && full {
 		end.err = errBacklogClose
 	}
 	if end.err == nil {
+		r.tally.BytesOut += int64(len(out))
 		l.transmit(i, s, out)
 		return
 	}
@@ -71,6 +75,7 @@ func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 	}
 	if behind && l.mail.closeWith(c, end.err, end.framed) == nil {
 		// What was said before the end is in the lane: the close goes behind it.
+		r.tally.BytesOut += int64(len(out))
 		l.transmit(i, s, out)
 		return
 	}
@@ -106,6 +111,9 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 			}
 		}
 		ev := p.NextEvent()
+		if ev.Kind == frame.MessageEvent {
+			r.tally.MessagesIn++
+		}
 		var over excess
 		if r.limited {
 			if over = l.charge(s, r, p, &ev); over.limit != within {
@@ -154,7 +162,7 @@ func (l *loop) answerPing() {
 // closeErrorOf is what the peer did to end the connection.
 func closeErrorOf(ev frame.Event) *CloseError {
 	if ev.Kind == frame.CloseEvent {
-		return &CloseError{Code: ev.Code, Reason: string(ev.Data)}
+		return &CloseError{Code: ev.Code, Reason: string(ev.Data), byPeer: true}
 	}
 	return &CloseError{Code: ev.Code, Err: ev.Err}
 }

@@ -234,6 +234,7 @@ type loopRoute struct {
 
 	limited bool // messages or bytes are counted here
 	decided decisions
+	tally   RouteStats
 
 	upgrade UpgradeFunc
 	open    OpenFunc

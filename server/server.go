@@ -76,6 +76,7 @@ type Server struct {
 	addrs          []netip.AddrPort
 	connLimit      int
 	reserve        int
+	begun          time.Time
 	sharesMessages bool // MessagesPerUser or MessagesPerIP is set
 	http           *httpSide
 	log            *logWriter
@@ -132,6 +133,7 @@ func (s *Server) Start() error {
 	s.perIP.Rate = s.ConnRate
 	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
 	s.sharesMessages = !s.MessagesPerUser.Unlimited() || !s.MessagesPerIP.Unlimited()
+	s.begun = time.Now()
 	s.failed, s.done = make(chan error, 1), make(chan struct{})
 	if err := s.validate(); err != nil {
 		return err
@@ -287,7 +289,7 @@ func (s *Server) logRefusal(r *upgrade.Request, err error) {
 	if r == nil {
 		r = new(upgrade.Request)
 	}
-	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", e.Code, "err", err)
+	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", wordOf(e), "err", err)
 }
 
 // logDryRun tells of a request that would have been refused.

@@ -177,7 +177,7 @@ func (b *bench) bring(to state) {
 
 // fill sends more than the kernel takes.
 func (b *bench) fill() {
-	b.l.deliver(b.i, b.slot(), frame.AppendFrame(nil, frame.OpBinary, make([]byte, 1<<20)))
+	b.l.deliver(b.i, b.slot(), frame.AppendFrame(nil, frame.OpBinary, make([]byte, 1<<20)), 1)
 }
 
 // stimulus is how a test makes an event happen; want is the state it leads to.

@@ -2,34 +2,128 @@
 
 package server
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
+// stats counts what is rare, or belongs to no loop.
 type stats struct {
-	refused, evicted, turnedAway, slow, shed, acceptPauses atomic.Int64
+	evicted, turnedAway, slow, shed, acceptPauses atomic.Int64
 }
 
-// Stats is a server's counters since Start.
+// Stats is a server's counters since Start. Per second is for who asks twice.
 type Stats struct {
-	Conns        int   // connections now, those of the Handler included
-	Lingering    int   // of which have been told to go
-	Refused      int64 // requests answered with anything but 101
-	Evicted      int64 // connections whose lingering was cut short for others
-	TurnedAway   int64 // connections closed unanswered, with the reserve full too
-	Slow         int64 // connections closed for a full backlog
-	Shed         int64 // connections closed because memory ran out
-	AcceptPauses int64 // times the process was out of descriptors
+	Uptime   time.Duration `json:"uptime_ns"`
+	Draining bool          `json:"draining"`
+
+	// Now.
+	Sockets   int `json:"sockets"`   // connections, those of the Handler and those in a handshake included
+	Lingering int `json:"lingering"` // of which have been told to go
+	Buffered  int `json:"buffered"`  // bytes that wait: heads, half messages, outboxes
+
+	// Since Start.
+	Refused      int64 `json:"refused"`       // requests that were refused
+	Evicted      int64 `json:"evicted"`       // connections whose lingering was cut short for others
+	TurnedAway   int64 `json:"turned_away"`   // connections closed unanswered, with the reserve full too
+	Slow         int64 `json:"slow"`          // connections closed for a full backlog
+	Shed         int64 `json:"shed"`          // connections closed because memory ran out
+	AcceptPauses int64 `json:"accept_pauses"` // times the process was out of descriptors
+	LogDropped   int64 `json:"log_dropped"`   // records that a slow log had no room for
+
+	Total  RouteStats   `json:"total"`
+	Routes []RouteStats `json:"routes"` // in the order in which they are tried; last, "" for what no route matches
+	Limits []LimitCount `json:"limits"` // as LimitStats
+	Loops  []LoopStats  `json:"loops"`
 }
 
-// Stats returns the counters. Safe for any goroutine.
+// RouteStats counts what happened on one route. Bytes are those of frames, headers
+// included, behind the request and its answer.
+type RouteStats struct {
+	Route string `json:"route"` // the pattern
+
+	Conns       int   `json:"connections"` // open now
+	Opened      int64 `json:"opened"`      // since Start
+	MessagesIn  int64 `json:"messages_in"` // complete ones, those over a limit included
+	MessagesOut int64 `json:"messages_out"`
+	BytesIn     int64 `json:"bytes_in"`
+	BytesOut    int64 `json:"bytes_out"` // accepted for sending; what fails then is not taken back
+	Passed      int64 `json:"passed"`    // requests given to Server.Handler
+
+	// By the words of docs/CODES.md, and by close code: 1006 without a close frame,
+	// "3xxx" and "4xxx" for what clients make up. Both have a bound, and "other" beyond.
+	Refusals map[string]int64 `json:"refusals"`
+	Closes   map[string]int64 `json:"closes"`
+}
+
+// LoopStats is how an event loop is.
+type LoopStats struct {
+	Conns    int           `json:"connections"`
+	Buffered int           `json:"buffered"`
+	Delay    time.Duration `json:"delay_ns"` // until it answered this question: how long it was busy
+	Stuck    bool          `json:"stuck"`    // it did not answer within a second; its counters are older ones
+	Late     int64         `json:"late"`     // ticks, one a second, that came 100 ms late or later
+}
+
+// Stats returns the counters. They are the loops' own, and each is asked for a copy
+// that is exact at that moment; so it is not for callbacks, whose loop could not
+// answer. Safe for any other goroutine once Start has returned.
 func (s *Server) Stats() Stats {
-	return Stats{
-		Conns:        s.total(),
+	if !s.started.Load() {
+		return Stats{}
+	}
+	st := Stats{
+		Uptime:       time.Since(s.begun),
+		Draining:     s.isDraining(),
+		Sockets:      s.total(),
 		Lingering:    int(s.reserved.Load()),
-		Refused:      s.stats.refused.Load(),
 		Evicted:      s.stats.evicted.Load(),
 		TurnedAway:   s.stats.turnedAway.Load(),
 		Slow:         s.stats.slow.Load(),
 		Shed:         s.stats.shed.Load(),
 		AcceptPauses: s.stats.acceptPauses.Load(),
+		LogDropped:   s.log.lost.Load(),
+		Routes:       make([]RouteStats, len(s.routes)+1),
+		Limits:       s.LimitStats(),
+		Loops:        make([]LoopStats, len(s.loops)),
+	}
+	for k, copied := range s.survey(st.Loops) {
+		if copied == nil {
+			continue
+		}
+		st.Loops[k].Conns, st.Loops[k].Buffered, st.Loops[k].Late = copied.conns, copied.buffered, copied.late
+		st.Buffered += copied.buffered
+		for r := range copied.routes {
+			st.Routes[r].add(&copied.routes[r])
+		}
+	}
+	for r := range st.Routes {
+		if r < len(s.routes) {
+			st.Routes[r].Route = s.routes[r].pattern
+		}
+		st.Total.add(&st.Routes[r])
+	}
+	for _, n := range st.Total.Refusals {
+		st.Refused += n
+	}
+	return st
+}
+
+// Draining reports whether Shutdown has been called: newcomers are sent away.
+func (s *Server) Draining() bool { return s.isDraining() }
+
+func (t *RouteStats) add(more *RouteStats) {
+	t.Conns += more.Conns
+	t.Opened += more.Opened
+	t.MessagesIn += more.MessagesIn
+	t.MessagesOut += more.MessagesOut
+	t.BytesIn += more.BytesIn
+	t.BytesOut += more.BytesOut
+	t.Passed += more.Passed
+	for word, n := range more.Refusals {
+		addTo(&t.Refusals, word, n)
+	}
+	for word, n := range more.Closes {
+		addTo(&t.Closes, word, n)
 	}
 }

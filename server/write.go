@@ -10,14 +10,17 @@ import (
 
 var errBacklogClose = &CloseError{Code: frame.StatusTryAgainLater, Reason: "backlog"}
 
-// deliver sends b, whole frames, which others than the connection's own event
-// have said. A peer that has let too much pile up is closed with 1013.
-func (l *loop) deliver(i uint32, s *slot, b []byte) {
+// deliver sends b, whole frames with n messages in them, which others than the
+// connection's own event have said. A peer that has let too much pile up is closed with 1013.
+func (l *loop) deliver(i uint32, s *slot, b []byte, n int) {
 	if waiting := len(l.exts.get(s).unsent()); waiting > 0 && waiting+len(b) > l.srv.maxBacklog() {
 		l.srv.stats.slow.Add(1)
 		l.conclude(i, s, nil, errBacklogClose)
 		return
 	}
+	t := &l.routeOf(s).tally
+	t.MessagesOut += int64(n)
+	t.BytesOut += int64(len(b))
 	l.transmit(i, s, b)
 }
 

@@ -79,6 +79,8 @@ func TestMistakes(t *testing.T) {
 		{"serve --max-conns=-1", 2, "0 or more"},
 		{"serve --idle-timeout 5", 2, "duration"},
 		{"serve --drain=-1s", 2, "0 or more"},
+		{"serve --admin 9090", 2, "HOST:PORT"},
+		{"serve --admin " + busy.Addr().String(), 1, "--admin"},
 		{"serve --log-format xml", 2, "json"},
 		{"serve --origin https://chat.example/", 2, "scheme://host"},
 		{"serve --rooms lobby,a.b", 2, "letters"},
@@ -129,7 +131,7 @@ func TestHelpAndVersion(t *testing.T) {
 	// The flags are those of the contract whose time has come: no more, no fewer.
 	want := strings.Fields("--listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-message --max-buffered --handshake-timeout " +
-		"--message-timeout --write-timeout --idle-timeout --drain --deflate --log-format --help " +
+		"--message-timeout --write-timeout --idle-timeout --drain --deflate --log-format --admin --help " +
 		"--jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, +)?(--[a-z-]+)`).FindAllStringSubmatch(finish(t, nil, "serve", "--help").stdout, -1) {

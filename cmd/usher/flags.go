@@ -51,6 +51,7 @@ type serveCmd struct {
 	IdleTimeout      time.Duration `default:"5m" help:"A client that shows no life, not even a pong, for this long is closed."`
 	Drain            time.Duration `default:"10s" help:"On SIGTERM or SIGINT, the time over which connections are sent away."`
 
+	Admin     string `placeholder:"ADDR" help:"Where to serve /metrics, /stats, /healthz, /readyz and /debug/pprof to operators: an address that strangers cannot reach."`
 	LogFormat string `enum:"text,json" default:"text" help:"How to log to standard error: text or json."`
 }
 
@@ -69,6 +70,9 @@ func (s *serveCmd) Validate() error {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			return fmt.Errorf("--listen: %q is not an address: want HOST:PORT, like 127.0.0.1:8080", addr)
 		}
+	}
+	if _, _, err := net.SplitHostPort(s.Admin); s.Admin != "" && err != nil {
+		return fmt.Errorf("--admin: %q is not an address: want HOST:PORT, like 127.0.0.1:9090", s.Admin)
 	}
 	for name, n := range map[string]int{
 		"--loops": s.Loops, "--burst": s.Burst, "--max-conns": s.MaxConns, "--close-after": s.CloseAfter,

@@ -47,11 +47,22 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	// Before anybody can know that we listen, and tell us to stop.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	var desk *admin
+	if s.Admin != "" {
+		if desk, err = newAdmin(s.Admin, srv, log); err != nil {
+			return fmt.Errorf("cannot listen: %w; choose another address with --admin", err)
+		}
+		defer desk.close()
+	}
 	if err := srv.Start(); err != nil {
 		return fmt.Errorf("cannot listen: %w; choose other addresses with --listen", err)
 	}
+	desk.start()
 	for _, addr := range srv.Addrs() {
 		fmt.Fprintf(stdout, "listening on http://%s\n", addr)
+	}
+	if desk != nil {
+		fmt.Fprintf(stdout, "admin on http://%s\n", desk.addr())
 	}
 	if demo {
 		if err := s.invite(stdout, srv, secret); err != nil {

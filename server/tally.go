@@ -1,0 +1,137 @@
+//go:build linux
+
+package server
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// What a loop counts it keeps in plain numbers of its own, a RouteStats for each
+// route: the path of a message has no atomics for them. Who wants to know asks
+// the loops for copies.
+
+// mostWords is how many words a route's refusals or closes are told apart by: those
+// of a guard or a handler may be any.
+const mostWords = 64
+
+// addTo adds n to the count of a word.
+func addTo(counts *map[string]int64, word string, n int64) {
+	if *counts == nil {
+		*counts = make(map[string]int64)
+	}
+	if _, known := (*counts)[word]; !known && len(*counts) >= mostWords {
+		word = "other"
+	}
+	(*counts)[word] += n
+}
+
+// surveyTime is how long a loop may take to answer. One that takes longer is what
+// its operator wants to know of, not to wait for.
+const surveyTime = time.Second
+
+// loopCopy is what a loop has counted up to a moment.
+type loopCopy struct {
+	conns, buffered int
+	late            int64
+	routes          []RouteStats
+}
+
+// survey asks all loops for copies and notes in loops how long they took. Of a loop
+// that does not answer, or has ended, there is the last copy.
+func (s *Server) survey(loops []LoopStats) []*loopCopy {
+	asked := time.Now()
+	type answer struct {
+		id    int
+		delay time.Duration
+	}
+	answers := make(chan answer, len(s.loops))
+	waiting := 0
+	for _, l := range s.loops {
+		err := l.poll.Post(func() {
+			l.publish()
+			answers <- answer{l.id, time.Since(asked)}
+		})
+		if err == nil {
+			loops[l.id].Stuck, loops[l.id].Delay = true, surveyTime
+			waiting++
+		}
+	}
+	late := time.NewTimer(surveyTime)
+	defer late.Stop()
+	for ; waiting > 0; waiting-- {
+		select {
+		case a := <-answers:
+			loops[a.id].Stuck, loops[a.id].Delay = false, a.delay
+		case <-late.C:
+			waiting = 1
+		case <-s.done:
+			waiting = 1
+		}
+	}
+	copies := make([]*loopCopy, len(s.loops))
+	for k, l := range s.loops {
+		copies[k] = l.published.Load()
+	}
+	return copies
+}
+
+// publish makes a copy of the loop's counters for others to see.
+func (l *loop) publish() {
+	c := &loopCopy{
+		conns:    int(l.conns.Load()),
+		buffered: l.buffers.inUse,
+		late:     l.late,
+		routes:   make([]RouteStats, len(l.routes)+1),
+	}
+	for k := range c.routes {
+		t := &l.unroutedTally
+		if k < len(l.routes) {
+			t = &l.routes[k].tally
+		}
+		c.routes[k] = *t
+		c.routes[k].Refusals, c.routes[k].Closes = maps.Clone(t.Refusals), maps.Clone(t.Closes)
+	}
+	l.published.Store(c)
+}
+
+// tallyOf returns where the loop counts what happens on lr, which may be nil.
+func (l *loop) tallyOf(lr *loopRoute) *RouteStats {
+	if lr == nil {
+		return &l.unroutedTally
+	}
+	return &lr.tally
+}
+
+// countRefusal counts a refusal by its code. What is answered to a probe or a
+// preflight is none.
+func (l *loop) countRefusal(lr *loopRoute, err error) {
+	var e *upgrade.Rejection
+	if errors.As(err, &e) {
+		addTo(&l.tallyOf(lr).Refusals, wordOf(e), 1)
+	}
+}
+
+// wordOf returns the code of a refusal as its body has it.
+func wordOf(e *upgrade.Rejection) string {
+	word := cmp.Or(e.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(e.Status)), " ", "_"))
+	return strings.ToValidUTF8(word, "\uFFFD")
+}
+
+// countClose counts the end of a connection. A client can make up three thousand
+// codes of its own, so these are counted by their thousands.
+func (t *RouteStats) countClose(e *CloseError) {
+	word := strconv.Itoa(int(e.Code))
+	if e.byPeer && e.Code >= 3000 {
+		word = word[:1] + "xxx"
+	}
+	addTo(&t.Closes, word, 1)
+	t.Conns--
+}
