@@ -15,7 +15,7 @@ TIMEOUT  ?= 8m
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench deps vuln
+.PHONY: all fmt lint test fuzz bench deps vuln screenshots
 
 all: lint test
 
@@ -57,6 +57,10 @@ fuzz:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+# The pictures in README; the page asks for the font Inter, or else takes the system's.
+screenshots:
+	go test -count 1 -run Looks ./cmd/usher -screenshots $(CURDIR)/docs/images
 
 deps:
 	@want=(); \

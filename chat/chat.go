@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
@@ -66,7 +67,7 @@ type Chat struct {
 	tickets upgrade.Tickets
 	listed  map[string]bool // Config.Rooms; nil: any well-formed name
 	hub     hub.Hub         // a room is a topic
-	page    page
+	page    Page
 }
 
 // New returns a chat. It fails when the secret is too short for its algorithm, or
@@ -92,10 +93,11 @@ func New(config Config) (*Chat, error) {
 	if config.TokenTTL <= 0 {
 		config.TokenTTL = time.Hour
 	}
+	page := NewPage(strings.Replace(pageHTML, `data-login=""`, `data-login="`+config.login()+`"`, 1))
 	if config.CheckPassword == nil {
 		config.CheckPassword = demoUsers.check
 	}
-	c := &Chat{config: config, page: newPage(pageHTML)}
+	c := &Chat{config: config, page: page}
 	c.hub.Dialects = dialects
 	if len(config.Rooms) == 0 {
 		c.hub.MaxTopics = MaxRooms

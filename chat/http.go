@@ -65,7 +65,7 @@ func (c *Chat) serveIndex(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, "application/json", http.StatusOK, index{Name: "usher", Token: "/token", WebSocket: Pattern})
 		return
 	}
-	c.page.serve(w)
+	c.page.ServeHTTP(w, r)
 }
 
 // prefersJSON reports whether a client names JSON and does not name HTML, as

@@ -12,22 +12,44 @@ import (
 	"strings"
 )
 
-// pageHTML is the whole page: it loads nothing from anywhere.
+// pageHTML is the chat's page. Its first element says, in data-login, how one gets in.
 //
 //go:embed page.html
 var pageHTML string
 
-// page is an HTML page with the policy that allows what is in it, and no more.
-type page struct {
+// The ways to log in on the page.
+const (
+	byDemo     = "demo"     // with a name and a password; the page tells two
+	byPassword = "password" // with a name and a password
+	byToken    = "token"    // with a token that was made elsewhere
+)
+
+// login returns how one logs in to the chat that config, before its defaults,
+// describes.
+func (config Config) login() string {
+	switch {
+	case config.Secret == nil:
+		return byToken
+	case config.CheckPassword == nil:
+		return byDemo
+	default:
+		return byPassword
+	}
+}
+
+// Page is an HTML page that loads nothing from anywhere, with the policy that
+// allows what is in it and no more. It is safe for any goroutine.
+type Page struct {
 	html   string
 	policy string
 }
 
-// newPage returns html with its Content-Security-Policy: the one inline script
+// NewPage returns html with its Content-Security-Policy: the one inline script
 // and the one inline style are allowed by their digests, and the page may talk
-// to the server it came from.
-func newPage(html string) page {
-	return page{html: html, policy: fmt.Sprintf(
+// to the server it came from, by WebSocket too: in CSP 3, 'self' is also ws: for a
+// page of http:, and wss: for both.
+func NewPage(html string) Page {
+	return Page{html: html, policy: fmt.Sprintf(
 		"default-src 'none'; script-src '%s'; style-src '%s'; connect-src 'self'; img-src data:; "+
 			"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 		digest(html, "script"), digest(html, "style"))}
@@ -41,7 +63,8 @@ func digest(html, element string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-func (p page) serve(w http.ResponseWriter) {
+// ServeHTTP implements http.Handler.
+func (p Page) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(p.html)))

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // TestPageIsWhole: the page brings all it needs, and its policy allows that and
@@ -24,7 +26,7 @@ func TestPageIsWhole(t *testing.T) {
 	if strings.Contains(policy, "unsafe") {
 		t.Errorf("policy %q: want nothing unsafe in it", policy)
 	}
-	if w.Body.String() != pageHTML {
+	if want := strings.Replace(pageHTML, `data-login=""`, `data-login="demo"`, 1); w.Body.String() != want {
 		t.Error("the page is not what was embedded")
 	}
 	// One element of each, or the digest is of another one.
@@ -37,6 +39,28 @@ func TestPageIsWhole(t *testing.T) {
 	for _, bad := range []string{`(?i)\son[a-z]+="`, `\sstyle="`, `\ssrc=`, `https?://`, `@import`, `url\(`, `innerHTML`, `\beval\b`} {
 		if found := regexp.MustCompile(bad).FindString(pageHTML); found != "" {
 			t.Errorf("the page contains %q", found)
+		}
+	}
+}
+
+// TestPageLogin: the page offers the log-in that there is, and tells of the demo
+// users nowhere else.
+func TestPageLogin(t *testing.T) {
+	jwks := &upgrade.JWT{}
+	for want, config := range map[string]Config{
+		"demo":     {},
+		"password": {CheckPassword: func(string, string) bool { return false }},
+		"token":    {Verifier: jwks},
+	} {
+		if config.Verifier == nil {
+			config.Secret = []byte(strings.Repeat("s", 32))
+		}
+		c, err := New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(c.page.html, `<html lang="en" data-login="`+want+`">`) {
+			t.Errorf("%s: got %.80s", want, c.page.html)
 		}
 	}
 }

@@ -1,0 +1,252 @@
+//go:build linux
+
+package main_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// What people see of the chat's page, in a real browser.
+
+// TestPageTwoPeople: they log in, talk, whisper, and see each other come, change
+// and go.
+func TestPageTwoPeople(t *testing.T) {
+	t.Parallel()
+	p := serve(t)
+	b := newBrowser(t)
+	alice, bob, carol := b.comes("alice", p, nil), b.comes("bob", p, nil), b.comes("carol", p, nil)
+	alice.logIn("alice", "wonderland")
+	alice.join("tea")
+	bob.logIn("bob", "builder")
+	bob.join("tea")
+	carol.carries(token("carol"), "tea")
+	alice.sees("#log", "carol has joined the chat")
+	alice.sees("#here", "3 here")
+	if got, want := alice.texts("#members .name"), []string{"alice (you)", "bob", "carol"}; !slices.Equal(got, want) {
+		t.Errorf("members: got %q, want %q", got, want)
+	}
+
+	alice.say("hello bob")
+	bob.sees("#log", "alice: hello bob")
+	bob.say(`hello <b>alice</b> <img src="x" onerror="throw 1">`)
+	alice.sees("#log", `bob: hello <b>alice</b> <img src="x" onerror="throw 1">`)
+
+	alice.click(`#members button:has-text("bob")`)
+	alice.sees("#to", "Privately to bob")
+	alice.say("psst")
+	bob.sees("#log .private", "alice to bob (private): psst")
+	alice.sees("#log .private", "alice to bob (private): psst")
+	alice.click("#to-all")
+	alice.say("to all again")
+	carol.sees("#log", "to all again")
+	if said := strings.Join(carol.texts("#log > p"), "\n"); strings.Contains(said, "psst") {
+		t.Errorf("carol saw what was private: %q", said)
+	}
+
+	bob.fill("#my-status", "at the door")
+	bob.click("#set-status")
+	alice.sees("#log", "bob is at the door")
+	alice.finds(`#members li:has-text("bob") .away`)
+	bob.fill("#my-status", "")
+	bob.click("#set-status")
+	alice.sees("#log", "bob is back")
+	alice.misses(`#members li:has-text("bob") .away`)
+
+	bob.join("garden") // another room, and no longer this one
+	alice.sees("#log", "bob has left the chat")
+	alice.misses(`#members li:has-text("bob")`)
+	alice.sees("#here", "2 here")
+	b.do("carol", "leave", nil)
+	alice.sees("#here", "1 here")
+}
+
+// TestPageReload: who reloads the page is in the room again.
+func TestPageReload(t *testing.T) {
+	t.Parallel()
+	p := serve(t)
+	b := newBrowser(t)
+	alice := b.comes("alice", p, nil)
+	alice.logIn("alice", "wonderland")
+	alice.join("tea")
+	alice.do("alice", "reload", nil)
+	alice.finds("#send:enabled")
+	alice.sees("#title", "tea")
+	alice.click("#logout")
+	alice.finds("#login")
+	alice.do("alice", "reload", nil)
+	alice.finds("#login")
+}
+
+// TestPageRestart: the page survives the server, and says what is going on. With
+// another secret it asks to log in again, and goes back to the room.
+func TestPageRestart(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--drain", "1s")
+	b := newBrowser(t)
+	alice, bob := b.comes("alice", p, nil), b.comes("bob", p, nil)
+	alice.logIn("alice", "wonderland")
+	alice.join("tea")
+	bob.logIn("bob", "builder")
+	bob.join("tea")
+	restart := func(secret string) {
+		t.Helper()
+		p.signal(t, syscall.SIGTERM)
+		alice.told("The server is restarting. Trying again in")
+		if code := p.exit(t, patience); code != 0 {
+			t.Fatalf("exit code %d, want 0", code)
+		}
+		cmd := usher(t, "serve", "--listen", p.addr, "--drain", "1s")
+		cmd.Env = append(cmd.Env, "USHER_SECRET="+secret)
+		p = start(t, cmd)
+	}
+	restart(secret)
+	alice.finds("#send:enabled")
+	bob.finds("#send:enabled")
+	alice.sees("#members", "bob")
+	alice.say("still here")
+	bob.sees("#log", "alice: still here")
+
+	restart(strings.ToUpper(secret))
+	alice.sees("#status", "Please log in again.")
+	alice.finds("#password:focus")
+	alice.fill("#password", "wonderland")
+	alice.click("#login")
+	alice.finds("#send:enabled")
+	alice.sees("#title", "tea")
+}
+
+// TestPageLimiter: who is too fast is told so, and gets back what was not sent.
+func TestPageLimiter(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--rate", "1/m", "--burst", "3") // one of which asks who is there
+	b := newBrowser(t)
+	alice := b.comes("alice", p, nil)
+	alice.logIn("alice", "wonderland")
+	alice.join("tea")
+	for _, text := range []string{"one", "two"} {
+		alice.say(text)
+		alice.sees("#log", "alice: "+text)
+	}
+	alice.say("three")
+	alice.sees("#log .warning", "Please slow down.")
+	alice.finds("#send:disabled:has-text(' s')") // counting down
+	var unsent string
+	alice.do("alice", "inputValue", &unsent, "#text")
+	if unsent != "three" {
+		t.Errorf("in the input: got %q, want what was not sent", unsent)
+	}
+
+	p = serve(t, "--rate", "60/m", "--burst", "2", "--over-limit", "close")
+	bob := b.comes("bob", p, nil)
+	bob.logIn("bob", "builder")
+	bob.join("tea")
+	bob.say("one")
+	bob.sees("#log", "bob: one")
+	bob.do("bob", "evaluate", nil, `for (const type of ["who", "who", "who"]) send({type})`)
+	bob.told("You sent too many messages. Trying again in")
+	bob.finds("#send:enabled") // by itself
+}
+
+// TestPageRefusals: whoever is not let in is told why, in words.
+func TestPageRefusals(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--rooms", "tea,garden", "--max-conns-per-user", "3")
+	b := newBrowser(t)
+	alice := b.comes("alice", p, nil)
+	alice.logIn("alice", "wrong")
+	alice.sees("#status", "Not logged in: No user has this name and password.")
+	alice.finds("#password:focus")
+	alice.logIn("alice", "wonderland")
+	alice.finds("#room:focus")
+	alice.fill("#room", "attic")
+	alice.click("#join")
+	alice.sees("#status", "Not let in to attic: There is no room of this name.")
+	alice.finds("#room:focus")
+	alice.join("tea")
+
+	dora := b.comes("dora", p, nil)
+	dora.carries(token("dora", "garden"), "tea")
+	dora.sees("#status", "Not let in to tea: Your token does not open this room.")
+	dora.join("garden")
+
+	for _, tab := range []string{"second", "third"} {
+		b.comes(tab, p, nil).carries(token("alice"), "tea")
+		b.do(tab, "waitForSelector", nil, "#send:enabled")
+	}
+	fourth := b.comes("fourth", p, nil)
+	fourth.carries(token("alice"), "tea")
+	fourth.told("Not let in for now: Too many connections of this user. Trying again in")
+	b.do("second", "leave", nil)
+	fourth.finds("#send:enabled") // by itself
+
+	late := b.comes("late", p, nil)
+	late.carries(sign(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "eve", "exp": time.Now().Add(3 * time.Second).Unix()}), "tea")
+	late.sees("#status", "log in again.")
+	late.finds("#username:focus")
+}
+
+// TestPageByToken: where tokens are made elsewhere, the page takes one.
+func TestPageByToken(t *testing.T) {
+	t.Parallel()
+	pairs := newKeyPairs(t)
+	ed := pairs[slices.IndexFunc(pairs, func(k keyPair) bool { return k.algorithm == "EdDSA" })]
+	cmd := usher(t, "serve", "--listen", "127.0.0.1:0", "--public-key", ed.publicFile)
+	cmd.Env = append(cmd.Env, "USHER_SECRET=")
+	p := start(t, cmd)
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "carol", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(ed.signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBrowser(t)
+	carol := b.comes("carol", p, nil)
+	carol.fill("#token", "nonsense")
+	carol.click("#login")
+	carol.sees("#status", "this is not a token")
+	carol.fill("#token", signed)
+	carol.click("#login")
+	carol.join("tea")
+	carol.sees("#log", "carol has joined the chat")
+}
+
+// TestPageKeyboard: everything can be done without a mouse, and has a name.
+func TestPageKeyboard(t *testing.T) {
+	t.Parallel()
+	p := serve(t)
+	b := newBrowser(t)
+	alice, bob := b.comes("alice", p, nil), b.comes("bob", p, nil)
+	bob.logIn("bob", "builder")
+	bob.join("tea")
+	alice.keys(":alice", "Tab", ":wonderland", "Enter")
+	alice.finds("#room:focus")
+	alice.keys(":tea", "Enter") // over the room that is proposed
+	alice.finds("#send:enabled")
+	alice.finds("#text:focus")
+	alice.keys(":hello", "Enter")
+	bob.sees("#log", "alice: hello")
+	alice.sees("#members", "bob")
+	alice.do("alice", "focus", nil, `#members button:has-text("bob")`)
+	alice.keys("Enter")
+	alice.finds("#text:focus")
+	alice.keys(":psst", "Enter")
+	bob.sees("#log .private", "psst")
+	alice.keys("Escape", ":aloud", "Enter")
+	bob.finds("#log .said:not(.private):has-text('aloud')")
+
+	var tree string
+	alice.do("alice", "aria", &tree)
+	for _, want := range []string{`log "Messages"`, `textbox "Message"`, `button "Send"`, `complementary "Rooms and people"`, `textbox "Room"`, "status"} {
+		if !strings.Contains(tree, want) {
+			t.Errorf("no %s in\n%s", want, tree)
+		}
+	}
+	if nameless := regexp.MustCompile(`(?m)- (button|textbox|combobox|link)( \[.*\])*:?$`).FindString(tree); nameless != "" {
+		t.Errorf("%q has no name in\n%s", nameless, tree)
+	}
+}
