@@ -3,6 +3,7 @@
 package chat
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,6 +27,11 @@ const SlowDown = serverPrefix + slowDown
 // MaxRooms is how many rooms can be in use at once when Config.Rooms names
 // none.
 const MaxRooms = 10_000
+
+const (
+	defaultLeaveGrace  = 2 * time.Second
+	defaultAnnounceMax = 200
+)
 
 // Config holds what a chat can be told. Secret or Verifier is required; all else
 // has a use at zero.
@@ -59,6 +65,14 @@ type Config struct {
 
 	// Limits of each member's messages; zero is none.
 	Limits server.Limits
+
+	// LeaveGrace is how long after their last connection a user has left the room,
+	// so that to reload a page is silent; 0 means 2 s, less than 0 not at all.
+	// AnnounceMax is how many users a room may have for each coming and going to be
+	// announced: in larger ones they are gathered into one announcement a second. 0
+	// means 200, less than 0 any number.
+	LeaveGrace  time.Duration
+	AnnounceMax int
 }
 
 // Chat is the application. Its methods are safe for any goroutine.
@@ -99,6 +113,9 @@ func New(config Config) (*Chat, error) {
 	}
 	c := &Chat{config: config, page: page}
 	c.hub.Dialects = dialects
+	c.hub.Moved = tellMoved
+	c.hub.LeaveGrace = max(0, cmp.Or(config.LeaveGrace, defaultLeaveGrace))
+	c.hub.GatherAbove = max(0, cmp.Or(config.AnnounceMax, defaultAnnounceMax))
 	if len(config.Rooms) == 0 {
 		c.hub.MaxTopics = MaxRooms
 		return c, nil
@@ -143,8 +160,6 @@ func (c *Chat) open(conn server.Conn) error {
 	}
 	s.Member = m
 	conn.SetData(s)
-	_, count := m.Topic().Presence(0)
-	_ = announce(m.Topic(), moved{typeJoined, m.User(), count, now()})
 	return nil
 }
 
@@ -171,10 +186,19 @@ func (c *Chat) limited(conn server.Conn, v server.Violation) {
 // close takes a connection out of its room's table; the group has let go of it
 // before.
 func (c *Chat) close(conn server.Conn, _ error) {
-	s, ok := conn.Data().(*speaker)
-	if !ok || !s.Leave() {
+	if s, ok := conn.Data().(*speaker); ok {
+		s.Leave()
+	}
+}
+
+// tellMoved tells a room who came and who went. Who came on a further connection, or to
+// a large room, still hears that they are in.
+func tellMoved(room *hub.Topic, m hub.Move) {
+	e := eventOf(m)
+	if m.To == nil {
+		_ = announce(room, e)
 		return
 	}
-	_, count := s.Topic().Presence(0)
-	_ = announce(s.Topic(), moved{typeLeft, s.User(), count, now()})
+	line, object := encode(e)
+	_ = m.To.Send(frame.OpText, line, object)
 }

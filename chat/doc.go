@@ -37,6 +37,10 @@
 // space, as /msg must find its end, and is not the server's own, in any case of
 // its letters.
 //
+// The room is told of a user's first connection and of the end of the last, Config.LeaveGrace
+// later; in a room of more than Config.AnnounceMax users, once a second of how many came
+// and went. Every connection is told that it is in itself.
+//
 // A room exists while somebody is in it. Probes and refused clients make none.
 //
 // # Who owns what

@@ -64,6 +64,31 @@ type moved struct {
 
 func (e moved) line() string { return serverPrefix + e.User + " has " + e.Type + " the chat" }
 
+// crowd is how many came and went while nobody was told of each.
+type crowd struct {
+	Type   string `json:"type"` // typeJoined, or typeLeft if nobody joined
+	Joined int    `json:"joined"`
+	Left   int    `json:"left"`
+	Count  int    `json:"count"`
+	At     int64  `json:"at"`
+}
+
+func (e crowd) line() string {
+	return serverPrefix + grouped(e.Joined) + " joined, " + grouped(e.Left) + " left, " + grouped(e.Count) + " here"
+}
+
+// eventOf returns what there is to tell of a move.
+func eventOf(m hub.Move) event {
+	kind := typeJoined
+	if m.Joined == 0 {
+		kind = typeLeft
+	}
+	if m.User == "" {
+		return crowd{kind, m.Joined, m.Left, m.Count, now()}
+	}
+	return moved{kind, m.User, m.Count, now()}
+}
+
 // changed is a user's new status; "" when there is nothing to say of it any more.
 type changed struct {
 	Type   string `json:"type"`

@@ -3,6 +3,7 @@
 package chat
 
 import (
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -66,6 +67,15 @@ func cut(s string, n int) string {
 			return s[:i] + "…"
 		}
 		n--
+	}
+	return s
+}
+
+// grouped returns n with a comma before every three digits from the end.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
 	}
 	return s
 }

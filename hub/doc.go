@@ -13,10 +13,11 @@
 //		m.Topic().Publish(frame.OpText, []byte(m.User()+" has left"))
 //	}
 //
-// A [Topic] exists while it has members: it comes with the first and is forgotten
+// A [Topic] exists while it has users: it comes with the first and is forgotten
 // with the last. A [Member] is one connection in one topic; a connection may be in
 // many. A user is a name, with one member in the topic for each of their
-// connections, and one status for all of them.
+// connections, and one status for all of them; Hub.LeaveGrace lets them stay for a
+// moment without any. [Move] is how a topic is told who came and who went.
 //
 // Members of one topic may hear different dialects of it: encodings of the same
 // messages, of which the publisher gives one for each, whoever hears them.
@@ -31,7 +32,8 @@
 // [Topic.Publish] goes from the publisher's goroutine straight to the topic's
 // group. All else — joining, leaving, statuses, direct messages, presence — is one
 // table under one mutex, which is never held while anything is sent or a hook is
-// called. Everything is safe for any goroutine and waits for nobody's socket.
+// called. Everything is safe for any goroutine and waits for nobody's socket. Only
+// Hub.Moved is called under a lock, the topic's, which joining and leaving take.
 //
 // Everything a hub is asked to send is copied or encoded before the call returns:
 // the bytes are the caller's again. What one goroutine publishes and sends

@@ -3,8 +3,10 @@
 package hub
 
 import (
+	"container/list"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/usher-ws/usher/server"
 )
@@ -27,13 +29,28 @@ type Hub struct {
 	// A member hears one of them, which JoinAs chooses.
 	Dialects int
 
+	// Moved is called when a user comes to a topic or goes, one call after the other
+	// in each topic, on the goroutine that joins or leaves or on one of the hub's
+	// own. It may publish, send and ask; it must not join or leave. LeaveGrace is how
+	// long a user is still there who has no member left, and GatherAbove in topics
+	// of how many users moves are gathered for a second; 0 means not at all for
+	// either.
+	Moved       func(t *Topic, m Move)
+	LeaveGrace  time.Duration
+	GatherAbove int
+
 	// Middleware's Send hooks are called with everything that is published to a
 	// topic, on the publisher's goroutine, the first listed outermost: once for
 	// each dialect. Direct messages do not pass through them.
 	Middleware []server.Middleware
 
-	mu     sync.Mutex // guards all topics' users, and their members
-	topics map[string]*Topic
+	// mu guards the table: all topics' users and their members, and who is about
+	// to be gone from it. Of two locks, a topic's order is taken first.
+	mu       sync.Mutex
+	topics   map[string]*Topic
+	leaving  list.List // of *user without a member, the first to go in front
+	expiring bool      // somebody will look after leaving
+	gathered []*Topic  // with moves to tell of
 }
 
 // Join makes c, a connection of the user, a member of the topic, and makes the
@@ -57,15 +74,18 @@ func (h *Hub) JoinAs(topic, user string, dialect int, c server.Conn) (*Member, e
 	if dialect < 0 || dialect >= max(1, h.Dialects) {
 		return nil, errDialect
 	}
-	m, err := h.add(topic, user, dialect, c)
-	if err != nil {
-		return nil, err
+	m := &Member{conn: c, dialect: int32(dialect)}
+	for {
+		t, err := h.find(topic)
+		if err != nil {
+			return nil, err
+		}
+		if joined, err := t.join(m, user); joined {
+			return m, nil
+		} else if err != nil {
+			return nil, err
+		} // or it was forgotten meanwhile
 	}
-	if err := m.group().Join(c); err != nil {
-		h.remove(m)
-		return nil, err
-	}
-	return m, nil
 }
 
 // HasPlace reports whether the topic could be joined now: it is in use, or one
@@ -89,49 +109,74 @@ func (h *Hub) hasPlace(topic string) bool {
 	return h.topics[topic] != nil || h.MaxTopics <= 0 || len(h.topics) < h.MaxTopics
 }
 
-// add puts a member into the table. Finding the topic and being in it is one step,
-// so that nobody can be in a topic that is forgotten.
-func (h *Hub) add(topic, name string, dialect int, c server.Conn) (*Member, error) {
+// find returns the topic of a name, a new one if there is none. Who asked must join
+// it: that, or not getting in, is what ends it.
+func (h *Hub) find(name string) (*Topic, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.hasPlace(topic) {
+	if !h.hasPlace(name) {
 		return nil, ErrTooManyTopics
 	}
-	t := h.topics[topic]
+	t := h.topics[name]
 	if t == nil {
-		t = newTopic(h, topic)
+		t = newTopic(h, name)
 		if h.topics == nil {
 			h.topics = make(map[string]*Topic)
 		}
-		h.topics[topic] = t
+		h.topics[name] = t
+	}
+	return t, nil
+}
+
+// add puts m into the table. It fails if the topic was forgotten: being in a topic
+// and that being in the table is one step. came says that the user was not there,
+// and count is how many are.
+func (h *Hub) add(t *Topic, m *Member, name string) (added, came bool, count int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.topics[t.name] != t {
+		return false, false, 0
 	}
 	u := t.users[name]
 	if u == nil {
-		u = &user{name: name}
+		u = &user{topic: t, name: name}
 		t.users[name] = u
+		came = true
 	}
-	m := &Member{topic: t, user: u, conn: c, dialect: int32(dialect)}
+	h.stay(u)
+	m.user = u
 	u.add(m)
-	return m, nil
+	return true, came, len(t.users)
 }
 
-// remove takes m out of the table, and forgets the user with their last member
-// and the topic with its last user. left is false if m was not there any more;
-// others says that somebody still is.
-func (h *Hub) remove(m *Member) (left, others bool) {
+// remove takes m out of the table. left is false if it was not there any more.
+// went says that the user is gone with it; if there is grace, one that LeaveGrace
+// keeps is not yet. others are in the topic, and count is how many users are.
+func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if m.place == gone {
-		return false, false
+		return false, false, false, 0
 	}
-	t, u := m.topic, m.user
+	u := m.user
+	t := u.topic
 	u.remove(m)
-	if len(u.members) == 0 {
-		delete(t.users, u.name)
+	switch {
+	case len(u.members) > 0:
+	case !grace || h.LeaveGrace <= 0:
+		h.forget(u)
+		went = true
+	default:
+		h.keep(u)
 	}
-	if len(t.users) == 0 {
-		delete(h.topics, t.name)
-		return true, false
+	return true, went, t.members > 0, len(t.users)
+}
+
+// forget takes a user without members out of the table, and the topic with its
+// last user. It is called under mu.
+func (h *Hub) forget(u *user) {
+	delete(u.topic.users, u.name)
+	if len(u.topic.users) == 0 {
+		delete(h.topics, u.topic.name)
 	}
-	return true, true
 }

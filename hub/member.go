@@ -2,13 +2,15 @@
 
 package hub
 
-import "github.com/usher-ws/usher/server"
+import (
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/server"
+)
 
 // Member is one connection in one topic, from [Hub.Join] until Leave. It does not
 // change meanwhile but for its status, which it shares with all members of its
-// user there. All methods are safe for any goroutine. It takes 40 bytes.
+// user there. All methods are safe for any goroutine. It takes 32 bytes.
 type Member struct {
-	topic   *Topic
 	user    *user
 	conn    server.Conn
 	dialect int32
@@ -19,16 +21,22 @@ type Member struct {
 const gone = -1
 
 // Topic returns the topic, also when the member has left.
-func (m *Member) Topic() *Topic { return m.topic }
+func (m *Member) Topic() *Topic { return m.user.topic }
 
 // User returns the user's name.
 func (m *Member) User() string { return m.user.name }
 
+// Send sends one message, b as for [Topic.Publish], to the member alone. Errors are
+// those of [server.Conn.Send].
+func (m *Member) Send(op frame.Opcode, b ...[]byte) error {
+	return m.conn.Send(op, in(int(m.dialect), b))
+}
+
 // SetStatus keeps what the user says of themselves, for others to see in
-// [Topic.Presence]; "" is nothing. It ends with the user's last member. Of a
-// member that has left it is ignored.
+// [Topic.Presence]; "" is nothing. It ends with the user. Of a member that has left
+// it is ignored.
 func (m *Member) SetStatus(status string) {
-	h := m.topic.hub
+	h := m.Topic().hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if m.place != gone {
@@ -42,13 +50,7 @@ func (m *Member) SetStatus(status string) {
 //
 // What was published before may still arrive. What the caller publishes
 // afterwards does not.
-func (m *Member) Leave() (others bool) {
-	left, others := m.topic.hub.remove(m)
-	if left {
-		_ = m.group().Leave(m.conn) // fails only if it has ended, and left by that
-	}
-	return others
-}
+func (m *Member) Leave() (others bool) { return m.Topic().leave(m) }
 
 // group is where the member hears the topic.
-func (m *Member) group() *server.Group { return &m.topic.groups[m.dialect] }
+func (m *Member) group() *server.Group { return &m.Topic().groups[m.dialect] }

@@ -47,7 +47,7 @@ func TestVanish(t *testing.T) {
 }
 
 func TestMemberSize(t *testing.T) {
-	if got := unsafe.Sizeof(Member{}); unsafe.Sizeof(uintptr(0)) == 8 && got != 40 {
-		t.Errorf("got %d bytes, want 40", got)
+	if got := unsafe.Sizeof(Member{}); unsafe.Sizeof(uintptr(0)) == 8 && got != 32 {
+		t.Errorf("got %d bytes, want 32", got)
 	}
 }

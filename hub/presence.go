@@ -3,8 +3,10 @@
 package hub
 
 import (
+	"container/list"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Presence is a user in a topic as others see them.
@@ -39,17 +41,23 @@ func (t *Topic) sample(most int) (some []Presence, total int) {
 }
 
 // user is somebody in a topic, with a member for each of their connections.
-// Guarded by Hub.mu, but for the name.
+// Guarded by Hub.mu, but for the topic and the name.
 type user struct {
+	topic   *Topic
 	name    string
 	status  string
 	members []*Member
+
+	// Without members, what is left of Hub.LeaveGrace.
+	waiting *list.Element // in Hub.leaving, or nil
+	until   time.Time
 }
 
 // add gives m the last place.
 func (u *user) add(m *Member) {
 	m.place = int32(len(u.members))
 	u.members = append(u.members, m)
+	u.topic.members++
 }
 
 // remove gives m's place to the last, so that a user's many connections can all
@@ -61,4 +69,5 @@ func (u *user) remove(m *Member) {
 	u.members[last] = nil
 	u.members = u.members[:last]
 	m.place = gone
+	u.topic.members--
 }

@@ -5,6 +5,7 @@ package hub
 import (
 	"errors"
 	"net"
+	"sync"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/server"
@@ -16,8 +17,15 @@ import (
 type Topic struct {
 	hub    *Hub
 	name   string
-	groups []server.Group   // by dialect
-	users  map[string]*user // by name; guarded by hub.mu
+	groups []server.Group // by dialect
+
+	users   map[string]*user // by name; guarded by hub.mu
+	members int              // of all users; guarded by hub.mu
+
+	// order is held while the table changes and while that is told, so that moves
+	// are told in the order in which they happened.
+	order sync.Mutex
+	moves Move // gathered; guarded by order
 }
 
 // newTopic returns an empty topic.
@@ -36,6 +44,46 @@ func newTopic(h *Hub, name string) *Topic {
 
 // Name returns what the topic was joined as.
 func (t *Topic) Name() string { return t.name }
+
+// join makes m a member. It is not joined and there is no error if the topic was
+// forgotten.
+func (t *Topic) join(m *Member, name string) (joined bool, err error) {
+	t.order.Lock()
+	defer t.order.Unlock()
+	added, came, count := t.hub.add(t, m, name)
+	if !added {
+		return false, nil
+	}
+	if err := m.group().Join(m.conn); err != nil {
+		if _, went, _, count := t.hub.remove(m, !came); went && !came {
+			t.gone(name, count)
+		}
+		return false, err
+	}
+	if t.hub.Moved == nil {
+		return true, nil
+	}
+	move := Move{User: name, Joined: 1, Count: count}
+	if !came || t.gather(move) {
+		move.To = m
+	}
+	t.hub.Moved(t, move)
+	return true, nil
+}
+
+// leave is Member.Leave.
+func (t *Topic) leave(m *Member) (others bool) {
+	t.order.Lock()
+	defer t.order.Unlock()
+	left, went, others, count := t.hub.remove(m, true)
+	if left {
+		_ = m.group().Leave(m.conn) // fails only if it has ended, and left by that
+	}
+	if went {
+		t.gone(m.User(), count)
+	}
+	return others
+}
 
 // Publish sends one message to every connection in the topic, that of the
 // publisher included: in each dialect what b has for it, and the last of b in those

@@ -84,6 +84,8 @@ func TestMistakes(t *testing.T) {
 		{"serve --log-format xml", 2, "json"},
 		{"serve --origin https://chat.example/", 2, "scheme://host"},
 		{"serve --rooms lobby,a.b", 2, "letters"},
+		{"serve --leave-grace=-1s", 2, "0 or more"},
+		{"serve --announce-max=-1", 2, "0 or more"},
 		{"serve --rooms=", 2, "leave the flag out"},
 		{"serve --echo echo", 2, "/echo"},
 		{"serve --echo /{x}", 2, "/echo"},
@@ -132,7 +134,7 @@ func TestHelpAndVersion(t *testing.T) {
 	want := strings.Fields("--listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-message --max-buffered --handshake-timeout " +
 		"--message-timeout --write-timeout --idle-timeout --drain --deflate --log-format --admin --help " +
-		"--jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
+		"--leave-grace --announce-max --jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, +)?(--[a-z-]+)`).FindAllStringSubmatch(finish(t, nil, "serve", "--help").stdout, -1) {
 		got = append(got, m[1])

@@ -24,8 +24,12 @@ type serveCmd struct {
 	Echo     string   `placeholder:"PATH" help:"Echo messages at this path, to anybody; without limits unless --rate is given."`
 	EchoAuth string   `placeholder:"PATH" help:"Echo messages at this path, to who has a token and within the limits."`
 	Rooms    []string `placeholder:"ROOM" help:"The rooms of the chat; without it any name is one, up to 10000 in use."`
-	Origin   []string `placeholder:"PATTERN" help:"Pages of these origins may connect too: host, *.host, scheme://host:port or * for all."`
-	Deflate  bool     `help:"Offer permessage-deflate: messages of 512 bytes and more go out compressed to who wants that."`
+
+	LeaveGrace  time.Duration `default:"2s" help:"How long after their last connection a user has left a room of the chat."`
+	AnnounceMax int           `default:"200" help:"In rooms of more users than this, joins and leaves are told together, once a second."`
+
+	Origin  []string `placeholder:"PATTERN" help:"Pages of these origins may connect too: host, *.host, scheme://host:port or * for all."`
+	Deflate bool     `help:"Offer permessage-deflate: messages of 512 bytes and more go out compressed to who wants that."`
 	secretFlag
 	keysFlags
 
@@ -77,6 +81,7 @@ func (s *serveCmd) Validate() error {
 	for name, n := range map[string]int{
 		"--loops": s.Loops, "--burst": s.Burst, "--max-conns": s.MaxConns, "--close-after": s.CloseAfter,
 		"--max-conns-per-ip": s.MaxConnsPerIP, "--max-conns-per-user": s.MaxConnsPerUser,
+		"--announce-max": s.AnnounceMax,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative: want 0 or more", name, n)
@@ -85,6 +90,7 @@ func (s *serveCmd) Validate() error {
 	for name, d := range map[string]time.Duration{
 		"--handshake-timeout": s.HandshakeTimeout, "--message-timeout": s.MessageTimeout,
 		"--write-timeout": s.WriteTimeout, "--idle-timeout": s.IdleTimeout, "--drain": s.Drain,
+		"--leave-grace": s.LeaveGrace,
 	} {
 		if d < 0 {
 			return fmt.Errorf("%s: %v is negative: want 0 or more", name, d)

@@ -35,7 +35,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	defer closeKeys()
 	app, err := chat.New(chat.Config{
 		Secret: secret, Algorithm: algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience,
-		Rooms: s.Rooms, Limits: s.limits(),
+		Rooms: s.Rooms, Limits: s.limits(), LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
 	})
 	if err != nil {
 		return err
