@@ -67,6 +67,9 @@ func (c Conn) Send(op frame.Opcode, b []byte) error {
 	if c.loop == nil {
 		return net.ErrClosed
 	}
+	if l := c.loop; l.replies(c) {
+		return l.reply.say(c, op, b)
+	}
 	return c.loop.mail.send(c, op, b)
 }
 
@@ -75,6 +78,9 @@ func (c Conn) Send(op frame.Opcode, b []byte) error {
 func (c Conn) SendPrepared(m *frame.Prepared) error {
 	if c.loop == nil {
 		return net.ErrClosed
+	}
+	if l := c.loop; l.replies(c) {
+		return l.reply.sayPrepared(c, m)
 	}
 	return c.loop.mail.sendPrepared(c, m)
 }

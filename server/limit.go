@@ -29,11 +29,11 @@ func (l *loop) slows(r *loopRoute) bool { return r.Limits.Over == Delay && !l.sr
 // charge takes what an event costs from the buckets, and says which limit it
 // exceeds, if one. Every frame costs bytes; a complete data message costs what the
 // route says, one if it says nothing, before anybody has looked at what it says.
-func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, ev *frame.Event) (over excess) {
+func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, kind frame.EventKind, m Message) (over excess) {
 	if !r.Limits.Bytes.Unlimited() {
 		over = l.chargeBytes(s, r, p.TakeCost())
 	}
-	if ev.Kind != frame.MessageEvent {
+	if kind != frame.MessageEvent {
 		if over.limit != within && p.InMessage() {
 			s.quiet |= spoiled
 		}
@@ -45,7 +45,7 @@ func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, ev *frame.Event)
 	}
 	n := 1
 	if r.Limits.Cost != nil {
-		n = max(0, r.Limits.Cost(Message{ev.Opcode, ev.Data}))
+		n = max(0, r.Limits.Cost(m))
 	}
 	if l.slows(r) {
 		l.owe(s, r, n)

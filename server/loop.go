@@ -62,7 +62,9 @@ type loop struct {
 	drain      drainage
 	acceptAt   time.Duration // when paused listeners are tried again; 0: they are not paused
 
-	mail mailbox
+	self  uintptr // of the loop's goroutine; 0: it cannot be told
+	reply reply
+	mail  mailbox
 
 	// The counters (tally.go).
 	unroutedTally RouteStats
@@ -115,6 +117,12 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 	lr.open = compose(mw, orElse(r.Open, func(Conn) error { return nil }), func(m *Middleware) func(OpenFunc) OpenFunc { return m.Open })
 	lr.message = compose(mw, orElse(r.Message, func(Conn, Message) error { return nil }), func(m *Middleware) func(Handler) Handler { return m.Message })
 	lr.close = compose(mw, orElse(r.Close, func(Conn, error) {}), func(m *Middleware) func(CloseFunc) CloseFunc { return m.Close })
+}
+
+// begin is the first that is run on the loop's goroutine.
+func (l *loop) begin() {
+	l.self = self()
+	l.schedule()
 }
 
 // Ready dispatches a readiness event.

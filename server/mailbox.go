@@ -5,6 +5,7 @@ package server
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/usher-ws/usher/frame"
 )
@@ -13,20 +14,15 @@ import (
 // queued here as values, in one lane so that the order of one caller's requests
 // is kept, and the loop is woken once for many.
 //
-// While the loop handles an event of a connection, what is sent to that very
-// connection skips the lane and gathers in direct, to leave in one send when the
-// event is done; but only while the lane is empty, or a message could overtake
-// one that was accepted before it.
+// What the callbacks of an event send to their own connection does not come here,
+// see reply.
 type mailbox struct {
 	wake func()
 	slab *slab
 
+	queued atomic.Bool // the lane is not empty; written under mu
+
 	mu      sync.Mutex
-	current uint64 // the connection whose event is handled, as long as it may be sent to; 0 for none
-	direct  []byte // what was said to it
-	said    int64  // how many messages that is
-	room    int    // the most direct may hold, beyond one message
-	full    bool   // direct has refused a message
 	lane    lane
 	limit   int  // bytes a lane may hold, beyond one message
 	dead    bool // the loop has ended
@@ -88,21 +84,15 @@ func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
 		}
 		return err
 	}
-	// No defer: this is every echo's way, and it would cost as much as the lock.
 	m.mu.Lock()
-	direct, err := m.admit(c, len(b)+frameHeader)
-	switch {
-	case err != nil:
-	case direct:
-		m.direct = frame.AppendFrame(m.direct, op, b)
-		m.said++
-	default:
-		from := len(m.lane.data)
-		m.lane.data = frame.AppendFrame(m.lane.data, op, b)
-		m.push(entry{kind: entrySend, tok: c.token(), from: from, to: len(m.lane.data)}, len(b))
+	defer m.mu.Unlock()
+	if err := m.admit(c, len(b)+frameHeader); err != nil {
+		return err
 	}
-	m.mu.Unlock()
-	return err
+	from := len(m.lane.data)
+	m.lane.data = frame.AppendFrame(m.lane.data, op, b)
+	m.push(entry{kind: entrySend, tok: c.token(), from: from, to: len(m.lane.data)}, len(b))
+	return nil
 }
 
 // frameHeader is the longest header of a frame that a server sends.
@@ -115,7 +105,7 @@ var deflateBufs = sync.Pool{New: func() any { return new([]byte) }}
 func (m *mailbox) sendFrame(c Conn, b []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if said, err := m.say(c, b); said || err != nil {
+	if err := m.admit(c, len(b)); err != nil {
 		return err
 	}
 	from := len(m.lane.data)
@@ -128,37 +118,19 @@ func (m *mailbox) sendPrepared(c Conn, p *frame.Prepared) error {
 	b := encoding(p, c.gen&deflates != 0)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if said, err := m.say(c, b); said || err != nil {
+	if err := m.admit(c, len(b)); err != nil {
 		return err
 	}
 	m.push(entry{kind: entryPrepared, tok: c.token(), prepared: p}, len(b))
 	return nil
 }
 
-// say puts b, a whole frame, where it leaves at the end of c's event, or reports
-// that it has to go to the lane.
-func (m *mailbox) say(c Conn, b []byte) (said bool, err error) {
-	direct, err := m.admit(c, len(b))
-	if err == nil && direct {
-		m.direct = append(m.direct, b...)
-		m.said++
-	}
-	return direct, err
-}
-
-// admit says whether n bytes for c may be queued, and whether directly.
-func (m *mailbox) admit(c Conn, n int) (direct bool, err error) {
-	if m.current == c.token() && len(m.lane.entries) == 0 {
-		if len(m.direct) > 0 && len(m.direct)+n > m.room {
-			m.full = true
-			return false, ErrBacklog
-		}
-		return true, nil
-	}
+// admit says whether n bytes for c may be queued.
+func (m *mailbox) admit(c Conn, n int) error {
 	if m.dead || m.slab.at(c.slot).gen.Load() != c.gen {
-		return false, net.ErrClosed
+		return net.ErrClosed
 	}
-	return false, m.space(n)
+	return m.space(n)
 }
 
 // space says whether the lane takes n bytes more. An empty lane takes anything.
@@ -172,6 +144,9 @@ func (m *mailbox) space(n int) error {
 func (m *mailbox) push(e entry, bytes int) {
 	m.lane.entries = append(m.lane.entries, e)
 	m.lane.charged += bytes + entryCost
+	if len(m.lane.entries) == 1 {
+		m.queued.Store(true)
+	}
 	m.wake()
 }
 
@@ -187,9 +162,6 @@ func (m *mailbox) closeWith(c Conn, e *CloseError, framed []byte) error {
 	defer m.mu.Unlock()
 	if m.dead || !m.slab.at(c.slot).gen.CompareAndSwap(c.gen, c.gen|closeAsked) {
 		return net.ErrClosed
-	}
-	if m.current == c.token() {
-		m.current = 0
 	}
 	from := len(m.lane.data)
 	m.lane.data = append(m.lane.data, framed...)
@@ -242,45 +214,17 @@ func (m *mailbox) adopt(a adoption) bool {
 	return true
 }
 
-// begin says that an event of c is being handled; first is what leaves before
-// anything said meanwhile. Only the loop calls begin, end, take and recycle.
-func (m *mailbox) begin(tok uint64, first []byte, room int) {
-	m.mu.Lock()
-	m.current, m.room, m.full, m.said = tok, room, false, 0
-	m.direct = append(m.direct[:0], first...)
-	m.mu.Unlock()
-}
-
-// pong appends the answer to a ping.
-func (m *mailbox) pong(payload []byte) {
-	m.mu.Lock()
-	m.direct = frame.AppendFrame(m.direct, frame.OpPong, payload)
-	m.mu.Unlock()
-}
-
-// end returns what was said since begin, to be sent before the next begin, and
-// how many messages that is, and whether some more found no room. behind says that
-// the lane is not empty: more may have been said there.
-func (m *mailbox) end() (out []byte, said int64, full, behind bool) {
-	m.mu.Lock()
-	m.current = 0
-	out, said, full, behind = m.direct, m.said, m.full, len(m.lane.entries) > 0
-	if cap(m.direct) > keepDirect {
-		m.direct = nil
-	}
-	m.mu.Unlock()
-	return out, said, full, behind
-}
-
 // keepDirect is the largest buffer kept between events.
 const keepDirect = 512 << 10
 
-// take returns what is queued, and makes room. It is valid until recycle.
+// take returns what is queued, and makes room. It is valid until recycle. Only the
+// loop calls take and recycle.
 func (m *mailbox) take() (lane, []adoption) {
 	m.mu.Lock()
 	taken, adopted := m.lane, m.adopted
 	m.lane, m.spare = m.spare, lane{}
 	m.adopted, m.spareAdopted = m.spareAdopted, nil
+	m.queued.Store(false)
 	m.mu.Unlock()
 	return taken, adopted
 }

@@ -49,7 +49,7 @@ type ending struct {
 // said meanwhile in one send.
 func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 	c, r := l.conn(i, s), l.routeOf(s)
-	l.mail.begin(c.token(), greeting, l.srv.maxBacklog())
+	l.reply.begin(c.token(), greeting, l.srv.maxBacklog())
 	var end ending
 	if greeting != nil {
 		end.err = l.callOpen(r, c)
@@ -58,10 +58,10 @@ func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 		r.tally.BytesIn += int64(len(input))
 		end = l.handleInput(c, s, r, input)
 	}
-	out, said, full, behind := l.mail.end()
-	r.tally.MessagesOut += said
+	out := l.reply.end()
+	r.tally.MessagesOut += l.reply.said
 	r.tally.BytesOut -= int64(len(greeting)) // which is no frame
-	if end.err == nil && full {
+	if end.err == nil && l.reply.full {
 		end.err = errBacklogClose
 	}
 	if end.err == nil {
@@ -73,7 +73,7 @@ func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 		l.bye = frame.AppendCloseFrame(l.bye[:0], end.err.Code, end.err.Reason)
 		end.framed = l.bye
 	}
-	if behind && l.mail.closeWith(c, end.err, end.framed) == nil {
+	if l.mail.queued.Load() && l.mail.closeWith(c, end.err, end.framed) == nil {
 		// What was said before the end is in the lane: the close goes behind it.
 		r.tally.BytesOut += int64(len(out))
 		l.transmit(i, s, out)
@@ -116,7 +116,7 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 		}
 		var over excess
 		if r.limited {
-			if over = l.charge(s, r, p, &ev); over.limit != within {
+			if over = l.charge(s, r, p, ev.Kind, Message{ev.Opcode, ev.Data}); over.limit != within {
 				if end.err = l.exceeded(c, s, r, ev.Kind, over); end.err != nil {
 					return end
 				}
@@ -154,7 +154,7 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 // answerPing answers the latest ping of this read, RFC 6455 §5.5.3.
 func (l *loop) answerPing() {
 	if l.pinged {
-		l.mail.pong(l.pong[:l.pongLen])
+		l.reply.b = frame.AppendFrame(l.reply.b, frame.OpPong, l.pong[:l.pongLen])
 		l.pinged = false
 	}
 }

@@ -192,10 +192,10 @@ func (s *Server) open() error {
 		s.addrs = append(s.addrs, bound)
 	}
 	for _, l := range s.loops {
+		_ = l.poll.Post(l.begin)
 		if err := l.poll.Start(); err != nil {
 			return err
 		}
-		_ = l.poll.Post(l.schedule)
 	}
 	return nil
 }

@@ -67,6 +67,7 @@ func newBench(t *testing.T, s *Server) *bench {
 		t.Fatal(err)
 	}
 	s.loops = []*loop{l}
+	l.self = self() // the test is the loop
 	b.l = l
 	t.Cleanup(func() {
 		l.cut()
