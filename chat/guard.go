@@ -38,7 +38,7 @@ var errNoIdentity = errors.New("chat: RoomGuard needs an identity: put a guard l
 // path value "room" names. It goes after the guard that reads the token. It
 // looks, and changes nothing: a probe gets the same answer.
 func (c *Chat) RoomGuard() upgrade.Guard {
-	return upgrade.Guard{OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) {
+	return upgrade.Guard{Name: "room", OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) {
 		if r.Identity == nil {
 			return nil, errNoIdentity
 		}

@@ -133,13 +133,15 @@ func TestHandlersThatFail(t *testing.T) {
 	closeOf(t, c)
 }
 
-// The first middleware listed is the outermost, at each of the five hooks.
+// The first middleware listed is the outermost, at each of the five hooks, and that is
+// how AppendRoutes shows them.
 func TestMiddlewareOrder(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string
 	note := func(what string) { mu.Lock(); seen = append(seen, what); mu.Unlock() }
 	named := func(name string) Middleware {
 		return Middleware{
+			Name: name,
 			Upgrade: func(next UpgradeFunc) UpgradeFunc {
 				return func(r *upgrade.Request) error {
 					note(name + " upgrade")
@@ -165,29 +167,35 @@ func TestMiddlewareOrder(t *testing.T) {
 			},
 		}
 	}
-	g := NewGroup(named("A"), named("B"))
+	g := NewGroup(named("A"), named("B"), named("C"))
 	ended := make(chan bool)
 	s := &Server{}
 	s.Use(named("A"))
 	s.Route("/ws", Route{
-		Middleware: []Middleware{named("B")},
+		Middleware: []Middleware{named("B"), named("C")},
 		Open:       func(c Conn) error { return g.Join(c) },
 		Message:    func(_ Conn, m Message) error { return g.Send(m.Opcode, m.Data) },
 		Close:      func(Conn, error) { close(ended) },
 	})
 	c := dial(t, start(t, s), "/ws")
 	say(t, c, "x")
-	if got := read(t, c); got != "x<A<B" {
+	if got := read(t, c); got != "x<A<B<C" {
 		t.Errorf("got %q", got)
 	}
 	c.Close()
 	<-ended
-	want := []string{"A upgrade", "B upgrade", "B upgraded", "A upgraded", "A open", "B open",
-		"A message", "B message", "A send", "B send", "A close", "B close"}
+	want := []string{"A upgrade", "B upgrade", "C upgrade", "C upgraded", "B upgraded", "A upgraded",
+		"A open", "B open", "C open", "A message", "B message", "C message",
+		"A send", "B send", "C send", "A close", "B close", "C close"}
 	mu.Lock()
 	defer mu.Unlock()
 	if !slices.Equal(seen, want) {
 		t.Errorf("got  %q\nwant %q", seen, want)
+	}
+	const hooks = "(upgrade, open, message, send, close)"
+	shown := "  middleware  A " + hooks + "\n              B " + hooks + "\n              C " + hooks + "\n"
+	if got := string(s.AppendRoutes(nil)); !strings.HasSuffix(got, shown) {
+		t.Errorf("got\n%swant\n%s", got, shown)
 	}
 }
 

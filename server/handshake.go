@@ -291,8 +291,7 @@ func (l *loop) refuse(i uint32, s *slot, lr *loopRoute, r *upgrade.Request, err 
 		l.resp, err = door.Refuse(l.resp[:0], r, err)
 	}
 	l.said = nil
-	l.srv.logRefusal(r, err)
-	l.countRefusal(lr, err)
+	l.noteRefusal(s, lr, r, err)
 	l.dropHead(s)
 	s.state = closing
 	l.transmit(i, s, l.resp)

@@ -70,6 +70,10 @@ type loop struct {
 	unroutedTally RouteStats
 	late          int64 // ticks that came late
 	published     atomic.Pointer[loopCopy]
+
+	// The access log (logging.go).
+	stays           map[stayKey]*stay
+	unroutedRefused []func(*loop, *upgrade.Request, *upgrade.Rejection)
 }
 
 // readSize is the shared read buffer: one recv of a busy connection.
@@ -89,6 +93,7 @@ func newLoop(srv *Server, id int, origin time.Time) (*loop, error) {
 	if l.buffers.budget == 0 {
 		l.mail.limit = max(srv.maxBacklog(), 16<<20)
 	}
+	l.unroutedRefused = refusedHooks(srv.middleware)
 	l.routes = make([]loopRoute, len(srv.routes))
 	for i, r := range srv.routes {
 		l.prepare(&l.routes[i], i, r)
@@ -108,7 +113,7 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 	}
 	lr.limited = r.Limits.any() || l.srv.sharesMessages
 	lr.frame = frame.Config{MaxMessage: l.srv.MaxMessage, Buffers: &l.buffers, Fragments: true}
-	mw := append(l.srv.middleware[:len(l.srv.middleware):len(l.srv.middleware)], r.Middleware...)
+	mw := l.srv.around(r)
 	judge := UpgradeFunc(func(req *upgrade.Request) error {
 		l.resp, l.said = lr.door.Respond(l.resp[:0], req)
 		return l.said
@@ -117,6 +122,7 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 	lr.open = compose(mw, orElse(r.Open, func(Conn) error { return nil }), func(m *Middleware) func(OpenFunc) OpenFunc { return m.Open })
 	lr.message = compose(mw, orElse(r.Message, func(Conn, Message) error { return nil }), func(m *Middleware) func(Handler) Handler { return m.Message })
 	lr.close = compose(mw, orElse(r.Close, func(Conn, error) {}), func(m *Middleware) func(CloseFunc) CloseFunc { return m.Close })
+	lr.refused = refusedHooks(mw)
 }
 
 // begin is the first that is run on the loop's goroutine.

@@ -43,11 +43,17 @@ type (
 // All hooks run on the loop, but Send, which belongs to a Group and runs once for
 // each published message, on the publisher's goroutine.
 type Middleware struct {
+	Name string // for people who ask what a route has (Server.AppendRoutes); not needed
+
 	Upgrade func(next UpgradeFunc) UpgradeFunc
 	Open    func(next OpenFunc) OpenFunc
 	Message func(next Handler) Handler
 	Send    func(next SendFunc) SendFunc
 	Close   func(next CloseFunc) CloseFunc
+
+	// refused is told of every refusal, whoever decided it and when: quotas and
+	// Authorize come after the Upgrade hooks. r may lack all but RemoteAddr.
+	refused func(l *loop, r *upgrade.Request, e *upgrade.Rejection)
 }
 
 // compose wraps inner in the hooks that pick finds, the first outermost.

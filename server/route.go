@@ -240,4 +240,5 @@ type loopRoute struct {
 	open    OpenFunc
 	message Handler
 	close   CloseFunc
+	refused []func(*loop, *upgrade.Request, *upgrade.Rejection)
 }

@@ -52,6 +52,7 @@ func TestNoTokenIsLogged(t *testing.T) {
 		Logger:          slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Handler:         http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("handler") }),
 	}
+	s.Use(Logging(nil))
 	guard := func(err error) Route {
 		return Route{Guards: []upgrade.Guard{{OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) { return nil, err }}}}
 	}
@@ -110,7 +111,7 @@ func TestNoTokenIsLogged(t *testing.T) {
 	if n := strings.Count(log, "was refused"); n < asked/2 {
 		t.Errorf("%d of %d requests left a line in the log: is this the log?\n%s", n, asked, log)
 	}
-	for _, want := range []string{`GET /bearer?token=REDACTED`, "code=token_invalid", "guard failed", "authorizer failed", "open failed"} {
+	for _, want := range []string{`GET /bearer?token=REDACTED`, "code=token_invalid", "guard failed", "authorizer failed", "open failed", "msg=refused", "msg=closed"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log does not say %q", want)
 		}

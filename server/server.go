@@ -274,20 +274,13 @@ func (s *Server) isDraining() bool { return s.drainingFlag.Load() }
 
 // logRefusal tells of a refusal: at level debug, or error if it is our fault. The
 // line of the request holds no token.
-func (s *Server) logRefusal(r *upgrade.Request, err error) {
-	var e *upgrade.Rejection
-	if !errors.As(err, &e) {
-		return // a probe or a preflight, answered as it should be
-	}
+func (s *Server) logRefusal(r *upgrade.Request, e *upgrade.Rejection, err error) {
 	level, text := slog.LevelDebug, "server: a request was refused"
 	if e.Status == http.StatusInternalServerError {
 		level, text = slog.LevelError, "server: a request was refused for an internal reason"
 	}
 	if !s.log.enabled(level) {
 		return
-	}
-	if r == nil {
-		r = new(upgrade.Request)
 	}
 	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", wordOf(e), "err", err)
 }

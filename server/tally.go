@@ -110,13 +110,32 @@ func (l *loop) tallyOf(lr *loopRoute) *RouteStats {
 	return &lr.tally
 }
 
-// countRefusal counts a refusal by its code. What is answered to a probe or a
-// preflight is none.
-func (l *loop) countRefusal(lr *loopRoute, err error) {
+// noteRefusal counts a refusal by its code, and tells the log and the middleware of
+// it. What is answered to a probe or a preflight is none.
+func (l *loop) noteRefusal(s *slot, lr *loopRoute, r *upgrade.Request, err error) {
 	var e *upgrade.Rejection
-	if errors.As(err, &e) {
-		addTo(&l.tallyOf(lr).Refusals, wordOf(e), 1)
+	if !errors.As(err, &e) {
+		return
 	}
+	addTo(&l.tallyOf(lr).Refusals, wordOf(e), 1)
+	if r == nil {
+		r = new(upgrade.Request)
+	}
+	if !r.RemoteAddr.IsValid() {
+		r.RemoteAddr = peer(int(s.fd))
+	}
+	l.srv.logRefusal(r, e, err)
+	for _, told := range l.refusedOf(lr) {
+		told(l, r, e)
+	}
+}
+
+// refusedOf returns who is told of refusals on lr, which may be nil.
+func (l *loop) refusedOf(lr *loopRoute) []func(*loop, *upgrade.Request, *upgrade.Rejection) {
+	if lr == nil {
+		return l.unroutedRefused
+	}
+	return lr.refused
 }
 
 // wordOf returns the code of a refusal as its body has it.

@@ -46,7 +46,7 @@ func newBearerGuard(v Verifier, sources []Source) *bearerGuard {
 }
 
 func (b *bearerGuard) guard() Guard {
-	g := Guard{OnBeforeUpgrade: b.judge}
+	g := Guard{Name: "bearer", OnBeforeUpgrade: b.judge}
 	if v, ok := b.verifier.(*JWT); ok && v.neverSlow() {
 		return g // the question would cost more than most answers
 	}

@@ -28,6 +28,8 @@ import (
 // Request and bytes are valid until the callback returns. A Guard may be used
 // by many Upgraders at once, so its hooks hold no state of one request.
 type Guard struct {
+	Name string // for people who ask what guards a route; not needed
+
 	OnRequest       func(r *Request) error
 	OnHost          func(r *Request, host []byte) error
 	OnHeader        func(r *Request, key, value []byte) error

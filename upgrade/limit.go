@@ -19,7 +19,7 @@ var errTooOften = Reject(http.StatusTooManyRequests, CodeTooManyRequests, "too o
 // Put it behind the guards that refuse for free, and ByUser behind Bearer. A probe is
 // told what an upgrade would be, and takes nothing. k may be shared by many guards.
 func Limit[K comparable](k *limiter.Keyed[K], key func(r *Request) (K, bool)) Guard {
-	return Guard{OnBeforeUpgrade: func(r *Request) (http.Header, error) {
+	return Guard{Name: "limit", OnBeforeUpgrade: func(r *Request) (http.Header, error) {
 		who, counts := key(r)
 		now := max(0, r.now.Sub(origin))
 		switch {

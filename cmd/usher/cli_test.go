@@ -134,6 +134,7 @@ func TestHelpAndVersion(t *testing.T) {
 	want := strings.Fields("--listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-message --max-buffered --handshake-timeout " +
 		"--message-timeout --write-timeout --idle-timeout --drain --deflate --log-format --admin --help " +
+		"--access-log --print-routes " +
 		"--leave-grace --announce-max --jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, +)?(--[a-z-]+)`).FindAllStringSubmatch(finish(t, nil, "serve", "--help").stdout, -1) {

@@ -44,6 +44,13 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	srv.Handler = app.Handler()
 	srv.Route(chat.Pattern, app.Route())
 	s.routeEchoes(srv, app.Bearer())
+	if s.AccessLog {
+		srv.Use(server.Logging(nil))
+	}
+	if s.PrintRoutes {
+		_, err := stdout.Write(srv.AppendRoutes(nil))
+		return err
+	}
 	// Before anybody can know that we listen, and tell us to stop.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)

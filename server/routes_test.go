@@ -1,0 +1,72 @@
+//go:build linux
+
+package server
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// TestAppendRoutes locks the text: the order in it is the order in which things happen.
+func TestAppendRoutes(t *testing.T) {
+	s := &Server{
+		Origins: []string{"chat.example"}, MaxConnsPerUser: 3, Handler: http.NotFoundHandler(),
+		MessagesPerIP: limiter.Rate{Limit: 5, Burst: 9},
+	}
+	s.Use(Logging(nil))
+	s.Route("/ws/{room}", Route{
+		Guards: []upgrade.Guard{
+			upgrade.Bearer(&upgrade.JWT{}),
+			upgrade.Limit(&limiter.Keyed[string]{}, upgrade.ByUser),
+			{OnRequest: func(*upgrade.Request) error { return nil }},
+		},
+		Authorize:  func(context.Context, *upgrade.Request) error { return nil },
+		Middleware: []Middleware{Transform(Upper, Upper), {}},
+		Limits: Limits{
+			Messages: limiter.Rate{Limit: limiter.Limit(1) / 6, Burst: 10},
+			Bytes:    limiter.Rate{Limit: 65536, Burst: 65550},
+			Over:     Delay, CloseAfter: 20,
+		},
+	})
+	const want = `/ws/{room}
+  guards      origin: same host, chat.example
+              bearer
+              limit
+              (unnamed)
+              connections of a user: 3
+              authorize
+  limits      messages: 10/m, burst 10
+              bytes: 65536/s, burst 65550
+              messages of an address: 5/s, burst 9
+              over: delay
+              close after 20 in a minute
+  middleware  logging (refused, open, message, close)
+              transform (message, send)
+              (unnamed) ()
+anything else
+  http.Handler
+`
+	if got := string(s.AppendRoutes(nil)); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	plain := &Server{LimitDryRun: true}
+	plain.Route("/b", Route{Limits: Limits{Messages: limiter.Rate{Limit: 1, Burst: 1}, CloseAfter: 1}})
+	plain.Route("/a", Route{})
+	const bare = `/b
+  guards      origin: same host
+  limits      messages: 1/s, burst 1
+              over: let it pass, and count
+  middleware  none
+/a
+  guards      origin: same host
+  limits      none
+  middleware  none
+`
+	if got := string(plain.AppendRoutes(nil)); got != bare {
+		t.Errorf("got\n%s\nwant\n%s", got, bare)
+	}
+}

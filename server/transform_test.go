@@ -1,0 +1,70 @@
+//go:build linux
+
+package server
+
+import (
+	"testing"
+
+	"github.com/usher-ws/usher/frame"
+)
+
+func TestCensor(t *testing.T) {
+	f := Censor("darn", "Straße", "naïve", "x")
+	for in, want := range map[string]string{
+		"":                         "",
+		"darn":                     "****",
+		"DARN it, Darn!":           "**** it, ****!",
+		"darning undarn darn1":     "darning undarn darn1",
+		"(darn)(darn)":             "(****)(****)",
+		"die STRASSE, die straße":  "die STRASSE, die ******",
+		"naïve naive":              "***** naive",
+		"x.xx.x":                   "*.xx.*",
+		"日本 darn 語":                "日本 **** 語",
+		"\xff darn \xc3":           "\xff **** \xc3",
+		"darnİ İdarn":              "darnİ İdarn",
+		"nothing to see here, sir": "nothing to see here, sir",
+	} {
+		if got := f(Message{frame.OpText, []byte(in)}); string(got.Data) != want || got.Opcode != frame.OpText {
+			t.Errorf("%q: got %q, want %q", in, got.Data, want)
+		}
+	}
+	if got := f(Message{frame.OpBinary, []byte("darn")}); string(got.Data) != "darn" {
+		t.Errorf("binary: got %q", got.Data)
+	}
+	if got := Upper(Message{frame.OpBinary, []byte("darn")}); string(got.Data) != "darn" {
+		t.Errorf("binary: got %q", got.Data)
+	}
+	clean := []byte("a text of some length in which there is nothing that anybody would hide")
+	if n := testing.AllocsPerRun(100, func() { f(Message{frame.OpText, clean}) }); n != 0 {
+		t.Errorf("a clean text: got %v allocations, want 0", n)
+	}
+}
+
+// TestTransform: in before the handler, out once for all members, and the publisher's
+// bytes stay as they are.
+func TestTransform(t *testing.T) {
+	mw := Transform(Upper, Censor("darn"))
+	room := NewGroup(mw)
+	mine := []byte("well, darn")
+	s := &Server{}
+	s.Route("/", Route{
+		Middleware: []Middleware{mw},
+		Open:       func(c Conn) error { return room.Join(c) },
+		Message: func(_ Conn, m Message) error {
+			if err := room.Send(m.Opcode, mine); err != nil {
+				return err
+			}
+			return room.Send(m.Opcode, m.Data)
+		},
+	})
+	c := dial(t, start(t, s), "/")
+	say(t, c, "oh darn, no")
+	for _, want := range []string{"well, ****", "OH ****, NO"} {
+		if got := read(t, c); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if string(mine) != "well, darn" {
+		t.Errorf("the publisher's message has become %q", mine)
+	}
+}
