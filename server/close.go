@@ -3,6 +3,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -30,7 +31,10 @@ var errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.Code
 const statusTokenExpired frame.StatusCode = 4401
 
 // panicError is a panic in the user's code.
-type panicError struct{ value any }
+type panicError struct {
+	value any
+	stack []byte
+}
 
 func (e *panicError) Error() string { return fmt.Sprintf("server: panic: %v", e.value) }
 
@@ -47,17 +51,19 @@ func (l *loop) conclude(i uint32, s *slot, out []byte, e *CloseError) {
 	l.end(i, s, frame.AppendCloseFrame(out, e.Code, e.Reason), e)
 }
 
-// end begins to close an open or held connection whose last bytes are out.
+// end begins to close an open or held connection whose last bytes are out, when its
+// jobs are done if it has any.
 func (l *loop) end(i uint32, s *slot, out []byte, e *CloseError) {
+	if l.exts.get(s).line != nil {
+		kept := bytes.Clone(out)
+		if l.afterJobs(i, s, func(i uint32, s *slot) { l.end(i, s, kept, e) }) {
+			return
+		}
+	}
 	l.routeOf(s).tally.BytesOut += int64(len(out))
 	l.depart(i, s, e)
 	s.state, s.why = closing, 0
-	if s.ext != 0 {
-		x := l.exts.get(s)
-		x.partial.Release(&frame.Config{Buffers: &l.buffers})
-		x.partial, x.since, x.resume = nil, 0, 0
-		l.exts.trim(s)
-	}
+	l.dropInput(s)
 	l.transmit(i, s, out)
 }
 
@@ -147,17 +153,21 @@ func (l *loop) discard(i uint32, s *slot) {
 	}
 }
 
-// release closes the socket and frees all there is of the connection. If it was
-// open until now there was no close frame: 1006.
+// release closes the socket and frees all there is of the connection, the slot of one
+// with jobs when they are done. If it was open until now there was no close frame:
+// 1006.
 func (l *loop) release(i uint32, s *slot, cause error) {
+	if q := l.exts.get(s).line; q != nil {
+		l.pin(i, s, q, cause)
+		return
+	}
 	if s.flags&opened != 0 {
 		l.depart(i, s, &CloseError{Code: frame.StatusAbnormalClosure, Err: cause})
 	}
 	if s.state == pending {
 		l.abandon(l.takeQuestion(s))
 	}
-	_ = l.poll.Remove(int(s.fd)) // fails only if Add did
-	unix.Close(int(s.fd))
+	l.shut(s)
 	l.srv.discount(s.flags&reserved != 0)
 	l.vacate(i, s)
 }
@@ -197,6 +207,11 @@ func (l *loop) shed() {
 		}
 		l.srv.stats.shed.Add(1)
 		s := l.slab.at(worst)
+		if q := l.exts.get(s).line; q != nil {
+			l.dropJobs(q)
+			l.release(worst, s, errShed)
+			continue
+		}
 		if table[s.state][post].do == deliver {
 			// What waits is what takes the room: it is dropped, from the end of
 			// the frame that the peer has begun to receive. Without knowing where

@@ -47,7 +47,7 @@ func (e *CloseError) Unwrap() error { return e.Err }
 // net.ErrClosed.
 //
 // Send, SendPrepared and Close are safe for any goroutine. All else belongs to
-// the connection's callbacks.
+// the connection's callbacks; see Offload for those that do not run on the loop.
 type Conn struct {
 	loop      *loop
 	slot, gen uint32
@@ -120,12 +120,18 @@ func (c Conn) Renew(id *upgrade.Identity) error {
 	ident := l.identities.find(id)
 	l.identities.drop(s.ident)
 	s.ident = ident
+	if q := l.exts.get(s).line; q != nil {
+		q.identity.Store(id)
+	}
 	l.dueBy(c.slot, l.expiry(s)) // a later one is found when the old one's comes
 	return nil
 }
 
 // Identity returns whom the guards recognised, or nil. Only Renew changes it.
 func (c Conn) Identity() *upgrade.Identity {
+	if q := c.line(); q != nil {
+		return q.identity.Load()
+	}
 	s := c.mine()
 	if s == nil {
 		return nil
@@ -135,25 +141,22 @@ func (c Conn) Identity() *upgrade.Identity {
 
 // PathValue returns what the wildcard of the route's pattern matched, or "".
 func (c Conn) PathValue(name string) string {
+	if q := c.line(); q != nil {
+		return q.route.value(q.values, name)
+	}
 	s := c.mine()
 	if s == nil {
 		return ""
 	}
 	p := &c.loop.places.all[s.place]
-	for i, k := 0, 0; i < len(p.route.segments); i++ {
-		if p.route.segments[i].kind == literal {
-			continue
-		}
-		if p.route.segments[i].text == name {
-			return p.values[k]
-		}
-		k++
-	}
-	return ""
+	return p.route.value(p.values, name)
 }
 
 // Subprotocol returns the negotiated subprotocol, or "".
 func (c Conn) Subprotocol() string {
+	if q := c.line(); q != nil {
+		return q.proto
+	}
 	s := c.mine()
 	if s == nil {
 		return ""
@@ -164,6 +167,9 @@ func (c Conn) Subprotocol() string {
 // RemoteAddr asks the kernel for the peer's address. It is the zero AddrPort when
 // the connection is gone.
 func (c Conn) RemoteAddr() netip.AddrPort {
+	if q := c.line(); q != nil {
+		return q.peer
+	}
 	s := c.mine()
 	if s == nil {
 		return netip.AddrPort{}
@@ -202,6 +208,18 @@ func (c Conn) SetData(v any) {
 	}
 	c.loop.exts.need(s).data = v
 }
+
+// line returns the connection's jobs, or nil if it has none. A worker may ask, since
+// it does one of them.
+func (c Conn) line() *line {
+	if c.loop == nil {
+		return nil
+	}
+	return c.loop.lines.get(c.token())
+}
+
+// isClosed reports whether nothing can be sent any more. Safe for any goroutine.
+func (c Conn) isClosed() bool { return c.loop.slab.at(c.slot).gen.Load() != c.gen }
 
 // mine returns the connection's slot, or nil when it is gone. Only on the loop.
 func (c Conn) mine() *slot {

@@ -163,7 +163,9 @@ func (l *loop) cut() {
 		l.srv.discount(a.over)
 	}
 	for i := uint32(1); i < l.slab.next; i++ {
-		if s := l.slab.at(i); s.state != closed {
+		s := l.slab.at(i)
+		l.abandonJobs(s)
+		if s.state != closed {
 			l.release(i, s, errCut)
 		}
 	}

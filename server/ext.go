@@ -22,6 +22,9 @@ type ext struct {
 	sent    int    // bytes of outbox already taken
 	stalled uint32 // the second in which the peer last took something
 
+	// What the workers of an Offload have of it.
+	line *line
+
 	// The limiter.
 	strikes int    // how often it was over a limit, if that is counted
 	struck  uint32 // the second in which it first was
@@ -39,14 +42,20 @@ type ext struct {
 func (x *ext) isZero() bool {
 	return x.head == nil && x.partial == nil && x.since == 0 && x.outbox == nil && x.sent == 0 &&
 		x.stalled == 0 && x.resume == 0 && x.drained == 0 && x.asked == nil && x.data == nil &&
-		x.strikes == 0 && x.struck == 0 && x.addr == netip.Addr{} && x.proto == "" && x.groups == nil
+		x.strikes == 0 && x.struck == 0 && x.addr == netip.Addr{} && x.proto == "" && x.groups == nil && x.line == nil
 }
 
 // unsent returns the bytes that wait for the peer.
 func (x *ext) unsent() []byte { return x.outbox[x.sent:] }
 
 // size is the pooled memory x holds.
-func (x *ext) size() int { return cap(x.head) + cap(x.outbox) + x.partial.Size() }
+func (x *ext) size() int {
+	n := cap(x.head) + cap(x.outbox) + x.partial.Size()
+	if x.line != nil {
+		n += x.line.bytes
+	}
+	return n
+}
 
 // exts are the extensions of one loop; index 0 is none.
 type exts struct {

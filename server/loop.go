@@ -13,7 +13,7 @@ import (
 )
 
 // loop is one event loop with its connections. It is a poller.Handler; all of it
-// belongs to the loop's goroutine but mail and conns.
+// belongs to the loop's goroutine but mail, lines and conns.
 type loop struct {
 	srv  *Server
 	id   int
@@ -26,6 +26,7 @@ type loop struct {
 	exts       exts
 	places     places
 	identities identities
+	lines      lines    // of those with jobs; any goroutine may look
 	groups     []*Group // those with members here; index 0 is none
 	freeGroups []uint32
 	walking    *shard       // the group that is being sent to
@@ -193,6 +194,10 @@ func (l *loop) answer(entries []entry, data []byte) int {
 	if e.kind == entryPublish {
 		return l.publishRun(entries)
 	}
+	if e.kind == entryJobDone {
+		l.jobDone(e.tok)
+		return 1
+	}
 	i, s := l.slab.find(e.tok)
 	if s == nil {
 		return 1
@@ -333,6 +338,11 @@ func (l *loop) guard(err *error) {
 
 // panicked logs what was recovered.
 func (l *loop) panicked(p any) error {
-	l.srv.log.error("server: panic in a handler", "panic", p, "stack", string(debug.Stack()))
-	return &panicError{p}
+	e := &panicError{p, debug.Stack()}
+	l.logPanic(e)
+	return e
+}
+
+func (l *loop) logPanic(e *panicError) {
+	l.srv.log.error("server: panic in a handler", "panic", e.value, "stack", string(e.stack))
 }

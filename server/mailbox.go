@@ -64,6 +64,7 @@ const (
 	entryJoin
 	entryLeave
 	entryPublish
+	entryJobDone
 )
 
 // adoption is a connection the acceptor gives to the loop.
@@ -175,6 +176,15 @@ func (m *mailbox) verdict(tok uint64, err error) {
 	defer m.mu.Unlock()
 	if !m.dead {
 		m.push(entry{kind: entryVerdict, tok: tok, err: err}, 0)
+	}
+}
+
+// jobDone says that a job of a connection is over.
+func (m *mailbox) jobDone(tok uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.dead {
+		m.push(entry{kind: entryJobDone, tok: tok}, 0)
 	}
 }
 

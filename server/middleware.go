@@ -15,7 +15,7 @@ type Message struct {
 }
 
 // Handler is called with every message of a connection, in order, on the
-// connection's loop: it must not block. A *CloseError it returns closes the
+// connection's loop: it must not block, unless it is behind Offload. A *CloseError it returns closes the
 // connection with that code; any other error is logged and closes with 1011.
 type Handler func(c Conn, m Message) error
 
@@ -40,8 +40,8 @@ type (
 // result last. Chains are composed once, when the server starts, and cost nothing
 // where no hook is set.
 //
-// All hooks run on the loop, but Send, which belongs to a Group and runs once for
-// each published message, on the publisher's goroutine.
+// All hooks run on the loop, but Message behind Offload, and Send, which belongs to a
+// Group and runs once for each published message, on the publisher's goroutine.
 type Middleware struct {
 	Name string // for people who ask what a route has (Server.AppendRoutes); not needed
 
@@ -54,6 +54,8 @@ type Middleware struct {
 	// refused is told of every refusal, whoever decided it and when: quotas and
 	// Authorize come after the Upgrade hooks. r may lack all but RemoteAddr.
 	refused func(l *loop, r *upgrade.Request, e *upgrade.Rejection)
+
+	offloads bool // it is Offload's
 }
 
 // compose wraps inner in the hooks that pick finds, the first outermost.

@@ -26,7 +26,9 @@ func (l *loop) readInput(i uint32, s *slot) {
 		switch errno {
 		case unix.EAGAIN:
 		case 0:
-			l.release(i, s, io.EOF)
+			if !l.afterJobs(i, s, func(i uint32, s *slot) { l.release(i, s, io.EOF) }) {
+				l.release(i, s, io.EOF)
+			}
 		default:
 			l.release(i, s, errno)
 		}
@@ -73,7 +75,14 @@ func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 		l.bye = frame.AppendCloseFrame(l.bye[:0], end.err.Code, end.err.Reason)
 		end.framed = l.bye
 	}
-	if l.mail.queued.Load() && l.mail.closeWith(c, end.err, end.framed) == nil {
+	switch hasJobs := l.exts.get(s).line != nil; {
+	case hasJobs: // it ends when they are done: what was said need not wait for them
+		r.tally.BytesOut += int64(len(out))
+		if l.transmit(i, s, out); s.state == closed {
+			return
+		}
+		out = nil
+	case l.mail.queued.Load() && l.mail.closeWith(c, end.err, end.framed) == nil:
 		// What was said before the end is in the lane: the close goes behind it.
 		r.tally.BytesOut += int64(len(out))
 		l.transmit(i, s, out)
@@ -102,8 +111,8 @@ func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte) ending {
 func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end ending) {
 	defer l.rescue(c, r, &end)
 	for frames, bytes := 0, 0; frames < framesPerTurn && bytes < bytesPerTurn; frames++ {
-		if s.gen.Load()&closeAsked != 0 {
-			return end // the rest is not wanted any more
+		if s.gen.Load()&closeAsked != 0 || s.why&byJobs != 0 {
+			return end // the rest is not wanted any more, or not yet
 		}
 		if l.slows(r) && p.Unread() > 0 {
 			if wait, e := l.mustWait(c, s, r); wait {

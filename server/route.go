@@ -190,6 +190,21 @@ func (r *route) match(path string, values []string) ([]string, bool) {
 	return values, true
 }
 
+// value returns what the wildcard of that name matched, or "".
+func (r *route) value(values []string, name string) string {
+	k := 0
+	for _, s := range r.segments {
+		switch {
+		case s.kind == literal:
+			continue
+		case s.text == name:
+			return values[k]
+		}
+		k++
+	}
+	return ""
+}
+
 func escapedEqual(part, text string) bool {
 	plain, err := url.PathUnescape(part)
 	return err == nil && plain == text

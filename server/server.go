@@ -165,6 +165,15 @@ func (s *Server) validate() error {
 		if err := door.Validate(); err != nil {
 			return fmt.Errorf("server: route %s: %w", r.pattern, err)
 		}
+		offloads := 0
+		for _, m := range slices.Concat(s.middleware, r.Middleware) {
+			if m.offloads {
+				offloads++
+			}
+		}
+		if offloads > 1 {
+			return fmt.Errorf("server: route %s: %d Offloads, and one is the most", r.pattern, offloads)
+		}
 	}
 	return nil
 }

@@ -60,6 +60,7 @@ const (
 	byBacklog hold = 1 << iota // the peer does not take what we send
 	byDelay                    // the limiter's delay
 	byTurn                     // it has had its share of this turn
+	byJobs                     // it has many jobs, or ends when they are done
 )
 
 // The two highest bits of gen are not part of the generation.

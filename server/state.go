@@ -7,11 +7,11 @@ package server
 type state uint8
 
 const (
-	closed    state = iota // no descriptor; the slot is free
+	closed    state = iota // no descriptor; the slot is free, or waits for the last job
 	head                   // the request head is being gathered
 	pending                // the head is good; a verifier or authorizer that may block is asked
 	open                   // messages flow
-	held                   // open, but we do not read: delay, fairness or backpressure
+	held                   // open, but we do not read: delay, fairness, jobs or backpressure
 	closing                // the last bytes are on their way out
 	lingering              // all is said, FIN included; the peer may still be talking
 	numStates
@@ -134,11 +134,11 @@ type facts struct {
 }
 
 var factsOf = [numStates]facts{
-	closed:    {"not registered", "none", "none"},
+	closed:    {"not registered", "none", "none; the slot and the data of jobs until they are done"},
 	head:      {"readable", "handshake-timeout", "the loop's read buffer; a pooled head buffer once a read ended within the head"},
 	pending:   {"readable until 16 KiB came early, then nothing", "handshake-timeout", "the 101 withheld, the early bytes, two copies of the request"},
-	open:      {"readable", "ping at half the idle-timeout, the idle-timeout, message-timeout while a message is incomplete, the token's exp", "none; the partial message while one straddles reads"},
-	held:      {"writable while bytes wait, else nothing", "write-timeout since the peer last took a byte; the exact end of a delay; the token's exp", "the outbox, the unread tail, the partial message"},
+	open:      {"readable", "ping at half the idle-timeout, the idle-timeout, message-timeout while a message is incomplete, the token's exp", "none; the partial message while one straddles reads, the data of jobs"},
+	held:      {"writable while bytes wait, else nothing", "write-timeout since the peer last took a byte; the exact end of a delay; the token's exp", "the outbox, the unread tail, the partial message, the data of jobs"},
 	closing:   {"writable", "write-timeout", "the outbox"},
 	lingering: {"readable", "2 s", "none"},
 }

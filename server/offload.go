@@ -1,0 +1,148 @@
+//go:build linux
+
+package server
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+)
+
+// Offload moves what is behind it off the loop: the middleware listed after it and
+// the route's Message run on one of at most n goroutines, and may block. What comes
+// before it runs on the loop as ever. One route has at most one Offload; several
+// routes may share one, and its n.
+//
+// Messages of one connection are handled one after the other, in their order; those
+// of several at the same time. Data is a copy, valid until the handler returns. When
+// 16 messages of a connection wait, or 128 KiB of them, it is not read from until
+// half of them are done.
+//
+// In such a handler Send, SendPrepared, Close, a Group's methods, Identity, PathValue,
+// Subprotocol and RemoteAddr may be called; all else belongs to the loop. Errors and
+// panics end the connection as they do on the loop.
+//
+// What a connection has said is handled before it ends, whoever ends it, and Close
+// comes after the last message; only after Conn.Close, after an error, and when memory
+// runs out, the messages that have not begun are dropped. If the peer is gone, Send
+// answers net.ErrClosed meanwhile. A handler that has not returned when a drain cuts
+// the last connections is not waited for.
+func Offload(n int) Middleware {
+	p := &pool{most: max(n, 1)}
+	return Middleware{
+		Name:     fmt.Sprintf("offload(%d)", p.most),
+		offloads: true,
+		Message: func(next Handler) Handler {
+			return func(c Conn, m Message) error {
+				c.loop.submit(c, p, next, m)
+				return nil
+			}
+		},
+	}
+}
+
+// pool is the goroutines of one Offload. There are only as many as there is work
+// for. It belongs to nobody: its lock is above what it guards.
+type pool struct {
+	most int
+
+	mu          sync.Mutex
+	workers     int
+	first, last *line // those with a job that nobody has begun
+}
+
+// job is a message that is to be handled.
+type job struct {
+	next Handler
+	m    Message // Data is from the loop's buffers
+}
+
+// result is what the loop hears of a job.
+type result struct {
+	data []byte // to be put back
+	err  error
+}
+
+// add puts j behind the other jobs of q.
+func (p *pool) add(q *line, j job) {
+	p.mu.Lock()
+	q.jobs = append(q.jobs, j)
+	if !q.taken && !q.ended {
+		q.taken = true
+		p.push(q)
+	}
+	hire := p.first != nil && p.workers < p.most
+	if hire {
+		p.workers++
+	}
+	p.mu.Unlock()
+	if hire {
+		go p.work()
+	}
+}
+
+// drop takes the jobs out of q that have not begun.
+func (p *pool) drop(q *line) []job {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	jobs := q.jobs
+	q.jobs = nil
+	return jobs
+}
+
+// work does jobs until there are none: one of a connection, then one of the next.
+func (p *pool) work() {
+	p.mu.Lock()
+	for q := p.pop(); q != nil; q = p.pop() {
+		j := q.jobs[0]
+		q.jobs[0] = job{}
+		q.jobs = q.jobs[1:]
+		p.mu.Unlock()
+		err := j.do(q.conn)
+		p.mu.Lock()
+		q.over = append(q.over, result{j.m.Data, err})
+		q.ended = q.ended || err != nil || !q.pinned && q.conn.isClosed()
+		if q.taken = !q.ended && len(q.jobs) > 0; q.taken {
+			p.push(q)
+		}
+		p.mu.Unlock()
+		q.conn.loop.mail.jobDone(q.conn.token()) // behind what the job has sent
+		p.mu.Lock()
+	}
+	p.workers--
+	p.mu.Unlock()
+}
+
+// do calls the handler.
+func (j job) do(c Conn) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{p, debug.Stack()}
+		}
+	}()
+	return j.next(c, j.m)
+}
+
+func (p *pool) push(q *line) {
+	if p.last != nil {
+		p.last.next = q
+	} else {
+		p.first = q
+	}
+	p.last = q
+}
+
+// pop takes out the line whose turn it is. One whose jobs were dropped is passed over.
+func (p *pool) pop() *line {
+	for q := p.first; q != nil; q = p.first {
+		if p.first = q.next; p.first == nil {
+			p.last = nil
+		}
+		q.next = nil
+		if len(q.jobs) > 0 {
+			return q
+		}
+		q.taken = false
+	}
+	return nil
+}

@@ -1,0 +1,342 @@
+//go:build linux
+
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/frame"
+)
+
+// workshop is a route whose messages are handled elsewhere, when the test says so.
+type workshop struct {
+	gate   chan bool // a handler takes one from it
+	began  atomic.Int32
+	closed chan string // what Close was told, and after how many jobs
+	said   chan error  // what Send answered
+	doing  atomic.Int32
+	most   atomic.Int32
+}
+
+func newWorkshop() *workshop {
+	return &workshop{gate: make(chan bool, 1000), closed: make(chan string, 10), said: make(chan error, 1000)}
+}
+
+func (w *workshop) route(n int) Route {
+	return Route{
+		Middleware: []Middleware{Offload(n)},
+		Message: func(c Conn, m Message) error {
+			w.began.Add(1)
+			n := w.doing.Add(1)
+			defer w.doing.Add(-1)
+			for most := w.most.Load(); n > most && !w.most.CompareAndSwap(most, n); most = w.most.Load() {
+			}
+			<-w.gate
+			switch string(m.Data) {
+			case "panic":
+				panic("as asked")
+			case "fail":
+				return &CloseError{Code: 4000, Reason: "as asked"}
+			case "close":
+				return c.Close(4001, "as asked")
+			case "where":
+				m.Data = fmt.Append(nil, c.PathValue("room"), c.Identity() == nil, c.RemoteAddr().IsValid(), c.Subprotocol())
+			}
+			err := c.Send(m.Opcode, m.Data)
+			w.said <- err
+			return nil
+		},
+		Close: func(c Conn, err error) {
+			var e *CloseError
+			errors.As(err, &e)
+			w.closed <- fmt.Sprintf("%d after %d in %s", e.Code, w.began.Load(), c.PathValue("room"))
+		},
+	}
+}
+
+// let lets n jobs end.
+func (w *workshop) let(n int) {
+	for range n {
+		w.gate <- true
+	}
+}
+
+// Messages of one connection are handled in order, of several at once, by no more
+// than there may be.
+func TestOffload(t *testing.T) {
+	const conns, messages, workers = 8, 200, 3
+	w := newWorkshop()
+	close(w.gate)
+	w.said = make(chan error, conns*messages)
+	s := &Server{Loops: 2}
+	s.Route("/work/{room}", w.route(workers))
+	addr := start(t, s)
+	var all sync.WaitGroup
+	for range conns {
+		c := dial(t, addr, "/work/a")
+		all.Go(func() {
+			for k := range messages {
+				if err := c.WriteMessage(websocket.TextMessage, fmt.Append(nil, k)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		all.Go(func() {
+			for k := range messages {
+				if _, got, err := c.ReadMessage(); err != nil || string(got) != fmt.Sprint(k) {
+					t.Errorf("answer %d: got %q, %v", k, got, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := w.most.Load(); n < 2 || n > workers {
+		t.Errorf("%d messages were handled at once, want 2 to %d", n, workers)
+	}
+}
+
+// What a worker may ask it is told, pings are answered meanwhile, and what else may
+// happen to a connection with jobs happens when they are done.
+func TestOffloadEnds(t *testing.T) {
+	closing := frame.AppendCloseFrame(nil, frame.StatusNormalClosure, "")
+	closing = append(masked(frame.OpClose, nil)[:2], append([]byte{0, 0, 0, 0}, closing[2:]...)...)
+	closing[1] |= 2
+	said := func(texts ...string) (b []byte) {
+		for _, text := range texts {
+			b = append(b, masked(frame.OpText, []byte(text))...)
+		}
+		return b
+	}
+	for _, c := range []struct {
+		name string
+		sent []byte
+		then func(c *net.TCPConn)
+		want string // all that is read until the end
+		told string // to Close
+	}{
+		{"facts", append(said("where"), closing...), nil, "\x81\x0aatrue true\x88\x02\x03\xe8", "1000 after 1 in a"},
+		{"close frame", append(said("1", "2", "3"), closing...), nil, "\x81\x011\x81\x012\x81\x013\x88\x02\x03\xe8", "1000 after 3 in a"},
+		{"protocol error", append(said("1", "2"), 0xff), nil, "\x81\x011\x81\x012\x88", "1002 after 2 in a"},
+		{"end of input", said("1", "2", "3"), func(c *net.TCPConn) { c.CloseWrite() }, "\x81\x011\x81\x012\x81\x013", "1006 after 3 in a"},
+		{"panic", said("1", "panic", "3"), nil, "\x81\x011\x88\x0a\x03\xf3internal", "1011 after 2 in a"},
+		{"failure", said("1", "fail", "3"), nil, "\x81\x011\x88\x0a\x0f\xa0as asked", "4000 after 2 in a"},
+		{"Conn.Close", said("1", "close", "3"), nil, "\x81\x011\x88\x0a\x0f\xa1as asked", "4001 after 2 in a"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorkshop()
+			s := &Server{Loops: 1}
+			s.Route("/work/{room}", w.route(4))
+			raw := rawDial(t, start(t, s), "/work/a")
+			raw.Write(c.sent)
+			if c.then != nil {
+				c.then(raw)
+			}
+			eventually(t, "the first has begun", func() bool { return w.began.Load() == 1 })
+			w.let(10)
+			got, err := io.ReadAll(raw)
+			if !strings.HasPrefix(string(got), c.want) {
+				t.Errorf("got %q, %v, want %q", got, err, c.want)
+			}
+			if told := <-w.closed; told != c.told {
+				t.Errorf("Close: got %q, want %q", told, c.told)
+			}
+		})
+	}
+}
+
+// A peer that hangs up is gone, but what it said is handled, and Close comes last.
+func TestOffloadHangUp(t *testing.T) {
+	w := newWorkshop()
+	s := &Server{Loops: 1, MaxConnsPerIP: 1}
+	s.Route("/work/{room}", w.route(1))
+	addr := start(t, s)
+	c := dial(t, addr, "/work/a")
+	for range 5 {
+		say(t, c, "where")
+	}
+	eventually(t, "the first has begun", func() bool { return w.began.Load() == 1 })
+	var jobs int
+	eventually(t, "all are jobs", func() bool {
+		done := make(chan int)
+		s.loops[0].poll.Post(func() { done <- s.loops[0].exts.get(s.loops[0].slab.at(1)).line.open })
+		jobs = <-done
+		return jobs == 5
+	})
+	c.UnderlyingConn().(*net.TCPConn).SetLinger(0)
+	c.Close()
+	w.let(1)
+	<-w.said // of the job that may have come before the end
+	eventually(t, "the end is noticed", func() bool {
+		done := make(chan state)
+		s.loops[0].poll.Post(func() { done <- s.loops[0].slab.at(1).state })
+		return <-done == closed
+	})
+	if n := s.Stats().Sockets; n != 1 {
+		t.Errorf("%d connections are counted, want the one with jobs", n)
+	}
+	w.let(4)
+	for range 4 {
+		if err := <-w.said; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Send after the end: got %v", err)
+		}
+	}
+	if told := <-w.closed; told != "1006 after 5 in a" {
+		t.Errorf("Close: got %q", told)
+	}
+	eventually(t, "nothing is counted", func() bool { return s.Stats().Sockets == 0 })
+	dial(t, addr, "/work/a") // its place is free again
+}
+
+// A connection whose queue is full is not read from, and goes on when half is done;
+// pings are answered as long as it is not.
+func TestOffloadPausesReading(t *testing.T) {
+	w := newWorkshop()
+	s := &Server{}
+	s.Route("/work/{room}", w.route(2))
+	b := newBench(t, s)
+	b.open(fmt.Sprintf(upgradeHead, "/work/a"))
+	b.send(b.message("first") + string(masked(frame.OpPing, []byte("p"))))
+	handle(readable)(b)
+	if got := b.receive(); got != "\x8a\x01p" {
+		t.Errorf("got %q, want a pong", got)
+	}
+	const n = 50
+	for k := range n {
+		b.send(b.message(fmt.Sprint(k)))
+	}
+	handle(readable)(b)
+	q := b.l.exts.get(b.slot()).line
+	if st := b.slot().state; st != held || q.open != jobsAtOnce {
+		t.Fatalf("with %d jobs: the connection is %v", q.open, st)
+	}
+	b.checkInterest()
+	answered, done := 0, 0
+	hear := func(k int) {
+		w.let(k)
+		for range k {
+			if err := <-w.said; err != nil {
+				t.Fatal(err)
+			}
+		}
+		done += k
+		eventually(t, "the loop hears of it", func() bool {
+			b.l.Wake()
+			b.l.After()
+			answered += strings.Count(b.receive(), "\x81")
+			return answered == done
+		})
+	}
+	hear(jobsAtOnce/2 - 1)
+	eventually(t, "the loop knows of the last", func() bool { b.l.Wake(); return q.open <= jobsAtOnce/2+1 })
+	if st := b.slot().state; st != held {
+		t.Errorf("with %d jobs left: the connection is %v, want held", q.open, st)
+	}
+	for answered < n+1 {
+		hear(1)
+		if b.slot().state == open {
+			handle(readable)(b)
+		}
+		if q.open > jobsAtOnce {
+			t.Fatalf("%d jobs at once", q.open)
+		}
+	}
+	eventually(t, "the last is over", func() bool { b.l.Wake(); return b.l.exts.get(b.slot()).line == nil })
+	if got := b.l.buffers.inUse; got != 0 {
+		t.Errorf("%d bytes are still lent", got)
+	}
+}
+
+// Memory that runs out takes the jobs that have not begun, and counts those that have.
+func TestOffloadBudget(t *testing.T) {
+	w := newWorkshop()
+	s := &Server{MaxBuffered: 64 << 10}
+	s.Route("/work/{room}", w.route(1))
+	b := newBench(t, s)
+	b.open(fmt.Sprintf(upgradeHead, "/work/a"))
+	for range 3 {
+		b.send(b.message(strings.Repeat("x", 30<<10)))
+		handle(readable)(b)
+	}
+	eventually(t, "one has begun", func() bool { return w.began.Load() == 1 })
+	b.l.After()
+	if n := b.l.srv.stats.shed.Load(); n != 1 || b.l.buffers.inUse > 32<<10 {
+		t.Errorf("%d were closed for memory, %d bytes are lent", n, b.l.buffers.inUse)
+	}
+	w.let(1)
+	eventually(t, "it ends", func() bool { b.l.Wake(); return len(w.closed) == 1 })
+	if told := <-w.closed; told != "1006 after 1 in a" {
+		t.Errorf("Close: got %q", told)
+	}
+}
+
+// A drain waits for jobs; what they answer comes before the 1001.
+func TestOffloadDrain(t *testing.T) {
+	w := newWorkshop()
+	s := &Server{Drain: 500 * time.Millisecond}
+	s.Route("/work/{room}", w.route(1))
+	c := dial(t, start(t, s), "/work/a")
+	say(t, c, "last")
+	eventually(t, "it has begun", func() bool { return w.began.Load() == 1 })
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	eventually(t, "it is to be closed", func() bool {
+		ended := make(chan bool)
+		s.loops[0].poll.Post(func() { ended <- s.loops[0].drain.done == 1 })
+		return <-ended
+	})
+	w.let(1)
+	if got := read(t, c); got != "last" {
+		t.Errorf("got %q", got)
+	}
+	if e := closeOf(t, c); e.Code != 1001 {
+		t.Errorf("got %v", e)
+	}
+	c.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// A job that does not end is not waited for beyond the drain.
+func TestOffloadCut(t *testing.T) {
+	w := newWorkshop()
+	s := &Server{Loops: 1}
+	s.Route("/work/{room}", w.route(1))
+	c := dial(t, start(t, s), "/work/a")
+	say(t, c, "never ends")
+	say(t, c, "never begins")
+	eventually(t, "it has begun", func() bool { return w.began.Load() == 1 })
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("shutdown: got %v", err)
+	}
+	if told := <-w.closed; told != "1006 after 1 in a" {
+		t.Errorf("Close: got %q", told)
+	}
+	w.let(1)
+	if err := <-w.said; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Send: got %v", err)
+	}
+}
+
+func TestOneOffload(t *testing.T) {
+	s := &Server{Addr: "127.0.0.1:0"}
+	s.Use(Offload(1))
+	s.Route("/", Route{Middleware: []Middleware{Offload(1)}})
+	if err := s.Start(); err == nil || !strings.Contains(err.Error(), "2 Offloads") {
+		t.Errorf("two Offloads: got %v", err)
+	}
+}
