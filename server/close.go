@@ -98,6 +98,7 @@ func (l *loop) depart(i uint32, s *slot, e *CloseError) {
 func (l *loop) callClose(r *loopRoute, c Conn, e *CloseError) {
 	var err error
 	defer l.guard(&err)
+	l.enter(r)
 	r.close(c, e)
 }
 

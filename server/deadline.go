@@ -74,6 +74,7 @@ const lateTick = 100 * time.Millisecond
 
 // Timer does what has come due, to the second for most, exactly for delays.
 func (l *loop) Timer() {
+	l.busy.Store(0)
 	now := l.poll.Now()
 	l.sec = uint32(now / time.Second)
 	if now >= l.swept+time.Second {

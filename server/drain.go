@@ -49,6 +49,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.waitDrained(ctx, begin, drain)
 	s.stopLoops()
 	httpErr := s.http.stop(ctx)
+	s.watch.stop()
 	s.log.stop()
 	close(s.done)
 	return errors.Join(err, httpErr)

@@ -254,6 +254,7 @@ func (l *loop) fanOut(g *Group, n int, plain, deflated []byte) {
 	if h.index == 0 {
 		return
 	}
+	l.busy.Store(0) // what follows is no callback's doing
 	h.tidy()
 	l.walking = h
 	for _, i := range h.sorted {

@@ -82,6 +82,7 @@ func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) 
 
 // respond answers a request that matches lr; l.values are its path values.
 func (l *loop) respond(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.Request, early []byte) {
+	l.enter(lr)
 	err := lr.upgrade(r)
 	if err == nil {
 		err = l.said // a hook cannot let in whom the door refused

@@ -23,7 +23,7 @@ import (
 // some 150 bytes more with it.
 func Logging(logger *slog.Logger) Middleware {
 	a := &accessLog{logger: logger}
-	return Middleware{Name: "logging", Open: a.open, Message: a.message, Close: a.close, refused: a.refused}
+	return Middleware{Name: "logging", onLoop: true, Open: a.open, Message: a.message, Close: a.close, refused: a.refused}
 }
 
 // accessLog is one Logging. It has no state but what its loops keep for it.

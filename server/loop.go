@@ -13,7 +13,7 @@ import (
 )
 
 // loop is one event loop with its connections. It is a poller.Handler; all of it
-// belongs to the loop's goroutine but mail, lines and conns.
+// belongs to the loop's goroutine but mail, lines, conns and busy.
 type loop struct {
 	srv  *Server
 	id   int
@@ -66,6 +66,9 @@ type loop struct {
 	self  uintptr // of the loop's goroutine; 0: it cannot be told
 	reply reply
 	mail  mailbox
+
+	busy    atomic.Uint64 // entered and the callbacks' route + 1, until the pass ends (watch.go)
+	entered uint64
 
 	// The counters (tally.go).
 	unroutedTally RouteStats
@@ -310,6 +313,7 @@ func (l *loop) keepFan() {
 // After ends a pass: connections that had their share go on, memory over the
 // budget is freed, and the timer is set.
 func (l *loop) After() {
+	l.busy.Store(0)
 	if l.ripe = len(l.turns); l.ripe > 0 {
 		l.poll.Wake() // come back after the others
 	}

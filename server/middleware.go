@@ -56,6 +56,7 @@ type Middleware struct {
 	refused func(l *loop, r *upgrade.Request, e *upgrade.Rejection)
 
 	offloads bool // it is Offload's
+	onLoop   bool // its hooks have no place behind an Offload
 }
 
 // compose wraps inner in the hooks that pick finds, the first outermost.

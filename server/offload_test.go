@@ -332,11 +332,13 @@ func TestOffloadCut(t *testing.T) {
 	}
 }
 
-func TestOneOffload(t *testing.T) {
-	s := &Server{Addr: "127.0.0.1:0"}
-	s.Use(Offload(1))
-	s.Route("/", Route{Middleware: []Middleware{Offload(1)}})
-	if err := s.Start(); err == nil || !strings.Contains(err.Error(), "2 Offloads") {
-		t.Errorf("two Offloads: got %v", err)
+func TestWhatHasNoPlaceBehindOffload(t *testing.T) {
+	for _, m := range []Middleware{Offload(1), Logging(nil)} {
+		s := &Server{Addr: "127.0.0.1:0"}
+		s.Use(Offload(1))
+		s.Route("/", Route{Middleware: []Middleware{m}})
+		if err := s.Start(); err == nil || !strings.Contains(err.Error(), m.Name+" has no place behind an Offload") {
+			t.Errorf("%s: got %v", m.Name, err)
+		}
 	}
 }

@@ -51,6 +51,7 @@ type ending struct {
 // said meanwhile in one send.
 func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 	c, r := l.conn(i, s), l.routeOf(s)
+	l.enter(r)
 	l.reply.begin(c.token(), greeting, l.srv.maxBacklog())
 	var end ending
 	if greeting != nil {

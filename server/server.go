@@ -80,6 +80,7 @@ type Server struct {
 	sharesMessages bool // MessagesPerUser or MessagesPerIP is set
 	http           *httpSide
 	log            *logWriter
+	watch          *watchdog
 	started        atomic.Bool
 	failed         chan error
 	done           chan struct{}
@@ -148,6 +149,7 @@ func (s *Server) Start() error {
 	if s.Handler != nil {
 		s.http = newHTTPSide(s)
 	}
+	s.watch = newWatchdog(s)
 	acceptor := s.loops[0]
 	return acceptor.poll.Post(func() {
 		for _, fd := range s.listeners {
@@ -165,14 +167,12 @@ func (s *Server) validate() error {
 		if err := door.Validate(); err != nil {
 			return fmt.Errorf("server: route %s: %w", r.pattern, err)
 		}
-		offloads := 0
+		offloaded := false
 		for _, m := range slices.Concat(s.middleware, r.Middleware) {
-			if m.offloads {
-				offloads++
+			if offloaded && (m.offloads || m.onLoop) {
+				return fmt.Errorf("server: route %s: %s has no place behind an Offload", r.pattern, m.Name)
 			}
-		}
-		if offloads > 1 {
-			return fmt.Errorf("server: route %s: %d Offloads, and one is the most", r.pattern, offloads)
+			offloaded = offloaded || m.offloads
 		}
 	}
 	return nil
