@@ -14,10 +14,11 @@ func TestCodesAreListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, pattern := range map[string]string{
-		"../upgrade/codes.go": `\bCode\w+\s*=\s*"(\w+)"`,
-		"../chat/guard.go":    `\bcode\w+\s*=\s*"(\w+)"`,
-		"../chat/fault.go":    `\bcode\w+\s*=\s*"(\w+)"`,
-		"../chat/login.go":    `Reject\([^,]+, "(\w+)"`,
+		"../upgrade/codes.go":        `\bCode\w+\s*=\s*"(\w+)"`,
+		"../chat/guard.go":           `\bcode\w+\s*=\s*"(\w+)"`,
+		"../chat/fault.go":           `\bcode\w+\s*=\s*"(\w+)"`,
+		"../server/validate/json.go": `\bcode\w+\s*=\s*"(\w+)"`,
+		"../chat/login.go":           `Reject\([^,]+, "(\w+)"`,
 	} {
 		source, err := os.ReadFile(file)
 		if err != nil {
