@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -76,6 +77,9 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 			return err
 		}
 	}
+	// The start's garbage goes, and what collecting takes is there, before the first
+	// connection: else a third of what 19,000 idle ones cost would be that.
+	runtime.GC()
 	return serveUntil(signals, srv)
 }
 
