@@ -60,7 +60,7 @@ bench:
 
 # The pictures in README; the page asks for the font Inter, or else takes the system's.
 screenshots:
-	go test -count 1 -run Looks ./cmd/usher -screenshots $(CURDIR)/docs/images
+	go test -count 1 -run "Looks|StatsPage" ./cmd/usher -screenshots $(CURDIR)/docs/images
 
 deps:
 	@want=(); \

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"log/slog"
 	"net"
 	"net/http"
@@ -66,13 +65,6 @@ func (a *admin) addr() net.Addr { return a.listener.Addr() }
 func (a *admin) close() {
 	_ = a.server.Close()
 	_ = a.listener.Close() // which Serve may not have taken over
-}
-
-// stats answers with the server's counters as JSON.
-func (a *admin) stats(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(a.usher.Stats())
 }
 
 // health says whether all loops turn: if one does not, a restart is what helps.

@@ -88,10 +88,16 @@ type person struct {
 // comes opens the program's page. look is nil, or Playwright's options of a context.
 func (b *browser) comes(name string, p *program, look map[string]any) person {
 	b.t.Helper()
+	return b.opens(name, "http://"+p.addr+"/", look)
+}
+
+// opens opens any page.
+func (b *browser) opens(name, url string, look map[string]any) person {
+	b.t.Helper()
 	if look == nil {
 		look = map[string]any{}
 	}
-	b.do(name, "come", nil, "http://"+p.addr+"/", look)
+	b.do(name, "come", nil, url, look)
 	return person{b, name}
 }
 

@@ -43,6 +43,7 @@ const methods = {
   key: (who, key) => pages.get(who).keyboard.press(key),
   type: (who, text) => pages.get(who).keyboard.insertText(text),
   contrast: (who, selector) => pages.get(who).$$eval(selector, contrast),
+  sticksOut: who => pages.get(who).evaluate(sticksOut),
   errors: () => errors,
 };
 
@@ -51,6 +52,15 @@ function listen() {
   window.told = [];
   new MutationObserver(() => window.told.push(document.querySelector("#status")?.textContent ?? ""))
     .observe(document, {subtree: true, childList: true, characterData: true});
+}
+
+// sticksOut, in the page, returns what is wider than the window, and is not in
+// something that scrolls or is cut off.
+function sticksOut() {
+  const contained = e => e && (getComputedStyle(e).overflowX !== "visible" || contained(e.parentElement));
+  return [...document.querySelectorAll("body *")]
+    .filter(e => e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().right > innerWidth + 1 && !contained(e))
+    .map(e => `${e.tagName} ${e.id} ${e.className}`);
 }
 
 // contrast, in the page, returns the least contrast of these elements' text with

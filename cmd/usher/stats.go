@@ -1,0 +1,32 @@
+//go:build linux
+
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/usher-ws/usher/chat"
+)
+
+// statsHTML asks for the JSON that it is the page of, once a second.
+//
+//go:embed stats.html
+var statsHTML string
+
+var statsPage = chat.NewPage(statsHTML)
+
+// stats answers with the server's counters: browsers, which name HTML, get a page
+// of them, and all others JSON.
+func (a *admin) stats(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		statsPage.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(a.usher.Stats())
+}
