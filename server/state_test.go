@@ -27,7 +27,7 @@ var update = flag.Bool("update", false, "rewrite what is generated from the code
 // bench is a loop that has not started, so that a test can hand it one event at a
 // time, and one connection of it with the peer's end.
 type bench struct {
-	*testing.T
+	testing.TB
 	l    *loop
 	i    uint32
 	peer int
@@ -38,9 +38,9 @@ type bench struct {
 const upgradeHead = "GET %s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
-func newBench(t *testing.T, s *Server) *bench {
+func newBench(t testing.TB, s *Server) *bench {
 	t.Helper()
-	b := &bench{T: t, asks: make(chan error, 1), exp: time.Now().Add(time.Hour)}
+	b := &bench{TB: t, asks: make(chan error, 1), exp: time.Now().Add(time.Hour)}
 	s.Loops = 1
 	alice := &upgrade.Identity{Subject: "alice", ExpiresAt: b.exp}
 	s.Route("/echo", Route{Message: echo, Guards: []upgrade.Guard{{OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) {

@@ -88,12 +88,19 @@ func censor(text []byte, list map[string]bool, longest int) []byte {
 func wordLen(text []byte) int {
 	for n := 0; n < len(text); {
 		r, size := utf8.DecodeRune(text[n:])
-		if !unicode.In(r, unicode.Letter, unicode.Mark, unicode.Digit) {
+		if !inWord(r) {
 			return n
 		}
 		n += size
 	}
 	return len(text)
+}
+
+func inWord(r rune) bool {
+	if r < utf8.RuneSelf {
+		return 'a' <= r|0x20 && r|0x20 <= 'z' || '0' <= r && r <= '9'
+	}
+	return unicode.In(r, unicode.Letter, unicode.Mark, unicode.Digit)
 }
 
 // appendLower appends word in lower case, in as many bytes as that takes.

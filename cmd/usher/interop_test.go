@@ -151,7 +151,15 @@ func missing(t *testing.T, client, why string) {
 // run runs a script of testdata/clients, which prints what it saw.
 func run(t *testing.T, j job, interpreter, script string) (s seen) {
 	t.Helper()
-	what, err := json.Marshal(j)
+	runScript(t, interpreter, script, j, &s)
+	return s
+}
+
+// runScript runs a script of testdata/clients with what it is to do as JSON, and reads
+// the JSON that it prints.
+func runScript(t *testing.T, interpreter, script string, do, saw any) {
+	t.Helper()
+	what, err := json.Marshal(do)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,10 +174,9 @@ func run(t *testing.T, j job, interpreter, script string) (s seen) {
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", script, err, stderr.String())
 	}
-	if err := json.Unmarshal(out, &s); err != nil {
+	if err := json.Unmarshal(out, saw); err != nil {
 		t.Fatalf("%s printed %q: %v", script, out, err)
 	}
-	return s
 }
 
 const clientsDir = "testdata/clients"

@@ -4,13 +4,11 @@ package main_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -74,21 +72,7 @@ func sendScript(t *testing.T, e errand, interpreter, script string) (got account
 	if e.Say == nil {
 		e.Say = []string{}
 	}
-	what, err := json.Marshal(e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, interpreter, script, string(what))
-	cmd.Dir = clientsDir
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v", script, err)
-	}
-	if err := json.Unmarshal(out, &got); err != nil {
-		t.Fatalf("%s printed %q: %v", script, out, err)
-	}
+	runScript(t, interpreter, script, e, &got)
 	return got
 }
 
