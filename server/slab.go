@@ -51,6 +51,7 @@ const (
 	opened                       // Open was called, so Close must be
 	overFull                     // accepted beyond max-conns, to be told so
 	reserved                     // counts against the lingering reserve, not max-conns
+	owesDrain                    // something had to wait or was refused: Route.Drain is to be called
 )
 
 // hold says why a connection is held; empty when it is not.
