@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,67 +11,71 @@ import (
 	"github.com/usher-ws/usher/frame"
 )
 
-// TestFlood: what a flooder gets through, what he is told, and that he is thrown
-// out, is reported; his neighbours are not to blame.
+// TestFlood: what flooders sent, got back, were told, and how they were thrown out
+// is counted to the last message, as the server counts it.
 func TestFlood(t *testing.T) {
-	const passed = 100
-	f := new(fake)
-	f.message = func(c *fakeConn, n int, op frame.Opcode, data []byte) {
-		switch {
-		case n < passed:
-			c.send(op, data)
-		case n == passed:
-			f.count.Add(1)
-			c.send(frame.OpText, []byte("slow down"))
-			b, _ := c.proto.AppendClose(nil, frame.StatusPolicyViolation, "")
-			c.write(b)
-		}
-	}
-	f.serve(t)
-	common := f.short(4)
-	r, err := Flood{Neighbours: Neighbours{Common: common, Rate: 100}, Flooders: 2}.Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Who still sends when the server closes may see a RST overtake its last words,
-	// so that not all who were thrown out were told.
-	thrown, told := r.Figure("flood_thrown_out").Value, r.Figure("flood_told").Value
-	if !r.OK || thrown == 0 || thrown > float64(f.count.Load()) || told == 0 || told > thrown {
-		t.Errorf("got %s, want up to %d thrown out", r.Text(), f.count.Load())
-	}
-	if got := r.Figure("flood_passed_rate").Value; got == 0 {
-		t.Error("came back: got none")
-	}
-}
-
-// TestHostile: every attack reaches the server, and what it costs the neighbours
-// is seen: this server stops for a while for everybody that is reset.
-func TestHostile(t *testing.T) {
-	const stop = 30 * time.Millisecond
-	f := new(fake)
-	f.gone = func(*fakeConn, error) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.count.Add(1)
-		time.Sleep(stop)
-	}
-	f.message = func(c *fakeConn, _ int, op frame.Opcode, data []byte) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
+	const allowed = 100
+	var sent, passed, told, thrown atomic.Int64 // as the server saw it
+	echo := func(c *fakeConn, op frame.Opcode, data []byte) {
+		passed.Add(1)
 		c.send(op, data)
 	}
-	f.serve(t)
-	common := f.short(3)
-	common.Timeout = 5 * time.Second
-	r, err := Hostile{Neighbours: Neighbours{Common: common, Rate: 200}, Attackers: 3, Attacks: []play.Attack{play.ResetStorm}}.Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.count.Load() == 0 || !r.OK {
-		t.Errorf("got %s after %d resets", r.Text(), f.count.Load())
-	}
-	if got := r.Figure("reset-storm_p99").Value; got < float64(stop) {
-		t.Errorf("neighbours' p99: got %v, want at least %v", time.Duration(got), stop)
+	for _, tt := range []struct {
+		name string
+		over func(c *fakeConn, n int) // what happens to message n, from allowed; nil: it is echoed
+		all  bool                     // the server reads all that is sent
+		rude bool                     // its last words may be overtaken by a RST
+	}{
+		{"no limit", nil, true, false},
+		{"dropped", func(*fakeConn, int) {}, true, false},
+		{"warned", func(c *fakeConn, _ int) { told.Add(1); c.send(frame.OpText, []byte("slow down")) }, true, false},
+		{"closed", func(c *fakeConn, _ int) {
+			thrown.Add(1)
+			b, _ := c.proto.AppendClose(nil, frame.StatusPolicyViolation, "")
+			c.write(b)
+		}, false, false},
+		{"reset", func(c *fakeConn, n int) {
+			if n == allowed {
+				thrown.Add(1)
+				c.reset()
+			}
+		}, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, n := range []*atomic.Int64{&sent, &passed, &told, &thrown} {
+				n.Store(0)
+			}
+			f := new(fake)
+			f.message = func(c *fakeConn, n int, op frame.Opcode, data []byte) {
+				switch {
+				case !c.hostile:
+					c.send(op, data)
+					return
+				case n < allowed || tt.over == nil:
+					echo(c, op, data)
+				default:
+					tt.over(c, n)
+				}
+				f.count.Add(1)
+				sent.Add(1)
+			}
+			r := besiege(t, f, "flood", 2)
+			for key, want := range map[string]*atomic.Int64{"flood_sent": &sent, "flood_passed": &passed, "flood_told": &told, "flood_thrown_out": &thrown} {
+				got, want := r.Figure(key).Value, float64(want.Load())
+				if key == "flood_sent" && !tt.all && got >= want {
+					continue
+				}
+				if key == "flood_passed" && tt.rude && got <= want {
+					continue
+				}
+				if got != want {
+					t.Errorf("%s: got %g, want %g", key, got, want)
+				}
+			}
+			if !r.OK {
+				t.Errorf("got %s", r.Text())
+			}
+		})
 	}
 }
 

@@ -91,7 +91,7 @@ func runDoor(ctx context.Context, c *Common, scenario string, p plan) (*session,
 	}
 	s.report.set("at once", group(c.Conns))
 	s.report.set("duration", c.Duration)
-	m, err := s.play(ctx)
+	m, err := s.play(ctx, "measuring", c.Warmup)
 	if err != nil {
 		return s, nil, err
 	}

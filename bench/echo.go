@@ -51,7 +51,7 @@ func (e Echo) Run(ctx context.Context) (*Report, error) {
 	if ctx.Err() != nil {
 		return nil, errNothing
 	}
-	m, err := s.play(ctx)
+	m, err := s.play(ctx, "measuring", e.Warmup)
 	if err != nil {
 		return nil, err
 	}

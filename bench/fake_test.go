@@ -7,6 +7,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -26,30 +27,48 @@ type fake struct {
 	message func(c *fakeConn, n int, op frame.Opcode, data []byte)
 	// gone is told how a connection ended.
 	gone func(c *fakeConn, err error)
+	// attacked is told when the first attacker comes. Who asks for a path that begins
+	// with attackPath is one, even if the rest of his request never comes.
+	attacked func()
 
 	url   string
 	count atomic.Int64 // how often the fault was injected
 
-	mu    sync.Mutex // guards conns
-	conns map[*fakeConn]bool
+	mu        sync.Mutex // guards what follows
+	conns     map[*fakeConn]bool
+	attackers int
 }
+
+const attackPath = "/attack"
 
 // fakeConn is one connection of a fake. Its methods are for the connection's own
 // goroutine, but for write.
 type fakeConn struct {
 	*net.TCPConn
-	number int
-	proto  *frame.Protocol
-	held   []byte     // a message kept back
-	mu     sync.Mutex // guards what is written
+	number  int
+	hostile bool // an attacker; the fake's mu guards this and the next two
+	inside  bool // upgraded
+	lost    bool // reset by a test
+	proto   *frame.Protocol
+	held    []byte     // a message kept back
+	mu      sync.Mutex // guards what is written
 }
 
 // serve starts the fake; the test's end stops it and waits for all of it.
 func (f *fake) serve(t testing.TB) *fake {
 	t.Helper()
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	stop, err := f.listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return f
+}
+
+func (f *fake) listen(address string) (stop func(), err error) {
+	ln, err := net.Listen("tcp4", address)
+	if err != nil {
+		return nil, err
 	}
 	f.url = "ws://" + ln.Addr().String() + "/"
 	f.conns = make(map[*fakeConn]bool)
@@ -76,7 +95,7 @@ func (f *fake) serve(t testing.TB) *fake {
 			})
 		}
 	})
-	t.Cleanup(func() {
+	return func() {
 		ln.Close()
 		f.mu.Lock()
 		for c := range f.conns {
@@ -84,13 +103,16 @@ func (f *fake) serve(t testing.TB) *fake {
 		}
 		f.mu.Unlock()
 		all.Wait()
-	})
-	return f
+	}, nil
 }
 
 // handle runs one connection.
 func (f *fake) handle(c *fakeConn) error {
 	in := bufio.NewReader(c)
+	if b, _ := in.Peek(len("GET " + attackPath)); strings.HasSuffix(string(b), attackPath) {
+		f.enter(c, 1)
+		defer f.enter(c, -1)
+	}
 	r, err := http.ReadRequest(in)
 	if err != nil {
 		return err
@@ -98,6 +120,9 @@ func (f *fake) handle(c *fakeConn) error {
 	if f.door != nil && f.door(c, r) {
 		return nil
 	}
+	f.mu.Lock()
+	c.inside = true
+	f.mu.Unlock()
 	c.upgrade(r.Header.Get("Sec-WebSocket-Key"))
 	buf := make([]byte, 64<<10)
 	for n := 0; ; {
@@ -118,10 +143,29 @@ func (f *fake) handle(c *fakeConn) error {
 			}
 			n++
 		}
-		if c.proto.Done() {
-			return nil
+		if c.proto.Done() { // what was said would not survive a close with input unread
+			_ = c.CloseWrite()
+			_, err := io.Copy(io.Discard, in)
+			return err
 		}
 	}
+}
+
+// enter counts attackers: one more or one less.
+func (f *fake) enter(c *fakeConn, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.hostile = true
+	f.attackers += n
+	if n > 0 && f.attackers == 1 && f.attacked != nil {
+		f.attacked()
+	}
+}
+
+func (f *fake) besieged() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.attackers > 0
 }
 
 func (c *fakeConn) upgrade(key string) {

@@ -57,7 +57,7 @@ func (f Fanout) Run(ctx context.Context) (*Report, error) {
 	if ctx.Err() != nil {
 		return nil, errNothing
 	}
-	m, err := s.play(ctx)
+	m, err := s.play(ctx, "measuring", f.Warmup)
 	if err != nil {
 		return nil, err
 	}

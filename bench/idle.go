@@ -167,6 +167,7 @@ func (d *Idle) conclude(s *session, open int, opening time.Duration) *Report {
 	r.add("slab_per_connection", "kernel slab per connection, both ends", slope(steps, func(s Step) int64 { return s.Kernel.Slab }), Bytes)
 	used := slope(steps, func(s Step) int64 { return -s.Kernel.Free })
 	r.add("machine_per_connection", "memory of the machine per connection, all in all", used, Bytes)
+	s.confess()
 	r.note("Slab and the memory of the machine are of everything that runs on it, the client included: " +
 		"over loopback a connection has two sockets.")
 	r.Tables = append(r.Tables, memoryTable(steps))

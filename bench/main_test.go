@@ -14,7 +14,7 @@ import (
 const workerArg = "be-a-worker"
 
 // TestMain fails a run that leaves a goroutine or a descriptor behind. It is also
-// the way into the further processes of TestProcesses.
+// the way into the further processes: workers, and servers whose memory counts.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == workerArg {
 		if err := ServeWorker(os.Stdin, os.Stdout); err != nil {
@@ -22,6 +22,10 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	if len(os.Args) == 4 && os.Args[1] == serverArg {
+		fmt.Fprintln(os.Stderr, serveKeeping(os.Args[2], os.Args[3]))
+		os.Exit(1)
 	}
 	before := openFiles()
 	code := m.Run()

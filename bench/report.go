@@ -243,11 +243,17 @@ func (r *Report) efforts(per string, m *measurement, sess *session) {
 		}
 		r.add("server_fds", "server open files", float64(u.FDs), Count)
 		r.add("server_threads", "server threads", float64(u.Threads), Count)
-	} else if !m.server.Known {
-		r.note("The server's process is not known, so what it used is not reported; name it with --pid.")
 	}
+	sess.confess()
 	r.add("client_cpu_per", "client CPU per "+per, float64(m.CPU)/n, Nanos)
 	r.add("client_busy", "client's busiest loop", 100*m.Busy, Percent)
+}
+
+// memory adds what the server has, if that is known.
+func (r *Report) memory(key, label string, s spent) {
+	if s.Known {
+		r.add(key, label, float64(s.Usage.RSS), Bytes)
+	}
 }
 
 // bottleneck says why the client, not the server, set the pace; "" if it did not.

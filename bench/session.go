@@ -141,15 +141,12 @@ type measurement struct {
 
 // play starts what the crew does, lets it warm up, and measures it for the
 // duration; then it waits for what is under way.
-func (s *session) play(ctx context.Context) (m measurement, err error) {
-	if err := s.crew.start(); err != nil {
-		return m, err
-	}
-	before, err := s.warm(ctx)
+func (s *session) play(ctx context.Context, phase string, warmup time.Duration) (m measurement, err error) {
+	before, err := s.warm(ctx, warmup)
 	if err != nil {
 		return m, err
 	}
-	m, err = s.measure(ctx, "measuring", before, s.c.Duration)
+	m, err = s.measure(ctx, phase, before)
 	if err != nil {
 		return m, err
 	}
@@ -159,15 +156,20 @@ func (s *session) play(ctx context.Context) (m measurement, err error) {
 	return m, s.drain(ctx, &m)
 }
 
-// warm lets the time of the warm-up pass; of it only faults are kept. The look at
-// the server is a part of it: for a large one that takes a while, in which our
-// loops may have to wait for a processor.
-func (s *session) warm(ctx context.Context) (look, error) {
-	if s.c.Warmup > 0 {
-		s.progress("warming up", 0, "%v", s.c.Warmup)
-		pause(ctx, s.c.Warmup)
+// warm starts the crew, and of the time of the warm-up only faults are kept. The
+// look at the server comes before anything counts: at a large one it takes a
+// while, in which our loops may have to wait for a processor.
+func (s *session) warm(ctx context.Context, d time.Duration) (before look, err error) {
+	if d == 0 {
+		before = s.server.look()
+		return before, s.crew.start()
 	}
-	before := s.server.look()
+	if err := s.crew.start(); err != nil {
+		return before, err
+	}
+	s.progress("warming up", 0, "%v", d)
+	pause(ctx, d)
+	before = s.server.look()
 	t, err := s.crew.take()
 	s.note(&t)
 	return before, err
@@ -185,9 +187,10 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// measure watches crew and server for d, or until ctx ends. before is the server
-// at the beginning.
-func (s *session) measure(ctx context.Context, phase string, before look, d time.Duration) (m measurement, err error) {
+// measure watches crew and server for the duration, or until ctx ends. before is
+// the server at the beginning.
+func (s *session) measure(ctx context.Context, phase string, before look) (m measurement, err error) {
+	d := s.c.Duration
 	begin := time.Now()
 	last := before
 	for elapsed := time.Duration(0); elapsed < d && !m.cut; elapsed = time.Since(begin) {
@@ -232,12 +235,22 @@ func (s *session) drain(ctx context.Context, m *measurement) error {
 	m.Latency.Merge(m.tail.Latency)
 	m.Last.Merge(m.tail.Last)
 	if !m.cut && m.pending > 0 {
-		s.report.Faults.Add(load.Fault{Kind: load.Unanswered}, m.pending)
+		f := load.Fault{Kind: load.Unanswered}
+		m.tail.Faults.Add(f, m.pending)
+		s.report.Faults.Add(f, m.pending)
 	}
-	if s.server.known() && s.server.ours() {
+	m.Faults.Merge(m.tail.Faults)
+	return nil
+}
+
+// confess says why there is nothing about the server, if that is so.
+func (s *session) confess() {
+	switch {
+	case !s.server.known():
+		s.report.note("The server's process is not known, so what it used is not reported; name it with --pid.")
+	case s.server.ours():
 		s.report.note("The server is this very process: what it used cannot be told from what we used.")
 	}
-	return nil
 }
 
 // errNothing is for a run that ctx ended before it began.

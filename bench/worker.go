@@ -41,6 +41,7 @@ type plan struct {
 	Sources []netip.Addr
 	AtOnce  int
 	Timeout time.Duration
+	Return  bool // who was lost is dialed again when connections are asked for again
 
 	Echo    play.EchoConfig
 	Fanout  play.FanoutConfig
@@ -78,11 +79,12 @@ type worker struct {
 	client *load.Client
 	player player
 	asked  int // connections
+	plan   plan
 }
 
 // newWorker starts a client as planned.
 func newWorker(p plan) (*worker, error) {
-	w := &worker{}
+	w := &worker{plan: p}
 	var err error
 	w.client, err = load.New(load.Config{
 		Conns:   p.Conns,
@@ -135,6 +137,9 @@ func turned[T any](list []T, n int) []T {
 
 func (w *worker) open(n int) error {
 	return w.client.Do(func() {
+		if w.plan.Return {
+			w.asked = 0
+		}
 		for ; w.asked < n; w.asked++ {
 			w.client.Dial(w.asked)
 		}

@@ -34,6 +34,13 @@ type Player interface {
 	Turn(now time.Duration) (next time.Duration)
 }
 
+// Ponger is a Player that wants to know of pongs. What was said before a ping was
+// read by the server when its pong comes.
+type Ponger interface {
+	// Pong says that connection i got one.
+	Pong(i int)
+}
+
 // Target is a server's door.
 type Target struct {
 	Addr netip.AddrPort
@@ -68,6 +75,7 @@ type Config struct {
 type Client struct {
 	cfg    Config
 	player Player
+	ponger Ponger // the player, if it is one
 	poll   *poller.Loop
 	origin time.Time
 
@@ -148,6 +156,7 @@ func New(cfg Config, player func(*Client) Player) (*Client, error) {
 	}
 	c.frame = frame.Config{Client: true, MaxMessage: orDefault(cfg.MaxMessage, defaultMaxMessage)}
 	c.player = player(c)
+	c.ponger, _ = c.player.(Ponger)
 	poll, err := poller.New(c, c.origin)
 	if err != nil {
 		return nil, err

@@ -185,6 +185,9 @@ func (c *Client) feed(i int, s *slot, b []byte) {
 		case frame.PingEvent:
 			c.out = c.proto.AppendReply(c.out, ev)
 		case frame.PongEvent:
+			if c.ponger != nil {
+				c.ponger.Pong(i)
+			}
 		case frame.CloseEvent:
 			c.out = c.proto.AppendReply(c.out, ev)
 			over = true

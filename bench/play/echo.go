@@ -85,14 +85,16 @@ func opcode(text bool) frame.Opcode {
 	return frame.OpBinary
 }
 
-// Start begins the exchange on the connections that are open.
+// Start begins the exchange on the connections that are open, or goes on with it.
 func (e *Echo) Start() {
 	now := e.client.Now()
 	e.running = true
 	if e.cfg.Rate > 0 {
 		e.pacer = load.NewPacer(now, e.cfg.Rate, len(e.conns))
 		for i := range e.conns {
-			e.conns[i].first = e.conns[i].next
+			c := &e.conns[i]
+			e.pending -= int(c.owed) // of the plan before
+			c.first, c.owed = c.next, 0
 		}
 		return
 	}
@@ -115,7 +117,7 @@ func (e *Echo) Opened(i int) {
 		return
 	}
 	c := &e.conns[i]
-	*c = echoConn{first: c.first - c.next - c.owed} // its place in the plan stays
+	*c = echoConn{first: c.first - c.next} // its place in the plan stays
 	now := e.client.Now()
 	switch {
 	case e.running && e.pacer == nil:
@@ -177,12 +179,12 @@ func (e *Echo) wrong(i int, verdict load.Verdict, seq uint32) {
 		e.client.Count(load.Fault{Kind: load.Missing}, int(seq-c.want))
 		e.skip(i, seq-c.want)
 		e.received(i)
-	case verdict == load.Ahead, verdict == load.Behind:
+	case verdict == load.Behind:
 		e.client.Count(load.Fault{Kind: load.WrongOrder}, 1)
 	case verdict == load.BadLength:
 		e.client.Count(load.Fault{Kind: load.WrongLength}, 1)
 		e.skip(i, 1)
-	default:
+	default: // also the number of a message that was never sent
 		e.client.Count(load.Fault{Kind: load.WrongContent}, 1)
 		e.skip(i, 1)
 	}
@@ -224,6 +226,7 @@ func (e *Echo) Closed(i int, _ load.Fault) {
 	lost := int(c.next - c.want + c.owed)
 	e.client.Count(load.Fault{Kind: load.Unanswered}, lost)
 	e.pending -= lost
+	c.first -= c.owed // what is not sent has had its place in the plan
 	c.want, c.owed = c.next, 0
 }
 

@@ -10,9 +10,11 @@ import (
 )
 
 // Flood sends messages over every connection, as fast as the server takes them,
-// and reads whatever comes back. A connection that is closed comes again.
+// and reads whatever comes back. A connection that is closed comes again. When the
+// flood is over each sends a ping, and what comes until the pong still counts: the
+// server has then dealt with all that was sent.
 //
-// Sent counts what the kernel took, Received what came back unchanged, Other what
+// Sent counts the messages begun, Received what came back unchanged, Other what
 // the server said besides.
 type Flood struct {
 	client  *load.Client
@@ -20,6 +22,8 @@ type Flood struct {
 	batch   []byte
 	opcode  frame.Opcode
 	running bool
+	asked   []bool // by connection: a ping is under way
+	pending int    // how many are
 }
 
 // floodBatch is how many messages leave in one send.
@@ -27,7 +31,7 @@ const floodBatch = 64
 
 // NewFlood returns the player of a client. The messages have size bytes.
 func NewFlood(client *load.Client, size int, text bool) *Flood {
-	f := &Flood{client: client, payload: load.NewPayload(size), opcode: opcode(text)}
+	f := &Flood{client: client, payload: load.NewPayload(size), opcode: opcode(text), asked: make([]bool, client.Conns())}
 	var s load.Stamp
 	for range floodBatch {
 		f.batch = load.AppendMessage(f.batch, f.opcode, f.payload.Stamp(&s, 0, 0), f.payload.Pattern())
@@ -35,14 +39,32 @@ func NewFlood(client *load.Client, size int, text bool) *Flood {
 	return f
 }
 
-// Start begins, Stop ends the flood.
+// Start begins the flood.
 func (f *Flood) Start() { f.running = true }
 
 // Stop ends it; the connections stay.
-func (f *Flood) Stop() { f.running = false }
+func (f *Flood) Stop() {
+	f.running = false
+	ping := load.AppendMessage(nil, frame.OpPing, nil, nil)
+	for i := range f.asked {
+		if f.client.IsOpen(i) && !f.asked[i] {
+			f.asked[i] = true
+			f.pending++
+			f.client.SendRaw(i, ping)
+		}
+	}
+}
 
-// Pending is always 0: nothing is awaited.
-func (f *Flood) Pending() int { return 0 }
+// Pending returns how many connections have not got their pong.
+func (f *Flood) Pending() int { return f.pending }
+
+// Pong is the [load.Ponger]'s.
+func (f *Flood) Pong(i int) {
+	if f.asked[i] {
+		f.asked[i] = false
+		f.pending--
+	}
+}
 
 // Opened is the [load.Player]'s.
 func (f *Flood) Opened(int) {}
@@ -62,6 +84,7 @@ func (f *Flood) Answered(int, *load.Answer) {}
 
 // Closed is the [load.Player]'s.
 func (f *Flood) Closed(i int, _ load.Fault) {
+	f.Pong(i) // there will be none
 	if f.running {
 		f.client.Dial(i)
 	}
