@@ -4,6 +4,7 @@ package chat
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -53,11 +54,12 @@ type Config struct {
 	// TokenTTL is how long a token of POST /token is good; 0 means an hour.
 	TokenTTL time.Duration
 
-	// CheckPassword says whether the password is the user's. It is called on a
-	// goroutine of its own and may block; it should take as long for a user who
-	// does not exist. nil means the demo users: alice with the password
-	// wonderland, and bob with builder.
-	CheckPassword func(username, password string) bool
+	// CheckPassword says whether the password is the user's: nil if it is, and
+	// ErrPassword if not; an *upgrade.Rejection is answered as it is, all else is a
+	// bare 500. It is called on a goroutine of its own and may block; it should take
+	// as long for a user who does not exist, as Htpasswd.Check does. nil means the
+	// demo users: alice with the password wonderland, and bob with builder.
+	CheckPassword func(ctx context.Context, username, password string) error
 
 	// Rooms are the rooms there are. None means that any well-formed name is a
 	// room, up to MaxRooms of them in use at once.
@@ -77,11 +79,12 @@ type Config struct {
 
 // Chat is the application. Its methods are safe for any goroutine.
 type Chat struct {
-	config  Config
-	tickets upgrade.Tickets
-	listed  map[string]bool // Config.Rooms; nil: any well-formed name
-	hub     hub.Hub         // a room is a topic
-	page    Page
+	config   Config
+	tickets  upgrade.Tickets
+	attempts *attempts
+	listed   map[string]bool // Config.Rooms; nil: any well-formed name
+	hub      hub.Hub         // a room is a topic
+	page     Page
 }
 
 // New returns a chat. It fails when the secret is too short for its algorithm, or
@@ -111,7 +114,7 @@ func New(config Config) (*Chat, error) {
 	if config.CheckPassword == nil {
 		config.CheckPassword = demoUsers.check
 	}
-	c := &Chat{config: config, page: page}
+	c := &Chat{config: config, attempts: newAttempts(), page: page}
 	c.hub.Dialects = dialects
 	c.hub.Moved = tellMoved
 	c.hub.LeaveGrace = max(0, cmp.Or(config.LeaveGrace, defaultLeaveGrace))

@@ -4,6 +4,7 @@ package chat
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -160,9 +161,12 @@ func TestIndex(t *testing.T) {
 
 func TestCheckPassword(t *testing.T) {
 	var asked []string
-	c := newChat(t, Config{TokenTTL: time.Minute, CheckPassword: func(name, password string) bool {
+	c := newChat(t, Config{TokenTTL: time.Minute, CheckPassword: func(_ context.Context, name, password string) error {
 		asked = append(asked, name+":"+password)
-		return password == "open"
+		if password != "open" {
+			return ErrPassword
+		}
+		return nil
 	}})
 	if w := ask(c, "POST", "/token", "username=x&password=open", formType); w.Code != 200 || !strings.Contains(w.Body.String(), `"expires_in":60}`) {
 		t.Errorf("got %d %s, want 200 for 60 s", w.Code, w.Body)

@@ -26,6 +26,10 @@ var (
 		"The request is too large for a name and a password.")
 )
 
+// ErrPassword is what [Config].CheckPassword answers if no user has this name and
+// password.
+var ErrPassword error = rejectLogin
+
 // login is what a client brings.
 type login struct {
 	Username string `json:"username"`
@@ -51,8 +55,11 @@ func (c *Chat) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	if !c.config.CheckPassword(l.Username, l.Password) {
-		refuse(w, rejectLogin)
+	err = c.attempts.try(r, l.Username, func() error {
+		return c.config.CheckPassword(r.Context(), l.Username, l.Password)
+	})
+	if err != nil {
+		refuse(w, err)
 		return
 	}
 	token, err := Token{

@@ -3,6 +3,7 @@
 package chat
 
 import (
+	"context"
 	"regexp"
 	"strings"
 	"testing"
@@ -49,7 +50,7 @@ func TestPageLogin(t *testing.T) {
 	jwks := &upgrade.JWT{}
 	for want, config := range map[string]Config{
 		"demo":     {},
-		"password": {CheckPassword: func(string, string) bool { return false }},
+		"password": {CheckPassword: func(context.Context, string, string) error { return ErrPassword }},
 		"token":    {Verifier: jwks},
 	} {
 		if config.Verifier == nil {

@@ -7,17 +7,17 @@ import "testing"
 func TestDemoUsers(t *testing.T) {
 	for _, tt := range []struct {
 		name, password string
-		want           bool
+		want           error
 	}{
-		{"alice", "wonderland", true},
-		{"bob", "builder", true},
-		{"alice", "builder", false},
-		{"alice", "", false},
-		{"Alice", "wonderland", false},
-		{"eve", "", false}, // a stranger's password is not the empty one
-		{"", "", false},
+		{"alice", "wonderland", nil},
+		{"bob", "builder", nil},
+		{"alice", "builder", ErrPassword},
+		{"alice", "", ErrPassword},
+		{"Alice", "wonderland", ErrPassword},
+		{"eve", "", ErrPassword}, // a stranger's password is not the empty one
+		{"", "", ErrPassword},
 	} {
-		if got := demoUsers.check(tt.name, tt.password); got != tt.want {
+		if got := demoUsers.check(t.Context(), tt.name, tt.password); got != tt.want {
 			t.Errorf("check(%q, %q): got %v, want %v", tt.name, tt.password, got, tt.want)
 		}
 	}

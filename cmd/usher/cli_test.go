@@ -56,6 +56,10 @@ func TestMistakes(t *testing.T) {
 	if err := os.WriteFile(short, []byte(strings.Repeat("x", 31)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte(htpasswdFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		args string
 		code int
@@ -81,6 +85,9 @@ func TestMistakes(t *testing.T) {
 		{"serve --drain=-1s", 2, "0 or more"},
 		{"serve --admin 9090", 2, "HOST:PORT"},
 		{"serve --admin " + busy.Addr().String(), 1, "--admin"},
+		{"serve --users /does/not/exist", 1, "--users"},
+		{"serve --users " + short, 2, "line 1"},
+		{"serve --users " + users + " --jwks " + users, 2, "USHER_SECRET"},
 		{"serve --log-format xml", 2, "json"},
 		{"serve --origin https://chat.example/", 2, "scheme://host"},
 		{"serve --rooms lobby,a.b", 2, "letters"},
@@ -134,7 +141,7 @@ func TestHelpAndVersion(t *testing.T) {
 	want := strings.Fields("--listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-message --max-buffered --handshake-timeout " +
 		"--message-timeout --write-timeout --idle-timeout --drain --deflate --log-format --admin --help " +
-		"--access-log --print-routes " +
+		"--access-log --print-routes --users " +
 		"--leave-grace --announce-max --jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, +)?(--[a-z-]+)`).FindAllStringSubmatch(finish(t, nil, "serve", "--help").stdout, -1) {

@@ -28,6 +28,7 @@ type serveCmd struct {
 	LeaveGrace  time.Duration `default:"2s" help:"How long after their last connection a user has left a room of the chat."`
 	AnnounceMax int           `default:"200" help:"In rooms of more users than this, joins and leaves are told together, once a second."`
 
+	Users   string   `placeholder:"HTPASSWD" help:"Who can log in at POST /token: a file that htpasswd -B makes; without it, alice (wonderland) and bob (builder)."`
 	Origin  []string `placeholder:"PATTERN" help:"Pages of these origins may connect too: host, *.host, scheme://host:port or * for all."`
 	Deflate bool     `help:"Offer permessage-deflate: messages of 512 bytes and more go out compressed to who wants that."`
 	secretFlag

@@ -28,6 +28,10 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	if demo {
 		secret = newSecret()
 	}
+	check, err := s.checkPassword(secret != nil)
+	if err != nil {
+		return err
+	}
 	log := s.logger()
 	door, closeKeys, err := s.verifier(secret, algorithm, log)
 	if err != nil {
@@ -35,7 +39,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	}
 	defer closeKeys()
 	app, err := chat.New(chat.Config{
-		Secret: secret, Algorithm: algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience,
+		Secret: secret, Algorithm: algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience, CheckPassword: check,
 		Rooms: s.Rooms, Limits: s.limits(), LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
 	})
 	if err != nil {

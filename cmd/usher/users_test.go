@@ -1,0 +1,98 @@
+//go:build linux
+
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+)
+
+// Made by Apache's htpasswd -nbB -C 6: alice's password is "correct horse".
+const htpasswdFile = "alice:$2y$06$RJ73WfkokiGFCSkFiv3.1.uWZyFnravWh.SCunFGLhdOGqwl8DpS2\n"
+
+// serveUsers is serve with --users and a file of one user.
+func serveUsers(t *testing.T) *program {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(file, []byte(htpasswdFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, "--users", file)
+}
+
+// TestUsersWithCurl: who is in the file gets a token that opens a room; who is not,
+// or has another password, cannot tell which of the two it is; and nobody can go on
+// trying.
+func TestUsersWithCurl(t *testing.T) {
+	t.Parallel()
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		missing(t, "curl", "not installed; see make deps")
+	}
+	p := serveUsers(t)
+	post := func(name, password string) (status, body string) {
+		out, err := exec.Command(curl, "-sS", "--max-time", "20", "-w", "\n%{http_code} %header{retry-after}",
+			"--data-urlencode", "username="+name, "--data-urlencode", "password="+password, "http://"+p.addr+"/token").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, status, _ = cutLast(string(out), "\n")
+		return strings.TrimSpace(status), body
+	}
+	status, body := post("alice", "correct horse")
+	_, after, _ := strings.Cut(body, `"access_token":"`)
+	granted, _, ok := strings.Cut(after, `"`)
+	if status != "200" || !ok {
+		t.Fatalf("got %s %s", status, body)
+	}
+	conn, resp, err := websocket.DefaultDialer.Dial("ws://"+p.addr+"/ws/lobby?token="+granted, nil)
+	if err != nil {
+		t.Fatalf("got %v, %v", resp, err)
+	}
+	conn.Close()
+	status, wrong := post("alice", "wonderland") // the demo's is none
+	if status != "401" || !strings.Contains(wrong, "bad_credentials") {
+		t.Errorf("got %s %s, want 401", status, wrong)
+	}
+	if status, stranger := post("eve", "correct horse"); status != "401" || stranger != wrong {
+		t.Errorf("a stranger: got %s %s, want what a user gets", status, stranger)
+	}
+	for n := 3; ; n++ { // alice's second was the latest
+		status, body := post("alice", "wrong")
+		if status == "401" && n < 40 { // ten, and one more every 6 s
+			continue
+		}
+		if n < 11 || !strings.HasPrefix(status, "429 ") || !strings.Contains(body, "too_many_requests") {
+			t.Errorf("attempt %d: got %s %s, want 429 and a Retry-After", n, status, body)
+		}
+		break
+	}
+}
+
+// TestUsersWithUndici: the same by the client that Node has built in.
+func TestUsersWithUndici(t *testing.T) {
+	t.Parallel()
+	interpreter := node(t, "undici", "undici")
+	p := serveUsers(t)
+	type answer struct {
+		Status int    `json:"status"`
+		Code   string `json:"code"`
+		Type   string `json:"token_type"`
+		Later  bool   `json:"later"` // there is a Retry-After
+	}
+	var got []answer
+	runScript(t, interpreter, "node_login.mjs", map[string]any{"url": "http://" + p.addr + "/token", "attempts": [][2]string{
+		{"alice", "correct horse"}, {"alice", "wrong"}, {"eve", "wrong"},
+	}, "flood": 30}, &got)
+	good, bad, many := answer{200, "", "bearer", false}, answer{401, "bad_credentials", "", false}, answer{429, "too_many_requests", "", true}
+	want := append([]answer{good, bad, bad}, slices.Repeat([]answer{good}, 8)...)
+	if len(got) != 33 || !slices.Equal(got[:11], want) || !slices.Contains(got[11:], many) || slices.Contains(got[11:], bad) {
+		t.Errorf("got %+v", got)
+	}
+}
