@@ -51,7 +51,7 @@ const (
 	opened                       // Open was called, so Close must be
 	overFull                     // accepted beyond max-conns, to be told so
 	reserved                     // counts against the lingering reserve, not max-conns
-	owesDrain                    // something had to wait or was refused: Route.Drain is to be called
+	answers                      // its close frame answers the peer's, and there was nothing behind that
 )
 
 // hold says why a connection is held; empty when it is not.
