@@ -76,7 +76,7 @@ func start(template string, d load.Target, cpus []int) (*spawned, error) {
 	// A Ctrl-C is for us; and who dies before us must not stay behind.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := startPinned(s.cmd, cpus); err != nil {
-		return nil, fmt.Errorf("spawn: %w", err)
+		return nil, fmt.Errorf("spawn: %w: name a program that is there, like ./usher", err)
 	}
 	go func() {
 		s.err = s.cmd.Wait()

@@ -9,15 +9,22 @@ import (
 	"testing"
 )
 
-// TestEmbeddingCompiles: the programs of EMBEDDING.md are programs.
+// TestEmbeddingCompiles: the programs of README and EMBEDDING.md are programs.
 func TestEmbeddingCompiles(t *testing.T) {
-	page, err := os.ReadFile("EMBEDDING.md")
-	if err != nil {
-		t.Fatal(err)
+	var blocks []string
+	for _, name := range []string{"../README.md", "EMBEDDING.md"} {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range strings.Split(string(page), "```go\n")[1:] {
+			if name == "EMBEDDING.md" || strings.HasPrefix(block, "package main\n") {
+				blocks = append(blocks, block)
+			}
+		}
 	}
-	blocks := strings.Split(string(page), "```go\n")[1:]
-	if len(blocks) < 4 {
-		t.Fatalf("%d programs, want four", len(blocks))
+	if len(blocks) < 5 {
+		t.Fatalf("%d programs, want five", len(blocks))
 	}
 	for _, dir := range []string{"../upgrade", "../upgrade/forwardauth", "../frame"} {
 		if _, err := os.ReadDir(dir); err != nil { // a change there makes a cached result stale

@@ -67,17 +67,26 @@ func TestPageTwoPeople(t *testing.T) {
 	alice.sees("#here", "1 here")
 }
 
-// TestPageReload: who reloads the page is in the room again.
+// TestPageReload: who reloads the page is in the room again, and nobody else hears of
+// it.
 func TestPageReload(t *testing.T) {
 	t.Parallel()
-	p := serve(t)
+	p := serve(t, "--leave-grace", "1m")
 	b := newBrowser(t)
 	alice := b.comes("alice", p, nil)
 	alice.logIn("alice", "wonderland")
 	alice.join("tea")
+	bob := b.comes("bob", p, nil)
+	bob.logIn("bob", "builder")
+	bob.join("tea")
 	alice.do("alice", "reload", nil)
 	alice.finds("#send:enabled")
 	alice.sees("#title", "tea")
+	alice.say("here again")
+	bob.sees("#log", "here again")
+	if got, want := bob.texts("#log > p"), []string{"bob has joined the chat", "alice: here again"}; !slices.Equal(got, want) {
+		t.Errorf("bob's log: got %q, want %q", got, want)
+	}
 	alice.click("#logout")
 	alice.finds("#login")
 	alice.do("alice", "reload", nil)
