@@ -4,6 +4,7 @@ package bench
 
 import (
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,5 +133,52 @@ func TestRefuseShare(t *testing.T) {
 	// The last round may be incomplete.
 	if got := r.Figure("read_all").Value; got < 70 || got > 80 {
 		t.Errorf("read status and body: got %.1f %%, want 75 %%", got)
+	}
+}
+
+// TestHandshakeShare: a door that fails every third in some way is reported with
+// as many failures, and with the others as handshakes.
+func TestHandshakeShare(t *testing.T) {
+	var well atomic.Int64
+	f := &fake{}
+	f.door = func(c *fakeConn, _ *http.Request) bool {
+		if c.number%3 == 2 {
+			f.count.Add(1)
+			c.answer(503, "later")
+			return true
+		}
+		well.Add(1)
+		return false
+	}
+	f.serve(t)
+	common := f.short(4)
+	common.Timeout = patience
+	r, err := Handshake{common}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := int(f.count.Load())
+	if got := r.Faults[load.Fault{Kind: load.Refused, Code: 503}]; got != want || r.Faults.Total() != want || want == 0 {
+		t.Errorf("got %v, want %d × 503", r.Faults, want)
+	}
+	// Those that were under way at the end are not in the figure.
+	if got, most := r.Figure("handshakes").Value, float64(well.Load()); got > most || got < most-4 {
+		t.Errorf("got %g handshakes, want %g, or up to 4 less", got, most)
+	}
+}
+
+// TestRefuseDelay: the time until the refusal is what is reported.
+func TestRefuseDelay(t *testing.T) {
+	const delay = 40 * time.Millisecond
+	f := &fake{door: func(c *fakeConn, _ *http.Request) bool { time.Sleep(delay); c.answer(403, "no"); return true }}
+	f.serve(t)
+	common := f.short(4)
+	common.Timeout = patience
+	r, err := Refuse{Common: common}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Figure("p50").Value; !r.OK || got < float64(delay) {
+		t.Errorf("p50: got %v, want at least %v; %v", time.Duration(got), delay, r.Faults)
 	}
 }

@@ -196,3 +196,22 @@ func TestProcesses(t *testing.T) {
 		}
 	}
 }
+
+// TestEchoShare: a server that delays every fifth message delays a fifth, in a
+// closed loop and in an open one.
+func TestEchoShare(t *testing.T) {
+	const delay = 30 * time.Millisecond
+	for _, rate := range []float64{0, 100} {
+		f := new(fake).every(5, func(c *fakeConn, op frame.Opcode, b []byte) { time.Sleep(delay); c.send(op, b) }).serve(t)
+		common := f.short(1)
+		common.Duration, common.Timeout = 500*time.Millisecond, patience
+		r := runEcho(t, Echo{Common: common, Rate: rate})
+		all, delayed := r.distribution("latency"), int(f.count.Load())
+		if got := all.at(100); got < delay || delayed == 0 || !r.OK {
+			t.Errorf("rate %g: %d of %d were delayed by %v: got a maximum of %v; %v", rate, delayed, all.Count, delay, got, r.Faults)
+		}
+		if got := all.at(90); 10*delayed > all.Count && got < delay {
+			t.Errorf("rate %g: %d of %d were delayed by %v: got %v for one in ten", rate, delayed, all.Count, delay, got)
+		}
+	}
+}

@@ -32,7 +32,8 @@ func (f Fanout) Run(ctx context.Context) (*Report, error) {
 		return nil, fmt.Errorf("size %d, window %d, rate %g: out of range", f.Size, f.Window, f.Rate)
 	}
 	if f.Conns+1 > files() {
-		return nil, fmt.Errorf("%d members do not fit into a process that may open %d files", f.Conns, files())
+		return nil, fmt.Errorf("%s members and a publisher do not fit into one process, which may open %s files here (ulimit -n); fanout cannot use more than one",
+			group(f.Conns), group(files()))
 	}
 	f.Loops = 1 // who reached whom is one loop's account
 	s, err := begin(ctx, &f.Common, "fanout", plan{
@@ -52,6 +53,9 @@ func (f Fanout) Run(ctx context.Context) (*Report, error) {
 	}
 	r.set("duration", f.Duration)
 	if err := s.connect(ctx, f.Conns+1, f.Conns+1); err != nil {
+		return nil, err
+	}
+	if err := s.calm(ctx); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {

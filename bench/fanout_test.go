@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -95,5 +96,91 @@ func TestFanoutLast(t *testing.T) {
 	}
 	if got := r.Figure("last_p50").Value; !r.OK || got < float64(delay) {
 		t.Errorf("to the last member: got %v, want at least %v; %v", time.Duration(got), delay, r.Faults)
+	}
+}
+
+// TestFanoutFaults: each wrong delivery to one of the members is counted once, as
+// what it is; what the server says besides is none.
+func TestFanoutFaults(t *testing.T) {
+	flip := func(k int) func(to *fakeConn, op frame.Opcode, data []byte) {
+		return func(to *fakeConn, op frame.Opcode, data []byte) {
+			b := append([]byte(nil), data...)
+			b[(k+len(b))%len(b)] ^= 0x40
+			to.send(op, b)
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		wrong func(to *fakeConn, op frame.Opcode, data []byte)
+		want  load.Fault
+	}{
+		{"number", flip(0), load.Fault{Kind: load.WrongContent}},
+		{"sender", flip(9), load.Fault{Kind: load.WrongContent}},
+		{"last byte", flip(-1), load.Fault{Kind: load.WrongContent}},
+		{"opcode", func(to *fakeConn, _ frame.Opcode, data []byte) { to.send(frame.OpText, data) }, load.Fault{Kind: load.WrongContent}},
+		{"twice", func(to *fakeConn, op frame.Opcode, data []byte) { to.send(op, data); to.send(op, data) }, load.Fault{Kind: load.WrongOrder}},
+		{"gossip", func(to *fakeConn, op frame.Opcode, data []byte) {
+			to.send(frame.OpText, bytes.Repeat([]byte("* alice joined "), 20))
+			to.send(op, data)
+		}, load.Fault{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := new(fake)
+			deliveries := 0
+			f.broadcast(func(to *fakeConn, op frame.Opcode, data []byte) {
+				if to.number == 2 { // the publisher, who dialed last, is another
+					if deliveries++; deliveries%5 == 0 {
+						f.count.Add(1)
+						tt.wrong(to, op, data)
+						return
+					}
+				}
+				to.send(op, data)
+			}).serve(t)
+			common := f.short(8)
+			common.Timeout = patience
+			r, err := Fanout{Common: common, Window: 3}.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := int(f.count.Load())
+			if tt.want == (load.Fault{}) {
+				if got := r.Figure("other").Value; !r.OK || got < float64(want) {
+					t.Errorf("got %g other messages, want at least %d; %v", got, want, r.Faults)
+				}
+				return
+			}
+			if got := r.Faults[tt.want]; got != want || r.Faults.Total() != want || want == 0 {
+				t.Errorf("got %v, want %d × %v", r.Faults, want, tt.want)
+			}
+		})
+	}
+}
+
+// TestFanoutReset: members whose connections end are counted, and the others are
+// not kept waiting for them.
+func TestFanoutReset(t *testing.T) {
+	f := new(fake)
+	deliveries := 0
+	f.broadcast(func(to *fakeConn, op frame.Opcode, data []byte) {
+		if to.number < 3 && !to.lost {
+			if deliveries++; deliveries > 10 {
+				to.lost = true
+				f.count.Add(1)
+				to.reset()
+			}
+		}
+		to.send(op, data)
+	}).serve(t)
+	common := f.short(8)
+	common.Timeout = patience
+	r, err := Fanout{Common: common}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := int(f.count.Load())
+	resets, unanswered := r.Faults[load.Fault{Kind: load.Reset, Code: 104}], r.Faults[load.Fault{Kind: load.Unanswered}]
+	if resets != want || unanswered > want || resets+unanswered != r.Faults.Total() || want != 3 {
+		t.Errorf("got %v, want %d resets, and what was under way to them", r.Faults, want)
 	}
 }

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -65,5 +66,38 @@ func TestSlope(t *testing.T) {
 	}
 	if got := slope(steps, func(s Step) int64 { return s.Server.RSS }); got < 95.999 || got > 96.001 {
 		t.Errorf("got %g bytes each, want 96", got)
+	}
+}
+
+// TestIdleDoor: who is refused is counted, and is not among those held; the time
+// at the door is in the time to open them.
+func TestIdleDoor(t *testing.T) {
+	const delay = 20 * time.Millisecond
+	f := &fake{}
+	f.door = func(c *fakeConn, _ *http.Request) bool {
+		time.Sleep(delay)
+		if c.number%4 == 0 {
+			f.count.Add(1)
+			c.answer(503, "full")
+			return true
+		}
+		return false
+	}
+	f.serve(t)
+	common := f.short(20)
+	common.Timeout = patience
+	r, err := Idle{Common: common, Steps: 2, Hold: time.Millisecond}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := int(f.count.Load())
+	if got := r.Faults[load.Fault{Kind: load.Refused, Code: 503}]; got != want || r.Faults.Total() != want || want != 5 {
+		t.Errorf("got %v, want 5 × 503", r.Faults)
+	}
+	if got := r.Figure("open").Value; got != 15 {
+		t.Errorf("open: got %g, want 15", got)
+	}
+	if got := time.Duration(r.Figure("opening").Value); got < 2*delay {
+		t.Errorf("two steps took %v, want at least %v", got, 2*delay)
 	}
 }

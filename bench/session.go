@@ -126,6 +126,29 @@ func (s *session) connect(ctx context.Context, n, total int) error {
 	return nil
 }
 
+const (
+	// calmEvery is how long nothing has to come before it is calm.
+	calmEvery    = 300 * time.Millisecond
+	calmPatience = time.Minute
+)
+
+// calm waits until the server has told everybody about the newcomers, as chats do.
+// With some that is a message for each pair.
+func (s *session) calm(ctx context.Context) error {
+	for limit := time.Now().Add(calmPatience); time.Now().Before(limit) && pause(ctx, calmEvery); {
+		t, err := s.crew.take()
+		if err != nil {
+			return err
+		}
+		s.note(&t)
+		if t.BytesIn == 0 {
+			break
+		}
+		s.progress("waiting for silence", 0, "%s messages", group(int(t.Other)))
+	}
+	return s.fleet.fallen()
+}
+
 // note keeps the faults of a stretch that is not measured otherwise.
 func (s *session) note(t *stretch) { s.report.Faults.Merge(t.Faults) }
 

@@ -85,6 +85,16 @@ func (p *Payload) Check(data []byte, conn int, want uint32) (v Verdict, seq uint
 	return p.judge(data, stamp, want)
 }
 
+// Resembles reports whether data, which has the size, is meant to be a message of
+// connection conn: a byte of it may be wrong, or its number.
+func (p *Payload) Resembles(data []byte, conn int) bool {
+	var s Stamp
+	stamp := p.Stamp(&s, conn, 0)
+	digits := min(p.size, 8)
+	return len(stamp) > digits && bytes.Equal(data[digits:len(stamp)], stamp[digits:]) ||
+		len(p.pattern) > 0 && bytes.Equal(data[len(stamp):], p.pattern)
+}
+
 // judge finds out what is wrong with data, which is not message want.
 func (p *Payload) judge(data, stamp []byte, want uint32) (Verdict, uint32) {
 	digits := min(p.size, 8)

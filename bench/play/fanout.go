@@ -20,8 +20,9 @@ type FanoutConfig struct {
 
 // Fanout has one publisher, the last connection, and members, all others. What
 // the publisher says each member shall receive once, in order: the message alone,
-// or something in front of it, as chats do. Whether the publisher receives its own
-// words is the server's business.
+// or something in front of it, as chats do. What else the server says to members,
+// who came and who went, is counted as Other. Whether the publisher receives its
+// own words is the server's business.
 //
 // Latency is from the sending, or with a rate from when it was due, to each
 // delivery; Last to the last member's. Received counts deliveries.
@@ -124,11 +125,16 @@ func (f *Fanout) Message(i int, op frame.Opcode, data []byte) {
 		for ; *want != seq; *want++ {
 			f.reached(*want)
 		}
-	case verdict == load.Ahead, verdict == load.Behind, *want == f.next:
+	case verdict != load.Right && !f.payload.Resembles(said, f.publisher()):
+		t.Other++
+		return
+	case verdict == load.Behind, *want == f.next:
 		f.client.Count(load.Fault{Kind: load.WrongOrder}, 1)
 		return
 	case verdict != load.Right || op != f.opcode:
 		f.client.Count(load.Fault{Kind: load.WrongContent}, 1)
+		f.reached(*want)
+		*want++
 		return
 	}
 	t.Received++
