@@ -56,16 +56,19 @@ func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 	var end ending
 	if greeting != nil {
 		end.err = l.callOpen(r, c)
+	} else if s.flags&owesDrain != 0 {
+		s.flags &^= owesDrain
+		end.err = l.callDrain(r, c)
 	}
-	if end.err == nil {
+	if end.err == nil && s.why == 0 {
 		r.tally.BytesIn += int64(len(input))
 		end = l.handleInput(c, s, r, input)
 	}
 	out := l.reply.end()
 	r.tally.MessagesOut += l.reply.said
 	r.tally.BytesOut -= int64(len(greeting)) // which is no frame
-	if end.err == nil && l.reply.full {
-		end.err = errBacklogClose
+	if l.reply.full > 0 {
+		end = l.refused(c, s, r, end)
 	}
 	if end.err == nil {
 		r.tally.BytesOut += int64(len(out))
@@ -93,6 +96,21 @@ func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 		s.flags |= answers
 	}
 	l.end(i, s, append(out, end.framed...), end.err)
+}
+
+// refused does what the route says about answers that were too many.
+func (l *loop) refused(c Conn, s *slot, r *loopRoute, end ending) ending {
+	if r.Overflow == DropNewest {
+		r.tally.Dropped += l.reply.full
+		if r.Drain != nil {
+			s.flags |= owesDrain
+			s.why |= byTurn
+			l.turns = append(l.turns, c.token())
+		}
+	} else if end.err == nil {
+		end.err = errBacklogClose
+	}
+	return end
 }
 
 // handleInput lets the protocol read input, and handles its events.
@@ -203,6 +221,17 @@ func (l *loop) keepPartial(i uint32, s *slot, partial *frame.Partial) {
 	}
 }
 
+// resume lets a connection that was held go on as far as it may, and reports whether
+// that was anything.
+func (l *loop) resume(i uint32, s *slot) bool {
+	owed := s.flags&owesDrain != 0 && l.routeOf(s).Drain != nil && s.why&byBacklog == 0
+	if s.why != 0 && !owed {
+		return false
+	}
+	l.proceed(i, s)
+	return true
+}
+
 // proceed lets a connection that was held go on with the tail it had to keep.
 func (l *loop) proceed(i uint32, s *slot) {
 	s.state, s.last = open, l.sec
@@ -222,9 +251,8 @@ func (l *loop) takeTurns() {
 		if s == nil || s.state != held {
 			continue
 		}
-		if s.why &^= byTurn; s.why == 0 {
-			l.proceed(i, s)
-		}
+		s.why &^= byTurn
+		l.resume(i, s)
 	}
 	l.spareTurns, l.ripe = waiting, 0
 }
@@ -233,6 +261,17 @@ func (l *loop) callOpen(r *loopRoute, c Conn) *CloseError {
 	return l.closeErrorFor(c, r, func() (err error) {
 		defer l.guard(&err)
 		return r.open(c)
+	}())
+}
+
+func (l *loop) callDrain(r *loopRoute, c Conn) *CloseError {
+	if r.Drain == nil {
+		return nil
+	}
+	return l.closeErrorFor(c, r, func() (err error) {
+		defer l.guard(&err)
+		r.Drain(c)
+		return nil
 	}())
 }
 
@@ -254,6 +293,11 @@ func (l *loop) closeErrorFor(c Conn, r *loopRoute, err error) *CloseError {
 	switch {
 	case errors.As(err, &e) && e.Code.Sendable():
 		return e
+	case errors.Is(err, ErrBacklog) && l.reply.full > 0:
+		if r.Overflow == DropNewest {
+			return nil
+		}
+		return errBacklogClose
 	case !errors.As(err, &p): // a panic has been logged, with its stack
 		l.srv.log.error("server: a handler failed", "route", r.pattern, "err", err)
 	}

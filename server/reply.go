@@ -12,13 +12,13 @@ type reply struct {
 	b    []byte // whole frames
 	said int64  // how many messages are in b
 	room int    // the most b may hold, beyond one message
-	full bool   // a message found no room
+	full int64  // how many messages found no room
 }
 
 // begin says that an event of a connection is being handled; first is what leaves
 // before anything said meanwhile.
 func (r *reply) begin(tok uint64, first []byte, room int) {
-	r.tok, r.room, r.full, r.said = tok, room, false, 0
+	r.tok, r.room, r.full, r.said = tok, room, 0, 0
 	r.b = append(r.b[:0], first...)
 }
 
@@ -35,7 +35,7 @@ func (r *reply) end() []byte {
 // admits says whether a message of n bytes may be said, and counts it.
 func (r *reply) admits(n int) bool {
 	if len(r.b) > 0 && len(r.b)+n > r.room {
-		r.full = true
+		r.full++
 		return false
 	}
 	r.said++

@@ -35,11 +35,27 @@ type Route struct {
 	Limits  Limits
 	OnLimit func(c Conn, v Violation) // for Warn, at most once a second for a connection
 
+	// Backpressure. Overflow is what becomes of a message that finds
+	// Server.MaxBacklog full. Drain is called, on the loop, when all has left that
+	// had to wait for the peer, or that a Send was refused for: with DropNewest, a
+	// callback can send until there is ErrBacklog, and Drain go on from there.
+	Overflow Overflow
+	Drain    func(c Conn)
+
 	// The life of a connection, all on its loop.
 	Open    OpenFunc
 	Message Handler
 	Close   CloseFunc
 }
+
+// Overflow is what becomes of a message for a peer that does not take what was sent
+// to it before.
+type Overflow uint8
+
+const (
+	CloseSlow  Overflow = iota // the connection is closed with 1013
+	DropNewest                 // the message is dropped and counted, RouteStats.Dropped
+)
 
 // Limits bounds what one connection may send. Bytes are charged for every frame,
 // its header included and at least 64 for each; Messages for every complete data

@@ -3,9 +3,11 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -327,7 +329,7 @@ func or[T int | time.Duration](setting, standard T) T {
 	return max(setting, 0)
 }
 
-func (s *Server) maxBacklog() int                 { return or(s.MaxBacklog, 1<<20) }
+func (s *Server) maxBacklog() int                 { return cmp.Or(or(s.MaxBacklog, 1<<20), math.MaxInt) }
 func (s *Server) maxBuffered() int                { return or(s.MaxBuffered, 256<<20) }
 func (s *Server) handshakeTimeout() time.Duration { return or(s.HandshakeTimeout, 10*time.Second) }
 func (s *Server) messageTimeout() time.Duration   { return or(s.MessageTimeout, 30*time.Second) }

@@ -52,6 +52,7 @@ const (
 	overFull                     // accepted beyond max-conns, to be told so
 	reserved                     // counts against the lingering reserve, not max-conns
 	answers                      // its close frame answers the peer's, and there was nothing behind that
+	owesDrain                    // something had to wait or was refused: Route.Drain is to be called
 )
 
 // hold says why a connection is held; empty when it is not.

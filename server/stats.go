@@ -46,6 +46,7 @@ type RouteStats struct {
 	Opened      int64 `json:"opened"`      // since Start
 	MessagesIn  int64 `json:"messages_in"` // complete ones, those over a limit included
 	MessagesOut int64 `json:"messages_out"`
+	Dropped     int64 `json:"dropped"` // messages that found a backlog full, of routes with DropNewest
 	BytesIn     int64 `json:"bytes_in"`
 	BytesOut    int64 `json:"bytes_out"` // accepted for sending; what fails then is not taken back
 	Passed      int64 `json:"passed"`    // requests given to Server.Handler
@@ -117,6 +118,7 @@ func (t *RouteStats) add(more *RouteStats) {
 	t.Opened += more.Opened
 	t.MessagesIn += more.MessagesIn
 	t.MessagesOut += more.MessagesOut
+	t.Dropped += more.Dropped
 	t.BytesIn += more.BytesIn
 	t.BytesOut += more.BytesOut
 	t.Passed += more.Passed

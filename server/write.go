@@ -11,17 +11,30 @@ import (
 var errBacklogClose = &CloseError{Code: frame.StatusTryAgainLater, Reason: "backlog"}
 
 // deliver sends b, whole frames with n messages in them, which others than the
-// connection's own event have said. A peer that has let too much pile up is closed with 1013.
+// connection's own event have said.
 func (l *loop) deliver(i uint32, s *slot, b []byte, n int) {
 	if waiting := len(l.exts.get(s).unsent()); waiting > 0 && waiting+len(b) > l.srv.maxBacklog() {
-		l.srv.stats.slow.Add(1)
-		l.conclude(i, s, nil, errBacklogClose)
+		l.overflow(i, s, n)
 		return
 	}
 	t := &l.routeOf(s).tally
 	t.MessagesOut += int64(n)
 	t.BytesOut += int64(len(b))
 	l.transmit(i, s, b)
+}
+
+// overflow does about n messages what the route says of a peer that has let too much
+// pile up.
+func (l *loop) overflow(i uint32, s *slot, n int) {
+	if r := l.routeOf(s); r.Overflow == DropNewest {
+		r.tally.Dropped += int64(n)
+		return
+	}
+	if q := l.exts.get(s).line; q != nil && q.then != nil {
+		return // it ends anyway
+	}
+	l.srv.stats.slow.Add(1)
+	l.conclude(i, s, nil, errBacklogClose)
 }
 
 // transmit gives b to the kernel, or what it does not take to the outbox, and
@@ -45,6 +58,7 @@ func (l *loop) transmit(i uint32, s *slot, b []byte) {
 func (l *loop) queue(i uint32, s *slot, b []byte) {
 	x := l.exts.need(s)
 	if len(x.unsent()) == 0 {
+		s.flags |= owesDrain
 		x.stalled = l.sec
 		*l.slab.due(i) = l.deadline(l.srv.writeTimeout())
 		l.dueBy(i, l.expiry(s))
@@ -104,11 +118,10 @@ func (l *loop) flush(i uint32, s *slot) {
 		l.linger(i, s)
 		return
 	}
-	if s.why &^= byBacklog; s.why == 0 {
-		l.proceed(i, s)
-		return
+	s.why &^= byBacklog
+	if !l.resume(i, s) {
+		l.settle(i, s)
 	}
-	l.settle(i, s)
 }
 
 // arm tells epoll what to report, if that has changed.

@@ -89,6 +89,8 @@ var families = []family{
 		perRoute(func(r *server.RouteStats) float64 { return float64(r.MessagesIn) })),
 	counter("usher_messages_sent_total", "Messages accepted for sending, one for each recipient.", byRoute,
 		perRoute(func(r *server.RouteStats) float64 { return float64(r.MessagesOut) })),
+	counter("usher_messages_dropped_total", "Messages for somebody whose backlog was full.", byRoute,
+		perRoute(func(r *server.RouteStats) float64 { return float64(r.Dropped) })),
 	counter("usher_received_bytes_total", "Bytes of frames received.", byRoute,
 		perRoute(func(r *server.RouteStats) float64 { return float64(r.BytesIn) })),
 	counter("usher_sent_bytes_total", "Bytes of frames accepted for sending.", byRoute,
