@@ -3,6 +3,7 @@
 package server
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -46,6 +47,53 @@ func TestClockSteps(t *testing.T) {
 	handle(due)(b)
 	if got := b.receive(); got != tokenExpired {
 		t.Errorf("set far forward: sent %q, want a close with 4401", got)
+	}
+}
+
+// TestClockStepsElsewhere: no other deadline looks at the wall clock. The loop's clock
+// is monotonic, poller.New has its origin from time.Now, and so is the timerfd.
+func TestClockStepsElsewhere(t *testing.T) {
+	for _, st := range []state{head, pending, open, held, closing, lingering} {
+		for _, years := range []int{-30, 30} {
+			b := newBench(t, &Server{})
+			off := func() { b.l.wall = func() time.Time { return time.Now().AddDate(years, 0, 0) } }
+			switch st {
+			case open, held: // of somebody without a token
+				off()
+				b.bring(pending)
+				b.asks <- nil
+				b.answeredElsewhere()
+				if b.receive(); st == held {
+					b.fill()
+				}
+			case closing, lingering:
+				b.bring(st)
+				off()
+			default:
+				off()
+				b.bring(st)
+			}
+			if got := b.slot().state; got != st {
+				t.Fatalf("set-up: the connection is %v, want %v", got, st)
+			}
+			want := map[state]time.Duration{
+				head: b.l.srv.handshakeTimeout(), pending: b.l.srv.handshakeTimeout(),
+				held: b.l.srv.writeTimeout(), closing: b.l.srv.writeTimeout(),
+			}[st]
+			switch at := time.Duration(*b.l.slab.due(b.i)-b.l.sec) * time.Second; {
+			case st == lingering && *b.l.slab.due(b.i) != 0:
+				t.Errorf("%v: due at %v", st, at)
+			case st == open && (at < 3*b.l.srv.idleTimeout()/8 || at > 5*b.l.srv.idleTimeout()/8+time.Second):
+				t.Errorf("%v, %d years off: looked at in %v, want half the idle-timeout", st, years, at)
+			case want != 0:
+				b.within(fmt.Sprint(st), want)
+			}
+			b.l.Timer()
+			b.l.sweep()
+			if got := b.slot().state; got != st {
+				t.Errorf("%d years off: %v became %v", years, st, got)
+			}
+		}
 	}
 }
 
