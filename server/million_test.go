@@ -1,0 +1,113 @@
+//go:build linux
+
+package server
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"testing"
+	"time"
+
+	"github.com/usher-ws/usher/upgrade"
+)
+
+const million = 1_000_000
+
+// seat takes n slots as open connections have them, whose descriptors are made up.
+// identify says who the k-th is; nil is nobody.
+func seat(l *loop, n int, identify func(k int) *upgrade.Identity) {
+	place := l.places.find(&l.routes[0], nil)
+	for k := range n {
+		i, s := l.slab.take()
+		s.fd, s.state, s.flags, s.place = int32(k+1000), open, armedRead|opened, place
+		*l.slab.due(i) = 100
+		if identify != nil {
+			s.ident = l.identities.find(identify(k))
+		}
+	}
+}
+
+// newHall is a loop without a poller, for a table and nothing else.
+func newHall() *loop {
+	s := &Server{Loops: 1}
+	s.Route("/", Route{})
+	l := &loop{srv: s, slab: newSlab(), routes: make([]loopRoute, 1)}
+	l.routes[0].route = s.routes[0]
+	return l
+}
+
+// A million connections cost the heap at most 64 bytes each, and freeing half of them
+// and seating others no more.
+func TestMillion(t *testing.T) {
+	heap := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before := heap()
+	l := newHall()
+	seat(l, million, nil)
+	if each := float64(heap()-before) / million; each > 64 {
+		t.Errorf("a slot costs %.1f bytes of heap, want at most 64", each)
+	}
+	for i := uint32(1); i <= million; i += 2 {
+		l.slab.put(i)
+	}
+	seat(l, million/2, nil)
+	// The list of free slots has grown: 4 bytes for each that was.
+	if each := float64(heap()-before) / million; each > 64+4 {
+		t.Errorf("a slot costs %.1f bytes of heap after a change of half of them, want at most 68", each)
+	}
+	if l.slab.live != million || l.slab.next != million+1 {
+		t.Errorf("%d slots are live, and %d were made", l.slab.live, l.slab.next-1)
+	}
+}
+
+// BenchmarkMillionGC: what a cycle of the garbage collector costs with a million
+// connections in the table. Run it with -benchtime 10x.
+func BenchmarkMillionGC(b *testing.B) {
+	expires := time.Now().Add(time.Hour)
+	shared := &upgrade.Identity{Subject: "alice", ExpiresAt: expires}
+	for _, c := range []struct {
+		name     string
+		identify func(k int) *upgrade.Identity
+	}{
+		{"anonymous", nil},
+		{"one token", func(int) *upgrade.Identity { return shared }},
+		{"distinct", func(k int) *upgrade.Identity {
+			return &upgrade.Identity{Subject: fmt.Sprint("user-", k), ExpiresAt: expires}
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			l := newHall()
+			seat(l, million, c.identify)
+			runtime.GC()
+			defer debug.SetGCPercent(debug.SetGCPercent(-1)) // only when we say so
+			before := gcSeconds()
+			var stats debug.GCStats
+			debug.ReadGCStats(&stats)
+			paused := stats.PauseTotal
+			for b.Loop() {
+				runtime.GC()
+			}
+			debug.ReadGCStats(&stats)
+			b.ReportMetric(1000*(gcSeconds()-before)/float64(b.N), "cpu-ms/cycle")
+			b.ReportMetric(float64((stats.PauseTotal-paused).Microseconds())/float64(b.N), "stopped-µs/cycle")
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			b.ReportMetric(float64(m.HeapAlloc)/million, "B/conn")
+			runtime.KeepAlive(l)
+		})
+	}
+}
+
+// gcSeconds is the processor time that collecting has taken so far, what idle
+// processors helped with included.
+func gcSeconds() float64 {
+	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}}
+	metrics.Read(s)
+	return s[0].Value.Float64()
+}
