@@ -10,12 +10,13 @@ SHELL       := /bin/bash
 CLIENTS  := cmd/usher/testdata/clients
 PORTABLE := ./frame ./upgrade/... ./limiter
 FUZZTIME ?= 10s
+SOAKTIME ?= 30m
 TIMEOUT  ?= 8m
 
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench deps vuln screenshots
+.PHONY: all fmt lint test fuzz bench soak deps vuln screenshots
 
 all: lint test
 
@@ -61,6 +62,10 @@ bench:
 # The pictures in README; the page asks for the font Inter, or else takes the system's.
 screenshots:
 	go test -count 1 -run "Looks|StatsPage" ./cmd/usher -screenshots $(CURDIR)/docs/images
+
+# Half an hour of people of every kind against a program; SOAKTIME=3m for less.
+soak:
+	USHER_SOAK=$(SOAKTIME) go test -run '^TestSoak$$' -count 1 -timeout 0 -v ./cmd/usher
 
 deps:
 	@want=(); \
