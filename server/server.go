@@ -82,7 +82,7 @@ type Server struct {
 	sharesMessages bool // MessagesPerUser or MessagesPerIP is set
 	http           *httpSide
 	log            *logWriter
-	watch          *watchdog
+	watch          watchdog
 	started        atomic.Bool
 	failed         chan error
 	done           chan struct{}
@@ -151,7 +151,7 @@ func (s *Server) Start() error {
 	if s.Handler != nil {
 		s.http = newHTTPSide(s)
 	}
-	s.watch = newWatchdog(s)
+	s.watch.start(s)
 	acceptor := s.loops[0]
 	return acceptor.poll.Post(func() {
 		for _, fd := range s.listeners {

@@ -4,6 +4,7 @@ package server
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,17 +17,23 @@ const (
 )
 
 // enter says that callbacks of a route are called from here on. It is all that the
-// watchdog costs: one store for an event, however many messages are in it.
+// watchdog costs: a store and a look for an event, however many messages are in it.
 func (l *loop) enter(r *loopRoute) {
 	l.entered++
 	l.busy.Store(l.entered<<16 | uint64(r.index+1))
+	if l.srv.watch.asleep.Load() {
+		l.srv.watch.wake()
+	}
 }
 
-// watchdog is the goroutine that looks at what the loops are doing.
+// watchdog is the goroutine that looks at what the loops are doing. It sleeps while
+// they do nothing: a server that is idle needs no processor.
 type watchdog struct {
 	srv     *Server
 	seen    []sighting // by loop
 	told    []bool     // by route
+	asleep  atomic.Bool
+	woken   chan struct{}
 	quit    chan struct{}
 	stopped chan struct{}
 }
@@ -37,16 +44,11 @@ type sighting struct {
 	first, last time.Time
 }
 
-func newWatchdog(s *Server) *watchdog {
-	w := &watchdog{
-		srv:     s,
-		seen:    make([]sighting, len(s.loops)),
-		told:    make([]bool, len(s.routes)),
-		quit:    make(chan struct{}),
-		stopped: make(chan struct{}),
-	}
+// start begins to watch the loops of s.
+func (w *watchdog) start(s *Server) {
+	w.srv, w.seen, w.told = s, make([]sighting, len(s.loops)), make([]bool, len(s.routes))
+	w.woken, w.quit, w.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	go w.run()
-	return w
 }
 
 func (w *watchdog) run() {
@@ -59,9 +61,40 @@ func (w *watchdog) run() {
 			return
 		case <-tick.C:
 		}
-		now := time.Now()
-		for k, l := range w.srv.loops {
-			w.note(&w.seen[k], l.busy.Load(), now)
+		if w.look(time.Now()) {
+			continue
+		}
+		tick.Stop()
+		w.asleep.Store(true) // and then look again: who enters after this wakes us
+		if !w.look(time.Now()) {
+			select {
+			case <-w.quit:
+				return
+			case <-w.woken:
+			}
+		}
+		w.asleep.Store(false)
+		tick.Reset(watchEvery)
+	}
+}
+
+// look notes what all loops do, and reports whether any does something or has done
+// something since the last look.
+func (w *watchdog) look(now time.Time) (busy bool) {
+	for k, l := range w.srv.loops {
+		doing := l.busy.Load()
+		busy = busy || doing != 0 || w.seen[k].busy != 0
+		w.note(&w.seen[k], doing, now)
+	}
+	return busy
+}
+
+// wake ends the watchdog's sleep. Any loop may call it.
+func (w *watchdog) wake() {
+	if w.asleep.CompareAndSwap(true, false) {
+		select {
+		case w.woken <- struct{}{}:
+		default:
 		}
 	}
 }
