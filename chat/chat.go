@@ -32,6 +32,7 @@ const MaxRooms = 10_000
 const (
 	defaultLeaveGrace  = 2 * time.Second
 	defaultAnnounceMax = 200
+	defaultHistory     = 50
 )
 
 // Config holds what a chat can be told. Secret or Verifier is required; all else
@@ -75,6 +76,11 @@ type Config struct {
 	// means 200, less than 0 any number.
 	LeaveGrace  time.Duration
 	AnnounceMax int
+
+	// History is how many messages of a room who joins is told; 0 means 50, less than
+	// 0 none. HistoryBytes is what those of all rooms may take; 0 means 32 MiB.
+	History      int
+	HistoryBytes int
 }
 
 // Chat is the application. Its methods are safe for any goroutine.
@@ -119,6 +125,9 @@ func New(config Config) (*Chat, error) {
 	c.hub.Moved = tellMoved
 	c.hub.LeaveGrace = max(0, cmp.Or(config.LeaveGrace, defaultLeaveGrace))
 	c.hub.GatherAbove = max(0, cmp.Or(config.AnnounceMax, defaultAnnounceMax))
+	c.hub.History = max(0, cmp.Or(config.History, defaultHistory))
+	c.hub.HistoryBytes = config.HistoryBytes
+	c.hub.Replay = replay
 	if len(config.Rooms) == 0 {
 		c.hub.MaxTopics = MaxRooms
 		return c, nil
@@ -150,19 +159,18 @@ func (c *Chat) Bearer() upgrade.Guard { return c.tickets.Bearer(c.config.Verifie
 // open brings a connection into its room. The guard has been asked already, but
 // others may have come in since.
 func (c *Chat) open(conn server.Conn) error {
-	s := &speaker{conn: conn}
+	dialect := plain
 	if conn.Subprotocol() == Subprotocol {
-		s.dialect = jsonDialect
+		dialect = jsonDialect
 	}
-	m, err := c.hub.JoinAs(conn.PathValue("room"), conn.Identity().Subject, s.dialect, conn)
+	m, err := c.hub.JoinAs(conn.PathValue("room"), conn.Identity().Subject, dialect, conn)
 	switch {
 	case errors.Is(err, hub.ErrTooManyTopics):
 		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: codeRoomsFull, Err: err}
 	case err != nil:
 		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: "busy", Err: err}
 	}
-	s.Member = m
-	conn.SetData(s)
+	conn.SetData(&speaker{Member: m})
 	return nil
 }
 
@@ -194,12 +202,23 @@ func (c *Chat) close(conn server.Conn, _ error) {
 	}
 }
 
+// replay tells who joins what was said before.
+func replay(m *hub.Member, past []server.Message) {
+	if m.Dialect() == jsonDialect {
+		_ = m.Send(frame.OpText, marshal(newHistory(past)))
+		return
+	}
+	for _, line := range past {
+		_ = m.Send(line.Opcode, line.Data)
+	}
+}
+
 // tellMoved tells a room who came and who went. Who came on a further connection, or to
 // a large room, still hears that they are in.
 func tellMoved(room *hub.Topic, m hub.Move) {
 	e := eventOf(m)
 	if m.To == nil {
-		_ = announce(room, e)
+		announce(room, e)
 		return
 	}
 	line, object := encode(e)

@@ -93,14 +93,15 @@ func dialToken(t *testing.T, addr, room, token string) (client, *http.Response) 
 	return client{conn, t}, resp
 }
 
-// join dials, and waits until the room knows of it.
+// join dials, and waits until the room knows of it. What was said before has come
+// then.
 func join(t *testing.T, addr, name, room string) client {
 	t.Helper()
 	c, resp := dial(t, addr, name, room)
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("%s at %s: got %s, want 101", name, room, resp.Status)
 	}
-	c.want("Server: " + name + " has joined the chat")
+	c.until("Server: " + name + " has joined the chat")
 	return c
 }
 

@@ -39,7 +39,8 @@
 //
 // The room is told of a user's first connection and of the end of the last, Config.LeaveGrace
 // later; in a room of more than Config.AnnounceMax users, once a second of how many came
-// and went. Every connection is told that it is in itself.
+// and went. Every connection is told that it is in itself; what it hears before that
+// are the room's last Config.History messages.
 //
 // A room exists while somebody is in it. Probes and refused clients make none.
 //
@@ -47,7 +48,7 @@
 //
 // A room is a topic of a [hub.Hub], which knows who is where and with what status.
 // A message to the room goes from the loop of who said it straight to the topic's
-// group; a member whose socket is slow or dead is the group's concern and nobody
+// groups; a member whose socket is slow or dead is the group's concern and nobody
 // else's. What is the chat's own are the names of rooms and users, the door, the
 // commands and all texts.
 //

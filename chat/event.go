@@ -3,12 +3,14 @@
 package chat
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
+	"github.com/usher-ws/usher/server"
 )
 
 // event is what members are told. Its fields are the JSON dialect's words for it,
@@ -16,19 +18,21 @@ import (
 type event interface{ line() string }
 
 // encode returns an event in each dialect, in the order of plain and jsonDialect.
-func encode(e event) (line, object []byte) {
-	object, err := json.Marshal(e)
+func encode(e event) (line, object []byte) { return []byte(e.line()), marshal(e) }
+
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // events are made of strings and numbers
+		panic(err) // events are made of strings, numbers and each other
 	}
-	return []byte(e.line()), object
+	return b
 }
 
-// announce tells a room. When nobody waits for it, and the room takes no more, it
-// is lost: then the error is nobody's concern.
-func announce(room *hub.Topic, e event) error {
+// announce tells a room. Nobody is waiting for it, so when the room takes no more it
+// is lost.
+func announce(room *hub.Topic, e event) {
 	line, object := encode(e)
-	return room.Publish(frame.OpText, line, object)
+	_ = room.Publish(frame.OpText, line, object)
 }
 
 // message is what somebody said to the room.
@@ -40,6 +44,28 @@ type message struct {
 }
 
 func (e message) line() string { return e.From + ": " + e.Text }
+
+// history is what was said before: of each message all but the type. In the plain
+// dialect it is the lines themselves.
+type history struct {
+	Type     string            `json:"type"`
+	Messages []json.RawMessage `json:"messages"` // the oldest first
+}
+
+// messageHead is how a message in JSON begins.
+const messageHead = `{"type":"` + typeMessage + `",`
+
+// newHistory returns past, messages in JSON, as one.
+func newHistory(past []server.Message) history {
+	h := history{Type: typeHistory, Messages: make([]json.RawMessage, len(past))}
+	for i, m := range past {
+		h.Messages[i] = m.Data
+		if rest, ok := bytes.CutPrefix(m.Data, []byte(messageHead)); ok {
+			h.Messages[i] = append([]byte("{"), rest...)
+		}
+	}
+	return h
+}
 
 // direct is what somebody said to one user.
 type direct struct {
@@ -136,6 +162,7 @@ func (e who) line() string {
 // The types of events, as the JSON dialect calls them.
 const (
 	typeMessage = "message"
+	typeHistory = "history"
 	typeDirect  = "direct"
 	typeJoined  = "joined"
 	typeLeft    = "left"

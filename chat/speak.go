@@ -9,7 +9,6 @@ import (
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
-	"github.com/usher-ws/usher/server"
 )
 
 const (
@@ -35,15 +34,13 @@ const (
 // speaker is a member and their own ear. It belongs to the connection's loop.
 type speaker struct {
 	*hub.Member
-	conn      server.Conn
-	dialect   int
 	malformed int // messages in a row that were not of the dialect
 }
 
 // hear acts on one message. b is the caller's again when it returns; an error is
 // the end of the connection.
 func (s *speaker) hear(b []byte) error {
-	if s.dialect == jsonDialect {
+	if s.Dialect() == jsonDialect {
 		return s.hearObject(b)
 	}
 	s.hearLine(string(b))
@@ -57,7 +54,8 @@ func (s *speaker) say(text string) {
 	if strings.TrimSpace(text) == "" {
 		return
 	}
-	if err := announce(s.Topic(), message{typeMessage, s.User(), text, now()}); err != nil {
+	line, object := encode(message{typeMessage, s.User(), text, now()})
+	if err := s.Topic().Record(frame.OpText, line, object); err != nil {
 		s.tell(faultBusy)
 	}
 }
@@ -83,7 +81,7 @@ func (s *speaker) status(text string) {
 		return
 	}
 	s.SetStatus(text)
-	_ = announce(s.Topic(), changed{typeStatus, s.User(), text})
+	announce(s.Topic(), changed{typeStatus, s.User(), text})
 }
 
 // who tells the speaker who is in the room.
@@ -100,10 +98,7 @@ func (s *speaker) who() {
 // ended by its outbox; its Close callback does what there is to do.
 func (s *speaker) tell(e event) {
 	line, object := encode(e)
-	if s.dialect == jsonDialect {
-		line = object
-	}
-	_ = s.conn.Send(frame.OpText, line)
+	_ = s.Send(frame.OpText, line, object)
 }
 
 func now() int64 { return time.Now().UnixMilli() }

@@ -22,6 +22,9 @@
 // Members of one topic may hear different dialects of it: encodings of the same
 // messages, of which the publisher gives one for each, whoever hears them.
 //
+// What is recorded, rather than just published, is kept for who joins later:
+// [Topic.Record] and Hub.History. A [Broker] carries what is published to other hubs.
+//
 // # Who owns what
 //
 // A connection that ends leaves its groups by itself, and hears nothing more. Its
@@ -33,7 +36,8 @@
 // group. All else — joining, leaving, statuses, direct messages, presence — is one
 // table under one mutex, which is never held while anything is sent or a hook is
 // called. Everything is safe for any goroutine and waits for nobody's socket. Only
-// Hub.Moved is called under a lock, the topic's, which joining and leaving take.
+// Hub.Moved and Hub.Replay, and the hooks of what is recorded, are called under a
+// lock, the topic's, which joining, leaving and recording take.
 //
 // Everything a hub is asked to send is copied or encoded before the call returns:
 // the bytes are the caller's again. What one goroutine publishes and sends

@@ -6,8 +6,10 @@ import (
 	"container/list"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/server"
 )
 
@@ -41,8 +43,24 @@ type Hub struct {
 
 	// Middleware's Send hooks are called with everything that is published to a
 	// topic, on the publisher's goroutine, the first listed outermost: once for
-	// each dialect. Direct messages do not pass through them.
+	// each dialect. What is recorded has its own chain of them, and is kept as they
+	// left it; they must not join or leave then. Direct messages do not pass through
+	// them.
 	Middleware []server.Middleware
+
+	// History is how many recorded messages a topic keeps, up to 256 KiB of them, for
+	// who joins later; 0 means none. HistoryBytes is what all topics together keep
+	// at most; 0 means 32 MiB. Replay is called, before a member joins, with what
+	// there is in its dialect, the oldest first; the messages are the hub's, not to
+	// be changed or kept. nil sends each again.
+	History      int
+	HistoryBytes int
+	Replay       func(m *Member, past []server.Message)
+
+	// Broker carries what is published to this hub's topics and to those of others;
+	// nil means that there are no others. Presence and direct messages are each hub's
+	// own.
+	Broker Broker
 
 	// mu guards the table: all topics' users and their members, and who is about
 	// to be gone from it. Of two locks, a topic's order is taken first.
@@ -51,6 +69,8 @@ type Hub struct {
 	leaving  list.List // of *user without a member, the first to go in front
 	expiring bool      // somebody will look after leaving
 	gathered []*Topic  // with moves to tell of
+
+	historyBytes atomic.Int64 // of all topics
 }
 
 // Join makes c, a connection of the user, a member of the topic, and makes the
@@ -88,6 +108,17 @@ func (h *Hub) JoinAs(topic, user string, dialect int, c server.Conn) (*Member, e
 	}
 }
 
+// Publish is [Topic.Publish] for who is not in the topic. If nobody is, nobody hears
+// it, and that is no error.
+func (h *Hub) Publish(topic string, op frame.Opcode, b ...[]byte) error {
+	return h.publish(Message{Topic: topic, Opcode: op, Data: b})
+}
+
+// Record is [Topic.Record] for who is not in the topic. It makes no topic.
+func (h *Hub) Record(topic string, op frame.Opcode, b ...[]byte) error {
+	return h.publish(Message{Topic: topic, Opcode: op, Data: b, Kept: true})
+}
+
 // HasPlace reports whether the topic could be joined now: it is in use, or one
 // more may be. It makes nothing, so a door can ask it of anybody. Others may
 // come in before who was let through: Join has the last word.
@@ -102,6 +133,20 @@ func (h *Hub) Len() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.topics)
+}
+
+// publish has m delivered, wherever there is such a topic.
+func (h *Hub) publish(m Message) error {
+	if h.Broker != nil {
+		return h.Broker.Publish(m)
+	}
+	h.mu.Lock()
+	t := h.topics[m.Topic]
+	h.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	return t.deliver(m)
 }
 
 // hasPlace is HasPlace under mu.
@@ -173,10 +218,11 @@ func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int)
 }
 
 // forget takes a user without members out of the table, and the topic with its
-// last user. It is called under mu.
+// last user. It is called under mu and the topic's order; settle must follow.
 func (h *Hub) forget(u *user) {
 	delete(u.topic.users, u.name)
 	if len(u.topic.users) == 0 {
+		u.topic.forgotten.Store(true)
 		delete(h.topics, u.topic.name)
 	}
 }

@@ -66,5 +66,6 @@ func (t *Topic) expire(u *user) {
 	t.hub.mu.Unlock()
 	if over {
 		t.gone(u.name, count)
+		t.settle()
 	}
 }

@@ -26,6 +26,9 @@ func (m *Member) Topic() *Topic { return m.user.topic }
 // User returns the user's name.
 func (m *Member) User() string { return m.user.name }
 
+// Dialect returns what the member joined as.
+func (m *Member) Dialect() int { return int(m.dialect) }
+
 // Send sends one message, b as for [Topic.Publish], to the member alone. Errors are
 // those of [server.Conn.Send].
 func (m *Member) Send(op frame.Opcode, b ...[]byte) error {
@@ -53,4 +56,4 @@ func (m *Member) SetStatus(status string) {
 func (m *Member) Leave() (others bool) { return m.Topic().leave(m) }
 
 // group is where the member hears the topic.
-func (m *Member) group() *server.Group { return &m.Topic().groups[m.dialect] }
+func (m *Member) group() *server.Group { return &m.Topic().voices[m.dialect].group }

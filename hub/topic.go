@@ -3,9 +3,12 @@
 package hub
 
 import (
+	"bytes"
 	"errors"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/server"
@@ -15,17 +18,30 @@ import (
 // that was forgotten has none, and never will again: who joins its name later is
 // in another Topic. All methods are safe for any goroutine.
 type Topic struct {
-	hub    *Hub
-	name   string
-	groups []server.Group // by dialect
+	hub       *Hub
+	name      string
+	voices    []voice     // by dialect
+	forgotten atomic.Bool // set under hub.mu and order
 
 	users   map[string]*user // by name; guarded by hub.mu
 	members int              // of all users; guarded by hub.mu
 
 	// order is held while the table changes and while that is told, so that moves
-	// are told in the order in which they happened.
-	order sync.Mutex
-	moves Move // gathered; guarded by order
+	// are told in the order in which they happened; and while a message is kept and
+	// published, so that who joins has it from the history or hears it, and not both.
+	// It guards what follows.
+	order   sync.Mutex
+	moves   Move // gathered
+	history history
+	said    kept   // what is being recorded, as the hooks left it
+	cancel  func() // the broker's subscription
+}
+
+// voice is how a topic speaks one dialect.
+type voice struct {
+	group   server.Group
+	publish server.SendFunc // to the group, through the hooks
+	record  server.SendFunc // and to Topic.said
 }
 
 // newTopic returns an empty topic.
@@ -33,57 +49,36 @@ func newTopic(h *Hub, name string) *Topic {
 	t := &Topic{
 		hub:    h,
 		name:   name,
-		groups: make([]server.Group, max(1, h.Dialects)),
+		voices: make([]voice, max(1, h.Dialects)),
 		users:  make(map[string]*user),
 	}
-	for d := range t.groups {
-		t.groups[d].Middleware = h.Middleware
+	t.said.data = make([][]byte, len(t.voices))
+	for d := range t.voices {
+		v := &t.voices[d]
+		v.publish = through(h.Middleware, func(m server.Message) error { return v.group.Send(m.Opcode, m.Data) })
+		v.record = through(h.Middleware, func(m server.Message) error {
+			err := v.group.Send(m.Opcode, m.Data)
+			if err == nil || errors.Is(err, server.ErrBacklog) {
+				t.said.op, t.said.data[d] = m.Opcode, append([]byte{}, m.Data...)
+			}
+			return err
+		})
 	}
 	return t
 }
 
+// through returns last behind the Send hooks of mw.
+func through(mw []server.Middleware, last server.SendFunc) server.SendFunc {
+	for _, m := range slices.Backward(mw) {
+		if m.Send != nil {
+			last = m.Send(last)
+		}
+	}
+	return last
+}
+
 // Name returns what the topic was joined as.
 func (t *Topic) Name() string { return t.name }
-
-// join makes m a member. It is not joined and there is no error if the topic was
-// forgotten.
-func (t *Topic) join(m *Member, name string) (joined bool, err error) {
-	t.order.Lock()
-	defer t.order.Unlock()
-	added, came, count := t.hub.add(t, m, name)
-	if !added {
-		return false, nil
-	}
-	if err := m.group().Join(m.conn); err != nil {
-		if _, went, _, count := t.hub.remove(m, !came); went && !came {
-			t.gone(name, count)
-		}
-		return false, err
-	}
-	if t.hub.Moved == nil {
-		return true, nil
-	}
-	move := Move{User: name, Joined: 1, Count: count}
-	if !came || t.gather(move) {
-		move.To = m
-	}
-	t.hub.Moved(t, move)
-	return true, nil
-}
-
-// leave is Member.Leave.
-func (t *Topic) leave(m *Member) (others bool) {
-	t.order.Lock()
-	defer t.order.Unlock()
-	left, went, others, count := t.hub.remove(m, true)
-	if left {
-		_ = m.group().Leave(m.conn) // fails only if it has ended, and left by that
-	}
-	if went {
-		t.gone(m.User(), count)
-	}
-	return others
-}
 
 // Publish sends one message to every connection in the topic, that of the
 // publisher included: in each dialect what b has for it, and the last of b in those
@@ -91,13 +86,66 @@ func (t *Topic) leave(m *Member) (others bool) {
 // or server.ErrBacklog, or one for an opcode that is not text or binary; after
 // ErrBacklog some of the members have the message and others will not get it. One
 // member that is slow or gone is no error.
-func (t *Topic) Publish(op frame.Opcode, b ...[]byte) (err error) {
-	for d := range t.groups {
-		if failed := t.groups[d].Send(op, in(d, b)); failed != nil {
+func (t *Topic) Publish(op frame.Opcode, b ...[]byte) error {
+	return t.publish(Message{Topic: t.name, Opcode: op, Data: b})
+}
+
+// Record is Publish for what Hub.History is to keep: who joins later hears it then.
+// It takes the topic's lock, so that nobody misses a message or hears it twice;
+// Hub.Moved cannot call it.
+func (t *Topic) Record(op frame.Opcode, b ...[]byte) error {
+	return t.publish(Message{Topic: t.name, Opcode: op, Data: b, Kept: true})
+}
+
+func (t *Topic) publish(m Message) error {
+	switch {
+	case t.hub.Broker == nil:
+		return t.deliver(m)
+	case t.forgotten.Load():
+		return nil // others may have the name now
+	default:
+		return t.hub.Broker.Publish(m)
+	}
+}
+
+// deliver sends a message to the members here.
+func (t *Topic) deliver(m Message) (err error) {
+	if m.Kept && t.hub.History > 0 {
+		return t.record(m)
+	}
+	for d := range t.voices {
+		if failed := t.voices[d].publish(t.encoding(m, d)); failed != nil {
 			err = failed
 		}
 	}
 	return err
+}
+
+// record is deliver for what is kept.
+func (t *Topic) record(m Message) (err error) {
+	t.order.Lock()
+	defer t.order.Unlock()
+	clear(t.said.data)
+	for d := range t.voices {
+		if failed := t.voices[d].record(t.encoding(m, d)); failed != nil {
+			err = failed
+		}
+	}
+	k := kept{t.said.op, slices.Clone(t.said.data)}
+	heard := func(b []byte) bool { return b != nil }
+	if !t.forgotten.Load() && slices.ContainsFunc(k.data, heard) {
+		t.history.keep(k, t.hub)
+	}
+	return err
+}
+
+// encoding returns what a dialect has of m. Hooks may change it.
+func (t *Topic) encoding(m Message, dialect int) server.Message {
+	b := in(dialect, m.Data)
+	if len(t.hub.Middleware) > 0 {
+		b = bytes.Clone(b)
+	}
+	return server.Message{Opcode: m.Opcode, Data: b}
 }
 
 // in returns what b has for a dialect.

@@ -93,6 +93,7 @@ func TestMistakes(t *testing.T) {
 		{"serve --rooms lobby,a.b", 2, "letters"},
 		{"serve --leave-grace=-1s", 2, "0 or more"},
 		{"serve --announce-max=-1", 2, "0 or more"},
+		{"serve --history=-1", 2, "0 or more"},
 		{"serve --rooms=", 2, "leave the flag out"},
 		{"serve --echo echo", 2, "/echo"},
 		{"serve --echo /{x}", 2, "/echo"},
@@ -142,7 +143,7 @@ func TestHelpAndVersion(t *testing.T) {
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-message --max-buffered --handshake-timeout " +
 		"--message-timeout --write-timeout --idle-timeout --drain --deflate --log-format --admin --help " +
 		"--access-log --print-routes --users " +
-		"--leave-grace --announce-max --jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
+		"--leave-grace --announce-max --history --jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, +)?(--[a-z-]+)`).FindAllStringSubmatch(finish(t, nil, "serve", "--help").stdout, -1) {
 		got = append(got, m[1])

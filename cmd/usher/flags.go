@@ -25,6 +25,7 @@ type serveCmd struct {
 	EchoAuth string   `placeholder:"PATH" help:"Echo messages at this path, to who has a token and within the limits."`
 	Rooms    []string `placeholder:"ROOM" help:"The rooms of the chat; without it any name is one, up to 10000 in use."`
 
+	History     int           `default:"50" help:"How many messages of a room who joins is told; those of all rooms take an eighth of --max-buffered at most."`
 	LeaveGrace  time.Duration `default:"2s" help:"How long after their last connection a user has left a room of the chat."`
 	AnnounceMax int           `default:"200" help:"In rooms of more users than this, joins and leaves are told together, once a second."`
 
@@ -85,7 +86,7 @@ func (s *serveCmd) Validate() error {
 	for name, n := range map[string]int{
 		"--loops": s.Loops, "--burst": s.Burst, "--max-conns": s.MaxConns, "--close-after": s.CloseAfter,
 		"--max-conns-per-ip": s.MaxConnsPerIP, "--max-conns-per-user": s.MaxConnsPerUser,
-		"--announce-max": s.AnnounceMax,
+		"--announce-max": s.AnnounceMax, "--history": s.History,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative: want 0 or more", name, n)
@@ -142,6 +143,14 @@ func (s *serveCmd) limits() server.Limits {
 
 		CloseAfter: s.CloseAfter,
 	}
+}
+
+// historyBytes returns what the histories of all rooms may take of --max-buffered.
+func (s *serveCmd) historyBytes() int {
+	if s.History == 0 {
+		return 0
+	}
+	return int(s.MaxBuffered) / 8
 }
 
 // shared returns how often all connections of a user, or of an address, may send.

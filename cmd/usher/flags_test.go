@@ -32,7 +32,7 @@ func TestDefaults(t *testing.T) {
 	cmd := parse(t)
 	got := cmd.server(nil)
 	want := server.Server{
-		Addr: "127.0.0.1:8080", MaxMessage: 64 << 10, MaxBuffered: 256 << 20,
+		Addr: "127.0.0.1:8080", MaxMessage: 64 << 10, MaxBuffered: 256<<20 - 32<<20, // the rest is for histories
 		HandshakeTimeout: 10 * time.Second, MessageTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: 5 * time.Minute, Drain: 10 * time.Second,
 	}

@@ -40,7 +40,9 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	defer closeKeys()
 	app, err := chat.New(chat.Config{
 		Secret: secret, Algorithm: algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience, CheckPassword: check,
-		Rooms: s.Rooms, Limits: s.limits(), LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
+		Rooms: s.Rooms, Limits: s.limits(),
+		LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
+		History: orNone(s.History), HistoryBytes: s.historyBytes(),
 	})
 	if err != nil {
 		return err
@@ -110,7 +112,7 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 		LimitDryRun:     s.LimitDryRun,
 
 		MaxMessage:  orNone(int(s.MaxMessage)),
-		MaxBuffered: orNone(int(s.MaxBuffered)),
+		MaxBuffered: orNone(int(s.MaxBuffered) - s.historyBytes()),
 
 		HandshakeTimeout: orNone(s.HandshakeTimeout),
 		MessageTimeout:   orNone(s.MessageTimeout),

@@ -1,0 +1,80 @@
+//go:build linux
+
+package hub
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/usher-ws/usher/frame"
+)
+
+// Message is something that is published to a topic.
+type Message struct {
+	Topic  string
+	Opcode frame.Opcode // OpText or OpBinary
+	Data   [][]byte     // by dialect; the last is for those beyond as well
+	Kept   bool         // in the topic's history
+}
+
+// Broker carries what is published from one hub to all. Its methods are safe for any
+// goroutine, and are not to wait for a network.
+type Broker interface {
+	// Publish has m delivered to every hub that is subscribed to its topic, that of
+	// the publisher included. What one goroutine publishes is delivered in that
+	// order. m is the caller's again when it returns.
+	Publish(m Message) error
+
+	// Subscribe has deliver called with what is published to the topic, until cancel
+	// is called, or shortly after. deliver does not wait, and m is the broker's
+	// again when it returns; its error is for who published, if that can be.
+	Subscribe(topic string, deliver func(m Message) error) (cancel func(), err error)
+}
+
+// Local is the broker of hubs that are in one process: what is published in one of
+// them is heard in all, on the publisher's goroutine. The zero Local is ready; it
+// must not be copied.
+type Local struct {
+	mu     sync.Mutex // guards topics; the slices in it do not change
+	topics map[string][]*subscription
+}
+
+type subscription struct {
+	deliver func(Message) error
+}
+
+// Publish delivers m. The error is the last of those of the hubs.
+func (l *Local) Publish(m Message) (err error) {
+	l.mu.Lock()
+	all := l.topics[m.Topic]
+	l.mu.Unlock()
+	for _, s := range all {
+		if failed := s.deliver(m); failed != nil {
+			err = failed
+		}
+	}
+	return err
+}
+
+// Subscribe never fails.
+func (l *Local) Subscribe(topic string, deliver func(Message) error) (cancel func(), err error) {
+	s := &subscription{deliver}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.topics == nil {
+		l.topics = make(map[string][]*subscription)
+	}
+	l.topics[topic] = append(slices.Clip(l.topics[topic]), s)
+	return func() { l.cancel(topic, s) }, nil
+}
+
+func (l *Local) cancel(topic string, s *subscription) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := slices.DeleteFunc(slices.Clone(l.topics[topic]), func(other *subscription) bool { return other == s })
+	if len(left) == 0 {
+		delete(l.topics, topic)
+		return
+	}
+	l.topics[topic] = left
+}

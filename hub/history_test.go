@@ -1,0 +1,180 @@
+//go:build linux
+
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/server"
+)
+
+func record(t *testing.T, m *Member, text ...string) {
+	t.Helper()
+	var b [][]byte
+	for _, s := range text {
+		b = append(b, []byte(s))
+	}
+	if err := m.Topic().Record(frame.OpText, b...); err != nil {
+		t.Errorf("Record(%q): %v", text, err)
+	}
+}
+
+func TestHistory(t *testing.T) {
+	home := serve(t, &Hub{History: 3, Dialects: 2})
+	alice, ear := home.join("lobby", "alice")
+	for i := range 5 {
+		record(t, alice, fmt.Sprint("en ", i), fmt.Sprint("de ", i))
+		publish(t, alice, "soon forgotten")
+	}
+	record(t, alice, "for all")
+	ear.heard()
+	late := home.dial()
+	home.bring(late, "lobby", "bob")
+	late.wantHeard("en 3", "en 4", "for all")
+	german := home.dial()
+	if _, err := home.JoinAs("lobby", "carl", 1, german.Conn); err != nil {
+		t.Fatal(err)
+	}
+	german.wantHeard("de 3", "de 4", "for all")
+	ear.wantHeard() // nothing of this was for her
+}
+
+// TestNobodyMissesAnything: who joins while others talk hears, of each of them, all
+// from some message on, and each message once.
+func TestNobodyMissesAnything(t *testing.T) {
+	const talkers, each, joiners = 3, 300, 12
+	home := serve(t, &Hub{History: talkers * each})
+	host, _ := home.join("lobby", "host")
+	var all sync.WaitGroup
+	for p := range talkers {
+		all.Go(func() {
+			for n := range each {
+				record(t, host, fmt.Sprintf("%d %d", p, n))
+			}
+		})
+	}
+	for i := range joiners {
+		c := home.dial()
+		all.Go(func() {
+			if _, err := home.Join("lobby", fmt.Sprint("u", i), c.Conn); err != nil {
+				t.Errorf("Join: %v", err)
+				return
+			}
+			var next [talkers]int
+			for range talkers * each {
+				text, err := c.next()
+				var p, n int
+				if _, scan := fmt.Sscanf(text, "%d %d", &p, &n); err != nil || scan != nil || n != next[p] {
+					t.Errorf("got %q, error %v; want one of %v", text, err, next)
+					return
+				}
+				next[p]++
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestHistoryIsBounded: by its topic, and by what all topics may take; and what a
+// topic has it gives back.
+func TestHistoryIsBounded(t *testing.T) {
+	const large = 60 << 10
+	home := serve(t, &Hub{History: 50, HistoryBytes: 6 * (large + keptCost)})
+	taken := func(want int) {
+		t.Helper()
+		if got := home.historyBytes.Load(); got != int64(want*(large+keptCost)) {
+			t.Errorf("histories take %d, want %d of %d", got, want, large+keptCost)
+		}
+	}
+	text := func(c byte) string { return strings.Repeat(string(c), large) }
+	attic, _ := home.join("attic", "alice")
+	for _, c := range []byte("abcdef") {
+		record(t, attic, text(c))
+	}
+	taken(4) // 256 KiB
+	record(t, attic, strings.Repeat("x", maxTopicHistory))
+	taken(4) // which is too large for any
+	bob, inAttic := home.join("attic", "bob")
+	inAttic.wantHeard(text('c'), text('d'), text('e'), text('f'))
+
+	cellar, _ := home.join("cellar", "alice")
+	for _, c := range []byte("123") {
+		record(t, cellar, text(c))
+	}
+	taken(6)
+	_, inCellar := home.join("cellar", "bob")
+	inCellar.wantHeard(text('2'), text('3'))
+
+	nook, _ := home.join("nook", "alice")
+	record(t, nook, text('n'))
+	taken(6)
+	_, inNook := home.join("nook", "bob")
+	inNook.wantHeard()
+
+	bob.Leave()
+	attic.Leave()
+	taken(2)
+	record(t, attic, "from the past")
+	taken(2)
+}
+
+// TestHistoryKeepsWhatHooksLeft, in each dialect, and nothing of what they refused.
+func TestHistoryKeepsWhatHooksLeft(t *testing.T) {
+	refusal := errors.New("not that word")
+	hooks := server.Middleware{Send: func(next server.SendFunc) server.SendFunc {
+		return func(m server.Message) error {
+			if string(m.Data) == "darn" {
+				return refusal
+			}
+			for i, c := range m.Data { // a hook may
+				m.Data[i] = c - 'a' + 'A'
+			}
+			return next(m)
+		}
+	}}
+	home := serve(t, &Hub{History: 9, Dialects: 2, Middleware: []server.Middleware{hooks}})
+	alice, ear := home.join("lobby", "alice")
+	record(t, alice, "one")
+	record(t, alice, "two", "zwei")
+	for _, b := range [][][]byte{{[]byte("darn")}, {[]byte("darn"), []byte("huch")}} {
+		if err := alice.Topic().Record(frame.OpText, b...); err != refusal {
+			t.Errorf("got %v, want %v", err, refusal)
+		}
+	}
+	if err := alice.Topic().Record(frame.OpPing); err == nil {
+		t.Error("Record of a ping: got no error")
+	}
+	ear.wantHeard("ONE", "TWO")
+	for d, want := range [][]string{{"ONE", "TWO"}, {"ONE", "ZWEI", "HUCH"}} {
+		c := home.dial()
+		if _, err := home.JoinAs("lobby", "bob", d, c.Conn); err != nil {
+			t.Fatal(err)
+		}
+		c.wantHeard(want...)
+	}
+}
+
+// TestReplay: an application may tell the past in its own way.
+func TestReplay(t *testing.T) {
+	home := serve(t, &Hub{History: 9, Replay: func(m *Member, past []server.Message) {
+		var all []string
+		for _, p := range past {
+			all = append(all, string(p.Data))
+		}
+		_ = m.Send(frame.OpText, []byte(strings.Join(all, "+")))
+	}})
+	alice, ear := home.join("lobby", "alice")
+	record(t, alice, "1")
+	record(t, alice, "2")
+	_, late := home.join("lobby", "bob")
+	late.wantHeard("1+2")
+	if got := ear.heard(); !slices.Equal(got, []string{"1", "2"}) {
+		t.Errorf("got %q", got)
+	}
+}
