@@ -66,16 +66,7 @@ func TestNobodyMissesAnything(t *testing.T) {
 				t.Errorf("Join: %v", err)
 				return
 			}
-			var next [talkers]int
-			for range talkers * each {
-				text, err := c.next()
-				var p, n int
-				if _, scan := fmt.Sscanf(text, "%d %d", &p, &n); err != nil || scan != nil || n != next[p] {
-					t.Errorf("got %q, error %v; want one of %v", text, err, next)
-					return
-				}
-				next[p]++
-			}
+			c.hearInOrder(talkers, each)
 		})
 	}
 	all.Wait()

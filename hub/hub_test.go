@@ -119,6 +119,21 @@ func (c client) heard() (all []string) {
 	}
 }
 
+// hearInOrder reads what several publish, "P N" being the Nth of publisher P: all of
+// it, each in its order.
+func (c client) hearInOrder(publishers, each int) {
+	next := make([]int, publishers)
+	for range publishers * each {
+		text, err := c.next()
+		var p, n int
+		if _, scan := fmt.Sscan(text, &p, &n); err != nil || scan != nil || n != next[p] {
+			c.t.Errorf("got %q, error %v; want one of %v", text, err, next)
+			return
+		}
+		next[p]++
+	}
+}
+
 func (c client) wantHeard(want ...string) {
 	c.t.Helper()
 	if got := c.heard(); !slices.Equal(got, want) {

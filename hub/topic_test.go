@@ -48,18 +48,7 @@ func TestPublish(t *testing.T) {
 		})
 	}
 	for _, c := range ears {
-		all.Go(func() {
-			var next [publishers]int
-			for range publishers * each {
-				text, err := c.next()
-				var p, n int
-				if _, scan := fmt.Sscanf(text, "%d %d", &p, &n); err != nil || scan != nil || n != next[p] {
-					t.Errorf("got %q, error %v; want one of %v", text, err, next)
-					return
-				}
-				next[p]++
-			}
-		})
+		all.Go(func() { c.hearInOrder(publishers, each) })
 	}
 	all.Wait()
 	for _, c := range ears {
