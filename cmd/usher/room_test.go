@@ -1,0 +1,99 @@
+//go:build linux
+
+package main_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gorilla "github.com/gorilla/websocket"
+)
+
+const roomful = 10_000
+
+// TestRoomful: 10,000 join one room, which costs a message for each and not one for
+// each pair; then one says something, and all hear it.
+func TestRoomful(t *testing.T) {
+	if testing.Short() {
+		t.Skip("10,000 members are not short")
+	}
+	path, err := buildPlain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, command(path, "serve", "--listen", "127.0.0.1:0"))
+	seats := make([]guest, roomful)
+	began := time.Now()
+	forAll(seats, func(i int) error {
+		url := fmt.Sprintf("ws://%s/ws/lobby?token=%s", p.addr, token(fmt.Sprint("u", i)))
+		d := gorilla.Dialer{ReadBufferSize: 256, WriteBufferSize: 256, HandshakeTimeout: crowdPatience}
+		conn, _, err := d.Dial(url, nil)
+		seats[i] = guest{conn, t}
+		return err
+	}, t)
+	t.Logf("%d joined within %v", roomful, time.Since(began).Round(time.Millisecond))
+
+	asked := time.Now()
+	seats[0].say("hello")
+	var mu sync.Mutex
+	own, lines := 0, 0
+	forAll(seats, func(i int) error {
+		me := fmt.Sprintf("Server: u%d has joined the chat", i)
+		for {
+			_ = seats[i].SetReadDeadline(time.Now().Add(crowdPatience))
+			_, b, err := seats[i].ReadMessage()
+			if err != nil {
+				return err
+			}
+			if string(b) == "u0: hello" {
+				return nil
+			}
+			mu.Lock()
+			lines++
+			if string(b) == me {
+				own++
+			}
+			mu.Unlock()
+		}
+	}, t)
+	t.Logf("all had heard it after %v, behind %d lines of moves", time.Since(asked).Round(time.Millisecond), lines)
+	seconds := int(time.Since(began)/time.Second) + 2
+	if most := roomful + 200*200 + roomful*seconds; own != roomful || lines > most {
+		t.Errorf("%d heard of their own joining and %d lines came in all, want %d and %d at most", own, lines, roomful, most)
+	}
+	forAll(seats[1:], func(i int) error { return seats[i+1].Close() }, t)
+	for left := 0; left < roomful-1; {
+		var joined, more, here int
+		switch line := seats[0].hear(); {
+		case strings.HasSuffix(line, " has left the chat"):
+			left++
+		default:
+			if _, err := fmt.Sscanf(strings.ReplaceAll(line, ",", ""), "Server: %d joined %d left %d here", &joined, &more, &here); err != nil {
+				t.Fatalf("got %q after %d had left", line, left)
+			}
+			left += more
+		}
+	}
+}
+
+// forAll calls f for every seat, some of them at once.
+func forAll(seats []guest, f func(i int) error, t *testing.T) {
+	t.Helper()
+	var all sync.WaitGroup
+	for w := range 16 {
+		all.Go(func() {
+			for i := w; i < len(seats); i += 16 {
+				if err := f(i); err != nil {
+					t.Errorf("%d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	if all.Wait(); t.Failed() {
+		t.FailNow()
+	}
+}
