@@ -33,10 +33,11 @@ type Hub struct {
 
 	// Moved is called when a user comes to a topic or goes, one call after the other
 	// in each topic, on the goroutine that joins or leaves or on one of the hub's
-	// own. It may publish, send and ask; it must not join or leave. LeaveGrace is how
-	// long a user is still there who has no member left, and GatherAbove in topics
-	// of how many users moves are gathered for a second; 0 means not at all for
-	// either.
+	// own. It may publish, send and ask; it must not join, leave or record. LeaveGrace
+	// is how long a user is still there who has no member left, unless more than half
+	// of MaxTopics are in use and nobody else is in this one. GatherAbove says in
+	// topics of how many users moves are gathered for a second. 0 means not at all
+	// for either.
 	Moved       func(t *Topic, m Move)
 	LeaveGrace  time.Duration
 	GatherAbove int
@@ -211,11 +212,21 @@ func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int)
 	case !grace || h.LeaveGrace <= 0:
 		h.forget(u)
 		went = true
+	case t.members == 0 && !h.roomy():
+		for _, u := range t.users { // the others have left before
+			h.stay(u)
+			h.forget(u)
+		}
+		went = true
 	default:
 		h.keep(u)
 	}
 	return true, went, t.members > 0, len(t.users)
 }
+
+// roomy reports whether a topic without members may stay in use for LeaveGrace: who
+// rushes through topics takes up half of MaxTopics at most. It is called under mu.
+func (h *Hub) roomy() bool { return h.MaxTopics <= 0 || len(h.topics) <= h.MaxTopics/2 }
 
 // forget takes a user without members out of the table, and the topic with its
 // last user. It is called under mu and the topic's order; settle must follow.

@@ -151,7 +151,7 @@ func TestGrace(t *testing.T) {
 // alone in it.
 func TestGraceKeeps(t *testing.T) {
 	var r moves
-	home := serve(t, &Hub{Moved: r.record, LeaveGrace: time.Hour, MaxTopics: 1})
+	home := serve(t, &Hub{Moved: r.record, LeaveGrace: time.Hour, MaxTopics: 2})
 	alice, c := home.join("lobby", "alice")
 	alice.SetStatus("busy")
 	if alice.Leave() {
@@ -165,6 +165,25 @@ func TestGraceKeeps(t *testing.T) {
 		t.Errorf("back in %p as %v, want busy in %p", back.Topic(), got, alice.Topic())
 	}
 	r.want(t, Move{User: "alice", Joined: 1, Count: 1}, Move{User: "alice", Joined: 1, Count: 1, To: back})
+}
+
+// TestGraceLeavesPlaces: who rushes from topic to topic does not use them up.
+func TestGraceLeavesPlaces(t *testing.T) {
+	home := serve(t, &Hub{LeaveGrace: time.Hour, MaxTopics: 4})
+	alice, bob := home.dial(), home.dial()
+	for i := range 20 {
+		a, b := home.bring(alice, fmt.Sprint("t", i), "alice"), home.bring(bob, fmt.Sprint("t", i), "bob")
+		a.Leave()
+		b.Leave()
+		if got := home.Len(); got > 2 {
+			t.Fatalf("topics in use: got %d, want 2 at most", got)
+		}
+	}
+	home.mu.Lock()
+	defer home.mu.Unlock()
+	if got := home.leaving.Len(); got != 4 {
+		t.Errorf("users on their way out: got %d, want 2 in each of 2 topics", got)
+	}
 }
 
 // TestGather: in a topic of many users moves are told together, and to who joined at
