@@ -94,7 +94,7 @@ func newLoop(srv *Server, id int, origin time.Time) (*loop, error) {
 	l.poll = poll
 	l.mail.slab = l.slab
 	l.mail.wake = poll.Wake
-	l.mail.limit = max(srv.MaxBacklog, cmp.Or(l.buffers.budget/8, 16<<20)) // whatever the settings, there is one
+	l.mail.limit = max(or(srv.MaxBacklog, 1<<20), cmp.Or(l.buffers.budget/8, 16<<20)) // whatever the settings, there is one
 	l.unroutedRefused = refusedHooks(srv.middleware)
 	l.routes = make([]loopRoute, len(srv.routes))
 	for i, r := range srv.routes {

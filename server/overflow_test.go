@@ -148,3 +148,15 @@ func TestDrainPaces(t *testing.T) {
 		t.Errorf("%d bytes waited when the callback was called, %d now", most, st.Buffered)
 	}
 }
+
+// A loop's mailbox has a bound, whatever the settings are.
+func TestMailboxLimit(t *testing.T) {
+	for _, c := range []struct{ backlog, buffered, want int }{
+		{0, 0, 32 << 20}, {0, 64 << 10, 1 << 20}, {-1, -1, 16 << 20}, {64 << 20, -1, 64 << 20}, {-1, 64 << 10, 8 << 10},
+	} {
+		b := newBench(t, &Server{MaxBacklog: c.backlog, MaxBuffered: c.buffered})
+		if got := b.l.mail.limit; got != c.want {
+			t.Errorf("MaxBacklog %d, MaxBuffered %d: got %d, want %d", c.backlog, c.buffered, got, c.want)
+		}
+	}
+}
