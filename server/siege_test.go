@@ -208,3 +208,25 @@ func TestFlood(t *testing.T) {
 	}
 	b.relief()
 }
+
+// TestDeaf: who asks for echoes and takes none is cut when the write-timeout is over.
+func TestDeaf(t *testing.T) {
+	const deaf = 20
+	b := newSiege(t)
+	message := masked(frame.OpBinary, make([]byte, 60<<10))
+	var all sync.WaitGroup
+	for range deaf {
+		c := rawDial(t, b.addr, "/echo")
+		all.Go(func() {
+			for err := error(nil); err == nil; { // until it is cut
+				_, err = c.Write(message)
+			}
+			c.Close()
+		})
+	}
+	for range 20 {
+		b.visit("/echo")
+	}
+	all.Wait()
+	b.relief()
+}
