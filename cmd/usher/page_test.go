@@ -59,10 +59,14 @@ func TestPageTwoPeople(t *testing.T) {
 	alice.sees("#log", "bob is back")
 	alice.misses(`#members li:has-text("bob") .away`)
 
+	bob.fill("#my-status", "in the garden")
+	bob.click("#set-status")
+	alice.sees("#log", "bob is in the garden")
 	bob.join("garden") // another room, and no longer this one
 	alice.sees("#log", "bob has left the chat")
 	alice.misses(`#members li:has-text("bob")`)
 	alice.sees("#here", "2 here")
+	bob.finds(`#members li:has-text("bob") .away`) // the status came along
 	b.do("carol", "leave", nil)
 	alice.sees("#here", "1 here")
 }
@@ -91,6 +95,25 @@ func TestPageReload(t *testing.T) {
 	alice.finds("#login")
 	alice.do("alice", "reload", nil)
 	alice.finds("#login")
+}
+
+// TestPageCrowd: in a large room nobody is named who comes and goes, but counted.
+func TestPageCrowd(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--announce-max", "1", "--leave-grace", "10ms")
+	b := newBrowser(t)
+	alice, bob := b.comes("alice", p, nil), b.comes("bob", p, nil)
+	alice.logIn("alice", "wonderland")
+	alice.join("tea")
+	bob.logIn("bob", "builder")
+	bob.join("tea")
+	alice.sees("#log .crowd", "1 joined, 2 here")
+	alice.sees("#here", "2 here")
+	carol := b.comes("carol", p, nil)
+	carol.carries(token("carol"), "tea")
+	alice.sees("#log .crowd", "2 joined, 3 here")
+	b.do("bob", "leave", nil)
+	alice.sees("#log .crowd", "2 joined, 1 left, 2 here")
 }
 
 // TestPageRestart: the page survives the server, and says what is going on. With
@@ -143,12 +166,12 @@ func TestPageLimiter(t *testing.T) {
 		alice.say(text)
 		alice.sees("#log", "alice: "+text)
 	}
-	alice.say("three")
+	alice.say("/msg nobody psst")
 	alice.sees("#log .warning", "Please slow down.")
 	alice.finds("#send:disabled:has-text(' s')") // counting down
 	var unsent string
 	alice.do("alice", "inputValue", &unsent, "#text")
-	if unsent != "three" {
+	if unsent != "/msg nobody psst" {
 		t.Errorf("in the input: got %q, want what was not sent", unsent)
 	}
 
@@ -172,6 +195,10 @@ func TestPageRefusals(t *testing.T) {
 	alice.logIn("alice", "wrong")
 	alice.sees("#status", "Not logged in: No user has this name and password.")
 	alice.finds("#password:focus")
+	alice.do("alice", "evaluate", nil, `Promise.all(Array.from({length: 11}, () =>
+		fetch("/token", {method: "POST", body: new URLSearchParams({username: "mallory", password: "x"})})))`)
+	alice.logIn("mallory", "x")
+	alice.sees("#status", "Not logged in: Too many attempts to log in. Try again in")
 	alice.logIn("alice", "wonderland")
 	alice.finds("#room:focus")
 	alice.fill("#room", "attic")
