@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -111,4 +112,48 @@ func ExampleConn_Renew() {
 	// Output:
 	// until 2095
 	// that token will not do
+}
+
+// Middleware is a struct of hooks. The first listed is the outermost, and the server
+// tells what it has made of all of them.
+func ExampleMiddleware() {
+	sign := server.Middleware{
+		Name: "sign",
+		Message: func(next server.Handler) server.Handler {
+			return func(c server.Conn, m server.Message) error {
+				m.Data = append(m.Data, " - a friend"...)
+				return next(c, m)
+			}
+		},
+	}
+	s := &server.Server{Addr: "127.0.0.1:0", Drain: time.Second}
+	s.Use(server.Logging(slog.New(slog.DiscardHandler)))
+	s.Route("/echo", server.Route{
+		Middleware: []server.Middleware{server.Transform(server.Upper, nil), sign},
+		Message:    func(c server.Conn, m server.Message) error { return c.Send(m.Opcode, m.Data) },
+	})
+	if err := s.Start(); err != nil {
+		log.Fatal(err)
+	}
+	conn, _, err := websocket.DefaultDialer.Dial(fmt.Sprintf("ws://%v/echo", s.Addrs()[0]), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn.WriteMessage(websocket.TextMessage, []byte("hello"))
+	_, said, _ := conn.ReadMessage()
+	fmt.Println(string(said))
+	conn.Close()
+	fmt.Print(string(s.AppendRoutes(nil)))
+
+	if err := s.Shutdown(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// HELLO - a friend
+	// /echo
+	//   guards      origin: same host
+	//   limits      none
+	//   middleware  logging (refused, open, message, close)
+	//               transform (message)
+	//               sign (message)
 }

@@ -19,8 +19,8 @@ import (
 //
 // Secrets of the request line are left out. A loop does not wait for the log: what
 // a slow one has no room for is dropped and counted, as all of the server's records
-// are. Of Use, the middleware sees also what no route matches. A connection costs
-// some 150 bytes more with it.
+// are. Of Use, it also tells of refusals before a route is known; what goes to the
+// Handler is not its business. A connection costs some 150 bytes more with it.
 func Logging(logger *slog.Logger) Middleware {
 	a := &accessLog{logger: logger}
 	return Middleware{Name: "logging", onLoop: true, Open: a.open, Message: a.message, Close: a.close, refused: a.refused}

@@ -50,6 +50,7 @@ type RouteStats struct {
 	BytesIn     int64 `json:"bytes_in"`
 	BytesOut    int64 `json:"bytes_out"` // accepted for sending; what fails then is not taken back
 	Passed      int64 `json:"passed"`    // requests given to Server.Handler
+	Held        int64 `json:"held"`      // callbacks that were seen to hold their loop for 100 ms or longer
 
 	// By the words of docs/CODES.md, and by close code: 1006 without a close frame,
 	// "3xxx" and "4xxx" for what clients make up. Both have a bound, and "other" beyond.
@@ -70,7 +71,7 @@ type LoopStats struct {
 // that is exact at that moment; so it is not for callbacks, whose loop could not
 // answer. Safe for any other goroutine once Start has returned.
 func (s *Server) Stats() Stats {
-	if !s.started.Load() {
+	if s.watch.held == nil { // not started, or in vain
 		return Stats{}
 	}
 	st := Stats{
@@ -101,6 +102,7 @@ func (s *Server) Stats() Stats {
 	for r := range st.Routes {
 		if r < len(s.routes) {
 			st.Routes[r].Route = s.routes[r].pattern
+			st.Routes[r].Held = s.watch.held[r].Load()
 		}
 		st.Total.add(&st.Routes[r])
 	}
@@ -122,6 +124,7 @@ func (t *RouteStats) add(more *RouteStats) {
 	t.BytesIn += more.BytesIn
 	t.BytesOut += more.BytesOut
 	t.Passed += more.Passed
+	t.Held += more.Held
 	for word, n := range more.Refusals {
 		addTo(&t.Refusals, word, n)
 	}

@@ -30,8 +30,9 @@ func (l *loop) enter(r *loopRoute) {
 // they do nothing: a server that is idle needs no processor.
 type watchdog struct {
 	srv     *Server
-	seen    []sighting // by loop
-	told    []bool     // by route
+	seen    []sighting     // by loop
+	told    []bool         // by route
+	held    []atomic.Int64 // by route: how often it was too long
 	asleep  atomic.Bool
 	woken   chan struct{}
 	quit    chan struct{}
@@ -47,6 +48,7 @@ type sighting struct {
 // start begins to watch the loops of s.
 func (w *watchdog) start(s *Server) {
 	w.srv, w.seen, w.told = s, make([]sighting, len(s.loops)), make([]bool, len(s.routes))
+	w.held = make([]atomic.Int64, len(s.routes))
 	w.woken, w.quit, w.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	go w.run()
 }
@@ -108,14 +110,19 @@ func (w *watchdog) note(v *sighting, busy uint64, now time.Time) {
 		*v = sighting{busy, now, now}
 	}
 	route := int(before.busy&(1<<16-1)) - 1
-	if route < 0 || w.told[route] {
+	if route < 0 {
 		return
 	}
-	switch took := before.last.Sub(before.first); {
-	case busy == before.busy && now.Sub(before.first) >= farTooLong:
-		w.tell(route, now.Sub(before.first), false)
-	case busy != before.busy && took >= tooLong:
+	took, over := before.last.Sub(before.first), busy != before.busy
+	if over && took >= tooLong {
+		w.held[route].Add(1)
+	}
+	switch {
+	case w.told[route]:
+	case over && took >= tooLong:
 		w.tell(route, took, true)
+	case !over && now.Sub(before.first) >= farTooLong:
+		w.tell(route, now.Sub(before.first), false)
 	}
 }
 

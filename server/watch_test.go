@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -33,7 +34,7 @@ func TestWatchdogNotes(t *testing.T) {
 			s := &Server{log: newLogWriter(slog.New(slog.NewTextHandler(out, nil)))}
 			s.Route("/a", Route{})
 			s.Route("/b", Route{})
-			w := &watchdog{srv: s, told: make([]bool, 2)}
+			w := &watchdog{srv: s, told: make([]bool, 2), held: make([]atomic.Int64, 2)}
 			v, now := new(sighting), time.Now()
 			for _, busy := range c.seen {
 				w.note(v, busy, now)
@@ -92,5 +93,8 @@ func TestWatchdog(t *testing.T) {
 	read(t, dialed)
 	if got := strings.Count(out.String(), "over=false"); got != 3 {
 		t.Errorf("%d callbacks were told of while they were stuck, want 3:\n%s", got, out)
+	}
+	for path, want := range map[string]int64{"/open": 1, "/message": 1, "/close": 1, "/echo": 0} {
+		eventually(t, path+" is counted", func() bool { return routeStats(t, s, path).Held == want })
 	}
 }

@@ -95,6 +95,8 @@ var families = []family{
 		perRoute(func(r *server.RouteStats) float64 { return float64(r.BytesIn) })),
 	counter("usher_sent_bytes_total", "Bytes of frames accepted for sending.", byRoute,
 		perRoute(func(r *server.RouteStats) float64 { return float64(r.BytesOut) })),
+	counter("usher_slow_callbacks_total", "Callbacks that were seen to hold their loop for 100 ms or longer.", byRoute,
+		perRoute(func(r *server.RouteStats) float64 { return float64(r.Held) })),
 	counter("usher_limit_actions_total", "Messages and connections over a limit, by limit and what was done about them.",
 		[]string{"route", "limit", "action"}, func(st *server.Stats, say func(float64, ...string)) {
 			for _, c := range st.Limits {
