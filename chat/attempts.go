@@ -25,8 +25,8 @@ type attempts struct {
 type userKey [16]byte
 
 // Ten at once and ten a minute for a user, whether there is one of that name or not
-// and whatever becomes of it; thirty that failed for an address, which may be that of
-// a whole company.
+// and the password is right or not; thirty that failed for an address, which may be
+// that of a whole company.
 var (
 	userAttempts    = limiter.Rate{Limit: limiter.Every(6 * time.Second), Burst: 10}
 	addressFailures = limiter.Rate{Limit: limiter.Every(2 * time.Second), Burst: 30}
@@ -57,8 +57,12 @@ func (a *attempts) try(r *http.Request, username string, check func() error) err
 		return rejectAttempts.WithRetryAfter(a.users.WaitN(user, now, 1))
 	}
 	err := check()
-	if !errors.Is(err, ErrPassword) {
-		a.address.CancelN(addr, a.now(), 1)
+	if errors.Is(err, ErrPassword) {
+		return err
+	}
+	a.address.CancelN(addr, a.now(), 1)
+	if err != nil { // the password was not looked at
+		a.users.CancelN(user, a.now(), 1)
 	}
 	return err
 }

@@ -3,12 +3,18 @@
 package main_test
 
 import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -16,11 +22,14 @@ import (
 // Made by Apache's htpasswd -nbB -C 6: alice's password is "correct horse".
 const htpasswdFile = "alice:$2y$06$RJ73WfkokiGFCSkFiv3.1.uWZyFnravWh.SCunFGLhdOGqwl8DpS2\n"
 
-// serveUsers is serve with --users and a file of one user.
-func serveUsers(t *testing.T) *program {
+// costlyUsers is the same with -C 10, as one would today.
+const costlyUsers = "alice:$2y$10$JQAq9UURXML7whKs3nXUGO9OxH2dvmvn1E.o5mhqnA02Xdmibc0Kq\n"
+
+// serveUsers is serve with --users and a file of these.
+func serveUsers(t *testing.T, users string) *program {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(file, []byte(htpasswdFile), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(users), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return serve(t, "--users", file)
@@ -35,7 +44,7 @@ func TestUsersWithCurl(t *testing.T) {
 	if err != nil {
 		missing(t, "curl", "not installed; see make deps")
 	}
-	p := serveUsers(t)
+	p := serveUsers(t, htpasswdFile)
 	post := func(name, password string) (status, body string) {
 		out, err := exec.Command(curl, "-sS", "--max-time", "20", "-w", "\n%{http_code} %header{retry-after}",
 			"--data-urlencode", "username="+name, "--data-urlencode", "password="+password, "http://"+p.addr+"/token").Output()
@@ -79,7 +88,7 @@ func TestUsersWithCurl(t *testing.T) {
 func TestUsersWithUndici(t *testing.T) {
 	t.Parallel()
 	interpreter := node(t, "undici", "undici")
-	p := serveUsers(t)
+	p := serveUsers(t, htpasswdFile)
 	type answer struct {
 		Status int    `json:"status"`
 		Code   string `json:"code"`
@@ -95,4 +104,52 @@ func TestUsersWithUndici(t *testing.T) {
 	if len(got) != 33 || !slices.Equal(got[:11], want) || !slices.Contains(got[11:], many) || slices.Contains(got[11:], bad) {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// TestLoginQueue: bcrypt takes its time, and no more of it than one processor's: who
+// comes while sixteen wait is sent away, and who hangs up makes room.
+func TestLoginQueue(t *testing.T) {
+	t.Parallel()
+	p := serveUsers(t, costlyUsers)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	busy := make(chan *http.Response, 100)
+	var wg sync.WaitGroup
+	for k := range 29 { // one less than an address may fail
+		wg.Go(func() {
+			form := url.Values{"username": {fmt.Sprint("stranger", k)}, "password": {"x"}}
+			r, err := http.NewRequestWithContext(ctx, "POST", "http://"+p.addr+"/token", strings.NewReader(form.Encode()))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				return // it was told to go
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusUnauthorized {
+				busy <- resp
+			}
+		})
+	}
+	select {
+	case resp := <-busy:
+		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+			t.Errorf("got %v, want 503 and a Retry-After", resp)
+		}
+	case <-time.After(patience):
+		t.Error("nobody was sent away")
+	}
+	cancel()
+	wg.Wait()
+	eventually(t, "room for alice", func() bool {
+		resp, err := http.PostForm("http://"+p.addr+"/token", url.Values{"username": {"alice"}, "password": {"correct horse"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 }
