@@ -46,7 +46,7 @@ func ExampleEcho() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	p99 := report.Figure("p99")
-	fmt.Println(report.OK, p99.Label, p99.Value > 0)
-	// Output: true latency p99 true
+	p99 := report.Figure("p99") // Value, or why it is Withheld
+	fmt.Println(report.OK, p99.Label)
+	// Output: true latency p99
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/usher-ws/usher/bench/load"
@@ -141,6 +142,9 @@ func (r *Report) withhold(key, label string, unit Unit, why string) {
 
 // finish makes the first line: what went wrong, or else what was found.
 func (r *Report) finish(found string) *Report {
+	if slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Withheld != "" && f.Unit == Nanos }) {
+		r.note("Latency is withheld where the client's own lateness is more than half of it: the machine has to be quieter, or the rate lower.")
+	}
 	r.OK = r.Faults.Total() == 0
 	if !r.OK {
 		found = fmt.Sprintf("%s ERRORS: %v; %s", group(r.Faults.Total()), r.Faults, found)
@@ -202,12 +206,6 @@ func (r *Report) late(h load.Histogram) {
 		percent    float64
 	}{{"late_p50", "sent late, p50", 50}, {"late_p99", "sent late, p99", 99}, {"late_p999", "sent late, p99.9", 99.9}, {"late_max", "sent late, max", 100}} {
 		r.add(p.key, p.label, float64(h.At(p.percent)), Nanos)
-	}
-	for _, f := range r.Figures {
-		if f.Withheld != "" && f.Unit == Nanos {
-			r.note("Latency is withheld where the client's own lateness is more than half of it: the machine has to be quieter, or the rate lower.")
-			return
-		}
 	}
 }
 

@@ -159,6 +159,7 @@ func TestLate(t *testing.T) {
 	r.latency("slow_", "slow", hundred(100*us, 7000*us), late)
 	r.latency("closed_", "closed", hundred(100*us, 5000*us), load.Histogram{})
 	r.late(late)
+	r.finish("")
 	for key, withheld := range map[string]bool{"p50": false, "p99": false, "p999": true, "max": true, "slow_max": false, "closed_max": false, "late_max": false} {
 		if f := r.Figure(key); (f.Withheld != "") != withheld || (f.Value == 0) != withheld {
 			t.Errorf("%s: got %+v, withheld: want %v", key, f, withheld)

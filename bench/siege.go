@@ -157,10 +157,12 @@ func (g *siege) figures(name string, m *measurement, by *load.Tally) {
 	r.shape(name+"_", "during "+name, m.Latency, m.Late)
 	r.add(name+"_errors", "neighbours' errors during "+name, float64(m.Faults.Total()), Count)
 	r.memory(name+"_server_rss", "server RSS during "+name, m.server)
-	r.add(name+"_sent", name+" sent", float64(by.Sent), Count)
-	r.add(name+"_sent_rate", name+" sent", float64(by.Sent)/by.Wall.Seconds(), PerSec)
-	r.add(name+"_passed", name+" came back", float64(by.Received), Count)
-	r.add(name+"_passed_rate", name+" came back", float64(by.Received)/by.Wall.Seconds(), PerSec)
+	if by.Sent > 0 {
+		r.add(name+"_sent", name+" sent", float64(by.Sent), Count)
+		r.add(name+"_sent_rate", name+" sent", float64(by.Sent)/by.Wall.Seconds(), PerSec)
+		r.add(name+"_passed", name+" came back", float64(by.Received), Count)
+		r.add(name+"_passed_rate", name+" came back", float64(by.Received)/by.Wall.Seconds(), PerSec)
+	}
 	r.add(name+"_told", name+" told something else", float64(by.Other), Count)
 	r.add(name+"_thrown_out", name+" thrown out", float64(by.Faults.Total()), Count)
 }

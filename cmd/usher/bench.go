@@ -36,8 +36,8 @@ type benchCmd struct {
 type benchFlags struct {
 	URL string `arg:"" help:"Where the server is, ws://HOST:PORT/PATH; {9001..9053} in it stands for many."`
 
-	Conns    int           `default:"100" help:"Connections."`
-	Duration time.Duration `short:"d" default:"10s" help:"How long to measure."`
+	Conns    int           `default:"100" help:"Connections: with fanout the members, with flood and hostile the neighbours, with handshake and refuse those at the door at once."`
+	Duration time.Duration `short:"d" default:"10s" help:"How long to measure; with hostile, each attack. Not for idle."`
 	Warmup   time.Duration `default:"1s" help:"How long before that; 0 is not at all."`
 	Timeout  time.Duration `default:"5s" help:"When an answer is given up."`
 	Loops    int           `default:"1" help:"Event loops of the client."`
@@ -234,7 +234,7 @@ type benchIdle struct {
 
 	Steps  int           `default:"4" help:"At how many numbers of connections memory is read."`
 	Hold   time.Duration `default:"2s" help:"How long all are held at the end."`
-	Silent bool          `help:"Do not echo once on each connection before."`
+	Silent bool          `help:"Do not echo once on each connection first."`
 }
 
 // Run measures.
@@ -256,7 +256,7 @@ func (b *benchHandshake) Run(stdout io.Writer) error {
 type benchRefuse struct {
 	benchFlags
 
-	Padding byteSize `default:"0" help:"Headers that mean nothing, to be still sending when the answer comes."`
+	Padding byteSize `default:"0" help:"Bytes of headers that mean nothing in each request, to be still sending when the answer comes."`
 }
 
 // Run measures.
@@ -290,7 +290,7 @@ type benchNeighbours struct {
 	Size byteSize       `default:"20" help:"Of a message."`
 	Text bool           `help:"Text messages instead of binary ones."`
 	Rate *limiter.Limit `placeholder:"1000/s" help:"Messages of all neighbours; 1000/s if not given."`
-	At   string         `placeholder:"URL" help:"Where the others go; without it, to the neighbours' URL."`
+	At   string         `placeholder:"URL" help:"Where the flooders or attackers go; without it, to the neighbours' URL."`
 }
 
 func (b *benchNeighbours) neighbours(c bench.Common) bench.Neighbours {
