@@ -10,8 +10,9 @@ import (
 
 // crew is all the hands of a run.
 type crew struct {
-	hands []hand
-	conns []int // of each hand
+	hands     []hand
+	conns     []int // of each hand
+	processes int   // further ones; 0: all is done in this one
 }
 
 // newCrew spreads p over the loops of this process, or over as many processes as
@@ -24,10 +25,10 @@ func newCrew(c *Common, p plan) (*crew, error) {
 		if len(c.Worker) == 0 {
 			return nil, fmt.Errorf("%d connections do not fit into a process that takes %d", p.Conns, room)
 		}
-		processes = (p.Conns + room - 1) / room
-		n = max(n, processes)
+		n = max(n, (p.Conns+room-1)/room)
+		processes = n
 	}
-	w := &crew{}
+	w := &crew{processes: processes}
 	total := p.Conns
 	for k := range n {
 		part := p
@@ -37,6 +38,9 @@ func newCrew(c *Common, p plan) (*crew, error) {
 		part.Echo.Rate = p.Echo.Rate * float64(part.Conns) / float64(total)
 		if p.Echo.Active > 0 {
 			part.Echo.Rate = p.Echo.Rate * float64(part.Echo.Active) / float64(p.Echo.Active)
+			if part.Echo.Active == 0 {
+				part.Echo.Active = -1
+			}
 		}
 		w.conns = append(w.conns, part.Conns)
 		var h hand

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -163,6 +164,29 @@ func TestEchoStall(t *testing.T) {
 		want := 100 * 0.9 * (stall / 2).Seconds() * rate / float64(r.Shapes[0].Count)
 		if slow < want {
 			t.Errorf("in flight %d: %.1f %% waited for %v, want at least %.1f %%", inFlight, slow, stall/2, want)
+		}
+	}
+}
+
+// TestEchoBeside: those who are only there say nothing, also in a process that has
+// none of the others.
+func TestEchoBeside(t *testing.T) {
+	f := new(fake)
+	var speakers sync.Map
+	f.message = func(c *fakeConn, _ int, op frame.Opcode, data []byte) {
+		speakers.Store(c.number, true)
+		c.send(op, data)
+	}
+	f.serve(t)
+	for _, rate := range []float64{0, 200} {
+		speakers.Clear()
+		common := f.short(2)
+		common.PerProcess, common.Worker, common.Timeout = 4, []string{"/proc/self/exe", workerArg}, patience
+		r := runEcho(t, Echo{Common: common, Beside: 10, Rate: rate})
+		n := 0
+		speakers.Range(func(any, any) bool { n++; return true })
+		if n != 2 || !r.OK || r.Figure("messages").Value == 0 {
+			t.Errorf("rate %g: %d connections spoke, want 2; got %s", rate, n, r.Text())
 		}
 	}
 }

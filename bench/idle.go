@@ -166,7 +166,12 @@ func (d *Idle) conclude(s *session, open int, opening time.Duration) *Report {
 	}
 	r.add("slab_per_connection", "kernel slab per connection, both ends", slope(steps, func(s Step) int64 { return s.Kernel.Slab }), Bytes)
 	used := slope(steps, func(s Step) int64 { return -s.Kernel.Free })
-	r.add("machine_per_connection", "memory of the machine per connection, all in all", used, Bytes)
+	const machine = "memory of the machine per connection, all in all"
+	if used <= 0 {
+		r.withhold("machine_per_connection", machine, Bytes, "others gave back more than the connections took")
+	} else {
+		r.add("machine_per_connection", machine, used, Bytes)
+	}
 	s.confess()
 	r.note("Slab and the memory of the machine are of everything that runs on it, the client included: " +
 		"over loopback a connection has two sockets.")

@@ -43,6 +43,12 @@ func begin(ctx context.Context, c *Common, scenario string, p plan) (s *session,
 	}
 	s.server = findServer(c.PIDs, s.fleet, s.doors)
 	s.crew, err = s.newCrew(p)
+	if n := len(s.doors); n > 1 {
+		s.report.set("servers", n)
+	}
+	if s.crew.processes > 0 {
+		s.report.set("client processes", s.crew.processes)
+	}
 	return s, err
 }
 

@@ -17,7 +17,7 @@ type EchoConfig struct {
 	Rate     float64       // messages a second of all connections; 0: as the answers come
 	Timeout  time.Duration // until an unanswered message is given up; 0: 5 s
 	Touch    bool          // a connection that opens echoes once
-	Active   int           // only the first so many connections send; 0: all
+	Active   int           // only the first so many connections send; 0: all, negative: none
 }
 
 // Echo sends messages and expects each of them back, whole, unchanged and in
@@ -68,6 +68,7 @@ func NewEcho(client *load.Client, cfg EchoConfig) *Echo {
 	if cfg.Active == 0 {
 		cfg.Active = client.Conns()
 	}
+	cfg.Active = max(cfg.Active, 0)
 	return &Echo{
 		client:  client,
 		cfg:     cfg,
