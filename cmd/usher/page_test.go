@@ -116,6 +116,31 @@ func TestPageCrowd(t *testing.T) {
 	alice.sees("#log .crowd", "2 joined, 1 left, 2 here")
 }
 
+// TestPageHistory: who comes in sees what was said before, and whose connection is
+// lost sees what they missed, and nothing twice.
+func TestPageHistory(t *testing.T) {
+	t.Parallel()
+	p := serve(t)
+	b := newBrowser(t)
+	alice, bob := b.comes("alice", p, nil), b.comes("bob", p, nil)
+	alice.logIn("alice", "wonderland")
+	alice.join("tea")
+	alice.say("one")
+	alice.say("two")
+	alice.sees("#log", "alice: two")
+	bob.logIn("bob", "builder")
+	bob.join("tea")
+	bob.sees("#log", "alice: two")
+	bob.do("bob", "evaluate", nil, "socket.close()")
+	alice.say("three")
+	bob.sees("#log", "alice: three")
+	alice.say("four")
+	bob.sees("#log", "alice: four")
+	if got, want := bob.texts("#log .said"), []string{"alice: one", "alice: two", "alice: three", "alice: four"}; !slices.Equal(got, want) {
+		t.Errorf("bob's log: got %q, want %q", got, want)
+	}
+}
+
 // TestPageRestart: the page survives the server, and says what is going on. With
 // another secret it asks to log in again, and goes back to the room.
 func TestPageRestart(t *testing.T) {
