@@ -3,7 +3,7 @@ package frame
 // AppendReply appends what RFC 6455 wants said in answer to ev: a pong, the echo
 // of a close code, the close frame for an error, or nothing. It never appends
 // anything behind a close frame.
-func (p *Protocol) AppendReply(dst []byte, ev Event) []byte {
+func (p *Protocol) AppendReply(dst []byte, ev *Event) []byte {
 	switch ev.Kind {
 	case PingEvent:
 		if p.step(answersPing) == write {

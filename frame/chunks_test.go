@@ -81,7 +81,7 @@ func spoil(b []byte) {
 var spoiled = bytes.Repeat([]byte{0xEE}, 1<<16)
 
 // event records ev and answers it.
-func (r *echoRun) event(ev Event) {
+func (r *echoRun) event(ev *Event) {
 	switch ev.Kind {
 	case FragmentEvent: // the events are the same without
 	case MessageEvent:

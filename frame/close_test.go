@@ -20,7 +20,7 @@ var (
 // ways.
 func inState(c closing, other bool) *Protocol {
 	p := New(nil)
-	hear := func() Event {
+	hear := func() *Event {
 		in := maskedBytes(OpClose, "\x03\xe8")
 		if other {
 			in = []byte{0xFF}
@@ -84,12 +84,12 @@ func makeMove(p *Protocol, m move, other bool) (outcome, error) {
 		}
 		return hear([]byte{0xFF})
 	case answersPing:
-		return said(p.AppendReply(nil, Event{Kind: PingEvent, Data: []byte("x")}), nil)
+		return said(p.AppendReply(nil, &Event{Kind: PingEvent, Data: []byte("x")}), nil)
 	case answersClose:
 		if other {
-			return said(p.AppendReply(nil, Event{Kind: ErrorEvent, Code: errText.Code, Err: errText}), nil)
+			return said(p.AppendReply(nil, &Event{Kind: ErrorEvent, Code: errText.Code, Err: errText}), nil)
 		}
-		return said(p.AppendReply(nil, Event{Kind: CloseEvent, Code: StatusNormalClosure}), nil)
+		return said(p.AppendReply(nil, &Event{Kind: CloseEvent, Code: StatusNormalClosure}), nil)
 	case saysFrame:
 		if other {
 			return said(p.AppendPing(nil, []byte("x")))

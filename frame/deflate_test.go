@@ -209,9 +209,9 @@ func TestDeflateState(t *testing.T) {
 	read := func(s State) (State, EventKind) {
 		p.Resume(cfg, s, nil)
 		p.Receive(deflatedFrame(t, OpText, []byte("Hello")))
-		ev := p.NextEvent()
+		kind := p.NextEvent().Kind
 		s, _ = p.Suspend()
-		return s, ev.Kind
+		return s, kind
 	}
 	on, kind := read(NewState(true))
 	if kind != MessageEvent || !on.Deflate() {

@@ -3,28 +3,29 @@ package frame
 import "encoding/binary"
 
 // NextEvent returns the next event in the input; NoEvent means that p wants
-// more of it. Data of the event is valid until the next Receive, NextEvent, Hold
-// or Suspend: it is part of the input where a message arrived whole.
-func (p *Protocol) NextEvent() (ev Event) {
+// more of it. The event and its Data are valid until the next Receive, NextEvent,
+// Hold or Suspend: Data is part of the input where a message arrived whole.
+func (p *Protocol) NextEvent() *Event {
 	if p.spent != nil {
 		p.putSpent()
 	}
 	if p.q == nil {
 		if len(p.in) == 0 {
-			p.in = nil
-			return ev
+			p.in, p.event = nil, Event{}
+			return &p.event
 		}
-		if p.short(&ev) {
-			return ev
+		if p.short() {
+			return &p.event
 		}
 	}
-	return p.next()
+	p.event = p.next()
+	return &p.event
 }
 
 // short reads what most servers read most of the time, a whole message of up to
 // 65,535 bytes in one masked frame. It returns false, having touched nothing, for
 // anything else.
-func (p *Protocol) short(ev *Event) bool {
+func (p *Protocol) short() bool {
 	in := p.in
 	if len(in) < 8 || p.closing != open || p.cfg.Client {
 		return false
@@ -41,12 +42,13 @@ func (p *Protocol) short(ev *Event) bool {
 	data := in[at : at+n : at+n]
 	xor(data, k<<32|k)
 	if op == OpText && validUTF8(utf8Accept, data) != utf8Accept {
-		*ev = p.fail(errText)
+		p.event = p.fail(errText)
 		return true
 	}
 	p.in = in[at+n:]
 	p.cost += max(minCost, at+n)
-	ev.Kind, ev.Opcode, ev.Data = MessageEvent, op, data
+	// The rest of the event is zero: behind an error or a close nothing is read.
+	p.event.Kind, p.event.Opcode, p.event.Data = MessageEvent, op, data
 	return true
 }
 

@@ -20,7 +20,7 @@ func TestSizes(t *testing.T) {
 		{"State", unsafe.Sizeof(State{}), 2},
 		{"Event", unsafe.Sizeof(Event{}), 48},
 		{"Partial", unsafe.Sizeof(Partial{}), 136},
-		{"Protocol", unsafe.Sizeof(Protocol{}), 96},
+		{"Protocol", unsafe.Sizeof(Protocol{}), 144},
 		{"Header", unsafe.Sizeof(Header{}), 16},
 	} {
 		if test.got != test.want {
@@ -260,7 +260,7 @@ func TestAppendErrors(t *testing.T) {
 	if b, err := p.AppendPing(nil, make([]byte, 125)); err != nil || len(b) != 127 {
 		t.Errorf("AppendPing of 125: got %x, %v", b, err)
 	}
-	if b := p.AppendReply(nil, Event{Kind: MessageEvent}); b != nil {
+	if b := p.AppendReply(nil, &Event{Kind: MessageEvent}); b != nil {
 		t.Errorf("AppendReply to a message: got %x, want nothing", b)
 	}
 }

@@ -191,7 +191,7 @@ func (l *loop) answerPing() {
 }
 
 // closeErrorOf is what the peer did to end the connection.
-func closeErrorOf(ev frame.Event) *CloseError {
+func closeErrorOf(ev *frame.Event) *CloseError {
 	if ev.Kind == frame.CloseEvent {
 		return &CloseError{Code: ev.Code, Reason: string(ev.Data), byPeer: true}
 	}
