@@ -179,6 +179,28 @@ func TestPageRestart(t *testing.T) {
 	alice.sees("#title", "tea")
 }
 
+// TestPageBackoff: the page waits as long as it is asked to, and then up to a span that
+// doubles, half a minute at most.
+func TestPageBackoff(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t)
+	alice := b.comes("alice", serve(t), nil)
+	var waits []int // in seconds, rounded up
+	alice.do("alice", "evaluate", &waits, `Array.from({length: 8}, () => {
+		ended({code: 1001, reason: "draining; retry-after-ms=7000"}, true);
+		clearTimeout(timer);
+		return Number(/again in (\d+) s/.exec($("status").textContent)[1]);
+	})`)
+	if len(waits) != 8 {
+		t.Fatalf("got %d, want 8 waits", waits)
+	}
+	for k, got := range waits {
+		if longest := 7 + min(30, 1<<k); got < 7 || got > longest {
+			t.Errorf("attempt %d waits %d s, want 7 to %d", k, got, longest)
+		}
+	}
+}
+
 // TestPageLimiter: who is too fast is told so, and gets back what was not sent.
 func TestPageLimiter(t *testing.T) {
 	t.Parallel()
