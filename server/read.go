@@ -92,9 +92,6 @@ func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 		l.transmit(i, s, out)
 		return
 	}
-	if end.err.byPeer && len(input) > 0 && len(input) < len(l.buf) {
-		s.flags |= answers
-	}
 	l.end(i, s, append(out, end.framed...), end.err)
 }
 

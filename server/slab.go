@@ -51,7 +51,6 @@ const (
 	opened                       // Open was called, so Close must be
 	overFull                     // accepted beyond max-conns, to be told so
 	reserved                     // counts against the lingering reserve, not max-conns
-	answers                      // its close frame answers the peer's, and there was nothing behind that
 	owesDrain                    // something had to wait or was refused: Route.Drain is to be called
 )
 

@@ -77,8 +77,6 @@ func (l *loop) settle(i uint32, s *slot) {
 	switch {
 	case s.state == closing && waiting:
 		l.arm(i, s, poller.Writable)
-	case s.state == closing && s.flags&answers != 0:
-		l.release(i, s, nil) // RFC 6455 §7.1.1: the server closes first, and the peer says no more
 	case s.state == closing:
 		l.linger(i, s)
 	case waiting:
