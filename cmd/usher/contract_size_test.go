@@ -5,10 +5,8 @@ package main_test
 import (
 	"bytes"
 	"compress/flate"
-	"errors"
 	"io"
 	"strings"
-	"syscall"
 	"testing"
 
 	gorilla "github.com/gorilla/websocket"
@@ -98,24 +96,15 @@ func bomb(wire, size int) string {
 }
 
 // wantEnd reads a close frame with the code, and the program's FIN before any of
-// ours: also while we go on sending, which nobody listens to. If it was we who closed
-// first, with 1000 or 1001, we may say no more, RFC 6455 §5.5.1, and a reset behind the
-// close frame is an end as well.
+// ours: also while we go on sending, which nobody listens to.
 func (w *wire) wantEnd(code int) {
 	w.t.Helper()
 	f, err := w.next()
 	if err != nil || f.closeCode() != code {
 		w.t.Fatalf("got %v (error %v), want close %d", f, err, code)
 	}
-	closedFirst := code == 1000 || code == 1001
-	if !closedFirst {
-		w.write(masked(opText, "still there?"), "\xff\xff\xff\xff", strings.Repeat("x", 100<<10))
-	}
-	rest, err := io.ReadAll(w.in)
-	if closedFirst && errors.Is(err, syscall.ECONNRESET) {
-		err = nil
-	}
-	if err != nil || len(rest) > 0 {
+	w.write(masked(opText, "still there?"), "\xff\xff\xff\xff", strings.Repeat("x", 100<<10))
+	if rest, err := io.ReadAll(w.in); err != nil || len(rest) > 0 {
 		w.t.Fatalf("behind the close frame: got % x (error %v), want the end", rest, err)
 	}
 }
