@@ -38,10 +38,20 @@ func Recv(fd int, b []byte) (int, unix.Errno) {
 // how many the kernel took; unix.EAGAIN when it took none. It never raises
 // SIGPIPE.
 func Send(fd int, b []byte) (int, unix.Errno) {
+	return send(fd, b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+}
+
+// SendLast is Send for what shutdown(2) follows: the kernel holds a segment back
+// that is not full, so that the FIN goes with it instead of in one of its own.
+func SendLast(fd int, b []byte) (int, unix.Errno) {
+	return send(fd, b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL|unix.MSG_MORE)
+}
+
+func send(fd int, b []byte, flags uintptr) (int, unix.Errno) {
 	size := min(len(b), SendLimit)
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
-			uintptr(unsafe.Pointer(&b[0])), uintptr(size), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+			uintptr(unsafe.Pointer(&b[0])), uintptr(size), flags, 0, 0)
 		if errno == 0 {
 			return int(n), 0
 		}

@@ -41,7 +41,7 @@ func (l *loop) overflow(i uint32, s *slot, n int) {
 // brings the connection into the state that follows from it. b is not kept.
 func (l *loop) transmit(i uint32, s *slot, b []byte) {
 	if len(b) > 0 && len(l.exts.get(s).unsent()) == 0 {
-		n, errno := poller.Send(int(s.fd), b)
+		n, errno := send(s, b)
 		if errno != 0 && errno != unix.EAGAIN {
 			l.release(i, s, errno)
 			return
@@ -52,6 +52,14 @@ func (l *loop) transmit(i uint32, s *slot, b []byte) {
 		l.queue(i, s, b)
 	}
 	l.settle(i, s)
+}
+
+// send gives b to the kernel; when nothing will follow, so that FIN goes with it.
+func send(s *slot, b []byte) (int, unix.Errno) {
+	if s.state == closing {
+		return poller.SendLast(int(s.fd), b)
+	}
+	return poller.Send(int(s.fd), b)
 }
 
 // queue appends b to the outbox.
@@ -97,7 +105,7 @@ func (l *loop) settle(i uint32, s *slot) {
 // does any more.
 func (l *loop) flush(i uint32, s *slot) {
 	x := l.exts.need(s)
-	n, errno := poller.Send(int(s.fd), x.unsent())
+	n, errno := send(s, x.unsent())
 	if errno != 0 && errno != unix.EAGAIN {
 		l.release(i, s, errno)
 		return
