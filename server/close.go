@@ -54,9 +54,12 @@ func (l *loop) conclude(i uint32, s *slot, out []byte, e *CloseError) {
 // end begins to close an open or held connection whose last bytes are out, when its
 // jobs are done if it has any.
 func (l *loop) end(i uint32, s *slot, out []byte, e *CloseError) {
-	if l.exts.get(s).line != nil {
-		kept := bytes.Clone(out)
+	if q := l.exts.get(s).line; q != nil {
+		kept, first := bytes.Clone(out), q.then == nil
 		if l.afterJobs(i, s, func(i uint32, s *slot) { l.end(i, s, kept, e) }) {
+			if first {
+				q.told = e
+			}
 			return
 		}
 	}
@@ -196,19 +199,29 @@ func (l *loop) shed() {
 		size := 0
 		for i := uint32(1); i < l.slab.next; i++ {
 			s := l.slab.at(i)
-			if s.state == closed || s.ext == 0 {
+			if s.ext == 0 {
 				continue
 			}
-			if n := l.exts.get(s).size(); n > size {
+			x := l.exts.get(s)
+			if s.state == closed && !x.line.waits() {
+				continue // a job is under way: it cannot be dropped
+			}
+			if n := x.size(); n > size {
 				worst, size = i, n
 			}
 		}
 		if worst == 0 {
 			return
 		}
-		l.srv.stats.shed.Add(1)
 		s := l.slab.at(worst)
-		if q := l.exts.get(s).line; q != nil {
+		q := l.exts.get(s).line
+		if s.state == closed { // its peer has gone, its jobs have not
+			l.dropJobs(q)
+			l.endIfDone(worst, s, q)
+			continue
+		}
+		l.srv.stats.shed.Add(1)
+		if q != nil {
 			l.dropJobs(q)
 			l.release(worst, s, errShed)
 			continue

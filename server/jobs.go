@@ -49,6 +49,7 @@ type line struct {
 	open  int                 // jobs of whose end the loop has not heard
 	bytes int                 // of their data, as buffers count them
 	then  func(uint32, *slot) // how the connection ends when there are none
+	told  *CloseError         // what then tells Close, if that is known and was first
 }
 
 // lines are the lines of a loop's connections by their token. Any goroutine may look
@@ -122,11 +123,8 @@ func (l *loop) jobDone(tok uint64) {
 	if r.err != nil {
 		l.jobFailed(q, r.err)
 	}
-	if q.open == 0 {
-		if l.retire(s, q); q.then != nil {
-			q.then(i, s)
-			return
-		}
+	if l.endIfDone(i, s, q) {
+		return
 	}
 	if s.why&byJobs != 0 && q.then == nil && q.open <= jobsAtOnce/2 && q.bytes <= jobBytes/2 {
 		// In its turn: what else is in the mailbox for it comes first.
@@ -161,6 +159,27 @@ func (l *loop) dropJobs(q *line) {
 	}
 }
 
+// waits reports whether there are jobs that have not begun.
+func (q *line) waits() bool {
+	q.pool.mu.Lock()
+	defer q.pool.mu.Unlock()
+	return len(q.jobs) > 0
+}
+
+// endIfDone retires a line without jobs, and reports whether the connection waited for
+// that and has ended.
+func (l *loop) endIfDone(i uint32, s *slot, q *line) bool {
+	if q.open > 0 {
+		return false
+	}
+	l.retire(s, q)
+	if q.then == nil {
+		return false
+	}
+	q.then(i, s)
+	return true
+}
+
 // retire ends a line without jobs.
 func (l *loop) retire(s *slot, q *line) {
 	l.lines.drop(q.conn.token())
@@ -169,7 +188,8 @@ func (l *loop) retire(s *slot, q *line) {
 }
 
 // afterJobs puts the end of a connection off until its jobs are done, and reports
-// whether there are any. Until then nothing is read; the first end counts.
+// whether the caller has nothing more to do. Until then nothing is read; the first end
+// counts.
 func (l *loop) afterJobs(i uint32, s *slot, then func(uint32, *slot)) bool {
 	q := l.exts.get(s).line
 	if q == nil {
@@ -177,8 +197,7 @@ func (l *loop) afterJobs(i uint32, s *slot, then func(uint32, *slot)) bool {
 	}
 	if s.gen.Load()&closeAsked != 0 {
 		if l.dropJobs(q); q.open == 0 {
-			l.retire(s, q)
-			return false
+			return l.endIfDone(i, s, q)
 		}
 	}
 	if q.then == nil {
@@ -191,12 +210,12 @@ func (l *loop) afterJobs(i uint32, s *slot, then func(uint32, *slot)) bool {
 }
 
 // pin closes the socket of a connection that has jobs. Its slot, its quotas and its
-// Close callback wait for them.
+// Close callback wait for those that may still be done.
 func (l *loop) pin(i uint32, s *slot, q *line, cause error) {
 	q.pool.mu.Lock()
 	q.pinned = true // before closeAsked is set, which else would be the user's
 	q.pool.mu.Unlock()
-	s.gen.Or(closeAsked)
+	asked := s.gen.Or(closeAsked)&closeAsked != 0
 	l.leaveAll(i, s)
 	l.dropInput(s)
 	l.dropOutbox(s)
@@ -205,8 +224,15 @@ func (l *loop) pin(i uint32, s *slot, q *line, cause error) {
 	*l.slab.due(i) = 0
 	q.then = func(i uint32, s *slot) {
 		s.state = closing // the Close callback may ask about the connection
+		if q.told != nil {
+			l.depart(i, s, q.told)
+		}
 		l.release(i, s, cause)
 	}
+	if asked {
+		l.dropJobs(q) // the workers have stopped, or will
+	}
+	l.endIfDone(i, s, q)
 }
 
 // abandonJobs ends the waiting for jobs: the loop ends. One may be under way; its

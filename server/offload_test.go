@@ -16,6 +16,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
+	"golang.org/x/sys/unix"
 )
 
 // workshop is a route whose messages are handled elsewhere, when the test says so.
@@ -61,6 +62,19 @@ func (w *workshop) route(n int) Route {
 			errors.As(err, &e)
 			w.closed <- fmt.Sprintf("%d after %d in %s", e.Code, w.began.Load(), c.PathValue("room"))
 		},
+	}
+}
+
+// ended checks that a connection has ended, and as its Close was to be told.
+func (w *workshop) ended(t *testing.T, want string) {
+	t.Helper()
+	select {
+	case told := <-w.closed:
+		if told != want {
+			t.Errorf("Close: got %q, want %q", told, want)
+		}
+	default:
+		t.Errorf("no end, want %q", want)
 	}
 }
 
@@ -279,6 +293,128 @@ func TestOffloadBudget(t *testing.T) {
 	if told := <-w.closed; told != "1006 after 1 in a" {
 		t.Errorf("Close: got %q", told)
 	}
+}
+
+// A reset that is noticed before the Close of a handler takes the jobs behind it along.
+func TestOffloadResetAfterClose(t *testing.T) {
+	w := newWorkshop()
+	s := &Server{}
+	s.Route("/work/{room}", w.route(1))
+	b := newBench(t, s)
+	b.open(fmt.Sprintf(upgradeHead, "/work/a"))
+	b.send(b.message("close") + b.message("2") + b.message("3"))
+	handle(readable)(b)
+	w.let(1)
+	eventually(t, "the loop is to hear of the end and of the job", func() bool {
+		b.l.mail.mu.Lock()
+		defer b.l.mail.mu.Unlock()
+		return len(b.l.mail.lane.entries) == 2
+	})
+	b.l.release(b.i, b.slot(), unix.ECONNRESET)
+	b.l.Wake()
+	w.ended(t, "1006 after 1 in a")
+	if n := b.l.srv.total(); n != 0 {
+		t.Errorf("%d connections are counted, want none", n)
+	}
+}
+
+// How a connection ends is decided once: by a peer that has said so, whatever happens
+// before its last job is done, or begun if others keep the workers busy.
+func TestOffloadEndStays(t *testing.T) {
+	const bye = "\x88\x82\x00\x00\x00\x00\x03\xe8"
+	for _, c := range []struct {
+		name string
+		busy bool
+		then func(b *bench)
+		want string
+	}{
+		{"reset", false, after(hangUp, hangup), "1000 after 1 in a"},
+		{"reset", true, after(hangUp, hangup), "1000 after 2 in a"},
+		{"memory", false, func(b *bench) { b.l.buffers.budget = 1; b.l.shed() }, "1000 after 1 in a"},
+		{"memory", true, func(b *bench) { b.l.buffers.budget = 1; b.l.shed() }, "1000 after 1 in a"},
+		{"Conn.Close", false, func(b *bench) { b.l.conn(b.i, b.slot()).Close(4001, ""); b.l.Wake() }, "1000 after 1 in a"},
+		{"Conn.Close", true, func(b *bench) { b.l.conn(b.i, b.slot()).Close(4001, ""); b.l.Wake() }, "1000 after 1 in a"},
+	} {
+		t.Run(fmt.Sprintf("%s/busy=%v", c.name, c.busy), func(t *testing.T) {
+			w := newWorkshop()
+			s := &Server{}
+			s.Route("/work/{room}", w.route(1))
+			b := newBench(t, s)
+			begun := func() bool { return w.began.Load() == 1 }
+			if c.busy {
+				defer unix.Close(b.open(fmt.Sprintf(upgradeHead, "/work/b")).peer)
+				b.send(b.message("0"))
+				handle(readable)(b)
+				eventually(t, "another's has begun", begun)
+			}
+			b.open(fmt.Sprintf(upgradeHead, "/work/a"))
+			r := b.l.routeOf(b.slot())
+			b.send(b.message("1") + bye)
+			handle(readable)(b)
+			eventually(t, "it has begun, if it can", begun)
+			c.then(b)
+			w.let(2)
+			eventually(t, "it ends", func() bool { b.l.Wake(); return len(w.closed) > 0 })
+			w.ended(t, c.want)
+			if n := r.tally.Closes["1000"]; n != 1 {
+				t.Errorf("counted as 1000: got %d, want 1", n)
+			}
+		})
+	}
+}
+
+// Memory that runs out takes the jobs of the gone first to be taken, and who has no job
+// that has begun has ended with that.
+func TestOffloadBudgetOfTheGone(t *testing.T) {
+	w := newWorkshop()
+	s := &Server{MaxBuffered: 64 << 10}
+	s.Route("/work/{room}", w.route(1))
+	b := newBench(t, s)
+	jobs := func(room string, n int) {
+		p := b.open(fmt.Sprintf(upgradeHead, "/work/"+room))
+		t.Cleanup(func() { unix.Close(p.peer) })
+		for range n {
+			b.send(b.message(strings.Repeat("x", 30<<10)))
+			handle(readable)(b)
+		}
+	}
+	jobs("begun", 2)
+	eventually(t, "one has begun", func() bool { return w.began.Load() == 1 })
+	b.l.release(b.i, b.slot(), unix.ECONNRESET)
+	jobs("waiting", 3)
+	b.l.release(b.i, b.slot(), unix.ECONNRESET)
+	b.open(fmt.Sprintf(upgradeHead, "/echo"))
+	b.send(b.message(strings.Repeat("x", 16<<10))[:15<<10])
+	handle(readable)(b)
+
+	b.l.After()
+	w.ended(t, "1006 after 1 in waiting")
+	if n := b.l.srv.stats.shed.Load(); n != 0 || b.slot().state != open {
+		t.Errorf("%d were closed for memory, one that is %v", n, b.slot().state)
+	}
+	w.let(1)
+	eventually(t, "it ends", func() bool { b.l.Wake(); return len(w.closed) == 1 })
+	w.ended(t, "1006 after 1 in begun")
+}
+
+// Whom memory that runs out closes before any of their jobs has begun has ended.
+func TestOffloadBudgetOfTheWaiting(t *testing.T) {
+	w := newWorkshop()
+	s := &Server{MaxBuffered: 64 << 10}
+	s.Route("/work/{room}", w.route(1))
+	b := newBench(t, s)
+	defer unix.Close(b.open(fmt.Sprintf(upgradeHead, "/work/begun")).peer)
+	b.send(b.message("1"))
+	handle(readable)(b)
+	eventually(t, "one has begun", func() bool { return w.began.Load() == 1 })
+	b.open(fmt.Sprintf(upgradeHead, "/work/waiting"))
+	for range 3 {
+		b.send(b.message(strings.Repeat("x", 30<<10)))
+		handle(readable)(b)
+	}
+	b.l.After()
+	w.ended(t, "1006 after 1 in waiting")
+	w.let(1)
 }
 
 // A drain waits for jobs; what they answer comes before the 1001.
