@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"regexp"
@@ -131,6 +132,47 @@ func TestHandlersThatFail(t *testing.T) {
 	c := dial(t, addr, "/panic") // the loop has survived
 	say(t, c, "x")
 	closeOf(t, c)
+}
+
+// A guard or an Upgrade hook that panics, whatever was decided before, is a 500 that
+// says nothing, and a line in the log.
+func TestDoorsThatFail(t *testing.T) {
+	said := new(journal)
+	s := &Server{Loops: 1, MaxConnsPerIP: 1, Logger: slog.New(slog.NewTextHandler(said, nil))}
+	hook := func(before bool) []Middleware {
+		return []Middleware{{Upgrade: func(next UpgradeFunc) UpgradeFunc {
+			return func(r *upgrade.Request) error {
+				if !before {
+					_ = next(r)
+				}
+				panic("secret")
+			}
+		}}}
+	}
+	no := []upgrade.Guard{{OnRequest: func(*upgrade.Request) error { return upgrade.Reject(403, "no", "") }}}
+	s.Route("/guard", Route{Guards: []upgrade.Guard{{OnRequest: func(*upgrade.Request) error { panic("secret") }}}})
+	s.Route("/before", Route{Middleware: hook(true)})
+	s.Route("/let-in", Route{Middleware: hook(false)})
+	s.Route("/refused", Route{Middleware: hook(false), Guards: no})
+	s.Route("/no", Route{Guards: no})
+	s.Route("/echo", Route{Message: echo})
+	addr := start(t, s)
+	for path, want := range map[string]int{"/guard": 500, "/before": 500, "/let-in": 500, "/refused": 500, "/no": 403} {
+		_, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+path, nil)
+		if resp == nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != want || strings.Contains(string(body), "secret") {
+			t.Errorf("%s: got %v, %q", path, resp, body)
+		}
+	}
+	c := dial(t, addr, "/echo") // the loop has survived, and no quota is taken
+	say(t, c, "x")
+	read(t, c)
+	eventually(t, "four panics are logged", func() bool {
+		return strings.Count(said.String(), `msg="server: panic in a handler" panic=secret stack=`) == 4
+	})
 }
 
 // The first middleware listed is the outermost, at each of the five hooks, and that is

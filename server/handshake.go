@@ -83,7 +83,7 @@ func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) 
 // respond answers a request that matches lr; l.values are its path values.
 func (l *loop) respond(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.Request, early []byte) {
 	l.enter(lr)
-	err := lr.upgrade(r)
+	err := l.callUpgrade(lr, r)
 	if err == nil {
 		err = l.said // a hook cannot let in whom the door refused
 	}
@@ -105,6 +105,12 @@ func (l *loop) respond(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.Req
 		return
 	}
 	l.admit(i, s, place, q, r, l.resp, early)
+}
+
+// callUpgrade asks the route's hooks and guards. A panic of theirs is a bare 500.
+func (l *loop) callUpgrade(lr *loopRoute, r *upgrade.Request) (err error) {
+	defer l.guard(&err)
+	return lr.upgrade(r)
 }
 
 // match finds the route of r and sets its path values, which stay in l.values.
