@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,6 +76,9 @@ type validator struct {
 	strikes   map[server.Conn]strikes
 }
 
+// mostDigits is enough for any float64.
+const mostDigits = 400
+
 // strikes are the malformed messages of a minute that began with the first.
 type strikes struct {
 	count int
@@ -87,7 +91,7 @@ func (v *validator) message(next server.Handler) server.Handler {
 		if code == "" {
 			return next(c, m)
 		}
-		_ = c.Send(frame.OpText, problem(code, detail)) // who does not read is closed for that
+		_ = c.Send(frame.OpText, problem(code, detail)) // nobody is told who has no room for it
 		if v.most > 0 && v.strike(c, time.Now()) >= v.most {
 			return errMalformed
 		}
@@ -109,14 +113,40 @@ func (v *validator) judge(m server.Message) (code, detail string) {
 	if m.Opcode != frame.OpText {
 		return codeBadJSON, "want a text message"
 	}
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(m.Data))
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(m.Data)) // nested 10,000 deep at most
 	if err != nil {
 		return codeBadJSON, "the message is not JSON"
+	}
+	if outsized(value) {
+		return codeBadJSON, "a number is too large or too long"
 	}
 	if err := v.schema.Validate(value); err != nil {
 		return codeMismatch, explain(err)
 	}
 	return "", ""
+}
+
+// outsized reports whether a number in value has too many digits, or would have if it
+// were written out: a schema reckons with all of them.
+func outsized(value any) bool {
+	switch v := value.(type) {
+	case json.Number:
+		e := strings.IndexAny(string(v), "eE")
+		if len(v) > mostDigits || e < 0 {
+			return len(v) > mostDigits
+		}
+		exponent, err := strconv.Atoi(string(v[e+1:]))
+		return err != nil || exponent < -mostDigits || exponent > mostDigits
+	case []any:
+		return slices.ContainsFunc(v, outsized)
+	case map[string]any:
+		for _, member := range v {
+			if outsized(member) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (v *validator) strike(c server.Conn, now time.Time) int {
