@@ -3,12 +3,16 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/server"
@@ -148,6 +152,47 @@ func TestHistoryKeepsWhatHooksLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.wantHeard(want...)
+	}
+}
+
+// TestJoinWithoutRoom: who does not take all of the past is told so, and is no member.
+func TestJoinWithoutRoom(t *testing.T) {
+	type answer struct {
+		m   *Member
+		err error
+	}
+	h, joined := &Hub{History: 3}, make(chan answer, 1)
+	s := &server.Server{Addr: "127.0.0.1:0", Loops: 1, MaxBacklog: 64 << 10, Logger: slog.New(slog.DiscardHandler)}
+	s.Route("/{user}", server.Route{Overflow: server.DropNewest, Open: func(c server.Conn) error {
+		m, err := h.Join("lobby", c.PathValue("user"), c)
+		joined <- answer{m, err}
+		return nil
+	}})
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.Shutdown(ctx)
+	})
+	join := func(user string) answer {
+		ws, _, err := websocket.DefaultDialer.Dial("ws://"+s.Addrs()[0].String()+"/"+user, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ws.Close() })
+		return <-joined
+	}
+	alice := join("alice").m
+	for range 3 {
+		record(t, alice, strings.Repeat("x", 30<<10))
+	}
+	if bob := join("bob"); !errors.Is(bob.err, server.ErrBacklog) || bob.m != nil {
+		t.Errorf("got %v, %v, want %v", bob.m, bob.err, server.ErrBacklog)
+	}
+	if there, _ := alice.Topic().Presence(9); len(there) != 1 {
+		t.Errorf("there are %v, want alice alone", there)
 	}
 }
 

@@ -76,7 +76,8 @@ type Hub struct {
 
 // Join makes c, a connection of the user, a member of the topic, and makes the
 // topic if it is the first. The error is ErrTooManyTopics when there cannot be one
-// more, and net.ErrClosed when c is known to be gone.
+// more, net.ErrClosed when c is known to be gone, and server.ErrBacklog when c has not
+// taken all that was said before.
 //
 // The caller keeps the Member, and leaves it in the Close callback of c. That is
 // sure to come later if Join is called in another callback of c. Anywhere else

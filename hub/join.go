@@ -41,19 +41,25 @@ func (t *Topic) admit(m *Member) (err error) {
 		}
 	}
 	if past := t.history.in(m.dialect); len(past) > 0 {
-		t.replay(m, past)
+		if err := t.replay(m, past); err != nil {
+			return err
+		}
 	}
 	return m.group().Join(m.conn)
 }
 
-func (t *Topic) replay(m *Member, past []server.Message) {
+// replay sends what was said before, up to what the connection does not take.
+func (t *Topic) replay(m *Member, past []server.Message) error {
 	if t.hub.Replay != nil {
 		t.hub.Replay(m, past)
-		return
+		return nil
 	}
 	for _, p := range past {
-		_ = m.conn.Send(p.Opcode, p.Data) // who cannot take it will be closed for that
+		if err := m.conn.Send(p.Opcode, p.Data); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // leave is Member.Leave.
