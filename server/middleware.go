@@ -15,8 +15,9 @@ type Message struct {
 }
 
 // Handler is called with every message of a connection, in order, on the
-// connection's loop: it must not block, unless it is behind Offload. A *CloseError it returns closes the
-// connection with that code; any other error is logged and closes with 1011.
+// connection's loop: it must not block, unless it is behind Offload. A *CloseError it
+// returns closes the connection with that code; any other error is logged and closes
+// with 1011.
 type Handler func(c Conn, m Message) error
 
 // The other things a Middleware wraps.

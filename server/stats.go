@@ -125,10 +125,17 @@ func (t *RouteStats) add(more *RouteStats) {
 	t.BytesOut += more.BytesOut
 	t.Passed += more.Passed
 	t.Held += more.Held
-	for word, n := range more.Refusals {
-		addTo(&t.Refusals, word, n)
+	addAll(&t.Refusals, more.Refusals)
+	addAll(&t.Closes, more.Closes)
+}
+
+// addAll adds counts that are bounded already. With a bound of its own it would depend
+// on the order which words count as others, and a count could go back.
+func addAll(counts *map[string]int64, more map[string]int64) {
+	if *counts == nil && len(more) > 0 {
+		*counts = make(map[string]int64)
 	}
-	for word, n := range more.Closes {
-		addTo(&t.Closes, word, n)
+	for word, n := range more {
+		(*counts)[word] += n
 	}
 }

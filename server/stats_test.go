@@ -170,6 +170,23 @@ func TestWordsAreBounded(t *testing.T) {
 	}
 }
 
+// The words of several loops are all told apart: an order in which some are others
+// would let a counter go back.
+func TestWordsOfSeveralLoops(t *testing.T) {
+	var all RouteStats
+	for loop := range 3 {
+		var r RouteStats
+		for k := range mostWords {
+			addTo(&r.Refusals, fmt.Sprint(loop, k), 1)
+			addTo(&r.Closes, fmt.Sprint(loop, k), 1)
+		}
+		all.add(&r)
+	}
+	if len(all.Refusals) != 3*mostWords || len(all.Closes) != 3*mostWords {
+		t.Errorf("%d refusals and %d closes, want %d", len(all.Refusals), len(all.Closes), 3*mostWords)
+	}
+}
+
 func routeStats(t *testing.T, s *Server, pattern string) RouteStats {
 	t.Helper()
 	for _, r := range s.Stats().Routes {

@@ -18,7 +18,7 @@ import (
 // route: the path of a message has no atomics for them. Who wants to know asks
 // the loops for copies.
 
-// mostWords is how many words a route's refusals or closes are told apart by: those
+// mostWords is how many words a loop tells a route's refusals or closes apart by: those
 // of a guard or a handler may be any.
 const mostWords = 64
 

@@ -28,6 +28,10 @@ func TestCensor(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", in, got.Data, want)
 		}
 	}
+	kelvin := Message{frame.OpText, []byte("\u212A\u212A\u212A")} // in three bytes each
+	if got := Censor("kkk")(kelvin); string(got.Data) != "***" {
+		t.Errorf("%q: got %q", kelvin.Data, got.Data)
+	}
 	if got := f(Message{frame.OpBinary, []byte("darn")}); string(got.Data) != "darn" {
 		t.Errorf("binary: got %q", got.Data)
 	}
