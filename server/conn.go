@@ -68,7 +68,7 @@ func (c Conn) Send(op frame.Opcode, b []byte) error {
 		return net.ErrClosed
 	}
 	if l := c.loop; l.replies(c) {
-		return l.reply.say(c, op, b)
+		return l.say(c, op, b)
 	}
 	return c.loop.mail.send(c, op, b)
 }
@@ -80,7 +80,7 @@ func (c Conn) SendPrepared(m *frame.Prepared) error {
 		return net.ErrClosed
 	}
 	if l := c.loop; l.replies(c) {
-		return l.reply.sayPrepared(c, m)
+		return l.sayPrepared(c, m)
 	}
 	return c.loop.mail.sendPrepared(c, m)
 }

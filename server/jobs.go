@@ -128,8 +128,8 @@ func (l *loop) jobDone(tok uint64) {
 	}
 	if s.why&byJobs != 0 && q.then == nil && q.open <= jobsAtOnce/2 && q.bytes <= jobBytes/2 {
 		// In its turn: what else is in the mailbox for it comes first.
-		s.why = s.why&^byJobs | byTurn
-		l.turns = append(l.turns, tok)
+		s.why &^= byJobs
+		l.waitTurn(q.conn, s)
 	}
 }
 

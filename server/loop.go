@@ -236,23 +236,23 @@ func (l *loop) endAsAsked(i uint32, s *slot, e *entry, data []byte) {
 	l.end(i, s, data[e.from:e.to], cause)
 }
 
-// deliverRun sends what is queued in a row for one connection in one go.
+// deliverRun sends what is queued in a row for one connection in one go, up to what one
+// send takes. If its outbox is in use there is no send: it takes them one by one, as many
+// as it has room for.
 func (l *loop) deliverRun(i uint32, s *slot, entries []entry, data []byte) int {
-	n := 1
-	for n < len(entries) && entries[n].tok == entries[0].tok && entries[n].kind <= entryPrepared {
-		n++
-	}
-	if n == 1 && entries[0].kind == entrySend {
-		l.deliver(i, s, data[entries[0].from:entries[0].to], 1)
-		return 1
-	}
+	waits := len(l.exts.get(s).unsent()) > 0
 	l.fan = l.fan[:0]
-	for _, e := range entries[:n] {
-		if e.kind == entrySend {
-			l.fan = append(l.fan, data[e.from:e.to]...)
-			continue
+	n := 0
+	for n < len(entries) && entries[n].tok == entries[0].tok && entries[n].kind <= entryPrepared {
+		b := data[entries[n].from:entries[n].to]
+		if p := entries[n].prepared; p != nil {
+			b = encoding(p, s.frame.Deflate())
 		}
-		l.fan = append(l.fan, encoding(e.prepared, s.frame.Deflate())...)
+		if n > 0 && (waits || len(l.fan)+len(b) > poller.SendLimit) {
+			break
+		}
+		l.fan = append(l.fan, b...)
+		n++
 	}
 	l.deliver(i, s, l.fan, n)
 	l.keepFan()

@@ -23,8 +23,8 @@ type Handler func(c Conn, m Message) error
 // The other things a Middleware wraps.
 type (
 	// UpgradeFunc judges a request that a route matched: nil lets it in. The
-	// Request is valid until it returns. The innermost one is CONTRACT's table
-	// of verdicts, guards included.
+	// Request is valid until it returns. The innermost one gives the
+	// verdicts of docs/CODES.md in their order, guards included.
 	UpgradeFunc func(r *upgrade.Request) error
 	// OpenFunc begins a connection. An error ends it as a Handler's does.
 	OpenFunc func(c Conn) error

@@ -25,6 +25,9 @@ func (l *loop) readInput(i uint32, s *slot) {
 	if n == 0 {
 		switch errno {
 		case unix.EAGAIN:
+			if s.flags&owesDrain != 0 {
+				l.run(i, s, nil, nil)
+			}
 		case 0:
 			if !l.afterJobs(i, s, func(i uint32, s *slot) { l.release(i, s, io.EOF) }) {
 				l.release(i, s, io.EOF)
@@ -69,6 +72,10 @@ func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 	r.tally.BytesOut -= int64(len(greeting)) // which is no frame
 	if l.reply.full > 0 {
 		end = l.refused(c, s, r, end)
+		l.reply.full = 0
+	}
+	if end.err == errBacklogClose {
+		l.srv.stats.slow.Add(1)
 	}
 	if end.err == nil {
 		r.tally.BytesOut += int64(len(out))
@@ -101,8 +108,7 @@ func (l *loop) refused(c Conn, s *slot, r *loopRoute, end ending) ending {
 		r.tally.Dropped += l.reply.full
 		if r.Drain != nil {
 			s.flags |= owesDrain
-			s.why |= byTurn
-			l.turns = append(l.turns, c.token())
+			l.waitTurn(c, s)
 		}
 	} else if end.err == nil {
 		end.err = errBacklogClose
@@ -173,10 +179,17 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 		}
 	}
 	if p.Unread() > 0 {
+		l.waitTurn(c, s)
+	}
+	return end
+}
+
+// waitTurn holds a connection until the others have had their turn.
+func (l *loop) waitTurn(c Conn, s *slot) {
+	if s.why&byTurn == 0 {
 		s.why |= byTurn
 		l.turns = append(l.turns, c.token())
 	}
-	return end
 }
 
 // answerPing answers the latest ping of this read, RFC 6455 §5.5.3.
@@ -219,24 +232,35 @@ func (l *loop) keepPartial(i uint32, s *slot, partial *frame.Partial) {
 }
 
 // resume lets a connection that was held go on as far as it may, and reports whether
-// that was anything.
+// that was anything. One that is owed a Drain is read from, too: it may be owed the next
+// as soon as it had this one, and must not get deaf of it.
 func (l *loop) resume(i uint32, s *slot) bool {
-	owed := s.flags&owesDrain != 0 && l.routeOf(s).Drain != nil && s.why&byBacklog == 0
-	if s.why != 0 && !owed {
+	owed := s.flags&owesDrain != 0 && l.routeOf(s).Drain != nil && s.why&byBacklog == 0 && s.gen.Load()&closeAsked == 0
+	switch {
+	case s.why != 0 && !owed:
 		return false
+	case owed && s.why == 0 && l.exts.get(s).partial == nil:
+		l.reopen(i, s)
+		l.readInput(i, s)
+	default:
+		l.proceed(i, s)
 	}
-	l.proceed(i, s)
 	return true
 }
 
 // proceed lets a connection that was held go on with the tail it had to keep.
 func (l *loop) proceed(i uint32, s *slot) {
+	l.reopen(i, s)
+	l.run(i, s, nil, nil)
+}
+
+// reopen ends the holding of a connection. What comes next has to settle it.
+func (l *loop) reopen(i uint32, s *slot) {
 	s.state, s.last = open, l.sec
 	l.openDeadline(i, s)
 	if s.ext != 0 {
 		l.exts.get(s).since = 0 // while it was held, the message could not go on
 	}
-	l.run(i, s, nil, nil)
 }
 
 // takeTurns lets those go on that had used up their turn in an earlier pass.

@@ -8,17 +8,18 @@ import "github.com/usher-ws/usher/frame"
 // leaves in one send when the event is done. All of it is the loop's: who is on the
 // loop's goroutine needs no lock. Everybody else goes through the mailbox.
 type reply struct {
-	tok  uint64 // the connection whose event is handled; 0 for none
-	b    []byte // whole frames
-	said int64  // how many messages are in b
-	room int    // the most b may hold, beyond one message
-	full int64  // how many messages found no room
+	tok    uint64 // the connection whose event is handled; 0 for none
+	b      []byte // whole frames
+	said   int64  // how many messages are in b
+	behind int    // bytes that went to the mailbox, behind what waits there
+	room   int    // the most there may be of both, beyond one message
+	full   int64  // how many messages found no room
 }
 
 // begin says that an event of a connection is being handled; first is what leaves
 // before anything said meanwhile.
 func (r *reply) begin(tok uint64, first []byte, room int) {
-	r.tok, r.room, r.full, r.said = tok, room, 0, 0
+	r.tok, r.room, r.full, r.said, r.behind = tok, room, 0, 0, 0
 	r.b = append(r.b[:0], first...)
 }
 
@@ -32,41 +33,61 @@ func (r *reply) end() []byte {
 	return out
 }
 
-// admits says whether a message of n bytes may be said, and counts it.
-func (r *reply) admits(n int) bool {
-	if len(r.b) > 0 && len(r.b)+n > r.room {
-		r.full++
-		return false
-	}
-	r.said++
-	return true
-}
-
 // replies reports whether the caller is a callback of the event of c that is being
-// handled, and nothing waits in the mailbox that what it says could overtake.
+// handled.
 func (l *loop) replies(c Conn) bool {
-	return l.self != 0 && self() == l.self && l.reply.tok == c.token() && !l.mail.queued.Load()
+	return l.self != 0 && self() == l.self && l.reply.tok == c.token()
 }
 
 // say is a callback's Send.
-func (r *reply) say(c Conn, op frame.Opcode, b []byte) error {
-	if !r.admits(len(b) + frameHeader) {
+func (l *loop) say(c Conn, op frame.Opcode, b []byte) error {
+	r, n := &l.reply, len(b)+frameHeader
+	if !r.admits(n) {
 		return ErrBacklog
 	}
-	if c.gen&deflates != 0 {
+	switch {
+	case l.mail.queued.Load():
+		return r.passOn(n, l.mail.send(c, op, b))
+	case c.gen&deflates != 0:
 		r.b = frame.AppendDeflated(r.b, op, b)
-		return nil
+	default:
+		r.b = frame.AppendFrame(r.b, op, b)
 	}
-	r.b = frame.AppendFrame(r.b, op, b)
+	r.said++
 	return nil
 }
 
 // sayPrepared is a callback's SendPrepared.
-func (r *reply) sayPrepared(c Conn, p *frame.Prepared) error {
-	b := encoding(p, c.gen&deflates != 0)
+func (l *loop) sayPrepared(c Conn, p *frame.Prepared) error {
+	r, b := &l.reply, encoding(p, c.gen&deflates != 0)
 	if !r.admits(len(b)) {
 		return ErrBacklog
 	}
+	if l.mail.queued.Load() {
+		return r.passOn(len(b), l.mail.sendPrepared(c, p))
+	}
 	r.b = append(r.b, b...)
+	r.said++
 	return nil
+}
+
+// admits says whether a message of n bytes may be said. One may, however large.
+func (r *reply) admits(n int) bool {
+	if (r.said > 0 || r.behind > 0) && len(r.b)+r.behind+n > r.room {
+		r.full++
+		return false
+	}
+	return true
+}
+
+// passOn notes what became of a message of n bytes in the mailbox. It went there because
+// something waits that it must not overtake; it takes of the same room all the same.
+func (r *reply) passOn(n int, err error) error {
+	switch err {
+	case nil:
+		r.behind += n
+	case ErrBacklog:
+		r.full++
+	}
+	return err
 }
