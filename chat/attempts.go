@@ -24,18 +24,17 @@ type attempts struct {
 // userKey is a digest of a name, which may be as long as a request.
 type userKey [16]byte
 
-// Ten at once and ten a minute for a user, whether there is one of that name or not
-// and the password is right or not; thirty that failed for an address, which may be
-// that of a whole company.
+// Ten wrong passwords at once and ten a minute for a user, whether there is one of that
+// name or not; thirty for an address, which may be that of a whole company.
 var (
-	userAttempts    = limiter.Rate{Limit: limiter.Every(6 * time.Second), Burst: 10}
+	userFailures    = limiter.Rate{Limit: limiter.Every(6 * time.Second), Burst: 10}
 	addressFailures = limiter.Rate{Limit: limiter.Every(2 * time.Second), Burst: 30}
 )
 
 func newAttempts() *attempts {
 	begin := time.Now()
 	a := &attempts{now: func() time.Duration { return time.Since(begin) }}
-	a.users.Rate, a.address.Rate = userAttempts, addressFailures
+	a.users.Rate, a.address.Rate = userFailures, addressFailures
 	return a
 }
 
@@ -60,9 +59,8 @@ func (a *attempts) try(r *http.Request, username string, check func() error) err
 	if errors.Is(err, ErrPassword) {
 		return err
 	}
+	// The password was right, or nobody has looked at it.
 	a.address.CancelN(addr, a.now(), 1)
-	if err != nil { // the password was not looked at
-		a.users.CancelN(user, a.now(), 1)
-	}
+	a.users.CancelN(user, a.now(), 1)
 	return err
 }

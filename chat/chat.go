@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -61,6 +62,9 @@ type Config struct {
 	// as long for a user who does not exist, as Htpasswd.Check does. nil means the
 	// demo users: alice with the password wonderland, and bob with builder.
 	CheckPassword func(ctx context.Context, username, password string) error
+
+	// Logger is told of log-ins that failed; nil is slog.Default().
+	Logger *slog.Logger
 
 	// Rooms are the rooms there are. None means that any well-formed name is a
 	// room, up to MaxRooms of them in use at once.
@@ -117,6 +121,9 @@ func New(config Config) (*Chat, error) {
 		config.TokenTTL = time.Hour
 	}
 	page := NewPage(strings.Replace(pageHTML, `data-login=""`, `data-login="`+config.login()+`"`, 1))
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
 	if config.CheckPassword == nil {
 		config.CheckPassword = demoUsers.check
 	}

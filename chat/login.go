@@ -59,6 +59,7 @@ func (c *Chat) serveToken(w http.ResponseWriter, r *http.Request) {
 		return c.config.CheckPassword(r.Context(), l.Username, l.Password)
 	})
 	if err != nil {
+		c.noteFailure(r, err)
 		refuse(w, err)
 		return
 	}
@@ -79,6 +80,18 @@ func (c *Chat) serveToken(w http.ResponseWriter, r *http.Request) {
 		TokenType:   "bearer",
 		ExpiresIn:   int(c.config.TokenTTL / time.Second),
 	})
+}
+
+// noteFailure tells the log of a wrong password, and of an error that the client is
+// not told. The name is left out: it may be a password in the wrong field.
+func (c *Chat) noteFailure(r *http.Request, err error) {
+	var rej *upgrade.Rejection
+	switch {
+	case errors.Is(err, ErrPassword):
+		c.config.Logger.Info("chat: a log-in failed", "remote", r.RemoteAddr, "code", rejectLogin.Code)
+	case !errors.As(err, &rej):
+		c.config.Logger.Error("chat: a password could not be checked", "remote", r.RemoteAddr, "err", err)
+	}
 }
 
 // readLogin reads a form or a JSON object. Nothing is taken from the query: it

@@ -138,7 +138,7 @@ func TestHelpAndVersion(t *testing.T) {
 			t.Errorf("usher %s: got %+v, want code 0 and %q", args, got, says)
 		}
 	}
-	// The flags are those of the contract whose time has come: no more, no fewer.
+	// These and no others.
 	want := strings.Fields("--listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-message --max-buffered --handshake-timeout " +
 		"--message-timeout --write-timeout --idle-timeout --drain --deflate --log-format --admin --help " +

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// What the contract finds wrong with a refusal.
+// What is wrong with a refusal.
 
 var stableWord = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-// flawsOfRefusal returns what the contract finds wrong with a refusal that
+// flawsOfRefusal returns what is wrong with a refusal that
 // should have this status; method is the request's.
 func flawsOfRefusal(a answer, method string, status int) (flaws []string) {
 	flaw := func(format string, args ...any) { flaws = append(flaws, fmt.Sprintf(format, args...)) }

@@ -12,8 +12,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A row is a request and the verdict that the contract gives it. The row's
-// number in the contract's order of verdicts begins its name; a name with "<"
+// A row is a request and the verdict it must get. The row's
+// number in the order of verdicts (docs/CODES.md) begins its name; a name with "<"
 // breaks two rows' rules, and the lower one answers.
 type row struct {
 	name    string

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/limiter"
@@ -34,13 +32,7 @@ func (s *serveCmd) routeEchoes(srv *server.Server, door upgrade.Guard) {
 
 // echo sends back what came. A client that does not take its echoes is closed
 // rather than left with gaps in them.
-func echo(c server.Conn, m server.Message) error {
-	err := c.Send(m.Opcode, m.Data)
-	if errors.Is(err, server.ErrBacklog) {
-		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: "too slow", Err: err}
-	}
-	return err
-}
+func echo(c server.Conn, m server.Message) error { return c.Send(m.Opcode, m.Data) }
 
 // slowDown warns in the chat's words.
 func slowDown(c server.Conn, _ server.Violation) { _ = c.Send(frame.OpText, []byte(chat.SlowDown)) }

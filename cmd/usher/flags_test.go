@@ -27,7 +27,7 @@ func parse(t *testing.T, args ...string) *serveCmd {
 	return &c.Serve
 }
 
-// TestDefaults: the values the contract shows.
+// TestDefaults: the values that README shows.
 func TestDefaults(t *testing.T) {
 	cmd := parse(t)
 	got := cmd.server(nil)

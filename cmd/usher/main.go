@@ -1,7 +1,7 @@
 //go:build linux
 
-// Usher is a WebSocket server that checks tickets at the door, seats a very large
-// audience and quiets whoever is too loud.
+// Usher is a WebSocket server that answers strangers before it lets them in, holds very
+// many connections, and keeps each of them to its share.
 //
 //	usher serve          run it, with a chat to try it out
 //	usher token --sub me make a token for it
@@ -38,7 +38,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	parser, err := kong.New(new(cli),
 		kong.Name("usher"),
-		kong.Description("A WebSocket server that checks tickets at the door, seats a large audience and quiets whoever is too loud."),
+		kong.Description("A WebSocket server that answers strangers before it lets them in."),
 		kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(stdout, (*io.Writer)(nil)),
