@@ -56,8 +56,21 @@ fuzz:
 		rm -f "$$log"; \
 	done
 
+# All figures: the packages' own, usher beside others, one loop beside two. With
+# ALSO='NAME=COMMAND' another server is measured, too. It takes an hour or so.
+PEERS := gws,gorilla,coder,gnet,nbio,greatws,gobwas
+
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+	go build -o usher ./cmd/usher
+	./usher bench versus --peers $(PEERS) $(if $(ALSO),--also '$(ALSO)') -d 300ms \
+		--questions echo-20,echo-512,echo-16k,echo-20x16,fanout-1,fanout-8,handshake,handshake-jwt,refuse,idle
+	./usher bench versus --peers gorilla $(if $(ALSO),--also '$(ALSO)') -d 400ms --out bench/results/engine \
+		--questions echo-20,echo-512,echo-20x16,echo-20-text,echo-20x16-text,handshake-jwt,refuse
+	./usher bench versus $(if $(ALSO),--also '$(ALSO)') -d 1s --out bench/results/idle \
+		--questions paced-p99,paced-p999,idle-auth
+	./usher bench versus --questions echo-20,echo-20x16 -d 400ms --out bench/results/loops \
+		--also 'two loops=./usher serve --listen {addr} --echo /echo --loops 2'
 
 # The pictures in README; the page asks for the font Inter, or else takes the system's.
 screenshots:

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -20,8 +21,8 @@ import (
 )
 
 // Versus measures servers beside each other: usher, usher once more, and the
-// peers. Each round runs every contender once for each question, in an order that
-// turns from round to round, each server fresh and pinned apart from the client.
+// peers. Each round runs every contender once for each question, in an order that is
+// another each time, each server fresh and pinned apart from the client.
 // What is compared are pairs of one round; how far usher is from itself says what
 // a difference is worth.
 type Versus struct {
@@ -74,20 +75,28 @@ func questions(ctx context.Context) []question {
 		return question{name: name, title: title, key: "server_cpu_per", unit: Nanos, path: "/fanout", peers: []string{"gws", "gorilla"},
 			flags: "--rate 0 --secret-file {secret}", usherPath: "/ws/lobby", token: true,
 			ask: func(_ *Versus, c Common) (*Report, error) {
-				c.Conns = 1000
+				c.Conns = 10_000
 				return Fanout{Common: c, Text: true, Window: window}.Run(ctx)
 			}}
 	}
+	idle := func(v *Versus, c Common) (*Report, error) {
+		c.Conns = v.Conns
+		return Idle{Common: c, Hold: time.Millisecond}.Run(ctx)
+	}
+	paced := Echo{Size: 20, Rate: 20_000, Beside: 10_000}
 	const perMessage = "server_cpu_per"
 	return []question{
 		echo("echo-20", "Echo: server CPU per message, 100 connections, 20 B", perMessage, 100, Echo{Size: 20}),
 		echo("echo-512", "Echo: server CPU per message, 1,000 connections, 512 B", perMessage, 1000, Echo{Size: 512}),
 		echo("echo-16k", "Echo: server CPU per message, 100 connections, 16 KiB", perMessage, 100, Echo{Size: 16 << 10}),
 		echo("echo-20x16", "Echo: server CPU per message, 100 connections, 20 B, 16 in flight", perMessage, 100, Echo{Size: 20, InFlight: 16}),
-		echo("paced-p99", "Latency p99 at 20,000 messages a second, 100 active beside 10,000 idle", "p99", 100,
-			Echo{Size: 20, Rate: 20_000, Beside: 10_000}),
-		fanout("fanout-1", "Fan-out: server CPU per delivery, 1,000 members, 128 B, one publish outstanding", 1),
-		fanout("fanout-8", "Fan-out: server CPU per delivery, 1,000 members, 128 B, eight publishes outstanding", 8),
+		echo("echo-20-text", "Echo: server CPU per message, 100 connections, 20 B of text", perMessage, 100, Echo{Size: 20, Text: true}),
+		echo("echo-20x16-text", "Echo: server CPU per message, 100 connections, 20 B of text, 16 in flight", perMessage, 100,
+			Echo{Size: 20, InFlight: 16, Text: true}),
+		echo("paced-p99", "Latency p99 at 20,000 messages a second, 100 active beside 10,000 idle", "p99", 100, paced),
+		echo("paced-p999", "Latency p99.9 at 20,000 messages a second, 100 active beside 10,000 idle", "p999", 100, paced),
+		fanout("fanout-1", "Fan-out: server CPU per delivery, 10,000 members, 128 B, one publish outstanding", 1),
+		fanout("fanout-8", "Fan-out: server CPU per delivery, 10,000 members, 128 B, eight publishes outstanding", 8),
 		{name: "handshake", title: "Handshake: server CPU each", key: perMessage, unit: Nanos, path: "/echo", flags: "--echo /echo", ask: handshake},
 		{name: "handshake-jwt", title: "Handshake: server CPU each, usher's with a token, the others' without", key: perMessage, unit: Nanos,
 			path: "/echo", flags: "--echo-auth /echo --secret-file {secret}", token: true, ask: handshake},
@@ -97,11 +106,9 @@ func questions(ctx context.Context) []question {
 				c.Conns = 50
 				return Refuse{Common: c}.Run(ctx)
 			}},
-		{name: "idle", title: "Idle: server RSS per connection", key: "rss_per_connection", unit: Bytes, path: "/echo", flags: "--echo /echo",
-			ask: func(v *Versus, c Common) (*Report, error) {
-				c.Conns = v.Conns
-				return Idle{Common: c, Hold: time.Millisecond}.Run(ctx)
-			}},
+		{name: "idle", title: "Idle: server RSS per connection", key: "rss_per_connection", unit: Bytes, path: "/echo", flags: "--echo /echo", ask: idle},
+		{name: "idle-auth", title: "Idle: server RSS per connection, behind a token that all share", key: "rss_per_connection", unit: Bytes,
+			path: "/echo", peers: []string{self}, flags: "--echo-auth /echo --secret-file {secret}", token: true, ask: idle},
 	}
 }
 
@@ -155,8 +162,7 @@ func (v Versus) Run(ctx context.Context) (*Contest, error) {
 	done := 0
 	for round := range v.Rounds {
 		for q := range asked {
-			for k := range list {
-				c := (k + round) % len(list)
+			for _, c := range mixed(round, q, len(list)) {
 				done++
 				if !asked[q].asks(list[c]) {
 					continue
@@ -171,6 +177,13 @@ func (v Versus) Run(ctx context.Context) (*Contest, error) {
 		}
 	}
 	return contest.finish(v.Rounds), nil
+}
+
+// mixed returns the order of n contenders for a question in a round: each time another,
+// and everybody after everybody else, as who was before leaves something behind. It is
+// the same in every run.
+func mixed(round, question, n int) []int {
+	return mathrand.New(mathrand.NewPCG(uint64(round), uint64(question))).Perm(n)
 }
 
 func (v *Versus) complete() error {

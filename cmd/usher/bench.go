@@ -194,7 +194,7 @@ type benchVersus struct {
 	Source    string        `default:"bench/peers" help:"Where the module with their servers is."`
 	Rounds    int           `default:"9" help:"How often each is measured."`
 	Duration  time.Duration `short:"d" default:"2s" help:"How long, each time."`
-	Questions []string      `placeholder:"NAME" help:"Only these: echo-20, echo-512, echo-16k, echo-20x16, paced-p99, fanout-1, fanout-8, handshake, handshake-jwt, refuse, idle."`
+	Questions []string      `placeholder:"NAME" help:"Only these: echo-20, echo-512, echo-16k, echo-20x16, echo-20-text, echo-20x16-text, paced-p99, paced-p999, fanout-1, fanout-8, handshake, handshake-jwt, refuse, idle, idle-auth."`
 	Conns     int           `default:"19000" help:"Connections of the question idle."`
 	PinServer []int         `default:"0" help:"The processors of the servers."`
 	PinClient []int         `default:"1" help:"The processors of the client."`
