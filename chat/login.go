@@ -89,6 +89,7 @@ func (c *Chat) noteFailure(r *http.Request, err error) {
 	switch {
 	case errors.Is(err, ErrPassword):
 		c.config.Logger.Info("chat: a log-in failed", "remote", r.RemoteAddr, "code", rejectLogin.Code)
+	case r.Context().Err() != nil: // nobody waits for the answer
 	case !errors.As(err, &rej):
 		c.config.Logger.Error("chat: a password could not be checked", "remote", r.RemoteAddr, "err", err)
 	}

@@ -1,6 +1,6 @@
 // undici's fetch against POST /token: node node_login.mjs
 // '{"url":URL,"attempts":[[NAME,PASSWORD]…],"flood":N}' makes the attempts and then the
-// first of them N times more, as JSON, and prints the answers as one line of JSON.
+// last of them N times more, as JSON, and prints the answers as one line of JSON.
 import {fetch} from "undici";
 
 const job = JSON.parse(process.argv[2]);
@@ -17,5 +17,5 @@ async function login([username, password]) {
 }
 
 for (const attempt of job.attempts) await login(attempt);
-for (let n = 0; n < job.flood; n++) await login(job.attempts[0]);
+for (let n = 0; n < job.flood; n++) await login(job.attempts.at(-1));
 console.log(JSON.stringify(seen));
