@@ -56,6 +56,25 @@ func TestIdleLosses(t *testing.T) {
 	}
 }
 
+// TestIdleContent: an echo that is not what was said is counted before the silence.
+func TestIdleContent(t *testing.T) {
+	f := new(fake)
+	f.message = func(c *fakeConn, _ int, op frame.Opcode, data []byte) {
+		if c.number%4 == 0 {
+			data[0] ^= 1
+		}
+		c.send(op, data)
+	}
+	f.serve(t)
+	r, err := Idle{Common: f.short(20), Steps: 1, Hold: 50 * time.Millisecond}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Faults[load.Fault{Kind: load.WrongContent}]; r.OK || got != 5 || r.Faults.Total() != 5 {
+		t.Errorf("got %v, want 5 of wrong content", r.Faults)
+	}
+}
+
 // TestSlope: least squares over what was added for each connection.
 func TestSlope(t *testing.T) {
 	var steps []Step

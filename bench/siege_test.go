@@ -140,17 +140,7 @@ func TestSiegeFaults(t *testing.T) {
 func TestSiegeLosses(t *testing.T) {
 	const lost = 3
 	f := new(fake)
-	f.attacked = func() {
-		left := lost
-		for c := range f.conns {
-			if left > 0 && c.inside && !c.hostile && !c.lost {
-				c.lost = true
-				left--
-				f.count.Add(1)
-				c.reset()
-			}
-		}
-	}
+	f.loseNeighbours(lost)
 	f.serve(t)
 	common := f.short(8)
 	common.Timeout = patience
@@ -169,5 +159,42 @@ func TestSiegeLosses(t *testing.T) {
 	}
 	if int(sum) != r.Faults.Total() {
 		t.Errorf("errors of all attacks: got %g, want %d", sum, r.Faults.Total())
+	}
+}
+
+// TestFloodLosses: the same of a flood.
+func TestFloodLosses(t *testing.T) {
+	const lost = 3
+	f := new(fake)
+	f.loseNeighbours(lost)
+	f.serve(t)
+	common := f.short(8)
+	common.Timeout = patience
+	r, err := Flood{Neighbours{Common: common, Rate: 100}, 2, f.url[:len(f.url)-1] + attackPath}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := int(f.count.Load())
+	if got := r.Faults[load.Fault{Kind: load.Reset, Code: 104}]; got != want || r.Faults.Without(load.Unanswered).Total() != want || want < lost {
+		t.Errorf("got %v, want %d resets", r.Faults, want)
+	}
+	if got := r.Figure("flood_errors").Value; int(got) != r.Faults.Total() {
+		t.Errorf("errors during the flood: got %g, want %d", got, r.Faults.Total())
+	}
+}
+
+// loseNeighbours makes f cut n connections of neighbours that it has not cut before
+// whenever an attack begins, and count them.
+func (f *fake) loseNeighbours(n int) {
+	f.attacked = func() {
+		left := n
+		for c := range f.conns {
+			if left > 0 && c.inside && !c.hostile && !c.lost {
+				c.lost = true
+				left--
+				f.count.Add(1)
+				c.reset()
+			}
+		}
 	}
 }
