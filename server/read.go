@@ -314,7 +314,7 @@ func (l *loop) closeErrorFor(c Conn, r *loopRoute, err error) *CloseError {
 	switch {
 	case errors.As(err, &e) && e.Code.Sendable():
 		return e
-	case errors.Is(err, ErrBacklog) && l.reply.full > 0:
+	case errors.Is(err, ErrBacklog) && (l.reply.full > 0 || l.self == 0): // without a self the mailbox has refused it
 		if r.Overflow == DropNewest {
 			return nil
 		}
