@@ -12,13 +12,21 @@ import (
 type Event uint32
 
 // The conditions. Hangup needs no asking for: the kernel reports it always, when
-// both directions have ended or the socket has an error. RDHUP is never armed,
-// because a read that returns zero says the same.
+// both directions have ended or the socket has an error. PeerClosed comes with
+// Readable when the peer says no more; what it has said may still be unread.
 const (
-	Readable Event = unix.EPOLLIN
-	Writable Event = unix.EPOLLOUT
-	Hangup   Event = unix.EPOLLHUP | unix.EPOLLERR
+	Readable   Event = unix.EPOLLIN
+	Writable   Event = unix.EPOLLOUT
+	PeerClosed Event = unix.EPOLLRDHUP
+	Hangup     Event = unix.EPOLLHUP | unix.EPOLLERR
 )
+
+// Edge, where it is asked for with the conditions, has a change reported once, not a
+// condition as long as it lasts. Whoever leaves something unread, or has room unused,
+// asks again with Loop.Mod, which reports what is the case. Nothing is left by a read
+// that has not filled its buffer, unless PeerClosed or Hangup came with the event: then
+// the end of the stream may be.
+const Edge Event = unix.EPOLLET
 
 // String names the conditions, "none" for the empty set.
 func (e Event) String() string {
@@ -26,7 +34,7 @@ func (e Event) String() string {
 	for _, c := range []struct {
 		bit  Event
 		name string
-	}{{Readable, "readable"}, {Writable, "writable"}, {Hangup, "hangup"}} {
+	}{{Readable, "readable"}, {Writable, "writable"}, {PeerClosed, "peer closed"}, {Hangup, "hangup"}, {Edge, "edge"}} {
 		if e&c.bit != 0 {
 			names = append(names, c.name)
 		}

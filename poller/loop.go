@@ -95,13 +95,14 @@ func (l *Loop) Start() error {
 	return nil
 }
 
-// Add watches fd for want in the loop's set; its events come with data. Level
-// triggered: an event comes back as long as its condition lasts.
+// Add watches fd for want in the loop's set; its events come with data. Unless want
+// has Edge, an event comes back as long as its condition lasts.
 func (l *Loop) Add(fd int, data uint64, want Event) error {
 	return l.set.ctl(unix.EPOLL_CTL_ADD, fd, data, want)
 }
 
-// Mod changes what fd is watched for. With no condition only Hangup is reported.
+// Mod changes what fd is watched for, and reports anew what of it is the case. With no
+// condition only Hangup is reported.
 func (l *Loop) Mod(fd int, data uint64, want Event) error {
 	return l.set.ctl(unix.EPOLL_CTL_MOD, fd, data, want)
 }

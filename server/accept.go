@@ -95,7 +95,7 @@ func (l *loop) adopt(a adoption) {
 		s.flags |= overFull | reserved
 	}
 	*l.slab.due(i) = l.deadline(l.srv.handshakeTimeout())
-	if err := l.poll.Add(a.fd, token(i, s.gen.Load()), poller.Readable); err != nil {
+	if err := l.poll.Add(a.fd, token(i, s.gen.Load()), interest(armedRead)); err != nil {
 		l.srv.log.error("server: cannot watch a connection", "err", err)
 		l.release(i, s, err)
 		return

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
@@ -90,7 +89,7 @@ func callSafely(ctx context.Context, f func(context.Context) error) (err error) 
 // readEarly keeps what a client sends before it is let in, and notices when it
 // hangs up.
 func (l *loop) readEarly(i uint32, s *slot) {
-	n, errno := poller.Recv(int(s.fd), l.buf)
+	n, errno := l.recv(s)
 	if n == 0 {
 		if errno != unix.EAGAIN {
 			l.release(i, s, errHangup)
@@ -132,7 +131,7 @@ func (l *loop) decide(i uint32, s *slot, err error) {
 		l.transmit(i, s, a.response)
 		return
 	}
-	l.arm(i, s, poller.Readable)
+	l.arm(i, s, armedRead)
 	l.admit(i, s, a.place, a.quota, a.request, a.response, a.early)
 	l.buffers.Put(a.early)
 }
@@ -143,7 +142,7 @@ func (l *loop) goOn(i uint32, s *slot, a *asked) {
 	route := p.route
 	l.values = append(l.values[:0], p.values...)
 	l.places.drop(a.place)
-	l.arm(i, s, poller.Readable)
+	l.arm(i, s, armedRead)
 	l.respond(i, s, route, a.quota, a.given, a.early)
 	l.buffers.Put(a.early)
 }

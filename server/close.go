@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
-	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
@@ -114,7 +113,7 @@ func (l *loop) linger(i uint32, s *slot) {
 	}
 	s.state = lingering
 	*l.slab.due(i) = 0
-	l.arm(i, s, poller.Readable)
+	l.arm(i, s, armedRead)
 	l.lingerers.push(token(i, s.gen.Load()), l.poll.Now()+lingerTime)
 	if s.flags&reserved == 0 {
 		s.flags |= reserved
@@ -144,7 +143,7 @@ func (l *loop) evictOldest() bool {
 
 // discard reads what a peer still says that is not listened to any more.
 func (l *loop) discard(i uint32, s *slot) {
-	n, errno := poller.Recv(int(s.fd), l.buf)
+	n, errno := l.recv(s)
 	if n == 0 {
 		if errno != unix.EAGAIN {
 			l.release(i, s, errHangup)

@@ -78,12 +78,15 @@ func (l *loop) Timer() {
 	now := l.poll.Now()
 	l.sec = uint32(now / time.Second)
 	if now >= l.swept+time.Second {
-		if now >= l.swept+time.Second+lateTick {
+		late := now >= l.swept+time.Second+lateTick
+		if late {
 			l.late++
 		}
 		l.swept = now.Truncate(time.Second)
 		l.pings = 0
-		l.sweep()
+		if l.excused = late && !l.excused; !l.excused {
+			l.sweep()
+		}
 		if l.id == 0 {
 			l.srv.perIP.Sweep(now)
 			l.srv.perUser.Sweep(now)

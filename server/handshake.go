@@ -30,7 +30,7 @@ var (
 // readHead gathers the request head. One that arrives in a single read is judged
 // where it lies.
 func (l *loop) readHead(i uint32, s *slot) {
-	n, errno := poller.Recv(int(s.fd), l.buf)
+	n, errno := l.recv(s)
 	if n == 0 {
 		if errno != unix.EAGAIN {
 			l.release(i, s, errHangup)

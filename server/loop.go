@@ -35,6 +35,7 @@ type loop struct {
 
 	// Memory every connection uses in turn.
 	buf         []byte
+	left        bool // the last read may have left something
 	proto       frame.Protocol
 	pong        [125]byte // the payload of the latest ping, to be answered if pinged
 	pongLen     int
@@ -60,7 +61,8 @@ type loop struct {
 	ripe       int      // of which so many may go on: the pass in which they were held is over
 	spareTurns []uint64
 	swept      time.Duration
-	pings      int // sent in this sweep
+	excused    bool // the last tick was late and no deadline was looked at: what came in time is read first
+	pings      int  // sent in this sweep
 	drain      drainage
 	acceptAt   time.Duration // when paused listeners are tried again; 0: they are not paused
 
@@ -133,12 +135,14 @@ func (l *loop) begin() {
 	l.schedule()
 }
 
-// Ready dispatches a readiness event.
+// Ready dispatches a readiness event. It comes once: if more may be there than was read,
+// epoll has to look again.
 func (l *loop) Ready(data uint64, ev poller.Event) {
 	i, s := l.slab.find(data)
 	if s == nil {
 		return // an earlier event of the same pass closed it
 	}
+	l.left = false
 	switch {
 	case ev&poller.Hangup != 0:
 		l.handle(i, s, hangup)
@@ -146,6 +150,11 @@ func (l *loop) Ready(data uint64, ev poller.Event) {
 		l.handle(i, s, readable)
 	case ev&poller.Writable != 0:
 		l.handle(i, s, writable)
+	}
+	if l.left || ev&(poller.PeerClosed|poller.Hangup) != 0 {
+		if i, s := l.slab.find(data); s != nil && s.flags&armedRead != 0 {
+			l.watch(i, s)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ const (
 
 // readInput reads once and handles what came.
 func (l *loop) readInput(i uint32, s *slot) {
-	n, errno := poller.Recv(int(s.fd), l.buf)
+	n, errno := l.recv(s)
 	if n == 0 {
 		switch errno {
 		case unix.EAGAIN:
@@ -40,6 +40,13 @@ func (l *loop) readInput(i uint32, s *slot) {
 	s.last = l.sec
 	s.flags &^= pinged
 	l.run(i, s, nil, l.buf[:n])
+}
+
+// recv reads once into l.buf. A read that fills it may have left something.
+func (l *loop) recv(s *slot) (int, unix.Errno) {
+	n, errno := poller.Recv(int(s.fd), l.buf)
+	l.left = n == len(l.buf)
+	return n, errno
 }
 
 // ending is why handling input stops for good: err is told to Close, and framed is

@@ -84,20 +84,20 @@ func (l *loop) settle(i uint32, s *slot) {
 	waiting := len(l.exts.get(s).unsent()) > 0
 	switch {
 	case s.state == closing && waiting:
-		l.arm(i, s, poller.Writable)
+		l.arm(i, s, armedWrite)
 	case s.state == closing:
 		l.linger(i, s)
 	case waiting:
 		s.state = held
 		s.why |= byBacklog
-		l.arm(i, s, poller.Writable)
+		l.arm(i, s, armedWrite)
 	case s.why != 0:
 		s.state = held
 		*l.slab.due(i) = l.expiry(s)
 		l.arm(i, s, 0)
 	default:
 		s.state = open
-		l.arm(i, s, poller.Readable)
+		l.arm(i, s, armedRead)
 	}
 }
 
@@ -115,6 +115,9 @@ func (l *loop) flush(i uint32, s *slot) {
 		x.stalled = l.sec
 	}
 	if len(x.unsent()) > 0 {
+		if n == poller.SendLimit {
+			l.watch(i, s) // there may be room for more
+		}
 		return
 	}
 	l.buffers.Put(x.outbox)
@@ -130,20 +133,32 @@ func (l *loop) flush(i uint32, s *slot) {
 	}
 }
 
-// arm tells epoll what to report, if that has changed.
-func (l *loop) arm(i uint32, s *slot, want poller.Event) {
-	var f flags
-	if want&poller.Readable != 0 {
-		f |= armedRead
-	}
-	if want&poller.Writable != 0 {
-		f |= armedWrite
-	}
-	if s.flags&(armedRead|armedWrite) == f {
+// arm tells epoll what to report, armedRead or armedWrite, if that has changed.
+func (l *loop) arm(i uint32, s *slot, want flags) {
+	if s.flags&(armedRead|armedWrite) == want {
 		return
 	}
-	if err := l.poll.Mod(int(s.fd), token(i, s.gen.Load()), want); err != nil {
+	s.flags = s.flags&^(armedRead|armedWrite) | want
+	l.watch(i, s)
+}
+
+// watch has epoll report what the connection is armed for, and what of it is the case
+// already.
+func (l *loop) watch(i uint32, s *slot) {
+	if err := l.poll.Mod(int(s.fd), token(i, s.gen.Load()), interest(s.flags)); err != nil {
 		l.srv.log.error("server: cannot rearm a connection", "err", err)
 	}
-	s.flags = s.flags&^(armedRead|armedWrite) | f
+}
+
+// interest is what epoll is asked for. An edge is reported once, which saves the kernel
+// a second look at every connection that was read from.
+func interest(f flags) poller.Event {
+	want := poller.Edge
+	if f&armedRead != 0 {
+		want |= poller.Readable | poller.PeerClosed
+	}
+	if f&armedWrite != 0 {
+		want |= poller.Writable
+	}
+	return want
 }

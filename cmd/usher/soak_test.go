@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -69,9 +68,8 @@ type soak struct {
 	p     *program
 	admin string // base URL
 
-	mu    sync.Mutex
-	done  map[string]int
-	fault atomic.Pointer[string] // the first of a guest that was not treated well
+	mu   sync.Mutex
+	done map[string]int
 }
 
 // footprint is what the program needs at a moment.
@@ -119,9 +117,9 @@ func (s *soak) people(long time.Duration) (seen []footprint) {
 			rng := rand.New(rand.NewPCG(7, uint64(k)))
 			all.Go(func() {
 				for rest(ctx, rng, 400*time.Millisecond) {
+					came := time.Now()
 					if err := kind.do(ctx, rng); err != nil && ctx.Err() == nil {
-						fault := fmt.Sprintf("%s: %v", kind.name, err)
-						s.fault.CompareAndSwap(nil, &fault)
+						s.Errorf("%s of %v, there for %v: %v", kind.name, came.UTC().Format(time.StampMilli), time.Since(came), err)
 					}
 					s.mu.Lock()
 					s.done[kind.name]++
@@ -149,9 +147,6 @@ func (s *soak) people(long time.Duration) (seen []footprint) {
 		}
 	}
 	all.Wait()
-	if fault := s.fault.Load(); fault != nil {
-		s.Error(*fault)
-	}
 	return slices.Clip(seen)
 }
 
