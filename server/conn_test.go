@@ -151,13 +151,14 @@ func TestDoorsThatFail(t *testing.T) {
 	}
 	no := []upgrade.Guard{{OnRequest: func(*upgrade.Request) error { return upgrade.Reject(403, "no", "") }}}
 	s.Route("/guard", Route{Guards: []upgrade.Guard{{OnRequest: func(*upgrade.Request) error { panic("secret") }}}})
+	s.Route("/slow", Route{Guards: []upgrade.Guard{upgrade.Bearer(brokenVerifier{}, upgrade.Query("token"))}})
 	s.Route("/before", Route{Middleware: hook(true)})
 	s.Route("/let-in", Route{Middleware: hook(false)})
 	s.Route("/refused", Route{Middleware: hook(false), Guards: no})
 	s.Route("/no", Route{Guards: no})
 	s.Route("/echo", Route{Message: echo})
 	addr := start(t, s)
-	for path, want := range map[string]int{"/guard": 500, "/before": 500, "/let-in": 500, "/refused": 500, "/no": 403} {
+	for path, want := range map[string]int{"/guard": 500, "/slow?token=x": 500, "/before": 500, "/let-in": 500, "/refused": 500, "/no": 403} {
 		_, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+path, nil)
 		if resp == nil {
 			t.Fatalf("%s: %v", path, err)
@@ -170,10 +171,17 @@ func TestDoorsThatFail(t *testing.T) {
 	c := dial(t, addr, "/echo") // the loop has survived, and no quota is taken
 	say(t, c, "x")
 	read(t, c)
-	eventually(t, "four panics are logged", func() bool {
-		return strings.Count(said.String(), `msg="server: panic in a handler" panic=secret stack=`) == 4
+	eventually(t, "five panics are logged", func() bool {
+		return strings.Count(said.String(), `msg="server: panic in a handler" panic=secret stack=`) == 5
 	})
 }
+
+// brokenVerifier fails before it could verify.
+type brokenVerifier struct{}
+
+func (brokenVerifier) IsSlow([]byte, time.Time) bool { panic("secret") }
+
+func (brokenVerifier) Verify([]byte, time.Time) (*upgrade.Identity, error) { return nil, nil }
 
 // The first middleware listed is the outermost, at each of the five hooks, and that is
 // how AppendRoutes shows them.

@@ -73,11 +73,16 @@ func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) 
 		l.handOver(i, s, q, head, early)
 		return
 	}
-	if lr.door.IsSlow(r) {
+	slow, err := l.callIsSlow(lr, r)
+	switch {
+	case err != nil:
+		q.release(l.srv)
+		l.refuse(i, s, lr, r, err)
+	case slow:
 		l.prepareElsewhere(i, s, l.places.find(lr, l.values), q, r, early)
-		return
+	default:
+		l.respond(i, s, lr, q, r, early)
 	}
-	l.respond(i, s, lr, q, r, early)
 }
 
 // respond answers a request that matches lr; l.values are its path values.
@@ -111,6 +116,12 @@ func (l *loop) respond(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.Req
 func (l *loop) callUpgrade(lr *loopRoute, r *upgrade.Request) (err error) {
 	defer l.guard(&err)
 	return lr.upgrade(r)
+}
+
+// callIsSlow asks the verifiers of the route's guards. A panic of theirs is a bare 500.
+func (l *loop) callIsSlow(lr *loopRoute, r *upgrade.Request) (slow bool, err error) {
+	defer l.guard(&err)
+	return lr.door.IsSlow(r), nil
 }
 
 // match finds the route of r and sets its path values, which stay in l.values.

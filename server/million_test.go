@@ -69,7 +69,7 @@ func TestMillion(t *testing.T) {
 // BenchmarkMillionGC: what a cycle of the garbage collector costs with a million
 // connections in the table. Run it with -benchtime 10x.
 func BenchmarkMillionGC(b *testing.B) {
-	expires := time.Now().Add(time.Hour)
+	expires := time.Now().Add(time.Hour).UTC()
 	shared := &upgrade.Identity{Subject: "alice", ExpiresAt: expires}
 	for _, c := range []struct {
 		name     string

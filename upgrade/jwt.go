@@ -157,7 +157,8 @@ func (v *JWT) verify(token string, now time.Time, a *attempt) (*Identity, error)
 	if err != nil || expires == nil || expires.Unix() > lastExp {
 		return nil, errors.New("upgrade: token without a good exp")
 	}
-	id := &Identity{Subject: subject, ExpiresAt: expires.Add(v.Leeway), Claims: claims}
+	// In UTC, a time has no pointer to its zone that the collector would follow.
+	id := &Identity{Subject: subject, ExpiresAt: expires.Add(v.Leeway).UTC(), Claims: claims}
 	if !now.Before(id.ExpiresAt) {
 		return nil, ErrTokenExpired
 	}
