@@ -5,6 +5,7 @@ package poller
 import (
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,7 @@ type Loop struct {
 	now    time.Duration
 	armed  time.Duration // when the timerfd will fire; 0 when it is not armed
 	spin   time.Duration // until when the loop does not block
+	gave   time.Duration // when it last let others run
 
 	timerFD int
 	wakeFD  int
@@ -220,12 +222,25 @@ func (l *Loop) Close() error {
 
 func (l *Loop) readClock() { l.now = time.Since(l.origin) }
 
-// onReady takes the ready connections in a few passes. Most often the second one
+// yieldEvery is less than the 10 ms after which Go's monitor thread interferes: it would
+// take the loop's processor away from it, and look again every 20 µs for a while.
+const yieldEvery = 5 * time.Millisecond
+
+// onReady takes the ready connections, and now and then lets other goroutines run.
+func (l *Loop) onReady() {
+	l.takeReady()
+	if l.now >= l.gave+yieldEvery {
+		l.gave = l.now
+		runtime.Gosched()
+	}
+}
+
+// takeReady takes the ready connections in a few passes. Most often the second one
 // finds nothing, at the price of 0.2 µs; under load it saves the way through the
 // outer wait. Level triggering brings back what is left. A loop that spins makes
 // more of them, for a millisecond: then the other descriptors have their turn, and
 // the timer brings it back.
-func (l *Loop) onReady() {
+func (l *Loop) takeReady() {
 	end := l.now + maxSpin
 	for pass := 0; pass < maxPasses || l.now < min(l.spin, end); pass++ {
 		events, err := l.set.wait()
