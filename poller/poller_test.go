@@ -143,6 +143,35 @@ func TestNothingIsReportedUnasked(t *testing.T) {
 	r.onLoop(t, func() { r.loop.Remove(a) })
 }
 
+// TestEdge: a change is reported once, what was left when it is asked for again, and
+// the end of the stream with what was said before it.
+func TestEdge(t *testing.T) {
+	a, b := socketPair(t)
+	events := make(chan Event, 100)
+	r := startLoop(t, func(_ uint64, ev Event) { events <- ev })
+	const asked = Readable | PeerClosed | Edge
+	check := func(what string, want Event) {
+		t.Helper()
+		if got := <-events; got != want {
+			t.Errorf("%s: got %v, want %v", what, got, want)
+		}
+		for range 3 {
+			r.onLoop(t, func() {})
+		}
+		if n := len(events); n != 0 {
+			t.Errorf("%s: reported %d times more", what, n)
+		}
+	}
+	r.onLoop(t, func() { r.loop.Add(a, 1, asked) })
+	Send(b, []byte("hello"))
+	check("bytes", Readable)
+	r.onLoop(t, func() { r.loop.Mod(a, 1, asked) })
+	check("what was left", Readable)
+	unix.Shutdown(b, unix.SHUT_WR)
+	check("the end behind it", Readable|PeerClosed)
+	r.onLoop(t, func() { r.loop.Remove(a) })
+}
+
 // A turn takes at most maxPasses × maxEvents, so that wake-ups and timers are not
 // starved by connections that are always ready.
 func TestBusySetDoesNotStarveWakeups(t *testing.T) {
