@@ -56,8 +56,9 @@ fuzz:
 		rm -f "$$log"; \
 	done
 
-# All figures: the packages' own, usher beside others, one loop beside two. With
-# ALSO='NAME=COMMAND' another server is measured, too. It takes an hour or so.
+# All figures: the packages' own, usher beside everybody, beside the nearest for longer,
+# with a crowd of idle ones, and one loop beside two. With ALSO='NAME=COMMAND' another
+# server is measured, too. It takes an hour or so.
 PEERS := gws,gorilla,coder,gnet,nbio,greatws,gobwas
 
 bench:
@@ -65,8 +66,8 @@ bench:
 	go build -o usher ./cmd/usher
 	./usher bench versus --peers $(PEERS) $(if $(ALSO),--also '$(ALSO)') -d 300ms \
 		--questions echo-20,echo-512,echo-16k,echo-20x16,fanout-1,fanout-8,handshake,handshake-jwt,refuse,idle
-	./usher bench versus --peers gorilla $(if $(ALSO),--also '$(ALSO)') -d 400ms --out bench/results/engine \
-		--questions echo-20,echo-512,echo-20x16,echo-20-text,echo-20x16-text,handshake-jwt,refuse
+	./usher bench versus --peers gnet,gws,gorilla $(if $(ALSO),--also '$(ALSO)') -d 500ms --out bench/results/engine \
+		--questions echo-20,echo-512,echo-16k,echo-20x16,echo-20-text,echo-20x16-text,handshake-jwt,refuse
 	./usher bench versus $(if $(ALSO),--also '$(ALSO)') -d 1s --out bench/results/idle \
 		--questions paced-p99,paced-p999,idle-auth
 	./usher bench versus --questions echo-20,echo-20x16 -d 400ms --out bench/results/loops \
