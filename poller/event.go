@@ -25,7 +25,8 @@ const (
 // condition as long as it lasts. Whoever leaves something unread, or has room unused,
 // asks again with Loop.Mod, which reports what is the case. Nothing is left by a read
 // that has not filled its buffer, unless PeerClosed or Hangup came with the event: then
-// the end of the stream may be.
+// the end of the stream may be. Urgent data is the exception: a read ends before it, and
+// what is behind it waits for more to come.
 const Edge Event = unix.EPOLLET
 
 // String names the conditions, "none" for the empty set.

@@ -237,7 +237,7 @@ func (l *Loop) onReady() {
 
 // takeReady takes the ready connections in a few passes. Most often the second one
 // finds nothing, at the price of 0.2 µs; under load it saves the way through the
-// outer wait. Level triggering brings back what is left. A loop that spins makes
+// outer wait. What is left is taken in the next turn. A loop that spins makes
 // more of them, for a millisecond: then the other descriptors have their turn, and
 // the timer brings it back.
 func (l *Loop) takeReady() {
