@@ -135,17 +135,24 @@ func TestSiegeFaults(t *testing.T) {
 	}
 }
 
-// TestSiegeLosses: neighbours that an attack costs their connections are counted,
-// and are there again for the next attack.
-func TestSiegeLosses(t *testing.T) {
-	const lost = 3
-	f := new(fake)
+// losing is a server whose attackers cost so many neighbours their connections; at is
+// where they attack.
+func losing(t *testing.T, lost int) (f *fake, n Neighbours, at string) {
+	t.Helper()
+	f = new(fake)
 	f.loseNeighbours(lost)
 	f.serve(t)
 	common := f.short(8)
 	common.Timeout = patience
-	at := f.url[:len(f.url)-1] + attackPath
-	r, err := Hostile{Neighbours{Common: common, Rate: 100}, 2, nil, at}.Run(t.Context())
+	return f, Neighbours{Common: common, Rate: 100}, f.url[:len(f.url)-1] + attackPath
+}
+
+// TestSiegeLosses: neighbours that an attack costs their connections are counted,
+// and are there again for the next attack.
+func TestSiegeLosses(t *testing.T) {
+	const lost = 3
+	f, n, at := losing(t, lost)
+	r, err := Hostile{n, 2, nil, at}.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,12 +172,8 @@ func TestSiegeLosses(t *testing.T) {
 // TestFloodLosses: the same of a flood.
 func TestFloodLosses(t *testing.T) {
 	const lost = 3
-	f := new(fake)
-	f.loseNeighbours(lost)
-	f.serve(t)
-	common := f.short(8)
-	common.Timeout = patience
-	r, err := Flood{Neighbours{Common: common, Rate: 100}, 2, f.url[:len(f.url)-1] + attackPath}.Run(t.Context())
+	f, n, at := losing(t, lost)
+	r, err := Flood{n, 2, at}.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
