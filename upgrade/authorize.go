@@ -7,10 +7,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
-var errUndecided = Reject(503, CodeUnavailable, "The authorization did not finish in time.")
+var errUndecided = Reject(503, CodeUnavailable, "The authorization did not finish in time, or too many wait for theirs.")
 
 // asks reports whether Authorize has a say in what Respond returned: an upgrade
 // or a probe that would succeed.
@@ -18,8 +19,19 @@ func (u *Upgrader) asks(err error) bool {
 	return u.Authorize != nil && (err == nil || err == ErrProbe)
 }
 
+// askedAtOnce is the default of MaxAuthorize.
+const askedAtOnce = 1024
+
 // authorize asks u.Authorize, for as long as Timeout.
 func (u *Upgrader) authorize(ctx context.Context, r *Request) error {
+	most := u.MaxAuthorize
+	if most == 0 {
+		most = askedAtOnce
+	}
+	defer atomic.AddInt32(&u.asking, -1)
+	if n := atomic.AddInt32(&u.asking, 1); most > 0 && int(n) > most {
+		return errUndecided.WithRetryAfter(time.Second + rand.N(time.Second))
+	}
 	ctx, cancel := context.WithTimeout(ctx, u.timeout())
 	defer cancel()
 	err := u.Authorize(ctx, r)

@@ -25,8 +25,9 @@ type Source func(tokens [][]byte, r *Request) [][]byte
 //
 // A good token that came in a cookie and nowhere else is refused with 403 unless
 // the Origin is there and is the same host or listed: a browser adds the cookie
-// whatever page it is that connects. That "*" lists all of them does not count,
-// and a probe needs no Origin, since a page that asks its own host sends none.
+// whatever page it is that connects. That "*" lists all of them does not count, nor
+// "null", nor a page of http: where a proxy says that the request came over TLS. A
+// probe needs no Origin, since a page that asks its own host sends none.
 func Bearer(v Verifier, sources ...Source) Guard {
 	return newBearerGuard(v, sources).guard()
 }
@@ -81,7 +82,7 @@ func (b *bearerGuard) judge(r *Request) (http.Header, error) {
 	if id == nil {
 		return nil, errTokenInvalid
 	}
-	if fromCookie && !r.vouched && !(r.IsProbe() && r.known[hOrigin].count == 0) {
+	if fromCookie && !r.page.vouched && !(r.IsProbe() && r.known[hOrigin].count == 0) {
 		return nil, errCookieOrigin
 	}
 	r.Identity = id

@@ -25,6 +25,10 @@ var cases = func() (all []knockCase) {
 	bodyCases(open)
 	handshakeCases(open)
 	originCases(open)
+	anyOriginCases(
+		func(name, head, want string) { all = append(all, knockCase{name, anyDoor, head, want}) },
+		func(name, head, want string) { all = append(all, knockCase{name, namedDoor, head, want}) },
+	)
 	probeCases(open, auth)
 	subprotocolCases(open, auth)
 	tokenCases(auth)
@@ -67,7 +71,7 @@ func acceptedCases(open add) {
 	open("a nonsensical extension", up(`Sec-WebSocket-Extensions: ;;=,"`), "101")
 	open("an invalid deflate offer", up("Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=99"), "101")
 	open("100 lines", up(strings.Split(strings.TrimSuffix(strings.Repeat("+X: y|", 95), "|"), "|")...), "101")
-	open("8192 bytes", fill(8192), "101")
+	open("16384 bytes", fill(16384), "101")
 	open("frames behind the head", up()+"\x81\x85abcd\x00\x01\x02\x03\x04", "101")
 	open("a line longer than gobwas/ws's buffer", up("Cookie: a="+strings.Repeat("x", 5000)), "101")
 	open("HTTP/1.1 with Expect", up("Expect: 100-continue"), "101")
@@ -82,13 +86,13 @@ func headCases(open add) {
 	open("nothing", "", "more")
 	open("half a request line", "GET /ws HT", "more")
 	open("no empty line", strings.TrimSuffix(up(), "\r\n"), "more")
-	open("8193 bytes", fill(8193), "431 header_too_large")
+	open("16385 bytes", fill(16385), "431 header_too_large")
 	open("60 KiB of header", fill(60<<10), "431 header_too_large")
-	open("8192 bytes and no end", fill(8194)[:8192], "431 header_too_large")
+	open("16384 bytes and no end", fill(16386)[:16384], "431 header_too_large")
 	open("101 lines", up(strings.Split(strings.TrimSuffix(strings.Repeat("+X: y|", 96), "|"), "|")...), "431 header_too_large")
-	open("a long target", up("GET /"+strings.Repeat("a", 9000)+" HTTP/1.1"), "414 uri_too_long")
-	open("a long target without end", "GET /"+strings.Repeat("a", 9000), "414 uri_too_long")
-	open("a long line of garbage", strings.Repeat("a", 9000), "400 bad_request")
+	open("a long target", up("GET /"+strings.Repeat("a", 17000)+" HTTP/1.1"), "414 uri_too_long")
+	open("a long target without end", "GET /"+strings.Repeat("a", 17000), "414 uri_too_long")
+	open("a long line of garbage", strings.Repeat("a", 17000), "400 bad_request")
 	open("a TLS ClientHello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400 bad_request")
 	open("SSH", "SSH-2.0-OpenSSH_9.6\r\n", "400 bad_request")
 	open("a Redis command", "*1\r\n$4\r\nPING\r\n", "400 bad_request")
@@ -278,6 +282,35 @@ func originCases(open add) {
 	open("an Origin of the overruled Host", up("GET http://other.example/ws HTTP/1.1", "Origin: http://chat.example"), "403 origin_not_allowed")
 }
 
+// anyOriginCases are what "*" lets in, and what that is not good for.
+func anyOriginCases(every, named add) {
+	for _, origin := range []string{
+		"null", "file://", "https://chat.example/", "https://evil.example", "https://evil.example/", "chrome-extension://abcdefgh",
+		"moz-extension://a-b-c", "app://.", "evil.example", "https://user:pw@evil.example", "https://evil.example:", "x", "",
+	} {
+		every("any Origin: "+origin, up("Origin: "+origin), "101")
+		every("a probe of any Origin: "+origin, head("GET /ws HTTP/1.1", "Host: chat.example", "Accept: "+problemJSON, "Origin: "+origin), "200 ok")
+	}
+	every("any two Origins", up("Origin: null", "+Origin: https://evil.example"), "101")
+	name := func(origin, upgrade, probe string) {
+		named("the named Origin "+origin, up("Origin: "+origin), upgrade)
+		named("a probe of the named Origin "+origin, head("GET /ws HTTP/1.1", "Host: chat.example", "Accept: "+problemJSON, "Origin: "+origin), probe)
+	}
+	for _, origin := range []string{
+		"null", "file://", "FILE://", "chrome-extension://abcdefgh", "app://.", "http://[::1]:3000", "http://[0:0::0:1]:3000",
+		"https://a.club.example", "https://a.club.example:443",
+	} {
+		name(origin, "101", "200 ok")
+	}
+	for _, origin := range []string{
+		"NULL", "file:///", "file://x", "chrome-extension://other", "app://", "http://null", "http://[::2]:3000", "https://club.example",
+		"http://a.club.example", "https://a.club.example.", "https://a.club.example:0443", "https://a.club.example:65979",
+		"https://u@a.club.example", "https://a.club.example/",
+	} {
+		name(origin, "403 origin_not_allowed", "403 origin_not_allowed")
+	}
+}
+
 func probeCases(open, auth add) {
 	probe := func(lines ...string) string {
 		return head(append([]string{"GET /ws HTTP/1.1", "Host: chat.example"}, lines...)...)
@@ -293,7 +326,12 @@ func probeCases(open, auth add) {
 	open("a POST is no probe", head("POST /ws HTTP/1.1", "Host: h", accept), "405 method_not_allowed")
 	open("a HEAD is no probe", head("HEAD /ws HTTP/1.1", "Host: h", accept), "426")
 	open("an upgrade is no probe", up(accept), "101")
-	open("another Upgrade is no probe", probe(accept, "Upgrade: h2c"), "426 upgrade_required")
+	open("a probe of Java's, which offers h2c with everything", probe("Connection: Upgrade, HTTP2-Settings", "Content-Length: 0", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA", "Upgrade: h2c", accept), "200 ok")
+	open("a probe that offers other protocols", probe(accept, "Upgrade: h2c, TLS/1.2", "Upgrade: IRC/6.9"), "200 ok")
+	open("an upgrade to h2c or websocket is no probe", up(accept, "Upgrade: h2c, websocket"), "101")
+	open("an upgrade among lines is no probe", up(accept, "Upgrade: h2c", "+Upgrade: WebSocket"), "101")
+	open("h2c and no Accept is no probe", probe("Upgrade: h2c"), "426 upgrade_required")
+	auth("a probe of Java's without a token", probe(accept, "Upgrade: h2c"), "401 token_missing")
 	open("application/json is no probe", probe("Accept: application/json"), "426 upgrade_required")
 	auth("a probe without a token", probe(accept, "Origin: https://friend.example"), "401 token_missing")
 	auth("a probe with a bad token", probe(accept, "Authorization: Bearer x"), "401 token_invalid")

@@ -1,20 +1,33 @@
 package upgrade
 
-import "time"
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
 
 // A page whose upgrade was refused learns nothing from its browser but close
 // code 1006. It may then fetch the same URL: the probe. These are the answers
 // to that fetch, and the header lines without which its script could not read
 // them. The handshake itself knows no CORS.
 
-// appendCORS lets the page of r's origin read the answer, the token in its
-// cookie included.
+// What else a page may send and read, https://fetch.spec.whatwg.org/#http-cors-protocol.
+const (
+	corsSent = "Authorization, Content-Type"
+	corsRead = "Retry-After, WWW-Authenticate"
+)
+
+// appendCORS lets the page of r's origin read the answer, and what its cookies
+// bring about if the Origin vouches for them.
 func appendCORS(dst []byte, r *Request) []byte {
 	dst = append(dst, "Access-Control-Allow-Origin: "...)
 	dst = append(dst, r.firstOf(hOrigin)...)
-	return append(dst, "\r\nAccess-Control-Allow-Credentials: true"+
-		"\r\nAccess-Control-Expose-Headers: Retry-After, WWW-Authenticate"+
-		"\r\nVary: Origin\r\n"...)
+	if r.page.vouched {
+		dst = append(dst, "\r\nAccess-Control-Allow-Credentials: true"...)
+	}
+	return append(dst, "\r\nAccess-Control-Expose-Headers: "+corsRead+"\r\nVary: Origin\r\n"...)
 }
 
 // appendProbe appends the answer of a probe whose upgrade would succeed.
@@ -24,7 +37,7 @@ func appendProbe(dst []byte, r *Request, now time.Time) []byte {
 		"\r\nContent-Length: 13"+
 		"\r\nConnection: close"+
 		"\r\nCache-Control: no-store\r\n"...)
-	if r.cors {
+	if r.mayRead() {
 		dst = appendCORS(dst, r)
 	}
 	return append(dst, "\r\n"+`{"code":"ok"}`...)
@@ -37,11 +50,86 @@ func appendPreflight(dst []byte, r *Request, now time.Time) []byte {
 	dst = append(dst, "Allow: GET, HEAD, OPTIONS"+
 		"\r\nConnection: close"+
 		"\r\nCache-Control: no-store\r\n"...)
-	if r.cors {
+	if r.mayRead() {
 		dst = appendCORS(dst, r)
 		dst = append(dst, "Access-Control-Allow-Methods: GET, HEAD, OPTIONS"+
-			"\r\nAccess-Control-Allow-Headers: Authorization"+
+			"\r\nAccess-Control-Allow-Headers: "+corsSent+
 			"\r\nAccess-Control-Max-Age: 600\r\n"...)
 	}
 	return append(dst, "\r\n"...)
+}
+
+// CORS returns h for the pages of u.Origins, whose browsers then let them read its
+// answers, errors included, and send it Authorization and Content-Type. It answers
+// OPTIONS, with methods as those that h takes. Pages of other origins get the same
+// answers, which their browsers hide from them. It is for what net/http serves beside
+// the door, a log-in perhaps; the door's own answers have it.
+func (u *Upgrader) CORS(h http.Handler, methods ...string) http.Handler {
+	allow := strings.Join(append(slices.Clone(methods), http.MethodOptions), ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r, err := u.parseHTTP(req)
+		header := w.Header()
+		header.Add("Vary", "Origin")
+		if err == nil && r.mayRead() {
+			header.Set("Access-Control-Allow-Origin", r.Origin())
+			header.Set("Access-Control-Expose-Headers", corsRead)
+			if r.page.vouched {
+				header.Set("Access-Control-Allow-Credentials", "true")
+			}
+		}
+		if req.Method != http.MethodOptions {
+			h.ServeHTTP(w, req)
+			return
+		}
+		header.Set("Allow", allow)
+		header.Set("Cache-Control", "no-store")
+		if err == nil && r.mayRead() {
+			header.Set("Access-Control-Allow-Methods", allow)
+			header.Set("Access-Control-Allow-Headers", corsSent)
+			header.Set("Access-Control-Max-Age", "600")
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
+
+// JudgePage refuses with 403 what a page of another site has its visitors send,
+// unless that page may connect: a form that logs them in as somebody else, say. What
+// no browser sent passes. It is for an http.Handler that acts upon a POST without a
+// token. The error is a *Rejection, and u.Logger and u.Refused are told of it.
+func (u *Upgrader) JudgePage(req *http.Request) error {
+	r, err := u.parseHTTP(req)
+	if err == nil && (!r.page.allowed || u.isCrossSite(r)) {
+		err = errOrigin
+	}
+	if err != nil {
+		u.tell(r, err)
+	}
+	return err
+}
+
+// isCrossSite reports whether a browser that sends no Origin says that the page is
+// not this host's own, https://w3c.github.io/webappsec-fetch-metadata. Which one it is
+// cannot be told, so that only "*" lets it in.
+func (u *Upgrader) isCrossSite(r *Request) bool {
+	if r.known[hOrigin].count > 0 || slices.Contains(u.Origins, "*") {
+		return false
+	}
+	switch site := r.Header("Sec-Fetch-Site"); string(site) {
+	case "", "none", "same-origin":
+		return false
+	}
+	return true
+}
+
+// parseHTTP is Parse for what net/http has read.
+func (u *Upgrader) parseHTTP(req *http.Request) (r *Request, err error) {
+	r = new(Request)
+	err = u.Parse(headOf(req), r)
+	r.RemoteAddr, _ = netip.ParseAddrPort(req.RemoteAddr)
+	if req.TLS != nil {
+		r.tls = true
+		r.page = u.judgeOrigin(r)
+	}
+	setPathValues(r, req)
+	return r, err
 }

@@ -28,6 +28,11 @@ var (
 		Origins:      openDoor.Origins,
 		Now:          openDoor.Now,
 	}
+	anyDoor   = &Upgrader{Origins: []string{"*"}, Now: openDoor.Now}
+	namedDoor = &Upgrader{
+		Origins: []string{"null", "file://", "chrome-extension://abcdefgh", "app://.", "http://[::1]:3000", "https://*.club.example"},
+		Now:     openDoor.Now,
+	}
 )
 
 func mustHS256(secret []byte) Verifier {
@@ -99,7 +104,7 @@ func knock(u *Upgrader, chunks ...string) (answer, early string, err error) {
 		b = append(b, c...)
 		if n == 0 && err == nil {
 			n, err = u.Read(b, from, r)
-			if two := u.headAndParse(b, from); two != err {
+			if two := u.headAndParse(b, from); fmt.Sprint(two) != fmt.Sprint(err) {
 				return fmt.Sprintf("Read says %v, Head and Parse %v", err, two), "", err
 			}
 		}

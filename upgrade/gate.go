@@ -77,8 +77,7 @@ func (u *Upgrader) parse(b []byte, r *Request) (n int, err error) {
 	if r.minor == 1 && r.known[hHost].count == 0 {
 		return n, errHost // RFC 9112 §3.2
 	}
-	allowed, _ := u.judgeOrigin(r)
-	r.cors = !r.upgrade && r.known[hOrigin].count > 0 && allowed
+	r.page = u.judgeOrigin(r)
 	return n, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"maps"
 	"net/http"
-	"net/netip"
 	"time"
 )
 
@@ -43,19 +42,19 @@ func FromContext(ctx context.Context) *Request {
 
 // judgeHTTP reads what net/http understood as a request, and answers that.
 func (u *Upgrader) judgeHTTP(req *http.Request) (r *Request, out []byte, err error) {
-	r = new(Request)
-	err = u.Parse(headOf(req), r)
-	r.RemoteAddr, _ = netip.ParseAddrPort(req.RemoteAddr)
-	setPathValues(r, req)
+	r, err = u.parseHTTP(req)
 	if err != nil {
 		out, err = u.Refuse(nil, r, err)
-		return r, out, err
+	} else {
+		out, err = u.Respond(nil, r)
 	}
-	out, err = u.Respond(nil, r)
 	if u.asks(err) {
 		if no := u.authorize(req.Context(), r); no != nil {
 			out, err = u.Refuse(nil, r, no)
 		}
+	}
+	if err != nil {
+		u.tell(r, err)
 	}
 	return r, out, err
 }

@@ -3,12 +3,16 @@ package upgrade
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 )
 
+// MaxHeaderLimit is the largest head there can be, what net/http takes by default.
+const MaxHeaderLimit = 1 << 20
+
 const (
-	defaultHeaderBytes = 8192 // what nginx and Apache allow a line, here for the whole head
-	defaultHeaderLines = 100  // Apache's LimitRequestFields
+	defaultHeaderBytes = 16 << 10 // two of the cookies into which ASP.NET cuts a session are 8 KiB
+	defaultHeaderLines = 100      // Apache's LimitRequestFields
 
 	// maxMethod bounds the first word, so that a stream of letters is refused
 	// at once. The longest registered method, UPDATEREDIRECTREF, has 17.
@@ -58,22 +62,34 @@ func (u *Upgrader) scanHead(b []byte, from int) (n int, err error) {
 		case err != nil:
 			return 0, err
 		case n == 0 && len(b) == u.headerBytes():
-			return 0, errURITooLong
+			return 0, tooLarge(errURITooLong, "The request line", u.headerBytes())
 		case n == 0:
 			return 0, nil
 		}
 		from, lines = n, 1
 	}
 	n, err = scanLines(b, from, 1+u.headerLines()-lines)
-	if err == nil && n == 0 && len(b) == u.headerBytes() {
-		err = errHeadSize
+	switch {
+	case err == errHeadLines:
+		err = Reject(431, CodeHeaderTooLarge, fmt.Sprintf("The head has more than %d lines.", u.headerLines()))
+	case err == nil && n == 0 && len(b) == u.headerBytes():
+		err = tooLarge(errHeadSize, "The head", u.headerBytes())
 	}
 	return n, err
 }
 
+// tooLarge is e with what is too large, and the cap.
+func tooLarge(e *Rejection, what string, bytes int) *Rejection {
+	size := fmt.Sprintf("%d bytes", bytes)
+	if bytes%1024 == 0 {
+		size = fmt.Sprintf("%d KiB", bytes/1024)
+	}
+	return Reject(e.Status, e.Code, what+" is larger than "+size+".")
+}
+
 func (u *Upgrader) headerBytes() int {
 	if u.MaxHeaderBytes > 0 {
-		return u.MaxHeaderBytes
+		return min(u.MaxHeaderBytes, MaxHeaderLimit)
 	}
 	return defaultHeaderBytes
 }

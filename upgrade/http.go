@@ -31,6 +31,7 @@ func (u *Upgrader) UpgradeHTTP(w http.ResponseWriter, req *http.Request) (conn n
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		out, err = u.Refuse(nil, r, fmt.Errorf("cannot hijack: %w", err))
+		u.tell(r, err)
 		replay(w, req, out)
 		return nil, nil, nil, err
 	}

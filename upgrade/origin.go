@@ -3,6 +3,8 @@ package upgrade
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -12,7 +14,8 @@ import (
 func (u *Upgrader) Validate() error {
 	for _, p := range u.Origins {
 		if !validPattern(p) {
-			return fmt.Errorf("upgrade: origin %q: want host, host:port, *.host, scheme://host[:port] or * for all", p)
+			return fmt.Errorf("upgrade: origin %q: want host, host:port, *.host, scheme://host[:port], null, file:// or * for all; "+
+				"other letters than those of ASCII as xn--…", p)
 		}
 	}
 	for _, p := range u.Subprotocols {
@@ -20,62 +23,148 @@ func (u *Upgrader) Validate() error {
 			return fmt.Errorf("upgrade: subprotocol %q: want a token, like chat.v1", p)
 		}
 	}
+	if u.MaxHeaderBytes > MaxHeaderLimit {
+		return fmt.Errorf("upgrade: a head of %d bytes: want %d at most", u.MaxHeaderBytes, MaxHeaderLimit)
+	}
 	return nil
 }
 
 // validPattern reports whether an origin exists that p matches.
 func validPattern(p string) bool {
-	if p == "*" {
+	if p == "*" || p == "null" {
 		return true
 	}
-	if scheme, rest, ok := strings.Cut(p, "://"); ok {
-		if scheme == "" || !all(scheme, isToken) {
-			return false
-		}
-		p = rest
+	scheme, rest, ok := strings.Cut(p, "://")
+	switch {
+	case !ok:
+		rest = p
+	case !validScheme(scheme):
+		return false
+	case !isHTTP([]byte(scheme)) && (rest == "" || validAuthority([]byte(rest))):
+		return true // file://, chrome-extension://id, app://. : others make their own rules
 	}
-	host := strings.TrimPrefix(p, "*.")
+	host := strings.TrimPrefix(rest, "*.")
 	if !validAuthority([]byte(host)) || equalFold(host, "null") {
 		return false
 	}
 	name, port := splitPort(host)
 	return !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, ".") && !strings.Contains(name, "..") &&
-		(len(name) == len(host) || port != "") && (name[0] != '[' || len(host) == len(p))
+		(len(name) == len(host) || port != "") && (name[0] != '[' || len(host) == len(rest))
 }
 
-// judgeOrigin reports whether the page that sent the request may connect: no
-// Origin (not a browser), the host and port the request itself asks for, or one
-// of u.Origins. "null", what a sandboxed page or a file sends, is nobody's and
-// therefore foreign; so are two Origin lines. vouched says that there is an
-// Origin, and that it is not let in only because all are.
-func (u *Upgrader) judgeOrigin(r *Request) (allowed, vouched bool) {
-	k := r.known[hOrigin]
-	if k.count == 0 {
-		return true, false
+// validScheme reports whether s is one of RFC 3986 §3.1.
+func validScheme[T string | []byte](s T) bool {
+	if len(s) == 0 || s[0]|0x20 < 'a' || s[0]|0x20 > 'z' {
+		return false
 	}
-	origin := r.firstOf(hOrigin)
-	scheme, rest, ok := bytes.Cut(origin, []byte("://"))
-	if k.count > 1 || !ok || len(scheme) == 0 || !validAuthority(rest) {
-		return false, false
-	}
-	host, port := r.bytes(r.host), defaultPort(scheme)
-	if bytes.Equal(rest, host) || equalHost(rest, host, port) {
-		return true, true
-	}
-	for _, p := range u.Origins {
-		if originMatches(p, scheme, rest, port) {
-			allowed, vouched = true, vouched || p != "*"
+	for i := 1; i < len(s); i++ {
+		if c := s[i]; (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '+' && c != '-' && c != '.' {
+			return false
 		}
 	}
-	return allowed, vouched
+	return true
 }
 
-// originMatches judges one pattern of Upgrader.Origins. A pattern without a
-// port means the scheme's own.
-func originMatches(pattern string, scheme, hostport []byte, port string) bool {
-	if pattern == "*" {
+// standing is what a request is allowed for its Origin.
+type standing struct {
+	allowed bool // to connect
+	vouched bool // to be let in by a cookie, which the browser adds for any page
+	shown   bool // to read answers: the Origin is there, and may be written into one
+}
+
+// judgeOrigin says what the page that sent the request may do.
+//
+// It may connect if there is no Origin (no browser), if that is the host and port
+// the request itself asks for, or one of u.Origins. "*" lets in whatever is there.
+// "null", what a sandboxed page sends, and "file://" are nobody's, and let in where
+// they are listed; two Origin lines are no origin, and neither is a URL.
+//
+// Only scheme://host[:port] vouches for a cookie: anybody can make a page whose
+// origin is null. It has to be the same host or listed, which "*" does not do, and
+// the scheme counts; see safeScheme.
+func (u *Upgrader) judgeOrigin(r *Request) (page standing) {
+	k := r.known[hOrigin]
+	if k.count == 0 {
+		page.allowed = true
+		return page
+	}
+	origin := r.firstOf(hOrigin)
+	scheme, hostport, full := cutOrigin(origin)
+	full = full && k.count == 1
+	port := ""
+	if full {
+		port = defaultPort(scheme)
+		if host := r.bytes(r.host); bytes.Equal(hostport, host) || equalHost(hostport, host, port) {
+			page.allowed, page.vouched = true, r.safeScheme(scheme)
+		}
+	}
+	named := false
+	for _, p := range u.Origins {
+		switch {
+		case p == "*":
+			page.allowed = true
+		case p == "null" || strings.HasSuffix(p, "://"):
+			if k.count == 1 && (string(origin) == p || p != "null" && equalFold(origin, p)) {
+				page.allowed, named = true, true
+			}
+		case full && originMatches(p, scheme, hostport, port):
+			page.allowed = true
+			page.vouched = page.vouched || strings.Contains(p, "://") || r.safeScheme(scheme)
+		}
+	}
+	page.shown = page.allowed && (full || named && string(origin) == "null")
+	return page
+}
+
+// cutOrigin cuts an origin as browsers write it, RFC 6454 §6.2: full is false for
+// what is not exactly a scheme, a host and perhaps a port.
+func cutOrigin(origin []byte) (scheme, hostport []byte, full bool) {
+	scheme, hostport, full = bytes.Cut(origin, []byte("://"))
+	if !full || !validScheme(scheme) || !validAuthority(hostport) {
+		return nil, nil, false
+	}
+	if host, port := splitPort(hostport); len(host) < len(hostport) {
+		n, err := strconv.ParseUint(string(port), 10, 16)
+		full = err == nil && n > 0 && port[0] != '0'
+	}
+	return scheme, hostport, full
+}
+
+// safeScheme reports whether a page of this scheme may use what a cookie of this
+// host holds. TLS mostly ends in a proxy, so a page of https: is one of this host
+// even if the request came in the clear. A page of http: is not if the request came
+// over TLS: anybody between it and its visitor can have written it. Where we do not
+// end TLS ourselves, only the proxy can tell us: by X-Forwarded-Proto, Forwarded (RFC
+// 7239) or a URL for a target. No page can make its browser send these with a
+// handshake.
+func (r *Request) safeScheme(scheme []byte) bool {
+	return equalFold(scheme, "https") || equalFold(scheme, "http") && !r.overTLS()
+}
+
+// overTLS reports whether the request says that it came over TLS, at least to the
+// first proxy: others are named behind it.
+func (r *Request) overTLS() bool {
+	if scheme, _, _ := bytes.Cut(r.bytes(r.target), []byte{':'}); r.tls || r.absolute && isTLS(scheme) {
 		return true
 	}
+	if proto, _, _ := bytes.Cut(r.Header("X-Forwarded-Proto"), []byte{','}); isTLS(trimSpace(proto)) {
+		return true
+	}
+	first, _, _ := bytes.Cut(r.Header("Forwarded"), []byte{','})
+	for pair := range bytes.SplitSeq(first, []byte{';'}) {
+		name, proto, _ := bytes.Cut(pair, []byte{'='})
+		if equalFold(trimSpace(name), "proto") && isTLS(bytes.Trim(proto, " \t\"")) {
+			return true
+		}
+	}
+	return false
+}
+
+func isTLS(scheme []byte) bool { return equalFold(scheme, "https") || equalFold(scheme, "wss") }
+
+// originMatches judges one pattern of Upgrader.Origins that has a host. A pattern
+// without a port means the scheme's own.
+func originMatches(pattern string, scheme, hostport []byte, port string) bool {
 	if s, rest, ok := strings.Cut(pattern, "://"); ok {
 		if !equalFold(scheme, s) {
 			return false
@@ -95,7 +184,20 @@ func originMatches(pattern string, scheme, hostport []byte, port string) bool {
 func equalHost[T string | []byte](a []byte, b T, port string) bool {
 	h1, p1 := splitPort(a)
 	h2, p2 := splitPort(b)
-	return len(h1) > 0 && equalFold(h1, h2) && equalPort(p1, p2, port)
+	if len(h1) == 0 || !equalPort(p1, p2, port) {
+		return false
+	}
+	if equalFold(h1, h2) {
+		return true
+	}
+	return h1[0] == '[' && len(h2) > 0 && h2[0] == '[' && equalIPv6(string(h1), string(h2))
+}
+
+// equalIPv6 compares two addresses in brackets, which can be written in many ways.
+func equalIPv6(a, b string) bool {
+	x, err1 := netip.ParseAddr(strings.Trim(a, "[]"))
+	y, err2 := netip.ParseAddr(strings.Trim(b, "[]"))
+	return err1 == nil && err2 == nil && x == y
 }
 
 func equalPort[T string | []byte](a []byte, b T, port string) bool {

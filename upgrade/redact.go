@@ -2,84 +2,266 @@ package upgrade
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
+	"net/url"
+	"regexp"
+	"strings"
 )
+
+// Everything that is printed goes through here: the line of a request, the URLs of
+// the settings, the texts of errors. It is as safe as a guess can be, and rather takes
+// away too much: what is in the userinfo of a URL; the value of whatever is called
+// token, ticket, key, password or the like, in a query, a fragment, a path, a header or
+// a form, escaped as often as it may be; and what looks like a JWT, a ticket, or the
+// credential of a header.
 
 // redacted stands in logs for what must not be there.
 const redacted = "REDACTED"
 
 // String returns the request line for logs: the method and the target, in which
-// what could be a credential is replaced. Of headers it shows none, so neither
-// Authorization nor cookies nor a token among the subprotocols. It is as safe as
-// a guess can be: the value of a query parameter goes whose name speaks of
-// tokens, tickets, keys, passwords and their like, and so does whatever looks
-// like a JWT, in the path too.
+// what could be a credential is replaced; see Redact. Of headers it shows none, so
+// neither Authorization nor cookies nor a token among the subprotocols.
 func (r *Request) String() string {
 	b := append(make([]byte, 0, len(r.bytes(r.target))+16), r.bytes(r.method)...)
-	return string(r.appendTarget(append(b, ' ')))
+	return string(appendTarget(append(b, ' '), r.bytes(r.target)))
 }
 
 // LogValue is slog's: method, target as in String, and the client's address.
 func (r *Request) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("method", r.Method()),
-		slog.String("target", string(r.appendTarget(nil))),
+		slog.String("target", string(appendTarget(nil, r.bytes(r.target)))),
 		slog.String("remote", r.RemoteAddr.String()),
 	)
 }
 
-func (r *Request) appendTarget(dst []byte) []byte {
-	target := r.bytes(r.target)
-	path, query, asked := bytes.Cut(target, []byte{'?'})
-	for i, part := range bytes.Split(path, []byte{'/'}) {
-		if i > 0 {
-			dst = append(dst, '/')
-		}
-		if looksLikeToken(unescape(part)) {
-			part = []byte(redacted)
-		}
-		dst = append(dst, part...)
+// Redact returns text for a log or a terminal, an error's perhaps, in which what
+// could be a credential is replaced by REDACTED.
+func Redact(text string) string {
+	if looksHarmless(text) {
+		return text
 	}
-	if !asked {
-		return dst
+	text = credentialLines.ReplaceAllString(text, "${1}"+redacted)
+	text = schemes.ReplaceAllStringFunc(text, redactScheme)
+	text = jwts.ReplaceAllString(text, redacted)
+	return runs.ReplaceAllStringFunc(text, func(run string) string {
+		if strings.Contains(run, "://") || strings.ContainsAny(run, "=@%") {
+			return string(appendRun(nil, []byte(run)))
+		}
+		return run
+	})
+}
+
+// RedactURL returns a URL without its userinfo and the values of its query and its
+// fragment, whatever they are called: for one that is a setting, and may hold a secret
+// anywhere. It need not be well-formed.
+func RedactURL(rawURL string) string {
+	dst, rest := appendAuthority(nil, []byte(rawURL))
+	end := bytes.IndexAny(rest, "?#")
+	if end < 0 {
+		return string(appendTarget(dst, rest))
 	}
-	dst = append(dst, '?')
-	for len(query) > 0 {
-		end := bytes.IndexAny(query, "&;")
-		if end < 0 {
-			end = len(query)
+	return string(append(append(appendTarget(dst, rest[:end]), rest[end]), redacted...))
+}
+
+// RedactError returns err, or what is in it, with the URL that net/http and net/url
+// name as RedactURL has it.
+func RedactError(err error) error {
+	var at *url.Error
+	if !errors.As(err, &at) {
+		return err
+	}
+	return &url.Error{Op: at.Op, URL: RedactURL(at.URL), Err: at.Err}
+}
+
+// looksHarmless reports whether nothing in text can begin a credential, so that most
+// of what is logged is looked at once.
+func looksHarmless(text string) bool {
+	return !strings.ContainsAny(text, "=@%:") && !strings.Contains(text, "eyJ") && !schemes.MatchString(text)
+}
+
+var (
+	// credentialLines are header lines whose value is a credential, up to its end.
+	credentialLines = regexp.MustCompile(`(?i)\b((?:(?:proxy-)?authorization|(?:set-)?cookie|sec-websocket-protocol|` +
+		`x-[a-z0-9-]*(?:token|ticket|jwt|auth|secret|passw|key|session|signature)[a-z0-9-]*)\s*:\s*)[^\r\n"]+`)
+
+	// schemes are the credentials of RFC 9110 §11.4 without the name of their header.
+	schemes = regexp.MustCompile(`(?i)\b(bearer|basic)[ ,]+[A-Za-z0-9._~+/=-]{4,}`)
+
+	jwts = regexp.MustCompile(`eyJ[A-Za-z0-9._~+/=-]*`)
+
+	// runs are what stands between spaces and quotes.
+	runs = regexp.MustCompile("[^\\s\"'`<>\\\\]+")
+)
+
+// redactScheme redacts "Bearer x", if x is no word.
+func redactScheme(s string) string {
+	name, credential, _ := strings.Cut(s, " ")
+	if credential = strings.TrimLeft(credential, " ,"); strings.ContainsAny(credential, "0123456789.") || strings.ToLower(credential) != credential {
+		return name + " " + redacted
+	}
+	return s
+}
+
+// appendRun appends a run of text: a URL, or name=value pairs, or no credential.
+func appendRun(dst, run []byte) []byte {
+	plain := unescapeAll(run)
+	switch {
+	case bytes.Contains(run, []byte("://")):
+		from, rest := appendAuthority(dst, run)
+		return appendTarget(from, rest)
+	case hasUserinfo(plain):
+		return append(append(dst, redacted...), run[bytes.LastIndexByte(run, '@')+1:]...)
+	case looksLikeToken(plain):
+		return append(dst, redacted...)
+	}
+	for more := true; more; {
+		var part []byte
+		if part, run, more = cutAny(run, "?&;#,"); part == nil {
+			continue
 		}
-		dst = appendParameter(dst, query[:end])
-		if query = query[end:]; len(query) > 0 {
-			dst = append(dst, query[0])
-			query = query[1:]
+		end := len(part)
+		if more {
+			end--
 		}
+		dst = append(appendParameter(dst, part[:end]), part[end:]...)
 	}
 	return dst
 }
 
-// appendParameter appends name=value, or name=REDACTED.
+// cutAny cuts b behind the first of the separators; more is false if there is none.
+func cutAny(b []byte, separators string) (part, rest []byte, more bool) {
+	if i := bytes.IndexAny(b, separators); i >= 0 {
+		return b[:i+1], b[i+1:], true
+	}
+	return b, nil, false
+}
+
+// appendAuthority appends a URL up to its host, without the userinfo, and returns what
+// follows. A password that was not escaped may hold whatever ends the host of other URLs.
+func appendAuthority(dst, rawURL []byte) (front, rest []byte) {
+	at := bytes.Index(rawURL, []byte("://"))
+	if at < 0 {
+		return dst, rawURL
+	}
+	at += len("://")
+	dst, rest = append(dst, rawURL[:at]...), rawURL[at:]
+	end := bytes.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	sign := bytes.LastIndexByte(rest[:end], '@')
+	if sign < 0 && !validAuthority(rest[:end]) {
+		sign = bytes.LastIndexByte(rest, '@')
+	}
+	if sign < 0 {
+		return dst, rest
+	}
+	return append(dst, redacted+"@"...), rest[sign+1:]
+}
+
+// appendTarget appends the target of a request, or what follows the host of a URL.
+func appendTarget(dst, target []byte) []byte {
+	if bytes.Contains(target, []byte("://")) && !bytes.HasPrefix(target, []byte{'/'}) {
+		dst, target = appendAuthority(dst, target)
+	}
+	path, rest := target, []byte(nil)
+	if end := bytes.IndexAny(target, "?#"); end >= 0 {
+		path, rest = target[:end], target[end:]
+	}
+	dst = appendPath(dst, path)
+	for len(rest) > 0 {
+		dst, rest = append(dst, rest[0]), rest[1:]
+		end := bytes.IndexAny(rest, "&;#")
+		if end < 0 {
+			end = len(rest)
+		}
+		dst, rest = appendParameter(dst, rest[:end]), rest[end:]
+	}
+	return dst
+}
+
+// appendPath appends the segments of a path, and their parameters, RFC 3986 §3.3.
+func appendPath(dst, path []byte) []byte {
+	follows := false // the last segment was a word like token
+	for i, segment := range bytes.Split(path, []byte{'/'}) {
+		if i > 0 {
+			dst = append(dst, '/')
+		}
+		for k, part := range bytes.Split(segment, []byte{';'}) {
+			if k > 0 {
+				dst = append(dst, ';')
+			}
+			if k == 0 && follows && len(part) > 0 {
+				part = []byte(redacted)
+			}
+			dst = appendParameter(dst, part)
+		}
+		follows = isWord(unescapeAll(segment))
+	}
+	return dst
+}
+
+// appendParameter appends name=value, or name=REDACTED; or what is no such pair, or
+// REDACTED.
 func appendParameter(dst, parameter []byte) []byte {
 	name, value, valued := bytes.Cut(parameter, []byte{'='})
-	plain := unescape(unescape(value)) // a URL in a parameter has its own escapes
-	switch {
-	case looksLikeToken(unescape(name)):
+	plain := unescapeAll(name)
+	if looksLikeToken(plain) || hasSecret(plain) {
 		return append(dst, redacted...)
-	case !valued:
+	}
+	if !valued {
 		return append(dst, parameter...)
 	}
 	dst = append(append(dst, name...), '=')
-	if len(value) == 0 || !isSecret(unescape(name)) && !looksLikeToken(plain) && !(bytes.ContainsRune(plain, '=') && isSecret(plain)) {
+	if len(value) == 0 {
+		return dst
+	}
+	if text := unescapeAll(value); !isSecret(plain) && !looksLikeToken(text) && !hasSecret(text) {
 		return append(dst, value...)
 	}
 	return append(dst, redacted...)
 }
 
-// secrets are the words that a parameter's name has when its value is one.
-var secrets = [...]string{
-	"token", "ticket", "jwt", "auth", "bearer", "secret", "passw", "pwd",
-	"key", "sig", "session", "credential", "code", "otp", "nonce", "assertion",
+// hasSecret reports whether b, decoded, is a text with a secret in it: a URL or a form
+// in a parameter.
+func hasSecret(b []byte) bool {
+	if bytes.IndexByte(b, '=') >= 0 && isSecret(b) || hasUserinfo(b) {
+		return true
+	}
+	before, _, there := bytes.Cut(b, []byte{'/'})
+	for rest := b[min(len(before)+1, len(b)):]; there; {
+		word := before
+		before, rest, there = bytes.Cut(rest, []byte{'/'})
+		if len(before) > 0 && (isWord(word) || looksLikeToken(before)) {
+			return true
+		}
+	}
+	return false
 }
+
+// hasUserinfo reports whether user:password@ is in b.
+func hasUserinfo(b []byte) bool {
+	at := bytes.LastIndexByte(b, '@')
+	return at > 0 && bytes.IndexByte(b[:at], ':') >= 0
+}
+
+// secrets are the words in a parameter's name when its value is one.
+var secrets = [...]string{
+	"token", "ticket", "jwt", "auth", "bearer", "secret", "pass", "pwd", "key", "sig", "sess", "cred",
+	"code", "otp", "nonce", "assertion", "cookie", "csrf", "xsrf", "saml", "hmac",
+}
+
+// words are such names in full, too short to be looked for in others, or the name
+// of the path's next segment.
+var (
+	shortSecrets = [...]string{"pin", "sid", "pw", "psk", "tok", "tkt"}
+	words        = [...]string{
+		"token", "tokens", "ticket", "tickets", "jwt", "password", "passwd", "pass", "pwd", "secret", "key", "apikey", "api-key", "api_key",
+		"access_token", "access-token", "id_token", "refresh_token", "session", "bearer",
+	}
+)
 
 // isSecret reports whether one of the words is in b, in any case.
 func isSecret(b []byte) bool {
@@ -90,8 +272,53 @@ func isSecret(b []byte) bool {
 			}
 		}
 	}
+	for _, s := range shortSecrets {
+		if equalFold(b, s) {
+			return true
+		}
+	}
 	return false
 }
 
-// looksLikeToken reports whether b holds what every JWT begins with: {" in base64.
-func looksLikeToken(b []byte) bool { return bytes.Contains(b, []byte("eyJ")) }
+func isWord(b []byte) bool {
+	for _, w := range words {
+		if equalFold(b, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// looksLikeToken reports whether b holds what every JWT begins with, {" in base64, or
+// is like a ticket: 16 random bytes in base64url, which nobody's word for a room is.
+func looksLikeToken(b []byte) bool {
+	return bytes.Contains(b, []byte("eyJ")) || looksLikeTicket(b)
+}
+
+func looksLikeTicket(b []byte) bool {
+	if len(b) != 22 || !bytes.Contains([]byte("AQgw"), b[21:]) {
+		return false
+	}
+	upper, lower := false, false
+	for _, c := range b {
+		upper = upper || 'A' <= c && c <= 'Z'
+		lower = lower || 'a' <= c && c <= 'z'
+		if classes[c]&isBase64 == 0 && c != '-' && c != '_' || c == '+' || c == '/' {
+			return false
+		}
+	}
+	return upper && lower
+}
+
+// unescapeAll returns b with its escapes decoded, and theirs: a URL in a parameter has
+// its own. What is escaped more often than anybody does is left as it is.
+func unescapeAll(b []byte) []byte {
+	for range 8 {
+		plain := unescape(b)
+		if len(plain) == len(b) {
+			break
+		}
+		b = plain
+	}
+	return b
+}

@@ -122,7 +122,7 @@ func (e *Rejection) AppendTo(dst []byte, r *Request, now time.Time) []byte {
 	}
 	dst = append(dst, "\r\nCache-Control: no-store\r\n"...)
 	dst = e.appendRequired(dst, status)
-	cors := r != nil && r.cors
+	cors := r != nil && r.mayRead()
 	if cors {
 		dst = appendCORS(dst, r)
 	}

@@ -29,10 +29,11 @@ type Request struct {
 	known                             [numKnown]known
 	minor                             byte // of HTTP/1.x
 	absolute                          bool // the target was a whole URL
+	tls                               bool // it came over TLS that we end; Parse clears it
 
 	// What was concluded.
-	upgrade     bool // Upgrade names websocket
-	cors        bool // Origin was sent, and may read the answer
+	upgrade     bool     // Upgrade names websocket
+	page        standing // of its Origin
 	deflate     deflate
 	subprotocol string
 	values      []pathValue
@@ -40,7 +41,6 @@ type Request struct {
 	now         time.Time
 
 	// What Bearer has found.
-	vouched    bool       // by its Origin, for a cookie
 	fromCookie bool       // the last source asked was a cookie
 	tokens     [][]byte   // memory for findToken
 	prepared   []prepared // by Upgrader.Prepare
@@ -173,10 +173,11 @@ func (r *Request) SetPathValue(name, value string) {
 func (r *Request) IsUpgrade() bool { return r.upgrade }
 
 // IsProbe reports whether the request only asks what an upgrade would be told:
-// a GET without Upgrade that accepts application/problem+json. Guards judge it
-// as they would the upgrade, but spend nothing on it.
+// a GET without Upgrade to websocket that accepts application/problem+json. Guards
+// judge it as they would the upgrade, but spend nothing on it. To another protocol
+// some clients offer to upgrade whatever they ask, Java's to h2c.
 func (r *Request) IsProbe() bool {
-	if r.known[hUpgrade].count > 0 || string(r.bytes(r.method)) != "GET" {
+	if r.upgrade || string(r.bytes(r.method)) != "GET" {
 		return false
 	}
 	for value := range r.all(hAccept) {
@@ -203,6 +204,10 @@ func (r *Request) Clone() *Request {
 	c.tokens = nil
 	return &c
 }
+
+// mayRead reports whether the page of another origin may read the answer. The
+// handshake itself knows no CORS.
+func (r *Request) mayRead() bool { return r.page.shown && !r.upgrade }
 
 // reset forgets everything but the memory worth keeping.
 func (r *Request) reset(head []byte) {

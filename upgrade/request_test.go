@@ -61,7 +61,7 @@ func TestParseNotAHead(t *testing.T) {
 	r := new(Request)
 	for _, h := range []string{
 		"", "GET", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: h", "GET / HTTP/1.1\r\nHost: h\r\n",
-		up() + "x", up() + up(), strings.TrimSuffix(up(), "\n"), strings.TrimSuffix(up(), "\r\n"), fill(9000),
+		up() + "x", up() + up(), strings.TrimSuffix(up(), "\n"), strings.TrimSuffix(up(), "\r\n"), fill(17000),
 		strings.ReplaceAll(up(), "\r\n", "\n"), up("X: a\x00"), up("X: a\rb"), up("X\n: b"),
 	} {
 		err := openDoor.Parse([]byte(h), r)

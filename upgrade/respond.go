@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -13,7 +14,7 @@ import (
 type Upgrader struct {
 	// Who may come in.
 	Guards  []Guard
-	Origins []string // further origins: host, host:port, *.host, scheme://host[:port] or "*"; a port left out is the scheme's own
+	Origins []string // further origins: host, host:port, *.host, scheme://host[:port], "null", "file://" or "*"; a port left out is the scheme's own
 
 	// Subprotocols the server speaks, the preferred first.
 	Subprotocols []string
@@ -35,9 +36,25 @@ type Upgrader struct {
 	// let in whom a probe speaks for. It may block, and may set r.Identity; its
 	// error is answered as a guard's. ctx ends when the client hangs up, or after
 	// Timeout: 503. Respond, which is pure, does not call it.
-	Authorize func(ctx context.Context, r *Request) error
+	//
+	// MaxAuthorize is how many may be asked about at one time; whoever comes then
+	// is told to come back, 503. 0 means 1024, less than 0 any number.
+	Authorize    func(ctx context.Context, r *Request) error
+	MaxAuthorize int
 
-	// Caps of the head; 0 means 8192 bytes and 100 header lines.
+	// Logger is told by Upgrade, UpgradeHTTP and Handler what a guard or Authorize
+	// failed with where the client sees a bare 500, at level error; once a minute of
+	// each origin that is refused, at info; and of all refusals at debug. nil means
+	// slog.Default(). No credential of the request is in it.
+	//
+	// Refused is called by the same for each refusal, to count it, say, on the
+	// goroutine that has judged it: e is the answer, and err what led to it. r is
+	// valid until Refused returns.
+	Logger  *slog.Logger
+	Refused func(r *Request, e *Rejection, err error)
+
+	// Caps of the head; 0 means 16 KiB and 100 header lines. MaxHeaderLimit is the
+	// most that MaxHeaderBytes can be.
 	MaxHeaderBytes int
 	MaxHeaderLines int
 
@@ -47,6 +64,8 @@ type Upgrader struct {
 
 	// Now tells the time for tokens and the Date header; nil means time.Now.
 	Now func() time.Time
+
+	asking int32 // how many Authorize is asked about; atomic
 }
 
 // What Respond returns when it has answered, but neither 101 nor a refusal.
@@ -68,9 +87,7 @@ var (
 // a guard does.
 func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
 	r.now = time.Time{}
-	allowed, vouched := u.judgeOrigin(r)
-	r.vouched = vouched
-	r.cors = !r.upgrade && r.known[hOrigin].count > 0 && allowed
+	r.page = u.judgeOrigin(r)
 	probe := r.IsProbe()
 	err := r.checkHandshake(probe)
 	if err == nil {
@@ -80,7 +97,7 @@ func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
 	if err == nil && u.Deflate {
 		err = r.negotiateDeflate()
 	}
-	if err == nil && !allowed {
+	if err == nil && !r.page.allowed {
 		err = errOrigin
 	}
 	if err == nil {
@@ -112,7 +129,7 @@ func (u *Upgrader) IsSlow(r *Request) bool {
 			continue
 		}
 		if now.IsZero() {
-			if allowed, _ := u.judgeOrigin(r); !allowed || r.checkHandshake(r.IsProbe()) != nil {
+			if !u.judgeOrigin(r).allowed || r.checkHandshake(r.IsProbe()) != nil {
 				return false
 			}
 			now = u.now()

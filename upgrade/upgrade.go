@@ -2,17 +2,23 @@ package upgrade
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
 
 const defaultTimeout = 10 * time.Second
+
+// firstRead is room for a head as they are; larger ones have it grow.
+const firstRead = 4 << 10
 
 // scratch is the memory of one Upgrade: the bytes read, the answer, and the
 // request that borrows them.
@@ -33,7 +39,8 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 // Otherwise the client has its answer, if it said anything, conn has lingered
 // and is closed. The error is Respond's, or a *Rejection 408 for a head that
 // did not end within Timeout, or tells why conn could not be read or written.
-// Upgrade blocks until then; conn is closed too when a guard panics.
+// Upgrade blocks until then; conn is closed too when a guard panics. u.Logger is
+// told of what a guard or Authorize failed with.
 func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) {
 	s := scratches.Get().(*scratch)
 	defer func() {
@@ -52,6 +59,7 @@ func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) 
 	}
 	s.out = s.out[:0]
 	s.r.RemoteAddr = addrPort(conn.RemoteAddr())
+	_, s.r.tls = conn.(interface{ ConnectionState() tls.ConnectionState })
 	judged := false
 	defer func() {
 		if !judged {
@@ -72,6 +80,9 @@ func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) 
 		}
 	}
 	judged = true
+	if err != nil {
+		u.tell(cmp.Or(r, &s.r), err)
+	}
 	if err := deliver(conn, s.out, u.timeout(), err); err != nil {
 		return nil, nil, err
 	}
@@ -98,12 +109,12 @@ func (e *silence) Unwrap() error { return e.cause }
 // readRequest reads into s.in until it holds a whole head, parses that into s.r
 // and returns its length.
 func (u *Upgrader) readRequest(conn net.Conn, s *scratch) (int, error) {
-	if size := u.headerBytes(); cap(s.in) < size {
-		s.in = make([]byte, 0, size)
-	}
-	s.in = s.in[:0]
+	s.in = slices.Grow(s.in[:0], min(u.headerBytes(), firstRead))
 	for {
 		seen := len(s.in)
+		if seen == cap(s.in) {
+			s.in = slices.Grow(s.in, min(u.headerBytes()-seen, seen))
+		}
 		m, err := conn.Read(s.in[seen:cap(s.in)])
 		s.in = s.in[:seen+m]
 		if n, refused := u.Read(s.in, seen, &s.r); n > 0 || refused != nil {

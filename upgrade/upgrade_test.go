@@ -98,7 +98,7 @@ func TestRefusalArrives(t *testing.T) {
 	})
 	for name, c := range map[string]struct{ head, want string }{
 		"60 KiB": {fill(60 << 10), "431 header_too_large"},
-		"8 KiB":  {fill(8 << 10), "401 token_missing"},
+		"16 KiB": {fill(16 << 10), "401 token_missing"},
 		"body":   {head("POST / HTTP/1.1", "Host: h", "Content-Length: 200000") + strings.Repeat("x", 200000), "405 method_not_allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
