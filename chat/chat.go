@@ -59,9 +59,13 @@ type Config struct {
 	// CheckPassword says whether the password is the user's: nil if it is, and
 	// ErrPassword if not; an *upgrade.Rejection is answered as it is, all else is a
 	// bare 500. It is called on a goroutine of its own and may block; it should take
-	// as long for a user who does not exist, as Htpasswd.Check does. nil means the
-	// demo users: alice with the password wonderland, and bob with builder.
+	// as long for a user who does not exist, as Htpasswd.Check does. nil means that
+	// nobody can log in: there is no POST /token.
 	CheckPassword func(ctx context.Context, username, password string) error
+
+	// DemoUsers lets two log in to try the chat out: alice with the password wonderland,
+	// and bob with builder. The page tells everybody. CheckPassword is not asked.
+	DemoUsers bool
 
 	// Logger is told of log-ins that failed; nil is slog.Default().
 	Logger *slog.Logger
@@ -124,7 +128,7 @@ func New(config Config) (*Chat, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	if config.CheckPassword == nil {
+	if config.DemoUsers {
 		config.CheckPassword = demoUsers.check
 	}
 	c := &Chat{config: config, attempts: newAttempts(), page: page}

@@ -189,7 +189,7 @@ func logIn(t *testing.T, addr, name, password string) string {
 // loud, and be told so.
 func TestTutorial(t *testing.T) {
 	t.Parallel()
-	addr := serve(t, chat.Config{Limits: server.Limits{Messages: limiter.Rate{Limit: 10. / 60, Burst: 10}}})
+	addr := serve(t, chat.Config{DemoUsers: true, Limits: server.Limits{Messages: limiter.Rate{Limit: 10. / 60, Burst: 10}}})
 	alice, resp := dialToken(t, addr, "lobby", logIn(t, addr, "alice", "wonderland"))
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("got %s, want 101", resp.Status)

@@ -18,7 +18,7 @@ import (
 
 // The whole chat, and one who talks to himself in it.
 func Example() {
-	app, err := chat.New(chat.Config{Secret: []byte("a secret of 32 bytes or more ...")})
+	app, err := chat.New(chat.Config{Secret: []byte("a secret of 32 bytes or more ..."), DemoUsers: true})
 	if err != nil {
 		log.Fatal(err)
 	}

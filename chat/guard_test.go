@@ -34,6 +34,7 @@ func testToken(t *testing.T, claims jwt.MapClaims) string {
 func newChat(t *testing.T, config Config) *Chat {
 	t.Helper()
 	config.Secret = testSecret
+	config.DemoUsers = config.CheckPassword == nil
 	c, err := New(config)
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,10 @@ func (c *Chat) Handler() http.Handler {
 		case "/":
 			allow(c.serveIndex, http.MethodGet, http.MethodHead)(w, r)
 		case "/token":
+			if c.config.login() == byToken { // which are made elsewhere
+				refuse(w, rejectPath)
+				return
+			}
 			allow(c.serveToken, http.MethodPost)(w, r)
 		case "/ticket":
 			ticket.ServeHTTP(w, r)
@@ -54,7 +58,7 @@ func allow(h http.HandlerFunc, methods ...string) http.HandlerFunc {
 // index is the front door for programs.
 type index struct {
 	Name      string `json:"name"`
-	Token     string `json:"token"`
+	Token     string `json:"token,omitempty"` // where there is a log-in
 	WebSocket string `json:"websocket"`
 }
 
@@ -62,7 +66,11 @@ type index struct {
 func (c *Chat) serveIndex(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	if prefersJSON(r) {
-		writeJSON(w, "application/json", http.StatusOK, index{Name: "usher", Token: "/token", WebSocket: Pattern})
+		page := index{Name: "usher", WebSocket: Pattern}
+		if c.config.login() != byToken {
+			page.Token = "/token"
+		}
+		writeJSON(w, "application/json", http.StatusOK, page)
 		return
 	}
 	c.page.ServeHTTP(w, r)

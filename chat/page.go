@@ -24,13 +24,12 @@ const (
 	byToken    = "token"    // with a token that was made elsewhere
 )
 
-// login returns how one logs in to the chat that config, before its defaults,
-// describes.
+// login returns how one logs in to the chat that config describes.
 func (config Config) login() string {
 	switch {
-	case config.Secret == nil:
+	case config.Secret == nil || config.CheckPassword == nil && !config.DemoUsers:
 		return byToken
-	case config.CheckPassword == nil:
+	case config.DemoUsers:
 		return byDemo
 	default:
 		return byPassword

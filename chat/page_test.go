@@ -48,20 +48,33 @@ func TestPageIsWhole(t *testing.T) {
 // users nowhere else.
 func TestPageLogin(t *testing.T) {
 	jwks := &upgrade.JWT{}
-	for want, config := range map[string]Config{
-		"demo":     {},
-		"password": {CheckPassword: func(context.Context, string, string) error { return ErrPassword }},
-		"token":    {Verifier: jwks},
+	secret := []byte(strings.Repeat("s", 32))
+	for _, tt := range []struct {
+		want   string
+		config Config
+	}{
+		{"demo", Config{Secret: secret, DemoUsers: true}},
+		{"password", Config{Secret: secret, CheckPassword: func(context.Context, string, string) error { return ErrPassword }}},
+		{"token", Config{Secret: secret}},
+		{"token", Config{Verifier: jwks}},
+		{"token", Config{Verifier: jwks, DemoUsers: true}}, // nothing signs their tokens
 	} {
-		if config.Verifier == nil {
-			config.Secret = []byte(strings.Repeat("s", 32))
-		}
-		c, err := New(config)
+		c, err := New(tt.config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(c.page.html, `<html lang="en" data-login="`+want+`">`) {
-			t.Errorf("%s: got %.80s", want, c.page.html)
+		if !strings.Contains(c.page.html, `<html lang="en" data-login="`+tt.want+`">`) {
+			t.Errorf("%s: got %.80s", tt.want, c.page.html)
+		}
+		// Where nobody can log in there is no such path, whatever the method.
+		bad, get := ask(c, "POST", "/token", "{", jsonType), ask(c, "GET", "/token", "")
+		index := ask(c, "GET", "/", "", "Accept: application/json").Body.String()
+		wantBad, wantGet := 400, 405
+		if tt.want == "token" {
+			wantBad, wantGet = 404, 404
+		}
+		if bad.Code != wantBad || get.Code != wantGet || strings.Contains(index, "/token") != (tt.want != "token") {
+			t.Errorf("%s: got %d and %d at /token, want %d and %d; the index is %s", tt.want, bad.Code, get.Code, wantBad, wantGet, index)
 		}
 	}
 }

@@ -32,7 +32,8 @@ type Server struct {
 	Loops int
 
 	// How many. MaxConns is by default what the process's descriptor limit
-	// allows, less the reserve for those who are told to go.
+	// allows, less the reserve for those who are told to go; Start fails with
+	// ErrFiles if that is less than MaxConns.
 	MaxConns        int
 	MaxConnsPerIP   int // at once; default none
 	MaxConnsPerUser int // by Identity.Subject; default none
@@ -141,7 +142,9 @@ func (s *Server) Start() error {
 	if err := s.validate(); err != nil {
 		return err
 	}
-	s.setConnLimit()
+	if err := s.setConnLimit(); err != nil {
+		return err
+	}
 	s.log = newLogWriter(s.logger())
 	if err := s.open(); err != nil {
 		s.closeAll()
@@ -251,23 +254,37 @@ func (s *Server) fail(err error) {
 	}
 }
 
-// spareFiles is what the process needs besides connections: listeners, loops,
-// logs, key files.
-const spareFiles = 64
+// ErrFiles is what Start returns, in words of its own, if the process may not open as
+// many files as its loops and MaxConns connections need.
+var ErrFiles = errors.New("server: too few open files")
+
+const (
+	// spareFiles is what the process needs besides connections: listeners, up to
+	// eight loops, logs, key files.
+	spareFiles = 64
+	// filesPerLoop is two epoll instances, an eventfd and a timerfd.
+	filesPerLoop = 4
+)
 
 // setConnLimit divides the descriptor limit: a part of it is the reserve for
-// connections that have been told to go.
-func (s *Server) setConnLimit() {
+// connections that have been told to go. MaxConns is a promise, and what cannot be
+// kept is an error.
+func (s *Server) setConnLimit() error {
 	var limit unix.Rlimit
 	files := 1024
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
 		files = int(min(limit.Cur, 1<<30))
 	}
 	s.reserve = min(max(files/32, 16), 1024)
-	s.connLimit = max(1, files-s.reserve-spareFiles)
-	if s.MaxConns > 0 && s.MaxConns < s.connLimit {
+	s.connLimit = files - s.reserve - max(spareFiles, spareFiles/2+filesPerLoop*s.loopCount())
+	if want := max(s.MaxConns, 1); s.connLimit < want {
+		return fmt.Errorf("%w: with %d and %d loops there is room for %d connections, not for %d",
+			ErrFiles, files, s.loopCount(), max(0, s.connLimit), want)
+	}
+	if s.MaxConns > 0 {
 		s.connLimit = s.MaxConns
 	}
+	return nil
 }
 
 // discount takes a closed connection out of the count.

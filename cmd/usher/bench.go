@@ -77,11 +77,11 @@ func (f *benchFlags) common(meter *bench.Meter) (bench.Common, error) {
 		Progress: meter.Show,
 	}
 	if f.SecretFile != "" {
-		secret, _, err := secretFlag{keyFile{path: f.SecretFile}}.read()
+		secrets, err := secretFlag{[]keyFile{{path: f.SecretFile}}}.read()
 		if err != nil {
 			return c, err
 		}
-		c.Token.Secret = secret
+		c.Token.Secret = secrets[0].text
 	}
 	return c, nil
 }

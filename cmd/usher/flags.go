@@ -3,11 +3,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +18,7 @@ import (
 
 // serveCmd is usher serve. Sizes, counts and times of 0 mean no limit.
 type serveCmd struct {
-	Listen []string `default:"127.0.0.1:8080" help:"Where to listen; port 0 takes a free one."`
+	Listen []string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen, 127.0.0.1:8080 if not given; port 0 takes a free one."`
 	Loops  int      `default:"0" help:"How many event loops; 0 is one per CPU."`
 
 	Echo     string   `placeholder:"PATH" help:"Echo messages at this path, to anybody; without limits unless --rate is given."`
@@ -29,7 +29,7 @@ type serveCmd struct {
 	LeaveGrace  time.Duration `default:"2s" help:"How long after their last connection a user has left a room of the chat."`
 	AnnounceMax int           `default:"200" help:"In rooms of more users than this, joins and leaves are told together, once a second."`
 
-	Users   string   `placeholder:"HTPASSWD" help:"Who can log in at POST /token: a file that htpasswd -B makes; without it, alice (wonderland) and bob (builder)."`
+	Users   string   `placeholder:"HTPASSWD|demo|none" help:"Who can log in at POST /token: a file that htpasswd -B makes; demo, which is alice (wonderland) and bob (builder); or nobody. Without it, demo if no secret or key is given, else none."`
 	Origin  []string `placeholder:"PATTERN" help:"Pages of these origins may connect too: host, *.host, scheme://host:port or * for all."`
 	Deflate bool     `help:"Offer permessage-deflate: messages of 512 bytes and more go out compressed to who wants that."`
 	secretFlag
@@ -72,15 +72,12 @@ func (*serveCmd) Help() string {
 
 // Validate is called by kong. What it lets pass, the server accepts.
 func (s *serveCmd) Validate() error {
-	if len(s.Listen) == 0 {
-		return errors.New("--listen is empty: want HOST:PORT, like 127.0.0.1:8080")
-	}
 	for _, addr := range s.Listen {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
+		if !isAddress(addr) {
 			return fmt.Errorf("--listen: %q is not an address: want HOST:PORT, like 127.0.0.1:8080", addr)
 		}
 	}
-	if _, _, err := net.SplitHostPort(s.Admin); s.Admin != "" && err != nil {
+	if s.Admin != "" && !isAddress(s.Admin) {
 		return fmt.Errorf("--admin: %q is not an address: want HOST:PORT, like 127.0.0.1:9090", s.Admin)
 	}
 	for name, n := range map[string]int{
@@ -97,8 +94,8 @@ func (s *serveCmd) Validate() error {
 		"--write-timeout": s.WriteTimeout, "--idle-timeout": s.IdleTimeout, "--drain": s.Drain,
 		"--leave-grace": s.LeaveGrace,
 	} {
-		if d < 0 {
-			return fmt.Errorf("%s: %v is negative: want 0 or more", name, d)
+		if err := validTime(name, d); err != nil {
+			return err
 		}
 	}
 	for name, p := range map[string]string{"--echo": s.Echo, "--echo-auth": s.EchoAuth} {
@@ -115,10 +112,32 @@ func (s *serveCmd) Validate() error {
 	if err := s.keysFlags.validate(); err != nil {
 		return err
 	}
-	if s.Rooms != nil && len(s.Rooms) == 0 {
-		return errors.New("--rooms is empty: name a room, or leave the flag out for any")
-	}
 	return validRooms(s.Rooms)
+}
+
+// isAddress reports whether addr is HOST:PORT with a port in numbers. The kernel would
+// take an empty port for any.
+func isAddress(addr string) bool {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// longest is the longest time that a flag takes: added to a clock it is still a time.
+const longest = 10 * 365 * 24 * time.Hour
+
+// validTime checks a flag that is a time, of which 0 is none.
+func validTime(name string, d time.Duration) error {
+	switch {
+	case d < 0:
+		return fmt.Errorf("%s: %v is negative: want 0 or more", name, d)
+	case d > longest:
+		return fmt.Errorf("%s: %v is too long: want %v or less, or 0 for no end", name, d, longest)
+	}
+	return nil
 }
 
 // plainPath reports whether p is a path as a client asks for it, and no pattern.

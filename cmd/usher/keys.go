@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/usher-ws/usher/upgrade"
@@ -33,24 +32,24 @@ func (f *keysFlags) validate() error {
 	for name, d := range map[string]time.Duration{
 		"--jwks-refresh": f.JWKSRefresh, "--jwks-grace": f.JWKSGrace, "--leeway": f.Leeway,
 	} {
-		if d < 0 {
-			return fmt.Errorf("%s: %v is negative: want 0 or more", name, d)
+		if err := validTime(name, d); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// verifier returns who judges tokens, by the secret, if there is one, and all other
-// keys. close ends what it does in the background.
-func (f *keysFlags) verifier(secret []byte, algorithm string, log *slog.Logger) (v upgrade.Verifier, close func(), err error) {
+// verifier returns who judges tokens, by the secrets and all other keys. close ends
+// what it does in the background.
+func (f *keysFlags) verifier(secrets []secret, log *slog.Logger) (v upgrade.Verifier, close func(), err error) {
 	var local []upgrade.Key
-	if secret != nil {
-		local = append(local, upgrade.Key{Algorithm: algorithm, Key: secret})
+	for _, s := range secrets {
+		local = append(local, upgrade.Key{Algorithm: s.algorithm, Key: s.text})
 	}
 	for _, file := range f.PublicKey {
-		text, err := os.ReadFile(file.path)
+		text, err := readLines("--public-key", file.path)
 		if err != nil {
-			return nil, nil, fmt.Errorf("cannot read the public key: %w; name a readable file with --public-key", err)
+			return nil, nil, err
 		}
 		keys, err := upgrade.ParsePEM(text, file.algorithm)
 		if err != nil {
@@ -75,9 +74,9 @@ func (f *keysFlags) verifier(secret []byte, algorithm string, log *slog.Logger) 
 
 // privateKey reads the key that signs a token, and says which algorithm it is for.
 func privateKey(file keyFile) (key crypto.Signer, algorithm string, err error) {
-	text, err := os.ReadFile(file.path)
+	text, err := readLines("--key", file.path)
 	if err != nil {
-		return nil, "", fmt.Errorf("cannot read the key: %w; name a readable file with --key", err)
+		return nil, "", err
 	}
 	if key, err = parsePrivate(text); err != nil {
 		return nil, "", usageError{fmt.Errorf("--key %s: %w", file.path, err)}

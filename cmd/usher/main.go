@@ -36,13 +36,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // run does what args ask for and returns the exit code: 0, 2 when args are at
 // fault, 1 for all else. Asked for help, it does not return.
 func run(args []string, stdout, stderr io.Writer) int {
-	parser, err := kong.New(new(cli),
-		kong.Name("usher"),
-		kong.Description("A WebSocket server that answers strangers before it lets them in."),
-		kong.Writers(stdout, stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.BindTo(stdout, (*io.Writer)(nil)),
-	)
+	parser, err := newParser(new(cli), stdout, stderr)
 	if err != nil {
 		return fail(stderr, err)
 	}
@@ -50,17 +44,32 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, usageError{fmt.Errorf("%w (see %s --help)", err, asked(err))})
 	}
+	if err := refuseTwice(command); err != nil {
+		return fail(stderr, usageError{err})
+	}
 	if err := command.Run(); err != nil {
 		return fail(stderr, err)
 	}
 	return 0
 }
 
+// newParser returns what reads a command line into c.
+func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("usher"),
+		kong.Description("A WebSocket server that answers strangers before it lets them in."),
+		kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(stdout, (*io.Writer)(nil)),
+		kong.PostBuild(beStrict),
+	)
+}
+
 // asked returns the command that was asked for, as far as err knows it.
 func asked(err error) string {
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context.Selected() != nil {
-		return "usher " + parse.Context.Selected().Name
+		return "usher " + parse.Context.Selected().Path()
 	}
 	return "usher"
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -104,12 +105,16 @@ type program struct {
 	err    error         // of Wait; read it after done
 }
 
-// serve starts `usher serve` with the flags on a port of its own choice and
-// waits until it listens. The test's end kills it, and fails the test if it
+// serve starts `usher serve` with the flags on a port of its own choice, and with the
+// demo's users unless the flags name others, and waits until it listens. The test's end kills it, and fails the test if it
 // told of a data race, a panic or an error of its own.
 func serve(t testing.TB, flags ...string) *program {
 	t.Helper()
-	return start(t, usher(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...))
+	args := []string{"serve", "--listen", "127.0.0.1:0"}
+	if !slices.Contains(flags, "--users") {
+		args = append(args, "--users", "demo")
+	}
+	return start(t, usher(t, append(args, flags...)...))
 }
 
 func start(t testing.TB, cmd *exec.Cmd) *program {

@@ -4,10 +4,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"os"
 	"regexp"
+	"unicode"
+	"unicode/utf8"
 )
 
 // keyFile is a file with a key, and the algorithm that the key is for if that is
@@ -20,56 +23,90 @@ type keyFile struct {
 // algorithms are those that a token may be signed with.
 var algorithms = regexp.MustCompile(`^(?:(?:HS|RS|PS|ES)(?:256|384|512)|EdDSA):`)
 
-// UnmarshalText reads [ALG:]FILE.
+// UnmarshalText reads [ALG:]FILE, where FILE is not empty.
 func (f *keyFile) UnmarshalText(text []byte) error {
 	prefix := algorithms.Find(text)
 	f.path = string(text[len(prefix):])
 	if f.algorithm = ""; len(prefix) > 0 {
 		f.algorithm = string(prefix[:len(prefix)-1])
 	}
+	if blank(f.path) {
+		return fmt.Errorf("%q names no file: want FILE, or ALG:FILE", text)
+	}
 	return nil
 }
 
-// secretFlag is where the secret comes from, for all commands that need one.
+// secretFlag is where secrets come from, for all commands that need one.
 type secretFlag struct {
-	SecretFile keyFile `placeholder:"[ALG:]FILE" help:"Read the HS256 secret, at least 32 bytes, from this file; HS384:FILE and HS512:FILE are for those. Without it, USHER_SECRET is the secret."`
+	SecretFile []keyFile `placeholder:"[ALG:]FILE" help:"Read the HS256 secret, at least 32 bytes, from this file; HS384:FILE and HS512:FILE are for those. Of several the first signs, and all are good. Without it, USHER_SECRET is the secret."`
 }
 
-// read returns the secret, for the algorithm it is for, without the newline an
-// editor leaves at its end; nil if there is none.
-func (f secretFlag) read() (secret []byte, algorithm string, err error) {
-	secret, algorithm = []byte(os.Getenv("USHER_SECRET")), "HS256"
-	from := "USHER_SECRET"
-	if f.SecretFile.path != "" {
-		if secret, err = os.ReadFile(f.SecretFile.path); err != nil {
-			return nil, "", fmt.Errorf("cannot read the secret: %w; name a readable file with --secret-file", err)
+// secret is what signs and verifies tokens with an HMAC.
+type secret struct {
+	algorithm string
+	text      []byte
+}
+
+// read returns the secrets, the one that signs first; none if there is none.
+func (f secretFlag) read() (secrets []secret, err error) {
+	for _, file := range f.SecretFile {
+		text, err := readSetting("--secret-file", file.path)
+		if err != nil {
+			return nil, err
 		}
-		from = f.SecretFile.path
-		if f.SecretFile.algorithm != "" {
-			algorithm = f.SecretFile.algorithm
+		parsed, err := parseSecret(text, file.path, cmp.Or(file.algorithm, "HS256"))
+		if err != nil {
+			return nil, err
 		}
-	} else if len(secret) == 0 {
-		return nil, algorithm, nil
+		secrets = append(secrets, parsed)
 	}
-	secret = bytes.TrimSuffix(bytes.TrimSuffix(secret, []byte("\n")), []byte("\r"))
+	if text, set := os.LookupEnv("USHER_SECRET"); set && secrets == nil {
+		parsed, err := parseSecret([]byte(text), "USHER_SECRET", "HS256")
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, parsed)
+	}
+	return secrets, nil
+}
+
+// parseSecret returns the secret that text is, without the newline that an editor
+// leaves at its end. All else that cannot be seen is an error: whoever reads the same
+// file in another way would have another secret.
+func parseSecret(text []byte, from, algorithm string) (secret, error) {
 	least := minSecrets[algorithm]
+	text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
+	var wrong string
 	switch {
 	case least == 0:
-		return nil, "", usageError{fmt.Errorf("--secret-file: %s takes no secret: want HS256, HS384 or HS512", algorithm)}
-	case len(secret) < least:
-		return nil, "", usageError{fmt.Errorf("the secret in %s has %d bytes and needs %d: make one with `openssl rand -hex %d`", from, len(secret), least, least)}
+		return secret{}, usageError{fmt.Errorf("--secret-file: %s takes no secret: want HS256, HS384 or HS512", algorithm)}
+	case len(text) == 0:
+		wrong = "is empty"
+	case hasMark(text):
+		wrong = "begins with a byte order mark"
+	case len(bytes.TrimSpace(text)) < len(text):
+		wrong = "begins or ends with blanks or empty lines"
+	case bytes.IndexFunc(text, unseen) >= 0:
+		wrong = "is not one line of text"
+	case len(text) < least:
+		wrong = fmt.Sprintf("has %d bytes and needs %d", len(text), least)
+	default:
+		return secret{algorithm, text}, nil
 	}
-	return secret, algorithm, nil
+	return secret{}, usageError{fmt.Errorf("the secret in %s %s: make one with `openssl rand -hex %d`", from, wrong, least)}
 }
+
+// unseen reports whether r is no printable rune, or stands for a byte that is no UTF-8.
+func unseen(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 
 // minSecrets is what RFC 7518 §3.2 asks for.
 var minSecrets = map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}
 
 // newSecret returns a secret for one run.
-func newSecret() []byte {
-	secret := make([]byte, minSecrets["HS256"])
-	_, _ = rand.Read(secret) // it never fails: crypto/rand ends the program instead
-	return secret
+func newSecret() secret {
+	text := make([]byte, minSecrets["HS256"])
+	_, _ = rand.Read(text) // it never fails: crypto/rand ends the program instead
+	return secret{"HS256", text}
 }
 
 // claimFlags are what tokens say of where they come from and go to: demanded by

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,26 +21,31 @@ import (
 
 // Run serves until a signal ends it.
 func (s *serveCmd) Run(stdout io.Writer) error {
-	secret, algorithm, err := s.read()
+	secrets, err := s.read()
 	if err != nil {
 		return err
 	}
-	demo := secret == nil && !s.keysFlags.given()
-	if demo {
-		secret = newSecret()
+	given := secrets != nil || s.keysFlags.given()
+	if !given {
+		secrets = []secret{newSecret()}
 	}
-	check, err := s.checkPassword(secret != nil)
+	check, demo, err := s.logIn(secrets != nil, given)
 	if err != nil {
 		return err
 	}
 	log := s.logger()
-	door, closeKeys, err := s.verifier(secret, algorithm, log)
+	door, closeKeys, err := s.verifier(secrets, log)
 	if err != nil {
 		return err
 	}
 	defer closeKeys()
+	var signs secret // none if keys are all there is
+	if secrets != nil {
+		signs = secrets[0]
+	}
 	app, err := chat.New(chat.Config{
-		Secret: secret, Algorithm: algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience, CheckPassword: check, Logger: log,
+		Secret: signs.text, Algorithm: signs.algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience,
+		CheckPassword: check, DemoUsers: demo, Logger: log,
 		Rooms: s.Rooms, Limits: s.limits(),
 		LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
 		History: orNone(s.History), HistoryBytes: s.historyBytes(),
@@ -76,7 +82,11 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		}
 		defer desk.close()
 	}
-	if err := srv.Start(); err != nil {
+	err = srv.Start()
+	if errors.Is(err, server.ErrFiles) {
+		return usageError{fmt.Errorf("%w: raise that limit (ulimit -n), or lower --max-conns or --loops", err)}
+	}
+	if err != nil {
 		return fmt.Errorf("cannot listen: %w; choose other addresses with --listen", err)
 	}
 	desk.start()
@@ -86,8 +96,8 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	if desk != nil {
 		fmt.Fprintf(stdout, "admin on http://%s\n", desk.addr())
 	}
-	if demo {
-		if err := s.invite(stdout, srv, secret); err != nil {
+	if !given {
+		if err := s.invite(stdout, srv, signs.text); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ import (
 type tokenCmd struct {
 	Sub   string        `required:"" placeholder:"NAME" help:"Whom the token is for: the name in the chat."`
 	TTL   time.Duration `default:"1h" help:"For how long it is good."`
-	Rooms []string      `placeholder:"ROOM" help:"The rooms it opens; all if not given, none if given empty."`
+	Rooms []string      `placeholder:"ROOM" empty:"none" help:"The rooms it opens; all if not given, none if given empty."`
 
 	Key keyFile `placeholder:"[ALG:]FILE" help:"Sign with this private key in PEM and not with the secret. RSA signs with RS256 unless ALG says otherwise, like PS256:key.pem."`
 	Kid string  `placeholder:"ID" help:"The key's name in a key set, header kid."`
@@ -55,11 +55,14 @@ func (t *tokenCmd) key() (key any, algorithm string, err error) {
 	if t.Key.path != "" {
 		return privateKey(t.Key)
 	}
-	secret, algorithm, err := t.read()
-	if err == nil && secret == nil {
-		err = usageError{errors.New("there is no secret to sign with: set USHER_SECRET or --secret-file to the server's, or --key to a private key")}
+	secrets, err := t.read()
+	if err != nil {
+		return nil, "", err
 	}
-	return secret, algorithm, err
+	if secrets == nil {
+		return nil, "", usageError{errors.New("there is no secret to sign with: set USHER_SECRET or --secret-file to the server's, or --key to a private key")}
+	}
+	return secrets[0].text, secrets[0].algorithm, nil
 }
 
 // validRooms checks a --rooms flag.

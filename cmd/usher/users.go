@@ -3,31 +3,43 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/usher-ws/usher/chat"
 )
 
-// checkPassword returns what asks the users of --users, or nil for those of the demo.
-// canSign says that there is a secret to sign their tokens with.
-func (s *serveCmd) checkPassword(canSign bool) (func(ctx context.Context, username, password string) error, error) {
-	if s.Users == "" {
-		return nil, nil
+// The words that --users takes instead of a file's name. A file of such a name is
+// ./demo or ./none.
+const (
+	usersDemo = "demo"
+	usersNone = "none"
+)
+
+// logIn returns what asks the users of a file, if there is one, and whether those of
+// the demo can log in. secret says that there is one to sign their tokens with, given
+// that the operator has keys or a secret of their own: then the demo's users, whose
+// passwords everybody knows, have to be asked for.
+func (s *serveCmd) logIn(secret, given bool) (check func(ctx context.Context, username, password string) error, demo bool, err error) {
+	switch {
+	case s.Users == usersNone, s.Users == "" && given:
+		return nil, false, nil
+	case s.Users == "":
+		return nil, true, nil
+	case !secret:
+		return nil, false, usageError{errors.New("--users: nobody can log in without a secret to sign tokens with: give --secret-file or USHER_SECRET")}
+	case s.Users == usersDemo:
+		return nil, true, nil
 	}
-	if !canSign {
-		return nil, usageError{errors.New("--users: nobody can log in without a secret to sign tokens with: give --secret-file or USHER_SECRET")}
-	}
-	f, err := os.Open(s.Users)
+	text, err := readLines("--users", s.Users)
 	if err != nil {
-		return nil, fmt.Errorf("--users: %w", err)
+		return nil, false, err
 	}
-	defer f.Close()
-	users, err := chat.ReadHtpasswd(f)
+	users, err := chat.ReadHtpasswd(bytes.NewReader(text))
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--users: %s: %w", s.Users, err)}
+		return nil, false, usageError{fmt.Errorf("--users: %s: %w", s.Users, err)}
 	}
-	return users.Check, nil
+	return users.Check, false, nil
 }
