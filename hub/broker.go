@@ -15,6 +15,8 @@ type Message struct {
 	Opcode frame.Opcode // OpText or OpBinary
 	Data   [][]byte     // by dialect; the last is for those beyond as well
 	Kept   bool         // in the topic's history
+
+	encode Encoder // in the place of Data, until a Broker has it
 }
 
 // Broker carries what is published from one hub to all. Its methods are safe for any

@@ -196,20 +196,27 @@ func TestJoinWithoutRoom(t *testing.T) {
 	}
 }
 
-// TestReplay: an application may tell the past in its own way.
+// TestReplay: an application may tell the past in its own way, once for many.
 func TestReplay(t *testing.T) {
-	home := serve(t, &Hub{History: 9, Replay: func(m *Member, past []server.Message) {
+	asked := 0
+	home := serve(t, &Hub{History: 9, Replay: func(_ int, past []server.Message) []server.Message {
+		asked++
 		var all []string
 		for _, p := range past {
 			all = append(all, string(p.Data))
 		}
-		_ = m.Send(frame.OpText, []byte(strings.Join(all, "+")))
+		return []server.Message{{Opcode: frame.OpText, Data: []byte(strings.Join(all, "+"))}}
 	}})
 	alice, ear := home.join("lobby", "alice")
 	record(t, alice, "1")
 	record(t, alice, "2")
-	_, late := home.join("lobby", "bob")
-	late.wantHeard("1+2")
+	for i := range 9 {
+		_, late := home.join("lobby", fmt.Sprint("u", i))
+		late.wantHeard("1+2")
+	}
+	if asked != 1 {
+		t.Errorf("the past was encoded %d times for 9 who joined, want once", asked)
+	}
 	if got := ear.heard(); !slices.Equal(got, []string{"1", "2"}) {
 		t.Errorf("got %q", got)
 	}

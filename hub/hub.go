@@ -13,9 +13,23 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
-// ErrTooManyTopics is what Join answers when the topic is not in use, and
-// Hub.MaxTopics others are.
-var ErrTooManyTopics = errors.New("hub: too many topics in use")
+var (
+	// ErrTooManyTopics is what Join answers when the topic is not in use, and
+	// Hub.MaxTopics others are.
+	ErrTooManyTopics = errors.New("hub: too many topics in use")
+
+	// ErrTooManyOfUser is what Join answers a user who has connections in
+	// Hub.MaxTopicsPerUser other topics.
+	ErrTooManyOfUser = errors.New("hub: too many topics of this user")
+
+	// ErrNameTaken is what Join answers when another user of the topic has a name
+	// of the same Hub.Key.
+	ErrNameTaken = errors.New("hub: a user of the topic has a name like this")
+
+	// ErrAway is what Direct answers when the user has no connection at the moment, and
+	// is only there because of Hub.LeaveGrace.
+	ErrAway = errors.New("hub: the user has no connection at the moment")
+)
 
 var errDialect = errors.New("hub: there is no such dialect: see Hub.Dialects")
 
@@ -26,6 +40,15 @@ type Hub struct {
 	// MaxTopics is how many topics can be in use at once; 0 means any number.
 	// Where clients choose the names it should be set.
 	MaxTopics int
+
+	// MaxTopicsPerUser is in how many topics a user can have connections at once; 0
+	// means any number. What LeaveGrace keeps does not count.
+	MaxTopicsPerUser int
+
+	// Key returns what names that pass for each other have in common. Two users whose
+	// names do cannot be in one topic at once, and a user is found by any such name.
+	// nil means the name itself: all names differ.
+	Key func(name string) string
 
 	// Dialects is in how many encodings what is published may come; 0 means one.
 	// A member hears one of them, which JoinAs chooses.
@@ -46,17 +69,18 @@ type Hub struct {
 	// topic, on the publisher's goroutine, the first listed outermost: once for
 	// each dialect. What is recorded has its own chain of them, and is kept as they
 	// left it; they must not join or leave then. Direct messages do not pass through
-	// them.
+	// them. With hooks, and with a Broker, an [Encoder] is asked for every dialect.
 	Middleware []server.Middleware
 
 	// History is how many recorded messages a topic keeps, up to 256 KiB of them, for
 	// who joins later; 0 means none. HistoryBytes is what all topics together keep
-	// at most; 0 means 32 MiB. Replay is called, before a member joins, with what
-	// there is in its dialect, the oldest first; the messages are the hub's, not to
-	// be changed or kept. nil sends each again.
+	// at most; 0 means 32 MiB. Replay is called with what there is in a dialect, the
+	// oldest first, and returns what a member hears of it before it joins: once for all
+	// who join until more is recorded. The messages are the hub's, not to be changed or
+	// kept. nil sends each again.
 	History      int
 	HistoryBytes int
-	Replay       func(m *Member, past []server.Message)
+	Replay       func(dialect int, past []server.Message) []server.Message
 
 	// Broker carries what is published to this hub's topics and to those of others;
 	// nil means that there are no others. Presence and direct messages are each hub's
@@ -67,17 +91,19 @@ type Hub struct {
 	// to be gone from it. Of two locks, a topic's order is taken first.
 	mu       sync.Mutex
 	topics   map[string]*Topic
-	leaving  list.List // of *user without a member, the first to go in front
-	expiring bool      // somebody will look after leaving
-	gathered []*Topic  // with moves to tell of
+	places   map[string]int // of users: topics with connections of theirs, if MaxTopicsPerUser
+	leaving  list.List      // of *user without a member, the first to go in front
+	expiring bool           // somebody will look after leaving
+	gathered []*Topic       // with moves to tell of
 
 	historyBytes atomic.Int64 // of all topics
 }
 
 // Join makes c, a connection of the user, a member of the topic, and makes the
 // topic if it is the first. The error is ErrTooManyTopics when there cannot be one
-// more, net.ErrClosed when c is known to be gone, and server.ErrBacklog when c has not
-// taken all that was said before.
+// more, ErrTooManyOfUser or ErrNameTaken when it is about the user, net.ErrClosed when
+// c is known to be gone, and server.ErrBacklog when c has not taken all that was said
+// before.
 //
 // The caller keeps the Member, and leaves it in the Close callback of c. That is
 // sure to come later if Join is called in another callback of c. Anywhere else
@@ -97,12 +123,13 @@ func (h *Hub) JoinAs(topic, user string, dialect int, c server.Conn) (*Member, e
 		return nil, errDialect
 	}
 	m := &Member{conn: c, dialect: int32(dialect)}
+	key := h.key(user) // not under a lock: it may be work
 	for {
-		t, err := h.find(topic)
+		t, err := h.find(topic, user, key)
 		if err != nil {
 			return nil, err
 		}
-		if joined, err := t.join(m, user); joined {
+		if joined, err := t.join(m, user, key); joined {
 			return m, nil
 		} else if err != nil {
 			return nil, err
@@ -121,13 +148,15 @@ func (h *Hub) Record(topic string, op frame.Opcode, b ...[]byte) error {
 	return h.publish(Message{Topic: topic, Opcode: op, Data: b, Kept: true})
 }
 
-// HasPlace reports whether the topic could be joined now: it is in use, or one
-// more may be. It makes nothing, so a door can ask it of anybody. Others may
-// come in before who was let through: Join has the last word.
-func (h *Hub) HasPlace(topic string) bool {
+// MayJoin returns the error that Join would answer now to this user, whatever the
+// connection: ErrNameTaken before ErrTooManyOfUser before ErrTooManyTopics. It makes
+// nothing, so a door can ask it about anybody. Others may join before the user who was
+// let through does: Join has the last word.
+func (h *Hub) MayJoin(topic, user string) error {
+	key := h.key(user)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.hasPlace(topic)
+	return h.mayJoin(topic, user, key)
 }
 
 // Len returns how many topics are in use.
@@ -151,18 +180,40 @@ func (h *Hub) publish(m Message) error {
 	return t.deliver(m)
 }
 
-// hasPlace is HasPlace under mu.
-func (h *Hub) hasPlace(topic string) bool {
-	return h.topics[topic] != nil || h.MaxTopics <= 0 || len(h.topics) < h.MaxTopics
+// key is Key.
+func (h *Hub) key(name string) string {
+	if h.Key == nil {
+		return name
+	}
+	return h.Key(name)
 }
 
-// find returns the topic of a name, a new one if there is none. Who asked must join
-// it: that, or not getting in, is what ends it.
-func (h *Hub) find(name string) (*Topic, error) {
+// mayJoin is MayJoin under mu.
+func (h *Hub) mayJoin(topic, name, key string) error {
+	t := h.topics[topic]
+	var there *user
+	if t != nil {
+		there = t.users[key]
+	}
+	connected := there != nil && len(there.members) > 0
+	switch {
+	case there != nil && there.name != name:
+		return ErrNameTaken
+	case !connected && h.MaxTopicsPerUser > 0 && h.places[name] >= h.MaxTopicsPerUser:
+		return ErrTooManyOfUser
+	case t == nil && h.MaxTopics > 0 && len(h.topics) >= h.MaxTopics:
+		return ErrTooManyTopics
+	}
+	return nil
+}
+
+// find returns the topic that a user wants to join, a new one if there is none. The
+// caller must call its join, which ends a topic that stays empty.
+func (h *Hub) find(name, user, key string) (*Topic, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.hasPlace(name) {
-		return nil, ErrTooManyTopics
+	if err := h.mayJoin(name, user, key); err != nil {
+		return nil, err
 	}
 	t := h.topics[name]
 	if t == nil {
@@ -175,25 +226,47 @@ func (h *Hub) find(name string) (*Topic, error) {
 	return t, nil
 }
 
-// add puts m into the table. It fails if the topic was forgotten: being in a topic
-// and that being in the table is one step. came says that the user was not there,
-// and count is how many are.
-func (h *Hub) add(t *Topic, m *Member, name string) (added, came bool, count int) {
+// add puts m into the table. It is not added, without an error, if the topic was
+// forgotten: being in a topic and that being in the table is one step. came says that
+// the user was not there, and count is how many are. It is called under the topic's
+// order; if there is an error, settle must follow.
+func (h *Hub) add(t *Topic, m *Member, name, key string) (added, came bool, count int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.topics[t.name] != t {
-		return false, false, 0
+		return false, false, 0, nil
 	}
-	u := t.users[name]
+	if err := h.mayJoin(t.name, name, key); err != nil {
+		h.vacate(t) // others of the same user were quicker, elsewhere
+		return false, false, 0, err
+	}
+	u := t.users[key]
 	if u == nil {
-		u = &user{topic: t, name: name}
-		t.users[name] = u
+		u = &user{topic: t, name: name, key: key}
+		t.users[key] = u
 		came = true
 	}
 	h.stay(u)
 	m.user = u
 	u.add(m)
-	return true, came, len(t.users)
+	if len(u.members) == 1 {
+		h.place(name, 1)
+	}
+	return true, came, len(t.users), nil
+}
+
+// place counts a topic in which a user has connections, or no longer. It is called
+// under mu.
+func (h *Hub) place(name string, n int) {
+	if h.MaxTopicsPerUser <= 0 {
+		return
+	}
+	if h.places == nil {
+		h.places = make(map[string]int)
+	}
+	if h.places[name] += n; h.places[name] == 0 {
+		delete(h.places, name)
+	}
 }
 
 // remove takes m out of the table. left is false if it was not there any more.
@@ -208,6 +281,9 @@ func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int)
 	u := m.user
 	t := u.topic
 	u.remove(m)
+	if len(u.members) == 0 {
+		h.place(u.name, -1)
+	}
 	switch {
 	case len(u.members) > 0:
 	case !grace || h.LeaveGrace <= 0:
@@ -232,9 +308,14 @@ func (h *Hub) roomy() bool { return h.MaxTopics <= 0 || len(h.topics) <= h.MaxTo
 // forget takes a user without members out of the table, and the topic with its
 // last user. It is called under mu and the topic's order; settle must follow.
 func (h *Hub) forget(u *user) {
-	delete(u.topic.users, u.name)
-	if len(u.topic.users) == 0 {
-		u.topic.forgotten.Store(true)
-		delete(h.topics, u.topic.name)
+	delete(u.topic.users, u.key)
+	h.vacate(u.topic)
+}
+
+// vacate takes a topic without users out of the table, as forget does.
+func (h *Hub) vacate(t *Topic) {
+	if len(t.users) == 0 {
+		t.forgotten.Store(true)
+		delete(h.topics, t.name)
 	}
 }

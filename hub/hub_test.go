@@ -194,16 +194,16 @@ func TestMaxTopics(t *testing.T) {
 	alice, bob := home.dial(), home.dial()
 	home.bring(alice, "a", "alice")
 	last := home.bring(alice, "b", "alice")
-	if home.HasPlace("c") || !home.HasPlace("a") {
-		t.Errorf("HasPlace: got %v for a new topic and %v for one in use, want false and true", home.HasPlace("c"), home.HasPlace("a"))
+	if c, a := home.MayJoin("c", "alice"), home.MayJoin("a", "alice"); !errors.Is(c, ErrTooManyTopics) || a != nil {
+		t.Errorf("MayJoin: got %v for a new topic and %v for one in use, want %v and none", c, a, ErrTooManyTopics)
 	}
 	if m, err := home.Join("c", "alice", alice.Conn); !errors.Is(err, ErrTooManyTopics) {
 		t.Errorf("the third topic: got %v, %v, want %v", m, err, ErrTooManyTopics)
 	}
 	home.bring(bob, "a", "bob")
 	last.Leave()
-	if !home.HasPlace("c") {
-		t.Error("HasPlace when a topic was forgotten: got false, want true")
+	if err := home.MayJoin("c", "alice"); err != nil {
+		t.Errorf("MayJoin when a topic was forgotten: got %v", err)
 	}
 	home.bring(alice, "c", "alice")
 	if got := home.Len(); got != 2 {

@@ -2,16 +2,17 @@
 
 package hub
 
-import "github.com/usher-ws/usher/server"
-
 // join makes m a member. It is not joined and there is no error if the topic was
 // forgotten.
-func (t *Topic) join(m *Member, name string) (joined bool, err error) {
+func (t *Topic) join(m *Member, name, key string) (joined bool, err error) {
 	t.order.Lock()
 	defer t.order.Unlock()
-	added, came, count := t.hub.add(t, m, name)
+	added, came, count, err := t.hub.add(t, m, name, key)
+	if err != nil {
+		t.settle()
+	}
 	if !added {
-		return false, nil
+		return false, err
 	}
 	if err := t.admit(m); err != nil {
 		// Who had not come need not go; who was on the way out still is.
@@ -40,24 +41,16 @@ func (t *Topic) admit(m *Member) (err error) {
 			return err
 		}
 	}
-	if past := t.history.in(m.dialect); len(past) > 0 {
-		if err := t.replay(m, past); err != nil {
+	for _, p := range t.history.tell(m.dialect, t.hub) {
+		if err := m.conn.SendPrepared(p); err != nil {
 			return err
 		}
 	}
-	return m.group().Join(m.conn)
-}
-
-// replay sends what was said before, up to what the connection does not take.
-func (t *Topic) replay(m *Member, past []server.Message) error {
-	if t.hub.Replay != nil {
-		t.hub.Replay(m, past)
-		return nil
-	}
-	for _, p := range past {
-		if err := m.conn.Send(p.Opcode, p.Data); err != nil {
-			return err
-		}
+	v := &t.voices[m.dialect]
+	v.members.Add(1) // first, so that nobody who hears the group goes uncounted
+	if err := v.group.Join(m.conn); err != nil {
+		v.members.Add(-1)
+		return err
 	}
 	return nil
 }
@@ -68,7 +61,9 @@ func (t *Topic) leave(m *Member) (others bool) {
 	defer t.order.Unlock()
 	left, went, others, count := t.hub.remove(m, true)
 	if left {
-		_ = m.group().Leave(m.conn) // fails only if it has ended, and left by that
+		v := &t.voices[m.dialect]
+		_ = v.group.Leave(m.conn) // fails only if it has ended, and left by that
+		v.members.Add(-1)
 	}
 	if went {
 		t.gone(m.User(), count)

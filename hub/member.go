@@ -54,6 +54,3 @@ func (m *Member) SetStatus(status string) {
 // What was published before may still arrive. What the caller publishes
 // afterwards does not.
 func (m *Member) Leave() (others bool) { return m.Topic().leave(m) }
-
-// group is where the member hears the topic.
-func (m *Member) group() *server.Group { return &m.Topic().voices[m.dialect].group }

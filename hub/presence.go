@@ -24,6 +24,17 @@ func (t *Topic) Presence(most int) (some []Presence, total int) {
 	return some, total
 }
 
+// User returns the name of the user here whom a name is taken for, by Hub.Key.
+func (t *Topic) User(name string) (user string, here bool) {
+	key := t.hub.key(name)
+	t.hub.mu.Lock()
+	defer t.hub.mu.Unlock()
+	if u := t.users[key]; u != nil {
+		return u.name, true
+	}
+	return "", false
+}
+
 // sample is Presence in no order.
 func (t *Topic) sample(most int) (some []Presence, total int) {
 	t.hub.mu.Lock()
@@ -41,10 +52,11 @@ func (t *Topic) sample(most int) (some []Presence, total int) {
 }
 
 // user is somebody in a topic, with a member for each of their connections.
-// Guarded by Hub.mu, but for the topic and the name.
+// Guarded by Hub.mu, but for the topic, the name and its key.
 type user struct {
 	topic   *Topic
 	name    string
+	key     string // Hub.Key of name
 	status  string
 	members []*Member
 

@@ -23,7 +23,7 @@ type Topic struct {
 	voices    []voice     // by dialect
 	forgotten atomic.Bool // set under hub.mu and order
 
-	users   map[string]*user // by name; guarded by hub.mu
+	users   map[string]*user // by Hub.Key of their names; guarded by hub.mu
 	members int              // of all users; guarded by hub.mu
 
 	// order is held while the table changes and while that is told, so that moves
@@ -40,6 +40,7 @@ type Topic struct {
 // voice is how a topic speaks one dialect.
 type voice struct {
 	group   server.Group
+	members atomic.Int32    // who hear it; it changes under order
 	publish server.SendFunc // to the group, through the hooks
 	record  server.SendFunc // and to Topic.said
 }
@@ -97,15 +98,35 @@ func (t *Topic) Record(op frame.Opcode, b ...[]byte) error {
 	return t.publish(Message{Topic: t.name, Opcode: op, Data: b, Kept: true})
 }
 
+// An Encoder makes a message in a dialect, if anybody is there to hear it. What it
+// returns is the hub's. It may be called on any goroutine, and must always answer the
+// same: one that is recorded is kept, for who joins in another dialect.
+type Encoder func(dialect int) []byte
+
+// PublishFunc is [Topic.Publish] of what encode makes.
+func (t *Topic) PublishFunc(op frame.Opcode, encode Encoder) error {
+	return t.publish(Message{Topic: t.name, Opcode: op, encode: encode})
+}
+
+// RecordFunc is [Topic.Record] of what encode makes.
+func (t *Topic) RecordFunc(op frame.Opcode, encode Encoder) error {
+	return t.publish(Message{Topic: t.name, Opcode: op, encode: encode, Kept: true})
+}
+
 func (t *Topic) publish(m Message) error {
 	switch {
 	case t.hub.Broker == nil:
 		return t.deliver(m)
 	case t.forgotten.Load():
 		return nil // others may have the name now
-	default:
-		return t.hub.Broker.Publish(m)
 	}
+	if m.encode != nil { // nobody knows what is spoken at other hubs
+		for d := range t.voices {
+			m.Data = append(m.Data, m.encode(d))
+		}
+		m.encode = nil
+	}
+	return t.hub.Broker.Publish(m)
 }
 
 // deliver sends a message to the members here.
@@ -114,6 +135,9 @@ func (t *Topic) deliver(m Message) (err error) {
 		return t.record(m)
 	}
 	for d := range t.voices {
+		if t.unheard(m, d) {
+			continue
+		}
 		if failed := t.voices[d].publish(t.encoding(m, d)); failed != nil {
 			err = failed
 		}
@@ -121,17 +145,27 @@ func (t *Topic) deliver(m Message) (err error) {
 	return err
 }
 
+// unheard reports whether m need not be made in a dialect.
+func (t *Topic) unheard(m Message, dialect int) bool {
+	return m.encode != nil && t.voices[dialect].members.Load() == 0 && len(t.hub.Middleware) == 0
+}
+
 // record is deliver for what is kept.
 func (t *Topic) record(m Message) (err error) {
 	t.order.Lock()
 	defer t.order.Unlock()
 	clear(t.said.data)
+	later := Encoder(nil)
 	for d := range t.voices {
+		if t.unheard(m, d) {
+			later = m.encode
+			continue
+		}
 		if failed := t.voices[d].record(t.encoding(m, d)); failed != nil {
 			err = failed
 		}
 	}
-	k := kept{t.said.op, slices.Clone(t.said.data)}
+	k := kept{t.said.op, slices.Clone(t.said.data), later}
 	heard := func(b []byte) bool { return b != nil }
 	if !t.forgotten.Load() && slices.ContainsFunc(k.data, heard) {
 		t.history.keep(k, t.hub)
@@ -141,6 +175,9 @@ func (t *Topic) record(m Message) (err error) {
 
 // encoding returns what a dialect has of m. Hooks may change it.
 func (t *Topic) encoding(m Message, dialect int) server.Message {
+	if m.encode != nil {
+		return server.Message{Opcode: m.Opcode, Data: m.encode(dialect)}
+	}
 	b := in(dialect, m.Data)
 	if len(t.hub.Middleware) > 0 {
 		b = bytes.Clone(b)
@@ -158,25 +195,40 @@ func in(dialect int, b [][]byte) []byte {
 
 // Direct sends one message, b as for Publish, to all connections that the user has
 // in the topic, and to nobody else. n is how many there are: 0 means that the user
-// is not here. The error is the last that [server.Conn.Send] answered for one of
-// them; the others have the message. A connection that is just ending is no error.
+// is not here, or, with ErrAway, that only Hub.LeaveGrace keeps them in sight. Any other
+// error is the last that [server.Conn.Send] answered for one of the connections; the others
+// have the message. A connection that is just ending is no error.
 func (t *Topic) Direct(user string, op frame.Opcode, b ...[]byte) (n int, err error) {
+	return t.DirectFunc(user, op, func(dialect int) []byte { return in(dialect, b) })
+}
+
+// DirectFunc is Direct of what encode makes.
+func (t *Topic) DirectFunc(user string, op frame.Opcode, encode Encoder) (n int, err error) {
 	var few [8]*Member // so many do not need the heap
-	members := t.appendMembers(few[:0], user)
+	members, here := t.appendMembers(few[:0], user)
+	if here && len(members) == 0 {
+		return 0, ErrAway
+	}
+	made := make([][]byte, len(t.voices))
 	for _, m := range members {
-		if sent := m.conn.Send(op, in(int(m.dialect), b)); sent != nil && !errors.Is(sent, net.ErrClosed) {
+		if made[m.dialect] == nil {
+			made[m.dialect] = encode(int(m.dialect))
+		}
+		if sent := m.conn.Send(op, made[m.dialect]); sent != nil && !errors.Is(sent, net.ErrClosed) {
 			err = sent
 		}
 	}
 	return len(members), err
 }
 
-// appendMembers appends the members of a user.
-func (t *Topic) appendMembers(dst []*Member, name string) []*Member {
+// appendMembers appends the members of a user, and says whether the user is here.
+func (t *Topic) appendMembers(dst []*Member, name string) (members []*Member, here bool) {
+	key := t.hub.key(name)
 	t.hub.mu.Lock()
 	defer t.hub.mu.Unlock()
-	if u := t.users[name]; u != nil {
-		dst = append(dst, u.members...)
+	u := t.users[key]
+	if u == nil {
+		return dst, false
 	}
-	return dst
+	return append(dst, u.members...), true
 }
