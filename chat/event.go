@@ -14,7 +14,8 @@ import (
 )
 
 // event is what members are told. Its fields are the JSON dialect's words for it,
-// described in docs/chat.schema.json, and line is the plain dialect's.
+// described in docs/chat.schema.json, and line is the plain dialect's. The id of what
+// answers a request is the one that its client gave it.
 type event interface{ line() string }
 
 // encode returns an event in each dialect, in the order of plain and jsonDialect.
@@ -41,6 +42,7 @@ type message struct {
 	From string `json:"from"`
 	Text string `json:"text"`
 	At   int64  `json:"at"` // milliseconds since 1970, as everywhere here
+	ID   string `json:"id,omitempty"`
 }
 
 func (e message) line() string { return e.From + ": " + e.Text }
@@ -74,6 +76,7 @@ type direct struct {
 	To   string `json:"to"`
 	Text string `json:"text"`
 	At   int64  `json:"at"`
+	ID   string `json:"id,omitempty"`
 }
 
 // line is one that no user can say to a room: what they say begins with their name
@@ -120,6 +123,7 @@ type changed struct {
 	Type   string `json:"type"`
 	User   string `json:"user"`
 	Status string `json:"status"`
+	ID     string `json:"id,omitempty"`
 }
 
 func (e changed) line() string {
@@ -134,6 +138,7 @@ type who struct {
 	Type  string    `json:"type"`
 	Users []present `json:"users"` // at most maxWho
 	Count int       `json:"count"` // of all
+	ID    string    `json:"id,omitempty"`
 }
 
 type present struct {

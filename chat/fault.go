@@ -28,12 +28,20 @@ type fault struct {
 	Code         string `json:"code"`
 	Detail       string `json:"detail"`
 	RetryAfterMS int64  `json:"retry_after_ms,omitempty"` // when the same would pass
+	ID           string `json:"id,omitempty"`
 
 	hint string // for people who type commands
 }
 
 func newFault(code, detail string) *fault {
 	return &fault{Type: typeError, Code: code, Detail: detail}
+}
+
+// answering returns the same in answer to the request of this id.
+func (e *fault) answering(id string) *fault {
+	answer := *e
+	answer.ID = id
+	return &answer
 }
 
 func (e *fault) line() string { return serverPrefix + e.Detail + e.hint }

@@ -26,7 +26,7 @@ var errMalformed = &server.CloseError{Code: frame.StatusPolicyViolation, Reason:
 func (s *speaker) hearObject(b []byte) error {
 	r, f := parseRequest(b)
 	if f != nil {
-		s.tell(f)
+		s.tell(f.answering(r.id))
 		if s.malformed++; s.malformed == maxMalformed {
 			return errMalformed
 		}
@@ -35,20 +35,21 @@ func (s *speaker) hearObject(b []byte) error {
 	s.malformed = 0
 	switch r.kind {
 	case "say":
-		s.say(r.text)
+		s.say(r.text, r.id)
 	case "direct":
-		s.direct(r.to, r.text)
+		s.direct(r.to, r.text, r.id)
 	case "status":
-		s.status(r.status)
+		s.status(r.status, r.id)
 	case "who":
-		s.who()
+		s.who(r.id)
 	}
 	return nil
 }
 
-// request is a message of the JSON dialect, with the fields of its kind.
+// request is a message of the JSON dialect, with the fields of its kind. id is the
+// client's own name for it, which comes back in the answer; "" if there is none.
 type request struct {
-	kind, to, text, status string
+	kind, id, to, text, status string
 }
 
 // parseRequest reads a request, or says what is wrong with it. Fields that a kind
@@ -59,6 +60,7 @@ func parseRequest(b []byte) (r request, _ *fault) {
 	if err := json.Unmarshal(b, &fields); err != nil || fields == nil {
 		return r, newFault(codeBadJSON, "not a JSON object")
 	}
+	r.id = idOf(fields["id"])
 	kind, ok := stringOf(fields["type"])
 	if !ok {
 		return r, newFault(codeUnknownType, "type is missing or not a string")
@@ -79,6 +81,16 @@ func parseRequest(b []byte) (r request, _ *fault) {
 		return r, newFault(codeUnknownType, "there are say, direct, status and who")
 	}
 	return r, f
+}
+
+// idOf returns a request's id, "" for what cannot be one: that is ignored like a field
+// which means nothing here.
+func idOf(raw json.RawMessage) string {
+	id, ok := stringOf(raw)
+	if !ok || utf8.RuneCountInString(id) > maxID || !printable(id) {
+		return ""
+	}
+	return id
 }
 
 // field returns a field that has to be a string of so many characters, none of

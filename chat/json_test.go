@@ -85,6 +85,8 @@ var requests = []struct{ said, code string }{
 	{`{"type":"status","status":"` + strings.Repeat("ü", 64) + `"}`, ""},
 	{`{"type":"status","status":""}`, ""},
 	{`{"type":"who","text":7}`, ""},
+	{`{"type":"say","text":"hi","id":7}`, ""},
+	{`{"type":"say","text":"hi","id":""}`, ""},
 
 	{`hi`, "bad_json"},
 	{``, "bad_json"},
@@ -141,6 +143,47 @@ func TestRequests(t *testing.T) {
 		if code != r.code {
 			t.Errorf("%.80s: got error %q, want %q", r.said, code, r.code)
 		}
+	}
+}
+
+// TestAnswersCarryTheID: what answers a request has the id that its client gave it, also
+// in the history and to others; what cannot be an id is ignored.
+func TestAnswersCarryTheID(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{})
+	alice := dialJSON(t, addr, "alice", "lobby")
+	alice.hear()
+	for said, want := range map[string]string{
+		`{"type":"say","text":"hi","id":"a1"}`:                                 `{"from":"alice","id":"a1","text":"hi","type":"message"}`,
+		`{"type":"direct","to":"alice","text":"hi","id":"é"}`:                  `{"from":"alice","id":"é","text":"hi","to":"alice","type":"direct"}`,
+		`{"type":"status","status":"away","id":"a3"}`:                          `{"id":"a3","status":"away","type":"status","user":"alice"}`,
+		`{"type":"direct","to":"bob","text":"hi","id":"a5"}`:                   `{"code":"user_unknown","detail":"bob is not in this room","id":"a5","type":"error"}`,
+		`{"type":"status","status":"","id":7}`:                                 `{"status":"","type":"status","user":"alice"}`,
+		`{"type":"status","status":"","id":"a\nb"}`:                            `{"status":"","type":"status","user":"alice"}`,
+		`{"type":"status","status":"","id":"` + strings.Repeat("x", 65) + `"}`: `{"status":"","type":"status","user":"alice"}`,
+	} {
+		alice.send("%s", said)
+		alice.wantObjects(want)
+	}
+	for said, code := range map[string]string{
+		`{"type":"shout","id":"a6"}`:                                           "unknown_type",
+		`{"type":"say","text":"","id":"a6"}`:                                   "bad_field",
+		`{"type":"say","text":"` + strings.Repeat("x", 4097) + `","id":"a6"}`:  "too_long",
+		`{"type":"status","status":"a\u0000","id":"a6"}`:                       "control_characters",
+		`{"type":"say","text":"` + strings.Repeat("x", 100) + `\n","id":"a6"}`: "control_characters",
+	} {
+		alice.say(said)
+		if o := alice.hear(); o["code"] != code || o["id"] != "a6" {
+			t.Errorf("%.80s: got %s, want %s of a6", said, o, code)
+		}
+	}
+	alice.send(`{"type":"who","id":"a7"}`)
+	if o := alice.hear(); o["type"] != "who" || o["id"] != "a7" {
+		t.Errorf("got %s, want who of a7", o)
+	}
+	bob := dialJSON(t, addr, "bob", "lobby")
+	if o := bob.hear(); !strings.Contains(o.String(), `"id":"a1"`) {
+		t.Errorf("got %s, want a history with a1", o)
 	}
 }
 

@@ -13,11 +13,11 @@ func (s *speaker) hearLine(line string) {
 	case !printable(line):
 		s.tell(faultControl)
 	case strings.HasPrefix(line, "//"):
-		s.say(line[1:])
+		s.say(line[1:], "")
 	case strings.HasPrefix(line, "/"):
 		s.command(line[1:])
 	default:
-		s.say(line)
+		s.say(line, "")
 	}
 }
 
@@ -32,11 +32,11 @@ func (s *speaker) command(line string) {
 			s.tell(note("to tell one member only: /msg NAME TEXT"))
 			return
 		}
-		s.direct(name, text)
+		s.direct(name, text, "")
 	case "who":
-		s.who()
+		s.who("")
 	case "status":
-		s.status(rest)
+		s.status(rest, "")
 	default:
 		s.tell(note("unknown command /" + cut(word, maxName) + "; " + commands))
 	}

@@ -22,6 +22,9 @@ const (
 	// maxText is the longest text in the JSON dialect, in characters. In the plain
 	// one it is the server's MaxMessage that says.
 	maxText = 4096
+
+	// maxID is the longest id of a request, in characters.
+	maxID = 64
 )
 
 // The dialects, as the hub counts them.
@@ -49,24 +52,25 @@ func (s *speaker) hear(b []byte) error {
 
 // say says text to everybody in the room, the speaker included; if it is blank,
 // to nobody. What becomes of a member that is slow or gone is the hub's to decide;
-// an error means that the room as a whole takes no more at the moment.
-func (s *speaker) say(text string) {
+// an error means that the room as a whole takes no more at the moment. id, here and
+// below, comes back to the client; "" for none.
+func (s *speaker) say(text, id string) {
 	if strings.TrimSpace(text) == "" {
 		return
 	}
-	line, object := encode(message{typeMessage, s.User(), text, now()})
+	line, object := encode(message{typeMessage, s.User(), text, now(), id})
 	if err := s.Topic().Record(frame.OpText, line, object); err != nil {
-		s.tell(faultBusy)
+		s.tell(faultBusy.answering(id))
 	}
 }
 
 // direct sends a text to all connections of one user of the room, and to those of
 // the speaker, who see the same; to nobody else.
-func (s *speaker) direct(name, text string) {
-	line, object := encode(direct{typeDirect, s.User(), name, text, now()})
+func (s *speaker) direct(name, text, id string) {
+	line, object := encode(direct{typeDirect, s.User(), name, text, now(), id})
 	n, _ := s.Topic().Direct(name, frame.OpText, line, object)
 	if n == 0 {
-		s.tell(nobody(name))
+		s.tell(nobody(name).answering(id))
 		return
 	}
 	if name != s.User() {
@@ -75,23 +79,23 @@ func (s *speaker) direct(name, text string) {
 }
 
 // status keeps the speaker's status, and tells the room.
-func (s *speaker) status(text string) {
+func (s *speaker) status(text, id string) {
 	if utf8.RuneCountInString(text) > maxStatus {
-		s.tell(faultStatus)
+		s.tell(faultStatus.answering(id))
 		return
 	}
 	s.SetStatus(text)
-	announce(s.Topic(), changed{typeStatus, s.User(), text})
+	announce(s.Topic(), changed{typeStatus, s.User(), text, id})
 }
 
 // who tells the speaker who is in the room.
-func (s *speaker) who() {
+func (s *speaker) who(id string) {
 	some, total := s.Topic().Presence(maxWho)
 	users := make([]present, len(some))
 	for i, p := range some {
 		users[i] = present(p)
 	}
-	s.tell(who{typeWho, users, total})
+	s.tell(who{typeWho, users, total, id})
 }
 
 // tell tells the speaker alone. When that fails the connection is ending or will be
