@@ -51,6 +51,9 @@ func (u *Upgrader) judgeHTTP(req *http.Request) (r *Request, out []byte, err err
 		out, err = u.Refuse(nil, r, err)
 		return r, out, err
 	}
+	if u.IsSlow(r) {
+		u.prepare(req.Context(), r)
+	}
 	out, err = u.Respond(nil, r)
 	if u.asks(err) {
 		if no := u.authorize(req.Context(), r); no != nil {

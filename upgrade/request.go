@@ -40,10 +40,10 @@ type Request struct {
 	now         time.Time
 
 	// What Bearer has found.
-	vouched    bool       // by its Origin, for a cookie
-	fromCookie bool       // the last source asked was a cookie
-	tokens     [][]byte   // memory for findToken
-	prepared   []prepared // by Upgrader.Prepare
+	vouched    bool     // by its Origin, for a cookie
+	fromCookie bool     // the last source asked was a cookie
+	tokens     [][]byte // memory for findToken
+	begun      []begun  // by Upgrader.IsSlow
 }
 
 // span is a place in the head.
@@ -201,12 +201,14 @@ func (r *Request) Clone() *Request {
 	c.fields = slices.Clone(r.fields)
 	c.values = slices.Clone(r.values)
 	c.tokens = nil
+	c.begun = slices.Clone(r.begun)
 	return &c
 }
 
 // reset forgets everything but the memory worth keeping.
 func (r *Request) reset(head []byte) {
-	*r = Request{head: head, fields: r.fields[:0], values: r.values[:0], tokens: r.tokens[:0]}
+	clear(r.begun)
+	*r = Request{head: head, fields: r.fields[:0], values: r.values[:0], tokens: r.tokens[:0], begun: r.begun[:0]}
 }
 
 func (r *Request) bytes(s span) []byte { return r.head[s.from:s.to:s.to] }
