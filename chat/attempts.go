@@ -17,6 +17,7 @@ import (
 // goroutine.
 type attempts struct {
 	now     func() time.Duration // since it was made
+	pairs   limiter.Keyed[pairKey]
 	users   limiter.Keyed[userKey]
 	address limiter.Keyed[netip.Addr]
 }
@@ -24,17 +25,26 @@ type attempts struct {
 // userKey is a digest of a name, which may be as long as a request.
 type userKey [16]byte
 
-// Ten wrong passwords at once and ten a minute for a user, whether there is one of that
-// name or not; thirty for an address, which may be that of a whole company.
+// pairKey is a user and the address from which somebody logs in as that user.
+type pairKey struct {
+	user    userKey
+	network netip.Addr
+}
+
+// Ten wrong passwords at once and ten a minute for a user from one address, whether there
+// is one of that name or not; thirty for an address, which may be that of a whole company.
+// Those for a user from all addresses together are many, or a few strangers could keep the
+// user out; they bound what a crowd of addresses can try.
 var (
-	userFailures    = limiter.Rate{Limit: limiter.Every(6 * time.Second), Burst: 10}
+	pairFailures    = limiter.Rate{Limit: limiter.Every(6 * time.Second), Burst: 10}
+	userFailures    = limiter.Rate{Limit: limiter.Every(600 * time.Millisecond), Burst: 1000}
 	addressFailures = limiter.Rate{Limit: limiter.Every(2 * time.Second), Burst: 30}
 )
 
 func newAttempts() *attempts {
 	begin := time.Now()
 	a := &attempts{now: func() time.Duration { return time.Since(begin) }}
-	a.users.Rate, a.address.Rate = userFailures, addressFailures
+	a.pairs.Rate, a.users.Rate, a.address.Rate = pairFailures, userFailures, addressFailures
 	return a
 }
 
@@ -42,25 +52,42 @@ var rejectAttempts = upgrade.Reject(http.StatusTooManyRequests, upgrade.CodeTooM
 	"Too many attempts to log in.")
 
 // try has check decide about a password, unless there were too many attempts.
-func (a *attempts) try(r *http.Request, username string, check func() error) error {
-	now := a.now()
-	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
-	addr := limiter.Network(remote.Addr())
-	if !a.address.AllowN(addr, now, 1) {
-		return rejectAttempts.WithRetryAfter(a.address.WaitN(addr, now, 1))
-	}
+func (a *attempts) try(remote netip.Addr, username string, check func() error) error {
 	digest := sha256.Sum256([]byte(username))
 	user := userKey(digest[:len(userKey{})])
-	if !a.users.AllowN(user, now, 1) {
-		a.address.CancelN(addr, now, 1)
-		return rejectAttempts.WithRetryAfter(a.users.WaitN(user, now, 1))
+	pair := pairKey{user, limiter.Network(remote)}
+	if wait := a.take(pair); wait > 0 {
+		return rejectAttempts.WithRetryAfter(wait)
 	}
 	err := check()
-	if errors.Is(err, ErrPassword) {
-		return err
+	if !errors.Is(err, ErrPassword) {
+		a.giveBack(pair) // the password was right, or nobody has looked at it
 	}
-	// The password was right, or nobody has looked at it.
-	a.address.CancelN(addr, a.now(), 1)
-	a.users.CancelN(user, a.now(), 1)
 	return err
+}
+
+// take counts an attempt, or returns how long it will be until one more is admitted.
+func (a *attempts) take(p pairKey) time.Duration {
+	now := a.now()
+	if !a.address.AllowN(p.network, now, 1) {
+		return a.address.WaitN(p.network, now, 1)
+	}
+	if !a.pairs.AllowN(p, now, 1) {
+		a.address.CancelN(p.network, now, 1)
+		return a.pairs.WaitN(p, now, 1)
+	}
+	if !a.users.AllowN(p.user, now, 1) {
+		a.address.CancelN(p.network, now, 1)
+		a.pairs.CancelN(p, now, 1)
+		return a.users.WaitN(p.user, now, 1)
+	}
+	return 0
+}
+
+// giveBack forgets an attempt that was none.
+func (a *attempts) giveBack(p pairKey) {
+	now := a.now()
+	a.address.CancelN(p.network, now, 1)
+	a.pairs.CancelN(p, now, 1)
+	a.users.CancelN(p.user, now, 1)
 }

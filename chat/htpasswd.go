@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -25,6 +26,10 @@ type Htpasswd struct {
 	hashes   map[string][]byte
 	stranger []byte        // a hash of nobody's password, as costly as the others
 	took     time.Duration // to make that
+
+	// Hashes are what costs most here. They have one place for all, and addresses take
+	// turns: all other processors belong to the loops.
+	turns limiter.Turns[netip.Addr]
 }
 
 // mostCost bounds how long one hash takes: some two seconds.
@@ -76,34 +81,35 @@ func ReadHtpasswd(r io.Reader) (*Htpasswd, error) {
 	var err error
 	h.stranger, err = bcrypt.GenerateFromPassword([]byte(rand.Text()), cost)
 	h.took = time.Since(begin)
+	h.turns.Waiting = min(max(int(patience/h.took), leastLine), mostLine)
 	return h, err
 }
 
-// Hashes are what costs most here. They have one place in the process, and a short
-// queue for it: all other processors belong to the loops.
-const hashQueue = 16
-
-var (
-	hashing = make(chan struct{}, 1)
-	hashers = limiter.Quota{Max: 1 + hashQueue}
+// Whoever waits for a hash does so for some 20 s at most, less than a request may take:
+// that bounds the queue, beside what a connection costs.
+const (
+	patience  = 20 * time.Second
+	leastLine = 16
+	mostLine  = 256
 )
 
 var rejectBusy = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable,
 	"Too many log in at this moment.")
 
+// remoteKey is of the context's value that says from which address somebody logs in.
+type remoteKey struct{}
+
 // Check is for [Config].CheckPassword. A stranger's password is compared as well, and
 // takes as long.
 func (h *Htpasswd) Check(ctx context.Context, username, password string) error {
-	if !hashers.Acquire() {
-		return rejectBusy.WithRetryAfter(max(time.Second, hashQueue*h.took))
+	remote, _ := ctx.Value(remoteKey{}).(netip.Addr)
+	switch err := h.turns.Acquire(ctx, limiter.Network(remote)); {
+	case err == limiter.ErrFull:
+		return rejectBusy.WithRetryAfter(max(time.Second, time.Duration(h.turns.Waiting)*h.took))
+	case err != nil:
+		return err
 	}
-	defer hashers.Release()
-	select {
-	case hashing <- struct{}{}:
-		defer func() { <-hashing }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	defer h.turns.Release()
 	hash, known := h.hashes[username]
 	if !known {
 		hash = h.stranger

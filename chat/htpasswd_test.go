@@ -5,6 +5,9 @@ package chat
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -94,51 +97,74 @@ func TestStrangersTakeAsLong(t *testing.T) {
 	}
 }
 
-// TestHashesQueue: one at a time, sixteen that wait, and whoever comes then is told
-// when to come back; who hangs up leaves the queue.
+// TestHashesQueue: one at a time, by turns of the addresses; whoever comes when the queue
+// is full is told when to come back, unless others have more of it; who hangs up leaves it.
 func TestHashesQueue(t *testing.T) {
 	h := readHtpasswd(t)
-	hashing <- struct{}{} // somebody else's
-	answers := make(chan error, 1+hashQueue)
+	h.turns.Waiting = 16
+	if err := h.turns.Acquire(t.Context(), netip.Addr{}); err != nil { // somebody else's
+		t.Fatal(err)
+	}
+	from := func(ctx context.Context, addr string) context.Context {
+		return context.WithValue(ctx, remoteKey{}, netip.MustParseAddr(addr))
+	}
+	crowd := make(chan error, 16)
 	gone, leave := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	for k := range 1 + hashQueue {
+	for k := range cap(crowd) {
 		ctx := t.Context()
 		if k == 0 {
 			ctx = gone
 		}
-		wg.Go(func() { answers <- h.Check(ctx, "alice", "correct horse") })
+		wg.Go(func() { crowd <- h.Check(from(ctx, fmt.Sprint("10.0.0.", k%4)), "alice", "wrong") })
 	}
-	waitFor(t, "a full queue", func() bool { return hashers.InUse() == 1+hashQueue })
+	waiting := func(n int) func() bool {
+		return func() bool { _, now := h.turns.InUse(); return now == n }
+	}
+	waitFor(t, "a full queue", waiting(16))
 	var e *upgrade.Rejection
-	if err := h.Check(t.Context(), "alice", "correct horse"); !errors.As(err, &e) || e.Status != 503 || e.Code != "unavailable" || e.RetryAfter < time.Second {
+	if err := h.Check(from(t.Context(), "10.0.0.1"), "alice", "correct horse"); !errors.As(err, &e) || e.Status != 503 || e.Code != "unavailable" || e.RetryAfter < time.Second {
 		t.Errorf("with a full queue: got %v", err)
 	}
+	alice := make(chan error)
+	go func() { alice <- h.Check(from(t.Context(), "2001:db8::1"), "alice", "correct horse") }()
+	if err := <-crowd; !errors.As(err, &e) || e.Status != 503 {
+		t.Errorf("the last of the longest line: got %v, want 503", err)
+	}
 	leave()
-	if err := <-answers; !errors.Is(err, context.Canceled) {
+	if err := <-crowd; !errors.Is(err, context.Canceled) {
 		t.Errorf("who hung up: got %v", err)
 	}
-	<-hashing
-	wg.Wait()
-	for range hashQueue {
-		if err := <-answers; err != nil {
-			t.Errorf("got %v", err)
-		}
+	h.turns.Release()
+	if err := <-alice; err != nil {
+		t.Errorf("another address: got %v", err)
 	}
-	if n := hashers.InUse(); n != 0 {
-		t.Errorf("%d places are still taken", n)
+	wg.Wait()
+	if inside, waiting := h.turns.InUse(); inside != 0 || waiting != 0 {
+		t.Errorf("%d places are still taken, %d wait", inside, waiting)
 	}
 }
 
-// TestAttempts: ten wrong ones for a user whether there is one or not, thirty failures for an
-// address; what succeeds does not count against the address.
+// TestHashesTakeTime: the queue is no longer than a request may take.
+func TestHashesTakeTime(t *testing.T) {
+	if h := readHtpasswd(t); h.turns.Waiting < leastLine || h.turns.Waiting > mostLine {
+		t.Errorf("%d may wait", h.turns.Waiting)
+	}
+}
+
+// TestAttempts: ten wrong ones for a user from an address, whether there is one or not, thirty
+// failures for an address; what succeeds does not count.
 func TestAttempts(t *testing.T) {
 	c := newChat(t, Config{})
 	clock := time.Duration(0)
 	c.attempts.now = func() time.Duration { return clock }
+	remote := "192.0.2.1:1234"
 	statuses := func(n int, name, password string) (all []int) {
 		for range n {
-			w := ask(c, "POST", "/token", "username="+name+"&password="+password, formType)
+			r := httptest.NewRequest("POST", "/token", strings.NewReader("username="+name+"&password="+password))
+			r.RemoteAddr = remote
+			w := httptest.NewRecorder()
+			c.Handler().ServeHTTP(w, r)
 			all = append(all, w.Code)
 			if w.Code == 429 && (w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "too_many_requests")) {
 				t.Errorf("got %v %s", w.Header(), w.Body)
@@ -161,9 +187,68 @@ func TestAttempts(t *testing.T) {
 			t.Errorf("%.10s: got %v, want %v", tt.name, got, tt.want)
 		}
 	}
+	for _, addr := range []string{"192.0.2.2:1", "[2001:db8::1]:1"} {
+		remote = addr
+		if got := statuses(1, "bob", "builder"); got[0] != 200 {
+			t.Errorf("bob from %s, whom others try to be: got %d", addr, got[0])
+		}
+	}
+	remote = "192.0.2.1:4321"
 	clock += 6 * time.Second // one more for each user, three for the address
-	if got, want := statuses(2, "bob", "wrong"), []int{401, 429}; !slices.Equal(got, want) {
+	if got, want := statuses(2, "bob+", "wrong"), []int{401, 429}; !slices.Equal(got, want) {
 		t.Errorf("after 6 s: got %v, want %v", got, want)
+	}
+	remote = "[2001:db8::1]:1"
+	if got := statuses(10, "carol", "wrong"); !slices.Equal(got, times(10, 401)) {
+		t.Errorf("got %v", got)
+	}
+	remote = "[2001:db8::ffff]:1" // of one network
+	if got := statuses(1, "carol", "wrong"); got[0] != 429 {
+		t.Errorf("an eleventh from a /64: got %d", got[0])
+	}
+}
+
+// TestCrowdOfAddresses: a wrong password now and then, or ten each of forty addresses, lock
+// nobody out; what a thousand addresses can try is bounded all the same.
+func TestCrowdOfAddresses(t *testing.T) {
+	a := newAttempts()
+	clock := time.Duration(0)
+	a.now = func() time.Duration { return clock }
+	wrong := func() error { return ErrPassword }
+	right := func() error { return nil }
+	home, office := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	for range 24 * 3600 / 5 { // a day
+		clock += 5 * time.Second
+		_ = a.try(netip.MustParseAddr("203.0.113.9"), "alice", wrong)
+	}
+	address := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}) }
+	for n := range 40 {
+		for range 12 {
+			_ = a.try(address(n), "alice", wrong)
+		}
+	}
+	for _, addr := range []netip.Addr{home, office} {
+		if err := a.try(addr, "alice", right); err != nil {
+			t.Errorf("alice from %v: got %v", addr, err)
+		}
+	}
+	tried := 0
+	for n := range 1000 {
+		for range 10 {
+			if a.try(address(n), "bob", wrong) == ErrPassword {
+				tried++
+			}
+		}
+	}
+	if tried != userFailures.Burst {
+		t.Errorf("%d passwords of bob's were tried at once, want %d", tried, userFailures.Burst)
+	}
+	var e *upgrade.Rejection
+	if err := a.try(home, "bob", right); !errors.As(err, &e) || e.Status != 429 || e.RetryAfter <= 0 {
+		t.Errorf("after that: got %v, want 429", err)
+	}
+	if err := a.try(home, "alice", right); err != nil {
+		t.Errorf("somebody else: got %v", err)
 	}
 }
 

@@ -3,12 +3,19 @@
 package chat
 
 import (
-	"encoding/json"
+	"bytes"
+	"context"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
 	"time"
+	"unicode"
 
+	"github.com/usher-ws/usher/internal/strict"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -18,8 +25,6 @@ const maxLogin = 8 << 10
 var (
 	rejectLogin = upgrade.Reject(http.StatusUnauthorized, "bad_credentials",
 		"No user has this name and password.")
-	rejectForm = upgrade.Reject(http.StatusBadRequest, upgrade.CodeBadRequest,
-		"Send username and password as a form or as a JSON object.")
 	rejectFormat = upgrade.Reject(http.StatusUnsupportedMediaType, "unsupported_media_type",
 		"Send a form (application/x-www-form-urlencoded) or application/json.")
 	rejectTooLarge = upgrade.Reject(http.StatusRequestEntityTooLarge, "body_too_large",
@@ -31,10 +36,7 @@ var (
 var ErrPassword error = rejectLogin
 
 // login is what a client brings.
-type login struct {
-	Username string `json:"username"`
-	Password string `json:"password"`
-}
+type login struct{ username, password string }
 
 // grant is what it gets: the answer of RFC 6749 §5.1.
 type grant struct {
@@ -51,16 +53,21 @@ func (c *Chat) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	err = c.attempts.try(r, l.Username, func() error {
-		return c.config.CheckPassword(r.Context(), l.Username, l.Password)
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
+	ctx := context.WithValue(r.Context(), remoteKey{}, remote.Addr())
+	err = c.attempts.try(remote.Addr(), l.username, func() error {
+		return c.config.CheckPassword(ctx, l.username, l.password)
 	})
+	if err != nil && errors.Is(err, ctx.Err()) {
+		err = rejectBusy // net/http has given the request up, and the client may not have
+	}
 	if err != nil {
 		c.noteFailure(r, err)
 		refuse(w, err)
 		return
 	}
 	token, err := Token{
-		Subject:  l.Username,
+		Subject:  l.username,
 		Issuer:   c.config.Issuer,
 		Audience: c.config.Audience,
 		Issued:   time.Now(),
@@ -91,33 +98,97 @@ func (c *Chat) noteFailure(r *http.Request, err error) {
 	}
 }
 
+// rejectForm refuses a body that is not a name and a password, and says why.
+func rejectForm(why string) error {
+	return upgrade.Reject(http.StatusBadRequest, upgrade.CodeBadRequest,
+		why+": send username and password, each once, as a form or as a JSON object.")
+}
+
 // readLogin reads a form or a JSON object. Nothing is taken from the query: it
 // ends up in logs.
 func readLogin(r *http.Request) (l login, err error) {
-	switch format(r) {
-	case "application/json":
-		err = json.NewDecoder(r.Body).Decode(&l)
-	case "application/x-www-form-urlencoded", "":
-		err = r.ParseForm()
-		l = login{Username: r.PostForm.Get("username"), Password: r.PostForm.Get("password")}
-	default:
-		return login{}, rejectFormat
+	media := format(r)
+	if media != formMedia && media != jsonMedia {
+		return l, rejectFormat
 	}
+	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return login{}, rejectTooLarge
+		return l, rejectTooLarge
 	case err != nil:
-		return login{}, rejectForm
+		return l, rejectForm("The body did not arrive")
 	}
+	var fields map[string]any
+	if media == jsonMedia {
+		if fields, err = strict.Object(body); err != nil {
+			return l, rejectForm("The body is not one JSON object that has each name once")
+		}
+	} else if fields, err = readForm(body); err != nil {
+		return l, err
+	}
+	return loginOf(fields)
+}
+
+// readForm reads a form's fields, as strings. The body is all there is to it: net/http
+// would read the query as well, and refuse the one for the other's faults.
+func readForm(body []byte) (map[string]any, error) {
+	values, err := url.ParseQuery(string(body))
+	if err != nil || bytes.ContainsFunc(body, unicode.IsControl) {
+		return nil, rejectForm("The body is not a form")
+	}
+	fields := make(map[string]any, len(values))
+	for name, all := range values {
+		if len(all) > 1 && (name == "username" || name == "password") {
+			return nil, rejectForm(name + " is there twice")
+		}
+		fields[name] = all[0]
+	}
+	return fields, nil
+}
+
+// loginOf takes the name and the password out of the fields of a body, by their exact
+// names. All others are ignored.
+func loginOf(fields map[string]any) (l login, err error) {
+	var missing []string
+	for _, f := range []struct {
+		name string
+		to   *string
+	}{{"username", &l.username}, {"password", &l.password}} {
+		value, there := fields[f.name]
+		s, ok := value.(string)
+		if there && !ok {
+			return login{}, rejectForm(f.name + " is not a string")
+		}
+		if !there {
+			missing = append(missing, f.name)
+		}
+		*f.to = s
+	}
+	switch len(missing) {
+	case 1:
+		return login{}, rejectForm(missing[0] + " is missing")
+	case 2:
+		return login{}, rejectForm(strings.Join(missing, " and ") + " are missing")
+	}
+	l.username = trimName(l.username)
 	return l, nil
 }
 
-// format returns the media type of the body, "" if the client named none.
+// trimName returns a name without the white space around it, as keyboards and copying
+// leave some behind.
+func trimName(name string) string { return strings.TrimSpace(name) }
+
+const (
+	formMedia = "application/x-www-form-urlencoded"
+	jsonMedia = "application/json"
+)
+
+// format returns the media type of the body, that of a form if the client named none.
 func format(r *http.Request) string {
 	named := r.Header.Get("Content-Type")
 	if named == "" {
-		return ""
+		return formMedia
 	}
 	media, _, err := mime.ParseMediaType(named)
 	if err != nil {

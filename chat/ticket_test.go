@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/usher-ws/usher/upgrade"
@@ -18,9 +19,8 @@ func TestTicketRoute(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask := func(path, authorization, form string) (status int, answer map[string]any) {
-		req := httptest.NewRequest("POST", path, nil)
+		req := httptest.NewRequest("POST", path, strings.NewReader("username=alice&password="+form))
 		req.Header.Set("Authorization", authorization)
-		req.PostForm = map[string][]string{"username": {"alice"}, "password": {form}}
 		w := httptest.NewRecorder()
 		c.Handler().ServeHTTP(w, req)
 		_ = json.Unmarshal(w.Body.Bytes(), &answer)

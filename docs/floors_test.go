@@ -18,7 +18,7 @@ const module = "github.com/usher-ws/usher"
 // floors of the house: a package imports from lower floors only, never from its
 // own. A subpackage lives on its parent's floor, and may use the parent.
 var floors = map[string]int{
-	"frame": 0, "limiter": 0, "frame/vectors": 0, // the last in tests only
+	"frame": 0, "limiter": 0, "internal": 0, "frame/vectors": 0, // the last in tests only
 	"upgrade": 1, "poller": 1,
 	"server": 2,
 	"hub":    3,
@@ -28,10 +28,10 @@ var floors = map[string]int{
 // exceptions say more than the floors do: all that a package may import of this
 // module.
 var exceptions = map[string][]string{
-	"upgrade": {"limiter"},         // frames are no business of the door
-	"bench":   {"poller", "frame"}, // it measures any server, so it may not know ours
+	"upgrade": {"limiter", "internal"}, // frames are no business of the door
+	"bench":   {"poller", "frame"},     // it measures any server, so it may not know ours
 	// The program is the one place that knows all others, its floor included.
-	"cmd/usher": {"frame", "limiter", "upgrade", "poller", "server", "hub", "chat", "bench"},
+	"cmd/usher": {"frame", "limiter", "upgrade", "poller", "server", "hub", "chat", "bench", "internal"},
 }
 
 // TestFloors reads every package's own imports, those of its tests left out.
@@ -73,16 +73,16 @@ func TestLean(t *testing.T) {
 		"limiter": nil,
 		"frame":   {deflate},
 		"upgrade": {
-			module + "/limiter", module + "/frame", deflate, "github.com/gobwas/ws",
+			module + "/limiter", module + "/internal", module + "/frame", deflate, "github.com/gobwas/ws",
 			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
 		},
 		"server": {
-			module + "/upgrade", module + "/poller", module + "/limiter", module + "/frame", deflate,
+			module + "/upgrade", module + "/poller", module + "/limiter", module + "/internal", module + "/frame", deflate,
 			"github.com/gobwas/ws", "github.com/gobwas/httphead", "github.com/gobwas/pool",
 			"github.com/golang-jwt/jwt/v5", "github.com/mailru/easygo", "golang.org/x/sys",
 		},
 		"upgrade/jwks": {
-			module + "/upgrade", module + "/limiter", module + "/frame", deflate, "github.com/gobwas/ws",
+			module + "/upgrade", module + "/limiter", module + "/internal", module + "/frame", deflate, "github.com/gobwas/ws",
 			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
 			"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time",
 		},

@@ -3,13 +3,14 @@
 // timer and no clock. The caller passes the time in, as a duration since any
 // monotonic origin it likes, so a test can run a week in a microsecond.
 //
-// Three tools, one for each question:
+// Four tools, one for each question:
 //
 //   - [Bucket] with [Rate]: how often? One per connection, message kind or user.
 //     A Bucket is eight bytes and belongs to one goroutine.
 //   - [Quota]: how many at once? Safe for any goroutine.
 //   - [Keyed]: how many, and how often, for each address or user? Safe for any
 //     goroutine; a key at rest costs nothing.
+//   - [Turns]: who is next, where many wait for a few places? Safe for any goroutine.
 //
 // Three things can be done about what comes too early: AllowN refuses it, DelayN says
 // how long to wait for it, and WaitN only looks. CancelN gives back.

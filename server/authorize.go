@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// askedAtOnce is how many questions may be answered elsewhere at one time; whoever
-// comes then is asked to come back.
+// askedAtOnce is how many questions authorizers may have at one time; whoever comes then
+// is asked to come back.
 const askedAtOnce = 1024
 
 // earlyLimit is how much input is kept meanwhile. Beyond it the kernel's buffer,
@@ -33,30 +33,33 @@ type asked struct {
 
 // authorize calls the route's authorizer.
 func (l *loop) authorize(i uint32, s *slot, place uint32, q quota, r *upgrade.Request, early []byte) {
-	authorize := l.places.all[place].route.Authorize
+	lr := l.places.all[place].route
 	a := &asked{request: r.Clone(), given: r.Clone(), response: append([]byte(nil), l.resp...), place: place, quota: q}
-	l.ask(i, s, a, early, func(ctx context.Context) error { return authorize(ctx, a.given) })
+	if !l.srv.authorizing.Acquire() {
+		l.abandon(a)
+		l.refuse(i, s, lr, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
+		return
+	}
+	l.ask(i, s, a, early, func(ctx context.Context) error {
+		defer l.srv.authorizing.Release()
+		return lr.Authorize(ctx, a.given)
+	})
 }
 
 // prepareElsewhere has a token verified that would keep the loop from its other
-// connections. Then the request is judged as any other.
+// connections. Then the request is judged as any other. How many there may be, and whose
+// turn it is, is for package upgrade to say, that verifies for POST /ticket too.
 func (l *loop) prepareElsewhere(i uint32, s *slot, place uint32, q quota, r *upgrade.Request, early []byte) {
 	door := &l.places.all[place].route.door
 	a := &asked{request: r.Clone(), given: r.Clone(), place: place, quota: q}
-	l.ask(i, s, a, early, func(context.Context) error {
-		door.Prepare(a.given)
+	l.ask(i, s, a, early, func(ctx context.Context) error {
+		door.Prepare(ctx, a.given)
 		return nil
 	})
 }
 
 // ask has f called on a goroutine of its own, and its answer decided about.
 func (l *loop) ask(i uint32, s *slot, a *asked, early []byte, f func(context.Context) error) {
-	if !l.srv.authorizing.Acquire() {
-		lr := l.places.all[a.place].route
-		l.abandon(a)
-		l.refuse(i, s, lr, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
-		return
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
 	if len(early) > 0 {
@@ -67,8 +70,9 @@ func (l *loop) ask(i uint32, s *slot, a *asked, early []byte, f func(context.Con
 	l.said = nil
 	s.state = pending
 	tok := token(i, s.gen.Load())
+	l.srv.asking.Acquire()
 	go func() {
-		defer l.srv.authorizing.Release()
+		defer l.srv.asking.Release()
 		defer cancel()
 		l.mail.verdict(tok, callSafely(ctx, f))
 	}()

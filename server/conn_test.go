@@ -179,7 +179,7 @@ func TestDoorsThatFail(t *testing.T) {
 // brokenVerifier fails before it could verify.
 type brokenVerifier struct{}
 
-func (brokenVerifier) IsSlow([]byte, time.Time) bool { panic("secret") }
+func (brokenVerifier) Begin([]byte, time.Time) upgrade.Verification { panic("secret") }
 
 func (brokenVerifier) Verify([]byte, time.Time) (*upgrade.Identity, error) { return nil, nil }
 

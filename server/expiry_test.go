@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -266,10 +267,12 @@ type gate struct {
 	open  chan struct{}
 }
 
-func (g *gate) IsSlow([]byte, time.Time) bool { return true }
+func (g *gate) Verify([]byte, time.Time) (*upgrade.Identity, error) { return nil, upgrade.ErrSlow }
 
-func (g *gate) Verify([]byte, time.Time) (*upgrade.Identity, error) {
-	g.asked <- struct{}{}
-	<-g.open
-	return &upgrade.Identity{Subject: "alice"}, nil
+func (g *gate) Begin([]byte, time.Time) upgrade.Verification {
+	return elsewhere(func(context.Context) (*upgrade.Identity, error) {
+		g.asked <- struct{}{}
+		<-g.open
+		return &upgrade.Identity{Subject: "alice"}, nil
+	})
 }

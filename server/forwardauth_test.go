@@ -57,7 +57,7 @@ func TestForwardAuth(t *testing.T) {
 	}
 	gone.Close()
 	<-taken
-	eventually(t, "the place of who has gone is free", func() bool { return s.authorizing.InUse() == 0 && s.total() == 1 })
+	eventually(t, "the place of who has gone is free", func() bool { return s.asking.InUse() == 0 && s.total() == 1 })
 
 	for query, want := range map[string]int{"?ticket=bad": 404, "?ticket=good": 429} { // one alice is enough
 		_, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+"/ws"+query, nil)

@@ -104,7 +104,7 @@ func TestQuotasNeverLeak(t *testing.T) {
 		})
 	}
 	all.Wait()
-	eventually(t, "all connections end", func() bool { return s.total() == 0 && s.authorizing.InUse() == 0 })
+	eventually(t, "all connections end", func() bool { return s.total() == 0 && s.asking.InUse() == 0 })
 	for last := range byte(6) {
 		for _, a := range []netip.Addr{
 			netip.AddrFrom4([4]byte{10, 0, 0, last}), netip.AddrFrom4([4]byte{127, 0, 0, 1}),

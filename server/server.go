@@ -95,7 +95,8 @@ type Server struct {
 	perUser      limiter.Keyed[string]
 	ipMessages   limiter.Keyed[netip.Addr]
 	userMessages limiter.Keyed[string]
-	authorizing  limiter.Quota
+	asking       limiter.Quota // questions that are answered elsewhere; it only counts
+	authorizing  limiter.Quota // those of authorizers
 	drainingFlag atomic.Bool
 	isDown       atomic.Bool
 	drainWindow  time.Duration

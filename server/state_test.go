@@ -73,7 +73,7 @@ func newBench(t testing.TB, s *Server) *bench {
 		l.cut()
 		l.poll.Close()
 		unix.Close(b.peer)
-		for s.authorizing.InUse() > 0 {
+		for s.asking.InUse() > 0 {
 			time.Sleep(time.Millisecond) // the authorizer's goroutine is ending
 		}
 		s.log.stop()
@@ -90,18 +90,31 @@ func newBench(t testing.TB, s *Server) *bench {
 // slowVerifier takes its time for every token, and knows one.
 type slowVerifier struct{ id *upgrade.Identity }
 
-func (v slowVerifier) IsSlow([]byte, time.Time) bool { return true }
-
-func (v slowVerifier) Verify(token []byte, _ time.Time) (*upgrade.Identity, error) {
-	if string(token) != "good" {
-		return nil, errNo
-	}
-	return v.id, nil
+func (v slowVerifier) Verify([]byte, time.Time) (*upgrade.Identity, error) {
+	return nil, upgrade.ErrSlow
 }
+
+func (v slowVerifier) Begin(token []byte, _ time.Time) upgrade.Verification {
+	return elsewhere(func(context.Context) (*upgrade.Identity, error) {
+		if string(token) != "good" {
+			return nil, errNo
+		}
+		return v.id, nil
+	})
+}
+
+// elsewhere is a Verification that is slow.
+type elsewhere func(context.Context) (*upgrade.Identity, error)
+
+func (elsewhere) IsSlow() bool { return true }
+
+func (elsewhere) Verify(time.Time) (*upgrade.Identity, error) { return nil, upgrade.ErrSlow }
+
+func (f elsewhere) Wait(ctx context.Context, _ time.Time) (*upgrade.Identity, error) { return f(ctx) }
 
 // answeredElsewhere waits for the verdict of a question, and lets the loop have it.
 func (b *bench) answeredElsewhere() {
-	for b.l.srv.authorizing.InUse() > 0 {
+	for b.l.srv.asking.InUse() > 0 {
 		time.Sleep(time.Millisecond)
 	}
 	b.l.Wake()
@@ -505,7 +518,7 @@ func TestHangUpCancelsAuthorize(t *testing.T) {
 	b.bring(pending)
 	hangUp(b)
 	b.l.handle(b.i, b.slot(), readable)
-	for b.l.srv.authorizing.InUse() > 0 {
+	for b.l.srv.asking.InUse() > 0 {
 		time.Sleep(time.Millisecond) // ctx.Done is what ends it
 	}
 	if got := b.slot().state; got != closed {

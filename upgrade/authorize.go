@@ -36,20 +36,26 @@ func (u *Upgrader) authorize(ctx context.Context, r *Request) error {
 	defer cancel()
 	err := u.Authorize(ctx, r)
 	if asRejection(err) == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
-		wait := time.Second + rand.N(time.Second) // not all at once again
-		return fmt.Errorf("%w: %w", errUndecided.WithRetryAfter(wait), err)
+		return undecided(err)
 	}
 	return err
+}
+
+// undecided returns the 503 for a request that a context's end left without a verdict.
+func undecided(err error) error {
+	wait := time.Second + rand.N(time.Second) // not all at once again
+	return fmt.Errorf("%w: %w", errUndecided.WithRetryAfter(wait), err)
 }
 
 // earlyLimit is how much of a client's input is read while Authorize runs.
 const earlyLimit = 16 << 10
 
-// authorizeConn is authorize with an eye on conn: when the client hangs up, the
-// context ends. What it sends meanwhile is appended to early.
-func (u *Upgrader) authorizeConn(conn net.Conn, r *Request, early []byte) ([]byte, error) {
+// watch calls f with an eye on conn: when the client hangs up, the context ends. What it
+// sends meanwhile is appended to early. Nothing else may read from conn.
+func (u *Upgrader) watch(conn net.Conn, early []byte, f func(ctx context.Context) error) ([]byte, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	_ = conn.SetReadDeadline(time.Now().Add(u.timeout()))
 	watched := make(chan []byte, 1)
 	go func() {
 		b := append(make([]byte, 0, len(early)+512), early...)
@@ -69,7 +75,7 @@ func (u *Upgrader) authorizeConn(conn net.Conn, r *Request, early []byte) ([]byt
 			}
 		}
 	}()
-	err := u.authorize(ctx, r)
+	err := f(ctx)
 	_ = conn.SetReadDeadline(time.Unix(1, 0)) // end the watch; deliver sets another
 	return <-watched, err
 }

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -101,35 +102,67 @@ func (b *bearerGuard) useTicket(r *Request, ticket []byte) (err error) {
 	return err
 }
 
-// verify asks the verifier, unless prepare has.
+// verify asks the verifier, or goes on from where isSlow or prepare have come to.
 func (b *bearerGuard) verify(r *Request, token []byte) (*Identity, error) {
-	for i := range r.prepared {
-		if p := &r.prepared[i]; p.by == b {
-			return p.id, p.err
+	if begun := b.begunIn(r); begun != nil {
+		if begun.done {
+			return begun.id, begun.err
 		}
+		return begun.Verify(r.now)
 	}
 	return b.verifier.Verify(token, r.now)
 }
 
-// prepared is what a verifier has said before the guards were asked.
-type prepared struct {
-	by  *bearerGuard
-	id  *Identity
-	err error
+// begun is how far a guard has come with the token of a request before it judges it.
+type begun struct {
+	Verification
+	by   *bearerGuard
+	done bool // id and err are the answer
+	id   *Identity
+	err  error
 }
 
+// begunIn returns where the guard has come to in r, or nil.
+func (b *bearerGuard) begunIn(r *Request) *begun {
+	for i := range r.begun {
+		if r.begun[i].by == b {
+			return &r.begun[i]
+		}
+	}
+	return nil
+}
+
+// isSlow begins with the token, once for each request.
 func (b *bearerGuard) isSlow(r *Request, now time.Time) bool {
-	token, _, err := findToken(r, b.sources)
-	return err == nil && token != nil && b.verifier.(SlowVerifier).IsSlow(token, now)
-}
-
-func (b *bearerGuard) prepare(r *Request, now time.Time) {
+	if begun := b.begunIn(r); begun != nil {
+		return !begun.done && begun.IsSlow()
+	}
 	token, _, err := findToken(r, b.sources)
 	if err != nil || token == nil {
+		return false
+	}
+	v := b.verifier.(SlowVerifier).Begin(token, now)
+	r.begun = append(r.begun, begun{Verification: v, by: b})
+	return v.IsSlow()
+}
+
+// prepare waits for what isSlow has begun.
+func (b *bearerGuard) prepare(ctx context.Context, r *Request, now time.Time) {
+	if !b.isSlow(r, now) {
 		return
 	}
-	id, err := b.verifier.Verify(token, now)
-	r.prepared = append(r.prepared, prepared{b, id, err})
+	begun := b.begunIn(r)
+	begun.id, begun.err = begun.Wait(ctx, now)
+	begun.done = true
+}
+
+// giveUp lets the guards that would have to wait answer with err.
+func (r *Request) giveUp(err error) {
+	for i := range r.begun {
+		if b := &r.begun[i]; !b.done && b.IsSlow() {
+			b.done, b.err = true, err
+		}
+	}
 }
 
 // findToken returns the one token of the request, nil for none; empty ones are
@@ -169,6 +202,10 @@ func refuseToken(err error) error {
 		return err
 	case errors.Is(err, ErrTokenExpired):
 		return errTokenExpired
+	case err == ErrSlow:
+		return err
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return undecided(err)
 	}
 	return errTokenInvalid.because(err)
 }
@@ -220,8 +257,12 @@ func Cookie(name string) Source {
 	}
 }
 
+// cookies scans as net/http does, but hands on what no cookie may have in it: for the
+// verifier to refuse, and not to be overlooked beside another.
+var cookies = httphead.CookieScanner{DisableValueValidation: true}
+
 func scanCookie(tokens [][]byte, line []byte, name string) [][]byte {
-	httphead.ScanCookie(line, func(key, value []byte) bool {
+	cookies.Scan(line, func(key, value []byte) bool {
 		if string(key) == name {
 			tokens = append(tokens, value)
 		}

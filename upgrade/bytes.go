@@ -4,11 +4,12 @@ package upgrade
 type class uint8
 
 const (
-	isToken   class = 1 << iota // tchar, RFC 9110 §5.6.2
-	isGraphic                   // what may stand in a request target: 0x21 to 0x7e
-	isHost                      // what may stand in a Host header, RFC 3986 §3.2.2
-	isName                      // what may stand in a host name or IPv4 address
-	isBase64                    // RFC 4648 §4 without padding
+	isToken     class = 1 << iota // tchar, RFC 9110 §5.6.2
+	isGraphic                     // what may stand in a request target: 0x21 to 0x7e
+	isHost                        // what may stand in a Host header, RFC 3986 §3.2.2
+	isName                        // what may stand in a host name or IPv4 address
+	isBase64                      // RFC 4648 §4 without padding
+	isBase64URL                   // RFC 4648 §5 without padding
 )
 
 var classes = func() (t [256]class) {
@@ -22,6 +23,7 @@ var classes = func() (t [256]class) {
 	mark(isHost, alnum+"-._~!$&'()*+,;=%:[]")
 	mark(isName, alnum+"-._~")
 	mark(isBase64, alnum+"+/")
+	mark(isBase64URL, alnum+"-_")
 	for c := 0x21; c < 0x7f; c++ {
 		t[c] |= isGraphic
 	}

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"context"
 	"net/http"
 	"time"
 )
@@ -37,5 +38,5 @@ type Guard struct {
 
 	// What Upgrader.IsSlow and Upgrader.Prepare call; Bearer has them.
 	isSlow  func(r *Request, now time.Time) bool
-	prepare func(r *Request, now time.Time)
+	prepare func(ctx context.Context, r *Request, now time.Time)
 }

@@ -46,6 +46,9 @@ func (u *Upgrader) judgeHTTP(req *http.Request) (r *Request, out []byte, err err
 	if err != nil {
 		out, err = u.Refuse(nil, r, err)
 	} else {
+		if u.IsSlow(r) {
+			u.prepare(req.Context(), r)
+		}
 		out, err = u.Respond(nil, r)
 	}
 	if u.asks(err) {

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Key verifies signatures of one algorithm. An algorithm belongs to the key and
@@ -19,7 +21,8 @@ type Key struct {
 	ID string
 
 	// Algorithm is one of HS256, RS256, PS256 and their like with 384 and 512,
-	// ES256, ES384, ES512 and EdDSA; "" is what AlgorithmOf says of the key.
+	// ES256, ES384, ES512 and EdDSA, which RFC 9864 calls Ed25519; "" is what
+	// AlgorithmOf says of the key.
 	Algorithm string
 
 	// Key is a []byte for HS, an *rsa.PublicKey for RS and PS, an
@@ -29,7 +32,7 @@ type Key struct {
 
 // Equal reports whether two keys are one: ID, algorithm and all.
 func (k Key) Equal(other Key) bool {
-	if k.ID != other.ID || k.Algorithm != other.Algorithm {
+	if k.ID != other.ID || algorithmFor(k) != algorithmFor(other) {
 		return false
 	}
 	switch key := k.Key.(type) {
@@ -51,49 +54,59 @@ type Keys interface {
 	Current() *KeySet
 
 	// Ask is for a token that none of the current keys explains; kid is what it
-	// names, or "". It may wait for whoever would know, and returns the keys as
-	// they are known then. An error is a *Rejection, 503, if they cannot say.
-	Ask(kid string) (*KeySet, error)
+	// names, or "". It may wait for whoever would know, until ctx ends, and returns
+	// the keys as they are known then. An error is a *Rejection, 503, if they cannot
+	// say, or ctx's. No event loop calls it.
+	Ask(ctx context.Context, kid string) (*KeySet, error)
 }
 
 // KeySet is a set of keys that never changes.
 type KeySet struct {
-	keys   []knownKey
-	costly bool // one of them is
+	keys []knownKey
+	slow bool // there may be tokens that it takes long to try them with
 }
 
 type knownKey struct {
 	Key
-	costly bool
+	cost time.Duration // of trying it
 }
 
-// maxTries is how many keys a token is tried with that does not say which it was
-// signed with.
-const maxTries = 4
+// maxTries is how many keys a token is tried with: the first that fit.
+const maxTries = 16
 
 // NewKeySet returns the set of keys. It fails if one of them is too weak (RFC
-// 7518 §3.2 and §3.3) or not of its algorithm, and if more than four without an
-// ID have the same algorithm, as each is tried.
+// 7518 §3.2 and §3.3) or not of its algorithm. A token that does not name its key is
+// tried with the first sixteen that it may be signed with.
 func NewKeySet(keys ...Key) (*KeySet, error) {
 	set := &KeySet{keys: make([]knownKey, 0, len(keys))}
-	anonymous := make(map[string]int)
+	byAlgorithm := make(map[string][]knownKey)
 	for _, k := range keys {
-		if k.Algorithm == "" {
-			k.Algorithm = AlgorithmOf(k.Key)
-		}
+		k.Algorithm = algorithmFor(k)
 		if err := k.validate(); err != nil {
 			return nil, err
 		}
-		if k.ID == "" {
-			if anonymous[k.Algorithm]++; anonymous[k.Algorithm] > maxTries {
-				return nil, fmt.Errorf("upgrade: more than %d keys for %s have no ID", maxTries, k.Algorithm)
-			}
-		}
-		known := knownKey{k, k.isCostly()}
-		set.costly = set.costly || known.costly
+		known := knownKey{k, k.cost()}
 		set.keys = append(set.keys, known)
+		byAlgorithm[k.Algorithm] = append(byAlgorithm[k.Algorithm], known)
+	}
+	for _, all := range byAlgorithm {
+		set.slow = set.slow || takesLong(all)
 	}
 	return set, nil
+}
+
+// fullEdDSA is RFC 9864's name for EdDSA with a key of Ed25519.
+const fullEdDSA = "Ed25519"
+
+// algorithmFor returns what the key is for, under the name that golang-jwt has for it.
+func algorithmFor(k Key) string {
+	switch k.Algorithm {
+	case "":
+		return AlgorithmOf(k.Key)
+	case fullEdDSA:
+		return "EdDSA"
+	}
+	return k.Algorithm
 }
 
 // Equal reports whether the set has these keys and no others, in this order.
@@ -105,12 +118,11 @@ func (s *KeySet) Equal(keys []Key) bool {
 func (s *KeySet) Current() *KeySet { return s }
 
 // Ask is Keys': the set itself, as it learns nothing new.
-func (s *KeySet) Ask(string) (*KeySet, error) { return s, nil }
+func (s *KeySet) Ask(context.Context, string) (*KeySet, error) { return s, nil }
 
 // candidates returns the keys that a token may be signed with: those it names,
-// else those without an ID, and all of its algorithm if it names none. With too
-// many of them there is none. named says that a key has the ID kid, whatever its
-// algorithm.
+// else those without an ID, and all of its algorithm if it names none. named says that
+// a key has the ID kid, whatever its algorithm.
 func (s *KeySet) candidates(algorithm, kid string) (keys []knownKey, named bool) {
 	if s == nil {
 		return nil, false
@@ -131,10 +143,7 @@ func (s *KeySet) candidates(algorithm, kid string) (keys []knownKey, named bool)
 			keys = append(keys, k)
 		}
 	}
-	if len(keys) > maxTries {
-		return nil, named
-	}
-	return keys, named
+	return keys[:min(len(keys), maxTries)], named
 }
 
 // AlgorithmOf returns the algorithm that a key is for if nobody says otherwise:
@@ -208,15 +217,36 @@ func isRSA(algorithm string) bool {
 
 func isHMAC(algorithm string) bool { return strings.HasPrefix(algorithm, "HS") }
 
-// isCostly reports whether to verify takes more than a tenth of a millisecond.
-// Measured: HS256 5 µs, RSA 2048 36, EdDSA 57, ES256 88; RSA 4096 330, ES384 640,
-// ES512 1700.
-func (k *Key) isCostly() bool {
+// maxOnLoop is how long an event loop may verify one token.
+const maxOnLoop = 100 * time.Microsecond
+
+// takesLong reports whether to try a token with these keys takes longer than that.
+func takesLong(keys []knownKey) bool {
+	var all time.Duration
+	for _, k := range keys[:min(len(keys), maxTries)] {
+		all += k.cost
+	}
+	return all > maxOnLoop
+}
+
+// cost returns how long the key takes for one token, as measured.
+func (k *Key) cost() time.Duration {
 	switch key := k.Key.(type) {
 	case *rsa.PublicKey:
-		return key.N.BitLen() > 2048
+		if key.N.BitLen() > minRSA {
+			return 330 * time.Microsecond // of 4096 bits
+		}
+		return 36 * time.Microsecond
 	case *ecdsa.PublicKey:
-		return key.Curve.Params().BitSize > 256
+		switch key.Curve.Params().BitSize {
+		case 256:
+			return 88 * time.Microsecond
+		case 384:
+			return 640 * time.Microsecond
+		}
+		return 1700 * time.Microsecond
+	case ed25519.PublicKey:
+		return 57 * time.Microsecond
 	}
-	return false
+	return 5 * time.Microsecond // HMAC
 }

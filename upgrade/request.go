@@ -41,9 +41,9 @@ type Request struct {
 	now         time.Time
 
 	// What Bearer has found.
-	fromCookie bool       // the last source asked was a cookie
-	tokens     [][]byte   // memory for findToken
-	prepared   []prepared // by Upgrader.Prepare
+	fromCookie bool     // the last source asked was a cookie
+	tokens     [][]byte // memory for findToken
+	begun      []begun  // by Upgrader.IsSlow
 }
 
 // span is a place in the head.
@@ -202,6 +202,7 @@ func (r *Request) Clone() *Request {
 	c.fields = slices.Clone(r.fields)
 	c.values = slices.Clone(r.values)
 	c.tokens = nil
+	c.begun = slices.Clone(r.begun)
 	return &c
 }
 
@@ -211,7 +212,8 @@ func (r *Request) mayRead() bool { return r.page.shown && !r.upgrade }
 
 // reset forgets everything but the memory worth keeping.
 func (r *Request) reset(head []byte) {
-	*r = Request{head: head, fields: r.fields[:0], values: r.values[:0], tokens: r.tokens[:0]}
+	clear(r.begun)
+	*r = Request{head: head, fields: r.fields[:0], values: r.values[:0], tokens: r.tokens[:0], begun: r.begun[:0]}
 }
 
 func (r *Request) bytes(s span) []byte { return r.head[s.from:s.to:s.to] }

@@ -84,7 +84,8 @@ var (
 // what a guard failed with, for the log.
 //
 // Each guard runs at most once. Respond does no I/O and does not block, unless
-// a guard does.
+// a guard does. A request for which IsSlow is true and that was not prepared is
+// answered with a 500.
 func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
 	r.now = time.Time{}
 	r.page = u.judgeOrigin(r)
@@ -117,10 +118,10 @@ func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
 	return u.Refuse(dst, r, err)
 }
 
-// IsSlow reports whether Respond would take long for this request: whether a
-// guard's SlowVerifier says so of its token. Who may not be kept from other
-// connections then has a Clone prepared elsewhere, and gives that to Respond.
-// IsSlow is false for who would not reach the guards.
+// IsSlow reports whether it takes long to judge this request: whether a guard's
+// SlowVerifier says so of its token. Prepare is then to be called before Respond, by
+// an event loop with a Clone and elsewhere. IsSlow is quick, and false for a request
+// that would not reach the guards.
 func (u *Upgrader) IsSlow(r *Request) bool {
 	var now time.Time
 	for i := range u.Guards {
@@ -141,17 +142,29 @@ func (u *Upgrader) IsSlow(r *Request) bool {
 	return false
 }
 
-// Prepare does what takes long of judging r, and may block; Respond is quick
-// afterwards. Nothing is answered yet. It may be called on any goroutine, which r
-// belongs to meanwhile. It is for who was told to by IsSlow: Respond by itself
-// does all there is to do.
-func (u *Upgrader) Prepare(r *Request) {
+// Prepare does what takes long of judging r, and may block until ctx ends, which it
+// should when the client has gone; Respond is quick afterwards. Nothing is answered
+// yet. It may be called on any goroutine, which r belongs to meanwhile. Requests of one
+// process wait for their turn, by address: r.RemoteAddr.
+func (u *Upgrader) Prepare(ctx context.Context, r *Request) {
 	now := u.now()
-	for i := range u.Guards {
-		if f := u.Guards[i].prepare; f != nil {
-			f(r, now)
+	err := inTurn(ctx, r.RemoteAddr, false, func() {
+		for i := range u.Guards {
+			if f := u.Guards[i].prepare; f != nil {
+				f(ctx, r, now)
+			}
 		}
+	})
+	if err != nil {
+		r.giveUp(err)
 	}
+}
+
+// prepare is Prepare for as long as Timeout.
+func (u *Upgrader) prepare(ctx context.Context, r *Request) {
+	ctx, cancel := context.WithTimeout(ctx, u.timeout())
+	defer cancel()
+	u.Prepare(ctx, r)
 }
 
 // Refuse appends the answer to a request that is refused by something else than

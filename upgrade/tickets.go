@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,6 +92,9 @@ func (t *Tickets) find(ticket []byte, now time.Time, take bool) (*Identity, erro
 	var key ticketID
 	if base64.RawURLEncoding.DecodedLen(len(ticket)) != len(key) {
 		return nil, errTicketInvalid
+	}
+	if !all(ticket, isBase64URL) {
+		return nil, errTicketInvalid // the decoder would skip line breaks
 	}
 	if _, err := base64.RawURLEncoding.Strict().Decode(key[:], ticket); err != nil {
 		return nil, errTicketInvalid
@@ -184,7 +188,7 @@ func (t *Tickets) exchange(v Verifier, req *http.Request, now time.Time) (string
 	if token == "" {
 		return "", 0, errTokenMissing
 	}
-	id, err := v.Verify([]byte(token), now)
+	id, err := verifyInTurn(req, v, []byte(token), now)
 	if err != nil {
 		return "", 0, refuseToken(err)
 	}
@@ -192,6 +196,24 @@ func (t *Tickets) exchange(v Verifier, req *http.Request, now time.Time) (string
 		return "", 0, errTokenInvalid
 	}
 	return t.Issue(id, now)
+}
+
+// verifyInTurn verifies the token of a request that net/http has read, in the turn of
+// its address.
+func verifyInTurn(req *http.Request, v Verifier, token []byte, now time.Time) (id *Identity, err error) {
+	remote, _ := netip.ParseAddrPort(req.RemoteAddr)
+	ctx := req.Context()
+	busy := inTurn(ctx, remote, true, func() {
+		if slow, ok := v.(SlowVerifier); ok {
+			id, err = slow.Begin(token, now).Wait(ctx, now)
+			return
+		}
+		id, err = v.Verify(token, now)
+	})
+	if busy != nil {
+		return nil, busy
+	}
+	return id, err
 }
 
 func orDefault[T int | time.Duration](n, standard T) T {

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"context"
 	"hash/maphash"
 	"math/rand/v2"
 	"sync/atomic"
@@ -36,13 +37,27 @@ type verified struct {
 	id    *Identity
 }
 
+// IsSlow is Verification's.
+func (e *verified) IsSlow() bool { return false }
+
+// Verify is Verification's.
+func (e *verified) Verify(now time.Time) (*Identity, error) {
+	if !now.Before(e.id.ExpiresAt) {
+		return nil, ErrTokenExpired
+	}
+	return e.id, nil
+}
+
+// Wait is Verification's.
+func (e *verified) Wait(_ context.Context, now time.Time) (*Identity, error) { return e.Verify(now) }
+
 // counts reports whether the entry still says anything.
 func (e *verified) counts(keys *KeySet, now time.Time) bool {
 	return e.keys == keys && now.Before(e.id.ExpiresAt)
 }
 
-// find returns whom the token speaks for, or nil. It allocates nothing.
-func (c *tokenCache) find(token []byte, keys *KeySet, now time.Time) *Identity {
+// find returns what is known of the token, or nil. It allocates nothing.
+func (c *tokenCache) find(token []byte, keys *KeySet, now time.Time) *verified {
 	if len(token) > maxCached {
 		return nil
 	}
@@ -51,18 +66,18 @@ func (c *tokenCache) find(token []byte, keys *KeySet, now time.Time) *Identity {
 	for i := range set {
 		e := set[i].Load()
 		if e != nil && e.hash == hash && e.token == string(token) && e.counts(keys, now) {
-			return e.id
+			return e
 		}
 	}
 	return nil
 }
 
 // keep remembers a token, in place of one that does not count any more, or of any.
-func (c *tokenCache) keep(token []byte, keys *KeySet, id *Identity, now time.Time) {
+func (c *tokenCache) keep(token string, keys *KeySet, id *Identity, now time.Time) {
 	if len(token) > maxCached {
 		return
 	}
-	entry := &verified{hash: maphash.Bytes(cacheSeed, token), token: string(token), keys: keys, id: id}
+	entry := &verified{hash: maphash.String(cacheSeed, token), token: token, keys: keys, id: id}
 	set := &c.sets[entry.hash%cacheSets]
 	at := rand.IntN(cacheWays)
 	for i := range set {

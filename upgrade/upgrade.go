@@ -3,6 +3,7 @@ package upgrade
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -66,16 +67,19 @@ func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) 
 			conn.Close() // a guard panicked
 		}
 	}()
+	early = s.in[n:]
 	if err != nil {
 		s.out, err = u.Refuse(s.out, &s.r, err)
 	} else {
+		if u.IsSlow(&s.r) {
+			early, _ = u.watch(conn, early, func(ctx context.Context) error { u.prepare(ctx, &s.r); return nil })
+		}
 		s.out, err = u.Respond(s.out, &s.r)
 	}
-	early = s.in[n:]
 	if u.asks(err) {
 		r = s.r.Clone() // to be kept, for all we know
 		var no error
-		if early, no = u.authorizeConn(conn, r, early); no != nil {
+		if early, no = u.watch(conn, early, func(ctx context.Context) error { return u.authorize(ctx, r) }); no != nil {
 			s.out, err = u.Refuse(s.out[:0], r, no)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/MicahParks/keyfunc/v3"
+	"github.com/usher-ws/usher/internal/strict"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -97,80 +98,136 @@ func readAll(r io.Reader) ([]byte, error) {
 	return text, nil
 }
 
-// jwk is what is read of a JSON Web Key: its public part.
+// jwk is what of a JSON Web Key keyfunc reads: its public part, and neither certificates,
+// for which it could ask others, nor what it is for, which is judged here.
 type jwk struct {
-	Type      string   `json:"kty"`
-	ID        string   `json:"kid,omitempty"`
-	Algorithm string   `json:"alg,omitempty"`
-	Curve     string   `json:"crv,omitempty"`
-	X         string   `json:"x,omitempty"`
-	Y         string   `json:"y,omitempty"`
-	N         string   `json:"n,omitempty"`
-	E         string   `json:"e,omitempty"`
-	Secret    string   `json:"k,omitempty"`
-	Use       string   `json:"use,omitempty"`
-	Ops       []string `json:"key_ops,omitempty"`
+	Type   string `json:"kty"`
+	Curve  string `json:"crv,omitempty"`
+	X      string `json:"x,omitempty"`
+	Y      string `json:"y,omitempty"`
+	N      string `json:"n,omitempty"`
+	E      string `json:"e,omitempty"`
+	Secret string `json:"k,omitempty"`
 }
 
-var errNoKeys = errors.New("jwks: no key in the set can be used")
+var (
+	errNoSet  = errors.New("jwks: not a set of keys: it has no list called keys")
+	errNoKeys = errors.New("jwks: no key in the set can be used")
+)
 
-// parse returns the keys of a set that can be used, each by itself, so that one
-// odd key does not take the others with it.
+// parse returns the keys of a set that can be used, each by itself, so that one odd key
+// does not take the others with it. Without an error the set was one, though it may have
+// no such key.
 func parse(text []byte, secrets bool, log *slog.Logger) ([]upgrade.Key, error) {
-	var set struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if err := json.Unmarshal(text, &set); err != nil {
+	set, err := strict.Object(text)
+	if err != nil {
 		return nil, fmt.Errorf("jwks: not a set of keys: %w", err)
 	}
-	if len(set.Keys) > maxKeys {
-		return nil, fmt.Errorf("jwks: the set has %d keys, more than %d", len(set.Keys), maxKeys)
+	listed, ok := set["keys"].([]any)
+	if !ok {
+		return nil, errNoSet
+	}
+	if len(listed) > maxKeys {
+		return nil, fmt.Errorf("jwks: the set has %d keys, more than %d", len(listed), maxKeys)
 	}
 	var keys []upgrade.Key
-	for _, raw := range set.Keys {
-		key, err := parseKey(raw, secrets)
+	for _, value := range listed {
+		parsed, err := parseKey(value, secrets)
 		if err != nil {
 			log.Debug("jwks: a key is left out", "err", err)
 			continue
 		}
-		keys = append(keys, key)
-	}
-	if len(keys) == 0 {
-		return nil, errNoKeys
+		for _, key := range parsed {
+			if !slices.ContainsFunc(keys, key.Equal) {
+				keys = append(keys, key)
+			}
+		}
 	}
 	return keys, nil
 }
 
-// parseKey reads one key. What keyfunc gets of it is what was looked at here:
-// neither certificates, for which it could ask others, nor private parts.
-func parseKey(raw []byte, secrets bool) (upgrade.Key, error) {
-	var j jwk
-	if err := json.Unmarshal(raw, &j); err != nil {
-		return upgrade.Key{}, err
+// members reads the members of an object that are strings, and remembers what is none.
+type members struct {
+	object map[string]any
+	err    error
+}
+
+// text returns the string of this name, "" if there is none; one that is there is not empty.
+func (m *members) text(name string) string {
+	value, there := m.object[name]
+	s, ok := value.(string)
+	if there && (!ok || s == "") {
+		m.err = fmt.Errorf("%s is not a string, or empty", name)
 	}
+	return s
+}
+
+// parseKey reads one key, once for each algorithm that it is for.
+func parseKey(value any, secrets bool) ([]upgrade.Key, error) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, errors.New("not an object")
+	}
+	m := members{object: object}
+	id, algorithm, use := m.text("kid"), m.text("alg"), m.text("use")
+	public := jwk{m.text("kty"), m.text("crv"), m.text("x"), m.text("y"), m.text("n"), m.text("e"), m.text("k")}
+	_, private := object["d"]
+	ops, limited := object["key_ops"]
+	list, _ := ops.([]any)
 	switch {
-	case j.Use != "" && j.Use != "sig", j.Ops != nil && !slices.Contains(j.Ops, "verify"):
-		return upgrade.Key{}, fmt.Errorf("%q is not for signatures", j.ID)
-	case j.Type == "oct" && !secrets:
-		return upgrade.Key{}, fmt.Errorf("%q is a secret, and published", j.ID)
+	case m.err != nil:
+		return nil, fmt.Errorf("%q: %w", id, m.err)
+	case use != "" && use != "sig", limited && !slices.Contains(list, any("verify")):
+		return nil, fmt.Errorf("%q is not for signatures", id)
+	case public.Type == "oct" && !secrets, private && !secrets:
+		return nil, fmt.Errorf("%q is a secret, and published", id)
 	}
-	j.Use, j.Ops = "", nil
-	public, err := json.Marshal(j)
+	key, err := public.key()
 	if err != nil {
-		return upgrade.Key{}, err
+		return nil, fmt.Errorf("%q: %w", id, err)
 	}
-	parsed, err := keyfunc.NewJWKJSON(public)
+	return keysOf(upgrade.Key{ID: id, Algorithm: algorithm, Key: key})
+}
+
+// key has keyfunc make a key of what was read.
+func (j jwk) key() (any, error) {
+	text, err := json.Marshal(j)
 	if err != nil {
-		return upgrade.Key{}, fmt.Errorf("%q: %w", j.ID, err)
+		return nil, err
+	}
+	parsed, err := keyfunc.NewJWKJSON(text)
+	if err != nil {
+		return nil, err
 	}
 	all, err := parsed.VerificationKeySet(context.Background())
 	if err != nil || len(all.Keys) != 1 {
-		return upgrade.Key{}, errors.Join(fmt.Errorf("%q is not one key", j.ID), err)
+		return nil, errors.Join(errors.New("not one key"), err)
 	}
-	key := upgrade.Key{ID: j.ID, Algorithm: j.Algorithm, Key: all.Keys[0]}
-	if key.Algorithm == "" {
-		key.Algorithm = upgrade.AlgorithmOf(key.Key)
+	return all.Keys[0], nil
+}
+
+// algorithms are all that a key may be for.
+var algorithms = []string{
+	"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+}
+
+// keysOf returns the key for the algorithm it names. A key that names none is for all
+// those of its type, RFC 7517 §4.4: of RSA for RS256 to PS512, of an elliptic curve for one.
+func keysOf(key upgrade.Key) (keys []upgrade.Key, err error) {
+	names := algorithms
+	if key.Algorithm != "" {
+		names = []string{key.Algorithm}
 	}
-	_, err = upgrade.NewKeySet(key)
-	return key, err
+	for _, name := range names {
+		key.Algorithm = name
+		if _, no := upgrade.NewKeySet(key); no != nil {
+			err = no
+			continue
+		}
+		keys = append(keys, key)
+	}
+	if keys == nil {
+		return nil, err
+	}
+	return keys, nil
 }

@@ -2,15 +2,19 @@ package jwks
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -46,7 +50,9 @@ func newSigner(t testing.TB, id string) signer {
 func (s signer) token(t testing.TB) []byte {
 	t.Helper()
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()})
-	token.Header["kid"] = s.id
+	if s.id != "" {
+		token.Header["kid"] = s.id
+	}
 	text, err := token.SignedString(s.key)
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +160,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	k := open(t, Source{Location: s.URL, Refresh: 20 * time.Millisecond, Grace: 400 * time.Millisecond})
 	v := &upgrade.JWT{Keys: k}
 	eventually(t, "the first reading", func() bool {
-		_, err := v.Verify(first.token(t), time.Now())
+		_, err := verify(v, first.token(t))
 		return err == nil
 	})
 	var current atomic.Pointer[signer]
@@ -169,7 +175,7 @@ func TestRotationUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				if _, err := v.Verify(current.Load().token(t), time.Now()); err != nil {
+				if _, err := verify(v, current.Load().token(t)); err != nil {
 					t.Errorf("a good token: %v", err)
 					return
 				}
@@ -185,7 +191,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	s.serve(second)
 	rotated := time.Now()
 	eventually(t, "the old key's end", func() bool {
-		_, err := v.Verify(old, time.Now())
+		_, err := verify(v, old)
 		return err != nil
 	})
 	if lived := time.Since(rotated); lived < 350*time.Millisecond {
@@ -196,7 +202,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	if verified.Load() < 100 {
 		t.Errorf("only %d tokens were verified", verified.Load())
 	}
-	if _, err := v.Verify(old, time.Now()); err == nil || isUnavailable(err) {
+	if _, err := verify(v, old); err == nil || isUnavailable(err) {
 		t.Errorf("the old token: got %v, want a 401", err)
 	}
 }
@@ -211,13 +217,13 @@ func TestUnknownKey(t *testing.T) {
 	k := open(t, Source{Location: s.URL, Refresh: -1, cooldown: 300 * time.Millisecond, patience: 5 * time.Second})
 	v := &upgrade.JWT{Keys: k}
 	for range 100 {
-		if _, err := v.Verify(stranger.token(t), time.Now()); err == nil || isUnavailable(err) {
+		if _, err := verify(v, stranger.token(t)); err == nil || isUnavailable(err) {
 			t.Fatalf("a stranger's token: got %v, want a 401", err)
 		}
 	}
 	s.serve(first, second)
 	time.Sleep(300 * time.Millisecond)
-	if _, err := v.Verify(second.token(t), time.Now()); err != nil {
+	if _, err := verify(v, second.token(t)); err != nil {
 		t.Errorf("the new key's first token: %v", err)
 	}
 	if n := s.served.Load(); n > 5 {
@@ -239,8 +245,12 @@ func TestOutage(t *testing.T) {
 		"garbage":         func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>maintenance</html>") },
 		"half a set":      func(w http.ResponseWriter, _ *http.Request) { w.Write(setOf(second.jwk())[:40]) },
 		"a list":          func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "[]") },
-		"no keys":         func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[]}`) },
-		"no key of use":   func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[{"kty":"XX"},7]}`) },
+		"no list":         func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"error":"maintenance"}`) },
+		"null for a list": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":null}`) },
+		"another case":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"Keys":[]}`) },
+		"two lists":       func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[],"keys":[]}`) },
+		"an empty answer": func(http.ResponseWriter, *http.Request) {},
+		"null":            func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `null`) },
 		"a hang-up":       func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"too much":        func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte{' '}, maxBytes+1)) },
 		"too many":        func(w http.ResponseWriter, _ *http.Request) { w.Write(setOf(make([]any, maxKeys+1)...)) },
@@ -258,21 +268,21 @@ func TestOutage(t *testing.T) {
 				{ID: local.id, Key: &local.key.PublicKey}, {Key: secret}}})
 			v := &upgrade.JWT{Keys: k}
 			eventually(t, "the first reading", func() bool {
-				_, err := v.Verify(first.token(t), time.Now())
+				_, err := verify(v, first.token(t))
 				return err == nil
 			})
 			s.do(broken)
 			eventually(t, "the outage", func() bool {
-				_, err := v.Verify(second.token(t), time.Now())
+				_, err := verify(v, second.token(t))
 				return isUnavailable(err)
 			})
 			for _, known := range []signer{first, local} {
-				if _, err := v.Verify(known.token(t), time.Now()); err != nil {
+				if _, err := verify(v, known.token(t)); err != nil {
 					t.Errorf("a token of key %s: %v", known.id, err)
 				}
 			}
 			begin := time.Now()
-			if _, err := v.Verify(second.token(t), time.Now()); !isUnavailable(err) {
+			if _, err := verify(v, second.token(t)); !isUnavailable(err) {
 				t.Errorf("a token of a key nobody knows: got %v, want a 503", err)
 			}
 			if took := time.Since(begin); took > 2*time.Second {
@@ -280,7 +290,7 @@ func TestOutage(t *testing.T) {
 			}
 			s.serve(first, second)
 			eventually(t, "recovery", func() bool {
-				_, err := v.Verify(second.token(t), time.Now())
+				_, err := verify(v, second.token(t))
 				return err == nil
 			})
 		})
@@ -316,15 +326,15 @@ func TestDownFromTheStart(t *testing.T) {
 	first, local := newSigner(t, "first"), newSigner(t, "local")
 	k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Local: []upgrade.Key{{ID: "local", Key: &local.key.PublicKey}}})
 	v := &upgrade.JWT{Keys: k}
-	if _, err := v.Verify(first.token(t), time.Now()); !isUnavailable(err) {
+	if _, err := verify(v, first.token(t)); !isUnavailable(err) {
 		t.Errorf("got %v, want a 503", err)
 	}
-	if _, err := v.Verify(local.token(t), time.Now()); err != nil {
+	if _, err := verify(v, local.token(t)); err != nil {
 		t.Errorf("the local key's: %v", err)
 	}
 	s.serve(first)
 	eventually(t, "the server's start", func() bool {
-		_, err := v.Verify(first.token(t), time.Now())
+		_, err := verify(v, first.token(t))
 		return err == nil
 	})
 }
@@ -366,13 +376,13 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, token := range map[string][]byte{"first": first.token(t), "the secret": []byte(token)} {
-		if _, err := v.Verify(token, time.Now()); err != nil {
+		if _, err := verify(v, token); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	write(first.jwk(), second.jwk())
 	eventually(t, "the file's new key", func() bool {
-		_, err := v.Verify(second.token(t), time.Now())
+		_, err := verify(v, second.token(t))
 		return err == nil
 	})
 }
@@ -388,6 +398,11 @@ func TestParse(t *testing.T) {
 		}
 		return j
 	}
+	without := func(name string) map[string]any {
+		j := good.jwk()
+		delete(j, name)
+		return j
+	}
 	secret := map[string]any{"kty": "oct", "k": base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
 	called := make(chan struct{}, 1)
 	certs := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called <- struct{}{} }))
@@ -398,13 +413,23 @@ func TestParse(t *testing.T) {
 		want bool
 	}{
 		{"a key", good.jwk(), true},
-		{"without alg", with("alg", ""), true},
-		{"without use", with("use", ""), true},
+		{"without alg", without("alg"), true},
+		{"without use", without("use"), true},
+		{"without kid", without("kid"), true},
+		{"with an empty alg", with("alg", ""), false},
+		{"with an empty use", with("use", ""), false},
+		{"with an empty kid", with("kid", ""), false},
+		{"with null for a kid", with("kid", nil), false},
+		{"with null for an alg", with("alg", nil), false},
+		{"with null for key_ops", with("key_ops", nil), false},
+		{"for nothing", with("key_ops", []string{}), false},
+		{"for a string", with("key_ops", "verify"), false},
+		{"with names in another case", map[string]any{"KTY": "EC", "Crv": "P-256", "x": good.jwk()["x"], "y": good.jwk()["y"]}, false},
 		{"for verification", with("key_ops", []string{"verify"}), true},
 		{"with padding", with("x", good.jwk()["x"].(string)+"="), true},
 		{"with what nobody knows", with("iat", 7, "x5t", "!"), true},
 		{"with a place for certificates", with("x5u", certs.URL), true},
-		{"private", with("d", "AAAA"), true}, // its public part
+		{"private, and published", with("d", "AAAA"), false},
 		{"for encryption", with("use", "enc"), false},
 		{"for signing only", with("key_ops", []string{"sign"}), false},
 		{"for another algorithm", with("alg", "ES384"), false},
@@ -419,7 +444,7 @@ func TestParse(t *testing.T) {
 		{"a number", 7, false},
 		{"null", nil, false},
 	} {
-		keys, err := parse(setOf(c.key, newSigner(t, "other").jwk()), false, slog.New(slog.DiscardHandler))
+		keys, err := parse(setOf(c.key, newSigner(t, "another").jwk()), false, slog.New(slog.DiscardHandler))
 		if got := len(keys) == 2; got != c.want || err != nil {
 			t.Errorf("%s: taken: %t, %v; want %t", c.name, got, err, c.want)
 		}
@@ -432,4 +457,162 @@ func TestParse(t *testing.T) {
 		t.Error("somebody was asked for certificates")
 	default:
 	}
+}
+
+// TestKeysOf: a key that names no algorithm is for all those of its type, and one that
+// names one for that.
+func TestKeysOf(t *testing.T) {
+	t.Parallel()
+	encode := base64.RawURLEncoding.EncodeToString
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaKey := map[string]any{"kty": "RSA", "n": encode(private.N.Bytes()), "e": "AQAB"}
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edKey := map[string]any{"kty": "OKP", "crv": "Ed25519", "x": encode(public)}
+	ecKey := newSigner(t, "").jwk()
+	delete(ecKey, "kid")
+	delete(ecKey, "alg")
+	secret := func(n int) map[string]any { return map[string]any{"kty": "oct", "k": encode(make([]byte, n))} }
+	with := func(key map[string]any, algorithm string) map[string]any {
+		key = maps.Clone(key)
+		key["alg"] = algorithm
+		return key
+	}
+	for _, tt := range []struct {
+		key  map[string]any
+		want string
+	}{
+		{rsaKey, "RS256 RS384 RS512 PS256 PS384 PS512"},
+		{with(rsaKey, "PS384"), "PS384"},
+		{with(rsaKey, "HS256"), ""},
+		{with(rsaKey, "RSA-OAEP"), ""},
+		{edKey, "EdDSA"},
+		{with(edKey, "EdDSA"), "EdDSA"},
+		{with(edKey, "Ed25519"), "Ed25519"},
+		{with(edKey, "Ed448"), ""},
+		{with(edKey, "ES256"), ""},
+		{ecKey, "ES256"},
+		{with(ecKey, "ES512"), ""},
+		{secret(32), "HS256"},
+		{secret(48), "HS256 HS384"},
+		{secret(64), "HS256 HS384 HS512"},
+		{secret(31), ""},
+	} {
+		keys, err := parse(setOf(tt.key, tt.key), true, slog.New(slog.DiscardHandler)) // twice is once
+		var got []string
+		for _, k := range keys {
+			got = append(got, k.Algorithm)
+		}
+		if all := strings.Join(got, " "); all != tt.want || err != nil {
+			t.Errorf("%v: got %q, %v, want %q", tt.key, all, err, tt.want)
+		}
+	}
+}
+
+// TestRevoked: a set that was read ends the keys that it lacks, after their grace, also
+// when it has none or only such as nobody can use.
+func TestRevoked(t *testing.T) {
+	t.Parallel()
+	first := newSigner(t, "first")
+	for _, set := range []string{
+		`{"keys":[]}`, ` {"keys" : [] , "more":{}} `, `{"keys":[{"kty":"XX"}]}`, `{"keys":[{"kty":"XX"},7,null,"a",[]]}`,
+		`{"keys":[{"kty":"OKP","crv":"Ed448","kid":"first","x":"AAAA"}]}`, `{"keys":[{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"}]}`,
+		string(setOf(newSigner(t, "second").jwk())),
+	} {
+		t.Run(set, func(t *testing.T) {
+			t.Parallel()
+			s := newKeyServer(t)
+			s.serve(first)
+			k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Grace: 300 * time.Millisecond})
+			v := &upgrade.JWT{Keys: k}
+			token := first.token(t)
+			eventually(t, "the first reading", func() bool {
+				_, err := verify(v, token)
+				return err == nil
+			})
+			revoked := time.Now()
+			s.say(http.StatusOK, set)
+			eventually(t, "the key's end", func() bool {
+				_, err := verify(v, token)
+				return err != nil
+			})
+			if lived := time.Since(revoked); lived < 300*time.Millisecond {
+				t.Errorf("the key counted for %v, want its grace of 300 ms", lived)
+			}
+			if _, err := verify(v, token); isUnavailable(err) {
+				t.Errorf("after that: got %v, want a 401", err)
+			}
+			s.serve(first)
+			eventually(t, "the key's return", func() bool {
+				_, err := verify(v, token)
+				return err == nil
+			})
+		})
+	}
+}
+
+// TestManyWithoutID: keys without a kid do not take each other away, nor those that have one.
+func TestManyWithoutID(t *testing.T) {
+	t.Parallel()
+	s := newKeyServer(t)
+	named := newSigner(t, "named")
+	all := []any{named.jwk()}
+	var last signer
+	for range 7 {
+		last = newSigner(t, "")
+		j := last.jwk()
+		delete(j, "kid")
+		all = append(all, j)
+	}
+	s.say(http.StatusOK, string(setOf(all...)))
+	v := &upgrade.JWT{Keys: open(t, Source{Location: s.URL, Refresh: -1})}
+	for _, signer := range []signer{named, last, {"unknown", last.key}} {
+		if _, err := verify(v, signer.token(t)); err != nil {
+			t.Errorf("a token of %q: %v", signer.id, err)
+		}
+	}
+}
+
+// TestNoKeyInAFile: the file is there, and guards nothing: that is an error at the start.
+func TestNoKeyInAFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(path, []byte(`{"keys":[]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if k, err := Open(Source{Location: path, Logger: slog.New(slog.DiscardHandler)}); err == nil {
+		k.Close()
+		t.Error("a file without keys was opened")
+	}
+}
+
+// TestGivenUp: who asks waits no longer than their own context.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	s := newKeyServer(t)
+	end, asked := make(chan struct{}), make(chan struct{}, 1)
+	defer close(end)
+	s.do(func(_ http.ResponseWriter, r *http.Request) { asked <- struct{}{}; wait(r, end) })
+	opened := make(chan *Keys)
+	go func() { opened <- open(t, Source{Location: s.URL, patience: time.Millisecond}) }()
+	<-asked
+	k := <-opened
+	k.mu.Lock()
+	k.source.patience = time.Hour
+	k.mu.Unlock()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if _, err := (&upgrade.JWT{Keys: k}).Begin(newSigner(t, "x").token(t), time.Now()).Wait(ctx, time.Now()); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// verify verifies a token whatever it takes.
+func verify(v *upgrade.JWT, token []byte) (*upgrade.Identity, error) {
+	return v.Begin(token, time.Now()).Wait(context.Background(), time.Now())
 }

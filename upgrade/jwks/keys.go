@@ -1,7 +1,6 @@
 package jwks
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -69,7 +68,7 @@ type Keys struct {
 	began  time.Time     // when that one did
 	tried  time.Time     // when the last one ended
 	err    error         // how
-	loaded bool          // one has succeeded
+	loaded bool          // one has succeeded; only the goroutine that reads sets it
 }
 
 // retired is a key that counts a while longer.
@@ -91,9 +90,6 @@ func Open(s Source) (*Keys, error) {
 	s.Refresh, s.Grace = or(s.Refresh, defaultRefresh), or(s.Grace, defaultGrace)
 	s.cooldown, s.patience = or(s.cooldown, defaultCooldown), or(s.patience, defaultPatience)
 	s.Local = slices.Clone(s.Local)
-	for i := range s.Local {
-		s.Local[i].Algorithm = cmp.Or(s.Local[i].Algorithm, upgrade.AlgorithmOf(s.Local[i].Key))
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &Keys{
 		source:  s,
@@ -104,7 +100,7 @@ func Open(s Source) (*Keys, error) {
 	}
 	k.current.Store(local)
 	go k.run(ctx)
-	if _, err := k.Ask(""); err != nil && !k.fetcher.remote {
+	if _, err := k.Ask(ctx, ""); err != nil && !k.fetcher.remote {
 		k.Close()
 		return nil, k.err
 	}
@@ -128,8 +124,8 @@ func (k *Keys) Close() {
 func (k *Keys) Current() *upgrade.KeySet { return k.current.Load() }
 
 // Ask is upgrade.Keys': it has the set read, unless it was just now, and waits for
-// that a few seconds at most. A token that names no key is no reason to read again.
-func (k *Keys) Ask(kid string) (*upgrade.KeySet, error) {
+// that a few seconds at most, or until ctx ends. A token that names no key is no reason to read again.
+func (k *Keys) Ask(ctx context.Context, kid string) (*upgrade.KeySet, error) {
 	k.mu.Lock()
 	if kid == "" && k.loaded {
 		k.mu.Unlock()
@@ -149,6 +145,8 @@ func (k *Keys) Ask(kid string) (*upgrade.KeySet, error) {
 	defer timeout.Stop()
 	select {
 	case <-round:
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	case <-timeout.C:
 		return nil, errUnavailable.WithRetryAfter(k.source.cooldown)
 	case <-k.ended:
@@ -194,7 +192,12 @@ func (k *Keys) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		err = k.learn(keys, err)
+		if err == nil && len(keys) == 0 && !k.loaded && !k.fetcher.remote {
+			err = errNoKeys // a file that guards nothing, and nobody to mend it meanwhile
+		}
+		if err == nil {
+			k.learn(keys)
+		}
 		next = k.end(err)
 	}
 }
@@ -221,29 +224,26 @@ func (k *Keys) begin() {
 	}
 }
 
-// learn takes a set over, and retires what is not in it.
-func (k *Keys) learn(keys []upgrade.Key, err error) error {
-	if err != nil {
-		return err
-	}
-	if _, err := upgrade.NewKeySet(slices.Concat(keys, k.source.Local)...); err != nil {
-		return err
-	}
+// learn takes over a set that was read, and retires what is not in it: all, if no key in
+// it can be used.
+func (k *Keys) learn(keys []upgrade.Key) {
 	now := time.Now()
+	if len(keys) == 0 && (len(k.listed) > 0 || !k.loaded) {
+		k.source.Logger.Warn("jwks: no key in the set can be used; those that were count until their grace is over", "location", k.source.Location, "grace", k.source.Grace)
+	}
 	for _, old := range k.listed {
-		if !slices.ContainsFunc(keys, func(key upgrade.Key) bool { return key.Equal(old) }) {
+		if !slices.ContainsFunc(keys, old.Equal) {
 			k.retired = append(k.retired, retired{old, now.Add(k.source.Grace)})
 		}
 	}
 	k.listed = keys
 	k.publish(now)
-	return nil
 }
 
 // publish makes a set of what counts, if that has changed.
 func (k *Keys) publish(now time.Time) {
 	k.retired = slices.DeleteFunc(k.retired, func(r retired) bool {
-		return !now.Before(r.until) || slices.ContainsFunc(k.listed, func(key upgrade.Key) bool { return key.Equal(r.Key) })
+		return !now.Before(r.until) || slices.ContainsFunc(k.listed, r.Key.Equal)
 	})
 	all := slices.Concat(k.listed, k.source.Local)
 	for _, r := range k.retired {
@@ -253,10 +253,9 @@ func (k *Keys) publish(now time.Time) {
 		return
 	}
 	set, err := upgrade.NewKeySet(all...)
-	if err != nil { // too many without an ID: the retired ones have to go
-		k.source.Logger.Warn("jwks: retired keys are dropped early", "location", k.source.Location, "err", err)
-		k.retired = nil
-		set, _ = upgrade.NewKeySet(slices.Concat(k.listed, k.source.Local)...) // learn has tried
+	if err != nil { // each of them made a set by itself
+		k.source.Logger.Error("jwks: the keys cannot be used", "location", k.source.Location, "err", err)
+		return
 	}
 	k.current.Store(set)
 	k.source.Logger.Info("jwks: the keys have changed", "location", k.source.Location, "keys", names(k.listed), "retired", len(k.retired))
@@ -294,5 +293,6 @@ func names(keys []upgrade.Key) string {
 	for _, key := range keys {
 		all = append(all, fmt.Sprintf("%q", key.ID))
 	}
+	all = slices.Compact(all) // one that names no algorithm is there for each
 	return strings.Join(all, " ")
 }

@@ -1,0 +1,180 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+)
+
+// ErrFull is what Turns.Acquire answers if no more may wait.
+var ErrFull = errors.New("limiter: too many wait for their turn")
+
+// Turns gives a few places to many callers, each of which has a key, such as an
+// address. Those that wait for a place stand in one line for each key, and the lines
+// take turns: however many callers one key has, another key waits for one of them. Every
+// other turn is for a line that had none yet (the sparse flows of RFC 8290, fq_codel), so
+// that a newcomer passes by those that always wait.
+//
+// When all waiting places are taken, a caller whose line is shorter takes the place of
+// the last one in the longest line. All methods are safe for any goroutine. A Turns must
+// not be copied after its first use.
+type Turns[K comparable] struct {
+	// Not to be changed once the Turns is in use.
+	Places  int // how many may be inside at once; less than 1 is 1
+	Waiting int // how many may wait, of all keys together; zero is none
+
+	mu      sync.Mutex
+	inside  int
+	waiting int
+	lines   map[K]*line[K]
+	fresh   []*line[K] // those that had no turn yet, the oldest first
+	served  []*line[K] // those that had, the one whose turn is longest ago first
+	second  bool       // the next turn is for one of served
+}
+
+// line is the callers of one key that wait, the first of them first. It may be empty
+// while it is in served, so that its next caller is no newcomer.
+type line[K comparable] struct {
+	key     K
+	callers []chan error // of one place; nil is a turn
+}
+
+// Acquire waits for a place. It answers ErrFull if there is no room to wait, at once or
+// when others need the room more, and ctx's error if that ends first. Each nil needs one
+// Release.
+func (t *Turns[K]) Acquire(ctx context.Context, k K) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	if t.inside < max(t.Places, 1) {
+		t.inside++
+		t.mu.Unlock()
+		return nil
+	}
+	if t.waiting >= t.Waiting && !t.makeRoom(k) {
+		t.mu.Unlock()
+		return ErrFull
+	}
+	turn := t.queue(k)
+	t.mu.Unlock()
+	select {
+	case err := <-turn:
+		return err
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.lines[k]; l != nil {
+		if at := slices.Index(l.callers, turn); at >= 0 {
+			l.callers = slices.Delete(l.callers, at, at+1)
+			t.waiting--
+			if fresh := slices.Index(t.fresh, l); fresh >= 0 && len(l.callers) == 0 {
+				t.fresh = slices.Delete(t.fresh, fresh, fresh+1)
+				delete(t.lines, k)
+			}
+			t.tidy()
+			return ctx.Err()
+		}
+	}
+	if err := <-turn; err != nil { // it came meanwhile
+		return err
+	}
+	t.next()
+	return ctx.Err()
+}
+
+// Release gives a place back, to the caller whose turn it is.
+func (t *Turns[K]) Release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.next()
+}
+
+// InUse returns how many are inside and how many wait at this moment.
+func (t *Turns[K]) InUse() (inside, waiting int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.inside, t.waiting
+}
+
+// makeRoom sends the last caller of the longest line away, unless k's own would then be
+// no shorter. t.mu is held.
+func (t *Turns[K]) makeRoom(k K) bool {
+	var longest *line[K]
+	for _, l := range t.lines {
+		if longest == nil || len(l.callers) > len(longest.callers) {
+			longest = l
+		}
+	}
+	own := 0
+	if l := t.lines[k]; l != nil {
+		own = len(l.callers)
+	}
+	if longest == nil || len(longest.callers) <= own+1 {
+		return false
+	}
+	last := len(longest.callers) - 1
+	longest.callers[last] <- ErrFull
+	longest.callers = longest.callers[:last]
+	t.waiting--
+	return true
+}
+
+// queue adds a caller to the line of k. t.mu is held.
+func (t *Turns[K]) queue(k K) chan error {
+	l := t.lines[k]
+	if l == nil {
+		if t.lines == nil {
+			t.lines = make(map[K]*line[K])
+		}
+		l = &line[K]{key: k}
+		t.lines[k] = l
+		t.fresh = append(t.fresh, l)
+	}
+	turn := make(chan error, 1)
+	l.callers = append(l.callers, turn)
+	t.waiting++
+	return turn
+}
+
+// next gives a place that has become free to the caller whose turn it is. t.mu is held.
+func (t *Turns[K]) next() {
+	if t.waiting == 0 {
+		t.inside--
+		return
+	}
+	l := t.front()
+	l.callers[0] <- nil
+	l.callers = l.callers[1:]
+	t.served = append(t.served, l)
+	t.waiting--
+	t.tidy()
+}
+
+// front takes the line whose turn it is out of its list. Empty ones are forgotten on the
+// way. Somebody waits, and t.mu is held.
+func (t *Turns[K]) front() *line[K] {
+	t.second = !t.second
+	for {
+		from := &t.fresh
+		if len(t.served) > 0 && (t.second || len(t.fresh) == 0) {
+			from = &t.served
+		}
+		l := (*from)[0]
+		(*from)[0] = nil
+		*from = (*from)[1:]
+		if len(l.callers) > 0 {
+			return l
+		}
+		delete(t.lines, l.key)
+	}
+}
+
+// tidy forgets all lines when nobody waits. t.mu is held.
+func (t *Turns[K]) tidy() {
+	if t.waiting == 0 {
+		t.lines, t.fresh, t.served = nil, nil, nil
+	}
+}
