@@ -49,6 +49,10 @@ func (c *Chat) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuse(w, rejectPath) // whoever makes the tokens is elsewhere
 		return
 	}
+	if err := c.door.JudgePage(r); err != nil { // a form of another site, that logs its visitors in as somebody
+		refuse(w, err)
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxLogin)
 	l, err := readLogin(r)
 	if err != nil {

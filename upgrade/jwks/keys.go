@@ -254,12 +254,12 @@ func (k *Keys) publish(now time.Time) {
 	}
 	set, err := upgrade.NewKeySet(all...)
 	if err != nil { // too many without an ID: the retired ones have to go
-		k.source.Logger.Warn("jwks: retired keys are dropped early", "location", k.source.Location, "err", err)
+		k.source.Logger.Warn("jwks: retired keys are dropped early", "location", k.fetcher.name(), "err", err)
 		k.retired = nil
 		set, _ = upgrade.NewKeySet(slices.Concat(k.listed, k.source.Local)...) // learn has tried
 	}
 	k.current.Store(set)
-	k.source.Logger.Info("jwks: the keys have changed", "location", k.source.Location, "keys", names(k.listed), "retired", len(k.retired))
+	k.source.Logger.Info("jwks: the keys have changed", "location", k.fetcher.name(), "keys", names(k.listed), "retired", len(k.retired))
 }
 
 // end closes the round, and says when the next one is.
@@ -276,7 +276,7 @@ func (k *Keys) end(err error) time.Time {
 	if err == nil {
 		k.failed = 0
 	} else if k.failed++; !told {
-		k.source.Logger.Warn("jwks: the keys cannot be read; those that are known go on counting", "location", k.source.Location, "err", err)
+		k.source.Logger.Warn("jwks: the keys cannot be read; those that are known go on counting", "location", k.fetcher.name(), "err", err)
 	}
 	if k.source.Refresh == 0 {
 		return time.Time{}
