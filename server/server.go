@@ -52,9 +52,8 @@ type Server struct {
 	// and does nothing about it. MaxConns and a route's guards stay in force.
 	LimitDryRun bool
 
-	// MaxAuthorize is how many requests may wait at one time for a Route's Authorize,
-	// or for a token that takes long to verify; whoever comes then is told to come
-	// back, 503; 1024.
+	// MaxAuthorize is how many requests may wait for a Route's Authorize at one time;
+	// whoever comes then is told to come back, 503; 1024.
 	MaxAuthorize int
 
 	// How much, in bytes.
