@@ -67,6 +67,10 @@ type Config struct {
 	// and bob with builder. The page tells everybody. CheckPassword is not asked.
 	DemoUsers bool
 
+	// Origins are those whose pages may log in, and read the answers, besides the
+	// same host; as upgrade.Upgrader has them.
+	Origins []string
+
 	// Logger is told of log-ins that failed; nil is slog.Default().
 	Logger *slog.Logger
 
@@ -94,6 +98,7 @@ type Config struct {
 // Chat is the application. Its methods are safe for any goroutine.
 type Chat struct {
 	config   Config
+	door     *upgrade.Upgrader // for what pages ask over HTTP
 	tickets  upgrade.Tickets
 	attempts *attempts
 	listed   map[string]bool // Config.Rooms; nil: any well-formed name
@@ -132,6 +137,11 @@ func New(config Config) (*Chat, error) {
 		config.CheckPassword = demoUsers.check
 	}
 	c := &Chat{config: config, attempts: newAttempts(), page: page}
+	// Whoever serves us has judged how large a head may be.
+	c.door = &upgrade.Upgrader{Origins: config.Origins, Logger: config.Logger, MaxHeaderBytes: upgrade.MaxHeaderLimit}
+	if err := c.door.Validate(); err != nil {
+		return nil, fmt.Errorf("chat: %w", err)
+	}
 	c.hub.Dialects = dialects
 	c.hub.Moved = tellMoved
 	c.hub.LeaveGrace = max(0, cmp.Or(config.LeaveGrace, defaultLeaveGrace))

@@ -25,30 +25,38 @@ var (
 // Handler returns the HTTP side: the page, its JSON, POST /token and
 // POST /ticket. Every refusal is a problem of RFC 9457, like those of the door.
 func (c *Chat) Handler() http.Handler {
-	ticket := c.tickets.Handler(c.config.Verifier)
+	index := allow(c.serveIndex, http.MethodGet, http.MethodHead)
+	health := c.door.CORS(index, http.MethodGet, http.MethodHead) // of load balancers, which ask for OPTIONS
+	token := c.door.CORS(allow(c.serveToken, http.MethodPost), http.MethodPost)
+	ticket := c.door.CORS(c.tickets.Handler(c.config.Verifier), http.MethodPost)
+	missing := c.door.CORS(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { refuse(w, rejectPath) }))
+	if c.config.login() == byToken { // which are made elsewhere
+		token = missing
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/":
-			allow(c.serveIndex, http.MethodGet, http.MethodHead)(w, r)
-		case "/token":
-			if c.config.login() == byToken { // which are made elsewhere
-				refuse(w, rejectPath)
+			if r.Method == http.MethodOptions {
+				health.ServeHTTP(w, r)
 				return
 			}
-			allow(c.serveToken, http.MethodPost)(w, r)
+			index(w, r)
+		case "/token":
+			token.ServeHTTP(w, r)
 		case "/ticket":
 			ticket.ServeHTTP(w, r)
 		default:
-			refuse(w, rejectPath)
+			missing.ServeHTTP(w, r)
 		}
 	})
 }
 
-// allow returns h for these methods, and the refusal of all others.
+// allow returns h for these methods, and the refusal of all others but OPTIONS, which
+// is answered before.
 func allow(h http.HandlerFunc, methods ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(methods, r.Method) {
-			refuse(w, rejectMethod.WithHeader("Allow", strings.Join(methods, ", ")))
+			refuse(w, rejectMethod.WithHeader("Allow", strings.Join(append(methods[:len(methods):len(methods)], http.MethodOptions), ", ")))
 			return
 		}
 		h(w, r)

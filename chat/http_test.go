@@ -85,10 +85,14 @@ func TestHTTPRefusals(t *testing.T) {
 		{"no format at all", "POST", "/token", "x", []string{"Content-Type: ;;"}, 415, "unsupported_media_type", ""},
 		{"large form", "POST", "/token", "username=" + strings.Repeat("a", maxLogin), []string{formType}, 413, "body_too_large", ""},
 		{"large JSON", "POST", "/token", `{"username":"` + strings.Repeat("a", maxLogin), []string{jsonType}, 413, "body_too_large", ""},
-		{"GET /token", "GET", "/token", "", nil, 405, "method_not_allowed", "Allow: POST"},
-		{"POST /", "POST", "/", "", nil, 405, "method_not_allowed", "Allow: GET, HEAD"},
-		{"OPTIONS /", "OPTIONS", "/", "", nil, 405, "method_not_allowed", "Allow: GET, HEAD"},
+		{"GET /token", "GET", "/token", "", nil, 405, "method_not_allowed", "Allow: POST, OPTIONS"},
+		{"POST /", "POST", "/", "", nil, 405, "method_not_allowed", "Allow: GET, HEAD, OPTIONS"},
+		{"OPTIONS elsewhere", "OPTIONS", "/nowhere", "", nil, 404, "not_found", ""},
 		{"another path", "GET", "/index.html", "", nil, 404, "not_found", ""},
+		{"a foreign form", "POST", "/token", "username=alice&password=wonderland", []string{formType, "Origin: https://evil.example"}, 403, "origin_not_allowed", ""},
+		{"a form of nobody", "POST", "/token", "username=alice&password=wonderland", []string{formType, "Origin: null"}, 403, "origin_not_allowed", ""},
+		{"a foreign text", "POST", "/token", `{"username":"alice","password":"wonderland"}`, []string{"Content-Type: text/plain", "Origin: https://evil.example"}, 403, "origin_not_allowed", ""},
+		{"a foreign form without Origin", "POST", "/token", "username=alice&password=wonderland", []string{formType, "Sec-Fetch-Site: cross-site"}, 403, "origin_not_allowed", ""},
 		{"a path below", "POST", "/token/", "", nil, 404, "not_found", ""},
 	}
 	for _, tt := range tests {
@@ -250,5 +254,71 @@ func TestCheckPassword(t *testing.T) {
 	}
 	if want := []string{"x:open", "alice:wonderland"}; !slices.Equal(asked, want) {
 		t.Errorf("asked: got %q, want %q", asked, want)
+	}
+}
+
+// TestPagesOfOthers: the page of a listed origin can log in, get a ticket and read every
+// answer, and no other page can.
+func TestPagesOfOthers(t *testing.T) {
+	c := newChat(t, Config{Origins: []string{"https://friend.example", "null"}})
+	const friend, form, good, bad = "https://friend.example", "/token", "username=alice&password=wonderland", "username=alice&password=x"
+	alice, err := Token{Subject: "alice", Issued: time.Now(), TTL: time.Hour}.Sign(testSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bearer := "Authorization: Bearer " + alice
+	for _, tt := range []struct {
+		method, target, body string
+		headers              []string
+		origin               string
+		status               int
+		shown                bool
+	}{
+		{"POST", form, good, []string{formType}, friend, 200, true},
+		{"POST", form, `{"username":"alice","password":"wonderland"}`, []string{jsonType}, friend, 200, true},
+		{"POST", form, good, []string{formType}, "null", 200, true},
+		{"POST", form, good, []string{formType}, "http://example.com", 200, true},
+		{"POST", form, bad, []string{formType}, friend, 401, true},
+		{"POST", form, "<x/>", []string{"Content-Type: text/xml"}, friend, 415, true},
+		{"GET", form, "", nil, friend, 405, true},
+		{"POST", form, good, []string{formType}, "https://friend.example.evil.example", 403, false},
+		{"POST", form, good, []string{formType}, "https://friend.example/", 403, false},
+		{"POST", "/ticket", "", []string{bearer}, friend, 200, true},
+		{"POST", "/ticket", "", nil, friend, 401, true},
+		{"POST", "/ticket", "", []string{bearer}, "https://evil.example", 200, false},
+		{"OPTIONS", form, "", nil, friend, 204, true},
+		{"OPTIONS", "/ticket", "", nil, friend, 204, true},
+		{"OPTIONS", "/", "", nil, friend, 204, true},
+		{"OPTIONS", form, "", nil, "https://evil.example", 204, false},
+		{"GET", "/nowhere", "", []string{"Accept: application/problem+json"}, friend, 404, true},
+	} {
+		w := ask(c, tt.method, tt.target, tt.body, append(tt.headers, "Origin: "+tt.origin)...)
+		want := ""
+		if tt.shown {
+			want = tt.origin
+		}
+		got := w.Header()
+		if w.Code != tt.status || got.Get("Access-Control-Allow-Origin") != want || !slices.Contains(got.Values("Vary"), "Origin") {
+			t.Errorf("%s %s %q of %s: got %d %v, want %d for %q", tt.method, tt.target, tt.body, tt.origin, w.Code, got, tt.status, want)
+		}
+		if headers := got.Get("Access-Control-Allow-Headers"); tt.method == "OPTIONS" && tt.shown && headers != "Authorization, Content-Type" {
+			t.Errorf("OPTIONS %s: takes %q", tt.target, headers)
+		}
+	}
+	for range 10 { // and when it is told to wait
+		ask(c, "POST", form, bad, formType)
+	}
+	w := ask(c, "POST", form, bad, formType, "Origin: "+friend)
+	if w.Code != 429 || w.Header().Get("Access-Control-Allow-Origin") != friend || w.Header().Get("Retry-After") == "" ||
+		!strings.Contains(w.Header().Get("Access-Control-Expose-Headers"), "Retry-After") {
+		t.Errorf("got %d %v, want a 429 that can be read", w.Code, w.Header())
+	}
+	for _, method := range []string{"OPTIONS", "HEAD", "GET"} { // of load balancers
+		if w := ask(c, method, "/", ""); w.Code != 200 && w.Code != 204 {
+			t.Errorf("%s /: got %d, want 2xx", method, w.Code)
+		}
+	}
+	if _, err := New(Config{Secret: testSecret, Origins: []string{"https://friend.example/"}}); err == nil {
+		t.Error("an origin that can never match was taken")
 	}
 }

@@ -47,6 +47,10 @@ type grant struct {
 
 // serveToken answers POST /token.
 func (c *Chat) serveToken(w http.ResponseWriter, r *http.Request) {
+	if err := c.door.JudgePage(r); err != nil { // a form of another site, that logs its visitors in as somebody
+		refuse(w, err)
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxLogin)
 	l, err := readLogin(r)
 	if err != nil {

@@ -12,8 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// askedAtOnce is how many questions authorizers may have at one time; whoever comes then
-// is asked to come back.
+// askedAtOnce is the default of Server.MaxAuthorize.
 const askedAtOnce = 1024
 
 // earlyLimit is how much input is kept meanwhile. Beyond it the kernel's buffer,

@@ -186,7 +186,7 @@ func (c Conn) Buffered() int {
 	return len(c.loop.exts.get(s).unsent())
 }
 
-// Data returns what SetData kept, or nil.
+// Data returns what SetData, or before it Route.Keep, has kept, or nil.
 func (c Conn) Data() any {
 	s := c.mine()
 	if s == nil {

@@ -124,6 +124,17 @@ func (l *loop) callIsSlow(lr *loopRoute, r *upgrade.Request) (slow bool, err err
 	return lr.door.IsSlow(r), nil
 }
 
+// callKeep asks the route what the connection keeps of its request. A panic is a bare
+// 500.
+func (l *loop) callKeep(lr *loopRoute, r *upgrade.Request) (kept any, err error) {
+	if lr.Keep == nil {
+		return nil, nil
+	}
+	defer l.guard(&err)
+	l.enter(lr)
+	return lr.Keep(r), nil
+}
+
 // match finds the route of r and sets its path values, which stay in l.values.
 func (l *loop) match(r *upgrade.Request) *loopRoute {
 	path := string(r.RawPath())
@@ -269,6 +280,14 @@ func jitter(d time.Duration) time.Duration { return d + rand.N(d) }
 // admit opens a connection: response, what Open says and the answers to early
 // leave together.
 func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Request, response, early []byte) {
+	kept, err := l.callKeep(l.places.all[place].route, r)
+	if err != nil {
+		lr := l.places.all[place].route
+		q.release(l.srv)
+		l.places.drop(place)
+		l.refuse(i, s, lr, r, err)
+		return
+	}
 	s.state, s.place, s.last = open, place, l.sec
 	s.ident = l.identities.find(r.Identity)
 	s.flags |= opened
@@ -284,6 +303,9 @@ func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Reques
 	}
 	if proto := r.Subprotocol(); proto != "" {
 		l.exts.need(s).proto = proto
+	}
+	if kept != nil {
+		l.exts.need(s).data = kept
 	}
 	// The head's buffer holds early, which is read before the buffer goes back.
 	var buffer []byte

@@ -88,6 +88,7 @@ const readSize = 64 << 10
 
 func newLoop(srv *Server, id int, origin time.Time) (*loop, error) {
 	l := &loop{srv: srv, id: id, wall: time.Now, slab: newSlab(), buf: make([]byte, readSize)}
+	l.gate = upgrade.Upgrader{Origins: srv.Origins, MaxHeaderBytes: srv.MaxHead}
 	l.buffers.budget = srv.share(srv.maxBuffered())
 	poll, err := poller.New(l, origin)
 	if err != nil {

@@ -42,6 +42,12 @@ type Route struct {
 	Overflow Overflow
 	Drain    func(c Conn)
 
+	// Keep says what of the request the connection needs, its query or a header, and
+	// is called on the loop when all else has let it in. Conn.Data returns that from
+	// Open on, until SetData replaces it. r and every []byte of it are valid until Keep
+	// returns; strings are copies. What is nil costs the connection nothing.
+	Keep func(r *upgrade.Request) any
+
 	// The life of a connection, all on its loop.
 	Open    OpenFunc
 	Message Handler

@@ -83,7 +83,7 @@ func TestNoTokenIsLogged(t *testing.T) {
 			{"?token=" + token, "Authorization: Bearer other\r\n"},
 			{"?token=" + token, "Origin: https://evil.example\r\n"},
 			{"?token=" + token, "Bad Line " + token + "\r\n"},
-			{"?token=" + token, "X-Fill: " + strings.Repeat("x", 9000) + "\r\n"},
+			{"?token=" + token, "X-Fill: " + strings.Repeat("x", 17000) + "\r\n"},
 		} {
 			c, err := net.Dial("tcp", addr)
 			if err != nil {

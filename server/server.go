@@ -53,7 +53,12 @@ type Server struct {
 	// and does nothing about it. MaxConns and a route's guards stay in force.
 	LimitDryRun bool
 
+	// MaxAuthorize is how many requests may wait for a Route's Authorize at one time;
+	// whoever comes then is told to come back, 503; 1024.
+	MaxAuthorize int
+
 	// How much, in bytes.
+	MaxHead     int // of a request, up to its empty line; 16 KiB, upgrade.MaxHeaderLimit at most, never no limit
 	MaxMessage  int // of one message; 64 KiB
 	MaxBacklog  int // waiting for one peer, beside one message; 1 MiB
 	MaxBuffered int // waiting in the process; 256 MiB
@@ -134,7 +139,7 @@ func (s *Server) Start() error {
 	if !s.started.CompareAndSwap(false, true) {
 		return errors.New("server: already started")
 	}
-	s.perIP.Max, s.perUser.Max, s.authorizing.Max = s.MaxConnsPerIP, s.MaxConnsPerUser, askedAtOnce
+	s.perIP.Max, s.perUser.Max, s.authorizing.Max = s.MaxConnsPerIP, s.MaxConnsPerUser, or(s.MaxAuthorize, askedAtOnce)
 	s.perIP.Rate = s.ConnRate
 	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
 	s.sharesMessages = !s.MessagesPerUser.Unlimited() || !s.MessagesPerIP.Unlimited()
@@ -168,6 +173,9 @@ func (s *Server) Start() error {
 
 // validate looks for what can never work.
 func (s *Server) validate() error {
+	if s.MaxHead < 0 || s.MaxHead > upgrade.MaxHeaderLimit {
+		return fmt.Errorf("server: MaxHead is %d: want 1 to %d, or 0 for 16 KiB", s.MaxHead, upgrade.MaxHeaderLimit)
+	}
 	for _, r := range s.routes {
 		door := upgrade.Upgrader{Origins: s.Origins, Subprotocols: r.Subprotocols}
 		if err := door.Validate(); err != nil {
@@ -301,17 +309,23 @@ func (s *Server) total() int { return int(s.live.Load() + s.reserved.Load()) }
 
 func (s *Server) isDraining() bool { return s.drainingFlag.Load() }
 
-// logRefusal tells of a refusal: at level debug, or error if it is our fault. The
-// line of the request holds no token.
+// logRefusal tells of a refusal: at level debug, or error if it is our fault; and once
+// a minute, at info, of an origin whose pages are refused. No credential of the request
+// is in it.
 func (s *Server) logRefusal(r *upgrade.Request, e *upgrade.Rejection, err error) {
+	if e.Code == upgrade.CodeOriginNotAllowed && s.log.enabled(slog.LevelInfo) {
+		if attrs := upgrade.NoteOrigin(s.logger(), r); attrs != nil {
+			s.log.add(slog.LevelInfo, "server: pages of this origin may not connect", attrs...)
+		}
+	}
 	level, text := slog.LevelDebug, "server: a request was refused"
-	if e.Status == http.StatusInternalServerError {
+	if e.StatusCode() == http.StatusInternalServerError {
 		level, text = slog.LevelError, "server: a request was refused for an internal reason"
 	}
 	if !s.log.enabled(level) {
 		return
 	}
-	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", wordOf(e), "err", err)
+	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", wordOf(e), "err", upgrade.Redact(err.Error()))
 }
 
 // logDryRun tells of a request that would have been refused.

@@ -61,7 +61,7 @@ func appendPreflight(dst []byte, r *Request, now time.Time) []byte {
 
 // CORS returns h for the pages of u.Origins, whose browsers then let them read its
 // answers, errors included, and send it Authorization and Content-Type. It answers
-// OPTIONS, with methods as those that h takes. Pages of other origins get the same
+// OPTIONS, with methods as those that h takes; given none, it leaves that to h. Pages of other origins get the same
 // answers, which their browsers hide from them. It is for what net/http serves beside
 // the door, a log-in perhaps; the door's own answers have it.
 func (u *Upgrader) CORS(h http.Handler, methods ...string) http.Handler {
@@ -77,7 +77,7 @@ func (u *Upgrader) CORS(h http.Handler, methods ...string) http.Handler {
 				header.Set("Access-Control-Allow-Credentials", "true")
 			}
 		}
-		if req.Method != http.MethodOptions {
+		if req.Method != http.MethodOptions || len(methods) == 0 {
 			h.ServeHTTP(w, req)
 			return
 		}

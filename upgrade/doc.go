@@ -27,18 +27,25 @@
 //	guards, as they are listed      whatever they return
 //	Authorize, if it is asked       whatever it returns; 503 unavailable
 //
-// A GET without Upgrade that accepts application/problem+json is a probe: it is
-// judged as the upgrade would be, Origin and guards, and told so. Pages fetch
-// it to learn what their browser hides of a refused handshake.
+// A GET without Upgrade to websocket that accepts application/problem+json is a
+// probe: it is judged as the upgrade would be, Origin and guards, and told so. Pages
+// fetch it to learn what their browser hides of a refused handshake.
 //
 // # Refusals
 //
 // A refusal is a Rejection: problem details (RFC 9457) under 1 KiB with a
 // stable code, whatever header its status requires, exact Content-Length and
-// Connection: close. A guard's other errors are for the log; the client sees a
-// bare 500. An Upgrader with AcceptClose tells pages in a close frame what their
+// Connection: close. A guard's other errors are for Upgrader.Logger; the client sees
+// a bare 500. Upgrader.Refused can count them all. An Upgrader with AcceptClose tells pages in a close frame what their
 // browser would hide. So that a refusal arrives even while the client is still sending,
 // the connection lingers before it is closed; see Linger.
+//
+// # Pages
+//
+// A page of another origin connects if Upgrader.Origins lists it. CORS lets such
+// pages read what a handler beside the door answers, JudgePage keeps others from
+// sending it forms. What is printed goes through Redact: no credential of a request
+// or a URL is in a log.
 //
 // # Tokens
 //

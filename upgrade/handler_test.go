@@ -77,7 +77,7 @@ func TestHandlerForeign(t *testing.T) {
 func TestHandlerSameBytes(t *testing.T) {
 	t.Parallel()
 	addrs := map[*Upgrader]string{}
-	for _, u := range []*Upgrader{openDoor, authDoor, deflateDoor} {
+	for _, u := range []*Upgrader{openDoor, authDoor, deflateDoor, anyDoor, namedDoor} {
 		addrs[u] = strings.TrimPrefix(start(t, u.Handler(http.HandlerFunc(hijackHello))), "http://")
 	}
 	same := 0

@@ -116,7 +116,7 @@ func dialCoder(url string, h http.Header) (string, *http.Response, error) {
 func TestSameBytes(t *testing.T) {
 	t.Parallel()
 	doors := map[*Upgrader]string{}
-	for _, u := range []*Upgrader{openDoor, authDoor, deflateDoor} {
+	for _, u := range []*Upgrader{openDoor, authDoor, deflateDoor, anyDoor, namedDoor} {
 		doors[u] = strings.TrimPrefix(start(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			if conn, _, _, err := u.UpgradeHTTP(w, req); err == nil {
 				conn.Close()

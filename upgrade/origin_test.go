@@ -1,6 +1,11 @@
 package upgrade
 
 import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -34,9 +39,131 @@ func TestValidate(t *testing.T) {
 			t.Errorf("subprotocol %q was taken", p)
 		}
 	}
-	for _, u := range []*Upgrader{{}, openDoor, authDoor} {
+	for _, u := range []*Upgrader{{}, openDoor, authDoor, anyDoor, namedDoor} {
 		if err := u.Validate(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestCookieScheme: for a cookie it counts by which scheme the page came.
+func TestCookieScheme(t *testing.T) {
+	t.Parallel()
+	u := &Upgrader{
+		Guards:  authDoor.Guards,
+		Origins: []string{"*", "null", "file://", "bare.example", "http://clear.example", "https://safe.example", "app://shell"},
+		Now:     openDoor.Now,
+	}
+	cookie := "Cookie: token=" + goodToken("alice")
+	const refused = "403 origin_not_allowed"
+	for _, c := range []struct {
+		origin, line, want string
+	}{
+		{"http://chat.example", "", "101"},
+		{"https://chat.example", "", "101"}, // a proxy ends TLS and tells us nothing
+		{"https://chat.example", "X-Forwarded-Proto: http", "101"},
+		{"http://chat.example", "X-Forwarded-Proto: http", "101"},
+		{"http://chat.example", "X-Forwarded-Proto: https", refused},
+		{"http://chat.example", "X-Forwarded-Proto: HTTPS , http", refused},
+		{"http://chat.example", "X-Forwarded-Proto: wss", refused},
+		{"http://chat.example", "X-Forwarded-Proto: http, https", "101"}, // the first proxy is asked in the clear
+		{"http://chat.example", `Forwarded: for=192.0.2.1;Proto="https", for=10.0.0.1;proto=http`, refused},
+		{"http://chat.example", "Forwarded: for=192.0.2.1;proto=http", "101"},
+		{"http://chat.example", "GET https://chat.example/ws HTTP/1.1", refused},
+		{"app://chat.example", "", refused},
+		{"http://bare.example", "", "101"},
+		{"http://bare.example", "X-Forwarded-Proto: https", refused},
+		{"https://bare.example", "X-Forwarded-Proto: https", "101"},
+		{"app://bare.example", "", refused},
+		{"http://clear.example", "X-Forwarded-Proto: https", "101"}, // named by its scheme
+		{"http://safe.example", "", refused},
+		{"https://safe.example", "", "101"},
+		{"app://shell", "", "101"},
+		{"null", "", refused}, // anybody can be null
+		{"file://", "", refused},
+		{"https://evil.example", "", refused},
+		{"https://chat.example/", "", refused},
+	} {
+		edits := []string{cookie, "Origin: " + c.origin}
+		if c.line != "" {
+			edits = append(edits, c.line)
+		}
+		answer, _, _ := knock(u, up(edits...))
+		if got := verdict(answer); got != c.want {
+			t.Errorf("%s, %s: got %s, want %s", c.origin, c.line, got, c.want)
+		}
+		answer, _, _ = knock(u, up(append(edits[1:], "Authorization: Bearer "+goodToken("alice"))...))
+		if got := verdict(answer); got != "101" {
+			t.Errorf("%s, %s, and no cookie: got %s", c.origin, c.line, got)
+		}
+	}
+}
+
+// TestReflected: what is no scheme://host is written into no answer, and only an
+// origin that is listed by its name may use cookies.
+func TestReflected(t *testing.T) {
+	t.Parallel()
+	const with, without = true, false
+	type shown struct {
+		origin      string
+		credentials bool
+	}
+	for _, c := range []struct {
+		u      *Upgrader
+		origin string
+		want   shown
+	}{
+		{anyDoor, "https://evil.example", shown{"https://evil.example", without}},
+		{anyDoor, "https://chat.example", shown{"https://chat.example", with}},
+		{anyDoor, "null", shown{}},
+		{anyDoor, "file://", shown{}},
+		{anyDoor, "https://evil.example/", shown{}},
+		{anyDoor, "https://evil.example:", shown{}},
+		{anyDoor, "https://evil.example:99999", shown{}},
+		{anyDoor, "https://u:p@evil.example", shown{}},
+		{anyDoor, "evil.example", shown{}},
+		{anyDoor, "", shown{}},
+		{anyDoor, "https://a.example https://b.example", shown{}},
+		{namedDoor, "null", shown{"null", without}},
+		{namedDoor, "file://", shown{}},
+		{namedDoor, "chrome-extension://abcdefgh", shown{"chrome-extension://abcdefgh", with}},
+		{namedDoor, "https://evil.example", shown{}},
+	} {
+		for _, request := range []string{"GET /ws HTTP/1.1", "OPTIONS /ws HTTP/1.1"} {
+			answer, _, _ := knock(c.u, head(request, "Host: chat.example", "Accept: "+problemJSON, "Origin: "+c.origin))
+			resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(answer)), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			got := shown{resp.Header.Get("Access-Control-Allow-Origin"), resp.Header.Get("Access-Control-Allow-Credentials") == "true"}
+			if got != c.want || (got.origin != "") != (resp.Header.Get("Vary") == "Origin") {
+				t.Errorf("%s of %q: got %+v, want %+v\n%s", request, c.origin, got, c.want, answer)
+			}
+		}
+	}
+}
+
+// TestCookieOverTLS: a connection whose TLS we end needs no proxy to say so.
+func TestCookieOverTLS(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if conn, _, _, err := authDoor.UpgradeHTTP(w, req); err == nil {
+			conn.Close()
+		}
+	}))
+	defer s.Close()
+	addr := s.Listener.Addr().String()
+	for origin, want := range map[string]string{"http://" + addr: "403 origin_not_allowed", "https://" + addr: "101"} {
+		c, err := tls.Dial("tcp", addr, s.Client().Transport.(*http.Transport).TLSClientConfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(c, up("Host: "+addr, "Origin: "+origin, "Cookie: token="+goodToken("alice")))
+		answer, _ := io.ReadAll(c)
+		c.Close()
+		if got := verdict(string(answer)); got != want {
+			t.Errorf("%s: got %s, want %s", origin, got, want)
 		}
 	}
 }

@@ -92,7 +92,7 @@ var (
 	jwts = regexp.MustCompile(`eyJ[A-Za-z0-9._~+/=-]*`)
 
 	// runs are what stands between spaces and quotes.
-	runs = regexp.MustCompile("[^\\s\"'`<>\\\\]+")
+	runs = regexp.MustCompile(`(?:\\.|[^\s"\\])+`)
 )
 
 // redactScheme redacts "Bearer x", if x is no word.
@@ -111,9 +111,9 @@ func appendRun(dst, run []byte) []byte {
 	case bytes.Contains(run, []byte("://")):
 		from, rest := appendAuthority(dst, run)
 		return appendTarget(from, rest)
-	case hasUserinfo(plain):
-		return append(append(dst, redacted...), run[bytes.LastIndexByte(run, '@')+1:]...)
-	case looksLikeToken(plain):
+	case hasUserinfo(run) && len(plain) == len(run):
+		return append(append(dst, redacted...), run[bytes.LastIndexByte(run, '@'):]...)
+	case hasUserinfo(plain), looksLikeToken(plain):
 		return append(dst, redacted...)
 	}
 	for more := true; more; {
@@ -154,6 +154,9 @@ func appendAuthority(dst, rawURL []byte) (front, rest []byte) {
 	sign := bytes.LastIndexByte(rest[:end], '@')
 	if sign < 0 && !validAuthority(rest[:end]) {
 		sign = bytes.LastIndexByte(rest, '@')
+	}
+	if sign < 0 && bytes.IndexByte(unescapeAll(rest[:end]), '@') >= 0 {
+		return append(dst, redacted...), rest[end:]
 	}
 	if sign < 0 {
 		return dst, rest

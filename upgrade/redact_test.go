@@ -2,8 +2,11 @@ package upgrade
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -31,10 +34,32 @@ func TestRequestString(t *testing.T) {
 		"http://h/ws?token=s3cret":           "http://h/ws?token=REDACTED",
 		"/ws?next=/a/tokens":                 "/ws?next=/a/tokens",
 		"/ws?a&&=b&":                         "/ws?a&&=b&",
+		"/ws?token%3Ds3cret":                 "/ws?REDACTED",
+		"/ws?token%253Ds3cret&a=b":           "/ws?REDACTED&a=b",
+		"/ws?%2574oken=s3cret":               "/ws?%2574oken=REDACTED",
+		"/ws?%25252574oken=s3cret":           "/ws?%25252574oken=REDACTED",
+		"/ws?pass=s3cret&PASSWD=s3cret":      "/ws?pass=REDACTED&PASSWD=REDACTED",
+		"/ws?a=b;token=s3cret":               "/ws?a=b;token=REDACTED",
+		"/ws?TOKEN=s3cret&Pin=s3cret":        "/ws?TOKEN=REDACTED&Pin=REDACTED",
+		"/ws;token=s3cret/x":                 "/ws;token=REDACTED/x",
+		"/ws%3Btoken=s3cret":                 "/ws%3Btoken=REDACTED",
+		"/ws/token=s3cret":                   "/ws/token=REDACTED",
+		"/ws/token%3ds3cret/x":               "/ws/REDACTED/x",
+		"/ws/ticket/s3cret/x":                "/ws/ticket/REDACTED/x",
+		"/ws/%54icket/s3cret":                "/ws/%54icket/REDACTED",
+		"/ws/q8JkZ3creXyW0aB4cD5eFg/x":       "/ws/REDACTED/x",
+		"/ws/room?q8JkZ3creXyW0aB4cD5eFg":    "/ws/room?REDACTED",
+		"/ws?x=q8JkZ3creXyW0aB4cD5eFg":       "/ws?x=REDACTED",
+		"/ws/a-room-of-22-letters_x/y":       "/ws/a-room-of-22-letters_x/y",
+		"/ws?next=/reset/token/s3cret":       "/ws?next=REDACTED",
+		"/ws?u=https%3A%2F%2Fa%3As3cret%40h": "/ws?u=REDACTED",
+		"/ws?a=b#token=s3cret":               "/ws?a=b#token=REDACTED",
+		"/ws#access_token=s3cret&b=c":        "/ws#access_token=REDACTED&b=c",
+		"http://a:s3cret@h/ws":               "http://REDACTED@h/ws",
 	} {
 		r := new(Request)
 		h := up("GET "+target+" HTTP/1.1", "Authorization: Bearer s3cret", "Cookie: token=s3cret", "Sec-WebSocket-Protocol: bearer, s3cret")
-		if err := openDoor.Parse([]byte(h), r); err != nil {
+		if err := openDoor.Parse([]byte(h), r); err != nil && err != errTarget {
 			t.Fatal(err)
 		}
 		r.RemoteAddr = netip.MustParseAddrPort("192.0.2.1:4711")
@@ -67,5 +92,77 @@ func TestErrorsHoldNoToken(t *testing.T) {
 				t.Errorf("%s: %v", c.name, err)
 			}
 		}
+	}
+}
+
+// TestRedact: texts of errors, lines of logs.
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	jwt := goodToken("alice")
+	for text, want := range map[string]string{
+		"":                                     "",
+		"A bearer token is required.":          "A bearer token is required.",
+		"the close reason: retry-after-ms=500": "the close reason: retry-after-ms=500",
+		"open /run/secrets/jwt/key.pem: not there":                 "open /run/secrets/jwt/key.pem: not there",
+		"lookup idp.example: no such host":                         "lookup idp.example: no such host",
+		"/root/go/mod/x@v1.2.3/y.go:12 +0x1d":                      "/root/go/mod/x@v1.2.3/y.go:12 +0x1d",
+		`Get "https://u:s3cret@h/k?sig=s3cret": dial tcp: refused`: `Get "https://REDACTED@h/k?sig=REDACTED": dial tcp: refused`,
+		`parse "http://u:s3/cr@et@h/": invalid port`:               `parse "http://REDACTED@h/": invalid port`,
+		"--jwks u:s3cret@h/x":                                      "--jwks REDACTED@h/x",
+		"Authorization: Bearer s3cret":                             "Authorization: REDACTED",
+		"authorization: Basic s3cret; Cookie: a=s3cret":            "authorization: REDACTED",
+		"COOKIE: token=s3cret\r\nHost: h":                          "COOKIE: REDACTED\r\nHost: h",
+		"Sec-WebSocket-Protocol: bearer, s3cret":                   "Sec-WebSocket-Protocol: REDACTED",
+		"X-Api-Key: s3cret":                                        "X-Api-Key: REDACTED",
+		"got Bearer s3cret9":                                       "got Bearer REDACTED",
+		"the token " + jwt + " is bad":                             "the token REDACTED is bad",
+		"username=alice&password=s3cret":                           "username=alice&password=REDACTED",
+		"a%3As3cret%40h":                                           "REDACTED",
+		"x@y%3As3cret%40h":                                         "REDACTED",
+		"http://a%3As3cret%40h/x":                                  "http://REDACTED/x",
+		`bad "http://u:s3\"cret@h/x"`:                              `bad "http://REDACTED@h/x"`,
+		"'http://u:s3cret@h/x?key=s3cret'":                         "'http://REDACTED@h/x?key=REDACTED",
+		"want scheme://host[:port], null, file:// or * for all":    "want scheme://host[:port], null, file:// or * for all",
+		"password%3Ds3cret":                                        "REDACTED",
+		"USHER_SECRET=s3cret":                                      "USHER_SECRET=REDACTED",
+		"wss://h/ws/ticket/s3cret":                                 "wss://h/ws/ticket/REDACTED",
+	} {
+		got := Redact(text)
+		if got != want {
+			t.Errorf("%q:\n got %q\nwant %q", text, got, want)
+		}
+		if again := Redact(got); again != got {
+			t.Errorf("%q: once more: %q", got, again)
+		}
+	}
+}
+
+// TestRedactURL: of a URL that is a setting, nothing is left that may be a secret.
+func TestRedactURL(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"https://idp.example/keys":                   "https://idp.example/keys",
+		"https://idp.example:8443/keys?":             "https://idp.example:8443/keys?REDACTED",
+		"https://u:s3cret@idp.example/keys?x=s3cret": "https://REDACTED@idp.example/keys?REDACTED",
+		"HTTPS://s3cret@idp.example":                 "HTTPS://REDACTED@idp.example",
+		"http://u:s3/cr@et@h/keys":                   "http://REDACTED@h/keys",
+		"http://u:s3?cr#et@h/keys?s3cret":            "http://REDACTED@h/keys?REDACTED",
+		"http://h/keys#s3cret":                       "http://h/keys#REDACTED",
+		"http://h/token/s3cret/keys":                 "http://h/token/REDACTED/keys",
+		"http://[::1]:80/keys":                       "http://[::1]:80/keys",
+		"http://h:x/%zz?s3cret":                      "http://h:x/%zz?REDACTED",
+		"https://h/@scope/keys":                      "https://h/@scope/keys",
+	} {
+		if got := RedactURL(text); got != want {
+			t.Errorf("%q:\n got %q\nwant %q", text, got, want)
+		}
+	}
+	cause := errors.New("refused")
+	err := RedactError(fmt.Errorf("asking: %w", &url.Error{Op: "Get", URL: "http://u:s3cret@h/?s3cret", Err: cause}))
+	if strings.Contains(err.Error(), "s3cret") || !errors.Is(err, cause) {
+		t.Errorf("got %v", err)
+	}
+	if got := RedactError(cause); got != cause {
+		t.Errorf("got %v", got)
 	}
 }

@@ -97,6 +97,10 @@ func (e *Rejection) Error() string {
 // made this refusal.
 func (e *Rejection) Unwrap() error { return e.cause }
 
+// StatusCode returns the status that the client gets: Status, or 500 for what cannot
+// be a refusal's.
+func (e *Rejection) StatusCode() int { return e.status() }
+
 // AppendTo appends the whole response to dst. r is the request it answers, or
 // nil when there is none to speak of: it tells whether a body may follow (not
 // for HEAD) and which page may read the answer (a probe's). now becomes Date.

@@ -3,10 +3,16 @@
 package main
 
 import (
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/metrics"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // admin is what operators and their machines ask, on a listener of its own that is
@@ -40,17 +47,66 @@ func newAdmin(addr string, srv *server.Server, log *slog.Logger) (*admin, error)
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/cmdline", cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	a.server = &http.Server{
-		Handler:           mux,
+		Handler:           a.addressed(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute, // longer than the usual scrape interval
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	return a, nil
+}
+
+var rejectHost = upgrade.Reject(http.StatusMisdirectedRequest, "host_not_allowed",
+	"On a loopback address the admin answers to localhost and to addresses only.")
+
+// addressed returns h, on a loopback address only for who asks for localhost or an
+// address. Any page of the Web can have its own name lead there, and then reads what it
+// likes: DNS rebinding.
+func (a *admin) addressed(h http.Handler) http.Handler {
+	if ip, ok := a.listener.Addr().(*net.TCPAddr); !ok || !ip.IP.IsLoopback() {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isAddress(r.Host) {
+			rejectHost.ServeHTTP(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// isAddress reports whether a Host header is localhost, an address, or missing, as it is
+// in HTTP/1.0; a port may follow.
+func isAddress(host string) bool {
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
+		host = name
+	}
+	if host == "" || strings.EqualFold(host, "localhost") {
+		return true
+	}
+	_, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	return err == nil
+}
+
+// cmdline is pprof's, without what the flags may hold of credentials.
+func cmdline(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	args := slices.Clone(os.Args)
+	for i, arg := range args {
+		args[i] = upgrade.Redact(arg)
+		if strings.Contains(arg, "://") {
+			args[i] = upgrade.RedactURL(arg)
+		}
+	}
+	_, _ = io.WriteString(w, strings.Join(args, "\x00"))
 }
 
 func (a *admin) start() {

@@ -16,6 +16,7 @@ import (
 	"github.com/usher-ws/usher/bench"
 	"github.com/usher-ws/usher/bench/play"
 	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
 
@@ -119,7 +120,7 @@ func interruptible() (ctx context.Context, stop func()) {
 
 // print writes the report where it was asked for. A report of errors is one.
 func (f *benchFlags) print(stdout io.Writer, r *bench.Report) error {
-	r.Command = commandLine(os.Args[1:])
+	r.Command, r.URL = commandLine(os.Args[1:]), upgrade.Redact(r.URL)
 	if f.HTML != "" {
 		page, err := r.HTML()
 		if err != nil {
@@ -145,10 +146,14 @@ func (f *benchFlags) print(stdout io.Writer, r *bench.Report) error {
 	return nil
 }
 
-// commandLine returns what a person would type to do the same again.
+// commandLine returns what a person would type to do the same again, with tokens of
+// their own: reports are passed on.
 func commandLine(args []string) string {
 	line := "usher"
-	for _, a := range args {
+	for i, a := range args {
+		if a = upgrade.Redact(a); i > 0 && args[i-1] == "--token" {
+			a = "REDACTED"
+		}
 		if strings.ContainsAny(a, " \t'\"$;&|<>(){}*?\\") {
 			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 		}

@@ -27,10 +27,10 @@ func TestEveryRefusalArrives(t *testing.T) {
 		code   string
 	}{
 		{"head of 60 KiB", fill(60 << 10), 431, "header_too_large"},
-		{"head just under the cap", fill(8<<10 - 1), 401, "token_invalid"},
-		{"head of the cap", fill(8 << 10), 401, "token_invalid"},
-		{"head just over the cap", fill(8<<10 + 1), 431, "header_too_large"},
-		{"60 KiB behind a head", fill(8<<10) + strings.Repeat(masked(opBinary, strings.Repeat("x", 1000)), 60), 401, "token_invalid"},
+		{"head just under the cap", fill(16<<10 - 1), 401, "token_invalid"},
+		{"head of the cap", fill(16 << 10), 401, "token_invalid"},
+		{"head just over the cap", fill(16<<10 + 1), 431, "header_too_large"},
+		{"60 KiB behind a head", fill(16<<10) + strings.Repeat(masked(opBinary, strings.Repeat("x", 1000)), 60), 401, "token_invalid"},
 		{"request line of 60 KiB", head(upgradeTo("/" + strings.Repeat("a", 60<<10))...), 414, "uri_too_long"},
 		{"garbage of 60 KiB", strings.Repeat("\x16\x03\x01", 20<<10), 400, "bad_request"},
 	} {

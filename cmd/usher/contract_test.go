@@ -90,7 +90,7 @@ func syntaxRows() []row {
 }
 
 func capRows() []row {
-	const headCap = 8 << 10
+	const headCap = 16 << 10
 	many := slices.Repeat([]string{"+X: y"}, 100)
 	return []row{
 		{"1 request line over the cap", upgradeTo("/" + strings.Repeat("a", headCap)), 414, "uri_too_long"},
@@ -233,7 +233,7 @@ func TestWelcomes(t *testing.T) {
 	p := serve(t, door...)
 	alice := token("alice")
 	for name, lines := range map[string][]string{
-		"1 a head of 8 KiB":          upgradeTo("/echo", "X-A: "+strings.Repeat("b", 8<<10-len(head(upgradeTo("/echo", "X-A: ")...)))),
+		"1 a head of 16 KiB":         upgradeTo("/echo", "X-A: "+strings.Repeat("b", 16<<10-len(head(upgradeTo("/echo", "X-A: ")...)))),
 		"1 Content-Length 0":         upgradeTo("/echo", "Content-Length: 0"),
 		"7 two Connection lines":     upgradeTo("/echo", "Connection: keep-alive", "+Connection: Upgrade"),
 		"8 no Origin":                upgradeTo("/echo"),

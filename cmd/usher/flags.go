@@ -30,7 +30,7 @@ type serveCmd struct {
 	AnnounceMax int           `default:"200" help:"In rooms of more users than this, joins and leaves are told together, once a second."`
 
 	Users   string   `placeholder:"HTPASSWD|demo|none" help:"Who can log in at POST /token: a file that htpasswd -B makes; demo, which is alice (wonderland) and bob (builder); or nobody. Without it, demo if no secret or key is given, else none."`
-	Origin  []string `placeholder:"PATTERN" help:"Pages of these origins may connect too: host, *.host, scheme://host:port or * for all."`
+	Origin  []string `placeholder:"PATTERN" help:"Pages of these origins may connect too: host, *.host, scheme://host:port, null, file:// or * for all. A cookie counts only from a page of the same host or of one named here by its host."`
 	Deflate bool     `help:"Offer permessage-deflate: messages of 512 bytes and more go out compressed to who wants that."`
 	secretFlag
 	keysFlags
@@ -48,6 +48,7 @@ type serveCmd struct {
 	MaxConns        int      `placeholder:"N" help:"Connections at once; without it, what the limit of open files allows."`
 	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" help:"Connections of one address."`
 	MaxConnsPerUser int      `default:"0" help:"Connections of one user."`
+	MaxHead         byteSize `default:"16KiB" help:"The largest head of a request: its line and its headers, cookies among them."`
 	MaxMessage      byteSize `default:"64KiB" help:"The largest message."`
 	MaxBuffered     byteSize `default:"256MiB" help:"Memory of all connections together for what is under way."`
 
@@ -88,6 +89,9 @@ func (s *serveCmd) Validate() error {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative: want 0 or more", name, n)
 		}
+	}
+	if s.MaxHead < minHead || s.MaxHead > upgrade.MaxHeaderLimit {
+		return fmt.Errorf("--max-head: %v: want %v to %v", s.MaxHead, byteSize(minHead), byteSize(upgrade.MaxHeaderLimit))
 	}
 	for name, d := range map[string]time.Duration{
 		"--handshake-timeout": s.HandshakeTimeout, "--message-timeout": s.MessageTimeout,
@@ -139,6 +143,9 @@ func validTime(name string, d time.Duration) error {
 	}
 	return nil
 }
+
+// minHead is less than any browser sends.
+const minHead = 1 << 10
 
 // plainPath reports whether p is a path as a client asks for it, and no pattern.
 func plainPath(p string) bool {

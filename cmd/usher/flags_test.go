@@ -32,12 +32,12 @@ func TestDefaults(t *testing.T) {
 	cmd := parse(t)
 	got := cmd.server(nil)
 	want := server.Server{
-		Addr: "127.0.0.1:8080", MaxMessage: 64 << 10, MaxBuffered: 256<<20 - 32<<20, // the rest is for histories
+		Addr: "127.0.0.1:8080", MaxHead: 16 << 10, MaxMessage: 64 << 10, MaxBuffered: 256<<20 - 32<<20, // the rest is for histories
 		HandshakeTimeout: 10 * time.Second, MessageTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: 5 * time.Minute, Drain: 10 * time.Second,
 	}
 	if got.Addr != want.Addr || got.Loops != 0 || got.MaxConns != 0 || got.MaxConnsPerIP != 0 || got.MaxConnsPerUser != 0 ||
-		got.MaxMessage != want.MaxMessage || got.MaxBuffered != want.MaxBuffered ||
+		got.MaxHead != want.MaxHead || got.MaxMessage != want.MaxMessage || got.MaxBuffered != want.MaxBuffered ||
 		got.HandshakeTimeout != want.HandshakeTimeout || got.MessageTimeout != want.MessageTimeout ||
 		got.WriteTimeout != want.WriteTimeout || got.IdleTimeout != want.IdleTimeout || got.Drain != want.Drain || got.Origins != nil {
 		t.Errorf("got %+v, want %+v", got, &want)

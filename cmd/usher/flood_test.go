@@ -56,7 +56,7 @@ func TestRefusalsArriveInAFlood(t *testing.T) {
 }
 
 // flood sends heads of 60 KiB until the test ends, a few at a time: each is
-// refused when 8 KiB of it have come, and does not read it.
+// refused when 16 KiB of it have come, and does not read it.
 func flood(t *testing.T, addr string) {
 	sent := []byte(head(upgradeTo("/auth", "X-Fill: "+strings.Repeat("x", 60<<10))...))
 	ctx, cancel := context.WithCancel(context.Background())

@@ -18,6 +18,7 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // cli is the command line; kong reads it from the tags.
@@ -76,7 +77,7 @@ func asked(err error) string {
 
 // fail tells a person what went wrong, in one line, and returns the exit code.
 func fail(stderr io.Writer, err error) int {
-	fmt.Fprintf(stderr, "usher: %v\n", err)
+	fmt.Fprintf(stderr, "usher: %s\n", upgrade.Redact(err.Error()))
 	var usage usageError
 	if errors.As(err, &usage) {
 		return 2

@@ -17,6 +17,7 @@ import (
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // Run serves until a signal ends it.
@@ -46,7 +47,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	app, err := chat.New(chat.Config{
 		Secret: signs.text, Algorithm: signs.algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience,
 		CheckPassword: check, DemoUsers: demo, Logger: log,
-		Rooms: s.Rooms, Limits: s.limits(),
+		Rooms: s.Rooms, Limits: s.limits(), Origins: s.Origin,
 		LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
 		History: orNone(s.History), HistoryBytes: s.historyBytes(),
 	})
@@ -69,7 +70,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		srv.Use(server.Logging(nil))
 	}
 	if s.PrintRoutes {
-		_, err := stdout.Write(srv.AppendRoutes(nil))
+		_, err := io.WriteString(stdout, upgrade.Redact(string(srv.AppendRoutes(nil))))
 		return err
 	}
 	// Before anybody can know that we listen, and tell us to stop.
@@ -121,6 +122,7 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 		MessagesPerIP:   s.shared(s.IPRate),
 		LimitDryRun:     s.LimitDryRun,
 
+		MaxHead:     int(s.MaxHead),
 		MaxMessage:  orNone(int(s.MaxMessage)),
 		MaxBuffered: orNone(int(s.MaxBuffered) - s.historyBytes()),
 
@@ -145,10 +147,24 @@ func orNone[N int | time.Duration](n N) N {
 }
 
 func (s *serveCmd) logger() *slog.Logger {
+	options := &slog.HandlerOptions{ReplaceAttr: redact}
 	if s.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+// redact keeps credentials out of the log, whoever writes to it.
+func redact(_ []string, a slog.Attr) slog.Attr {
+	switch a.Value.Kind() {
+	case slog.KindString:
+		a.Value = slog.StringValue(upgrade.Redact(a.Value.String()))
+	case slog.KindAny:
+		if err, ok := a.Value.Any().(error); ok {
+			a.Value = slog.StringValue(upgrade.Redact(err.Error()))
+		}
+	}
+	return a
 }
 
 // invite prints a URL that works at once, as nobody knows this run's secret.

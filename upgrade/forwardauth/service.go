@@ -35,10 +35,10 @@ type Service struct {
 func New(rawURL string) (*Service, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, fmt.Errorf("forwardauth: %w", err)
+		return nil, fmt.Errorf("forwardauth: %w", upgrade.RedactError(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("forwardauth: %q: want a URL like http://127.0.0.1:9000/auth", rawURL)
+		return nil, fmt.Errorf("forwardauth: %q: want a URL like http://127.0.0.1:9000/auth", upgrade.RedactURL(rawURL))
 	}
 	return &Service{url: rawURL, client: &http.Client{
 		Transport: &http.Transport{
@@ -70,7 +70,7 @@ func (s *Service) Authorize(ctx context.Context, r *upgrade.Request) error {
 	}
 	answer, err := s.client.Do(question)
 	if err != nil {
-		return unavailable(err)
+		return unavailable(upgrade.RedactError(err))
 	}
 	defer answer.Body.Close()
 	switch answer.StatusCode {
@@ -91,7 +91,7 @@ func (s *Service) Authorize(ctx context.Context, r *upgrade.Request) error {
 func (s *Service) question(ctx context.Context, r *upgrade.Request) (*http.Request, error) {
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("forwardauth: %w", err)
+		return nil, fmt.Errorf("forwardauth: %w", upgrade.RedactError(err))
 	}
 	for _, name := range []string{"Authorization", "Cookie", "Origin"} {
 		for value := range r.Values(name) {

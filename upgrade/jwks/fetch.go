@@ -39,6 +39,14 @@ func newFetcher(location string, client *http.Client) fetcher {
 	return f
 }
 
+// name is what a log calls the location: a URL may hold a secret.
+func (f *fetcher) name() string {
+	if strings.Contains(f.location, "://") {
+		return upgrade.RedactURL(f.location)
+	}
+	return f.location
+}
+
 // IsURL reports whether a Source's Location is a URL and not a file.
 func IsURL(location string) bool {
 	return strings.HasPrefix(location, "https://") || strings.HasPrefix(location, "http://")
@@ -48,7 +56,7 @@ func IsURL(location string) bool {
 // keys.
 func stayEncrypted(req *http.Request, via []*http.Request) error {
 	if len(via) >= 5 || via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
-		return fmt.Errorf("jwks: refused to follow to %s", req.URL.Redacted())
+		return fmt.Errorf("jwks: refused to follow to %s", upgrade.RedactURL(req.URL.String()))
 	}
 	return nil
 }
@@ -73,12 +81,12 @@ func (f *fetcher) read(ctx context.Context) ([]byte, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.location, nil)
 	if err != nil {
-		return nil, fmt.Errorf("jwks: %w", err)
+		return nil, fmt.Errorf("jwks: %w", upgrade.RedactError(err))
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("jwks: %w", err)
+		return nil, fmt.Errorf("jwks: %w", upgrade.RedactError(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

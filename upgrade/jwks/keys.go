@@ -254,11 +254,11 @@ func (k *Keys) publish(now time.Time) {
 	}
 	set, err := upgrade.NewKeySet(all...)
 	if err != nil { // each of them made a set by itself
-		k.source.Logger.Error("jwks: the keys cannot be used", "location", k.source.Location, "err", err)
+		k.source.Logger.Error("jwks: the keys cannot be used", "location", k.fetcher.name(), "err", err)
 		return
 	}
 	k.current.Store(set)
-	k.source.Logger.Info("jwks: the keys have changed", "location", k.source.Location, "keys", names(k.listed), "retired", len(k.retired))
+	k.source.Logger.Info("jwks: the keys have changed", "location", k.fetcher.name(), "keys", names(k.listed), "retired", len(k.retired))
 }
 
 // end closes the round, and says when the next one is.
@@ -275,7 +275,7 @@ func (k *Keys) end(err error) time.Time {
 	if err == nil {
 		k.failed = 0
 	} else if k.failed++; !told {
-		k.source.Logger.Warn("jwks: the keys cannot be read; those that are known go on counting", "location", k.source.Location, "err", err)
+		k.source.Logger.Warn("jwks: the keys cannot be read; those that are known go on counting", "location", k.fetcher.name(), "err", err)
 	}
 	if k.source.Refresh == 0 {
 		return time.Time{}
