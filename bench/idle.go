@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -19,7 +20,7 @@ import (
 type Idle struct {
 	Common
 	Steps  int           // at how many numbers of connections memory is read; default 4
-	Hold   time.Duration // how long all are held at the end; default 2 s
+	Hold   time.Duration // how long all are held at the end; default 2 s, negative: not at all
 	Silent bool          // do not echo once on each connection before
 	Size   int           // of that echo; default 20
 }
@@ -40,9 +41,9 @@ func (d Idle) Run(ctx context.Context) (*Report, error) {
 	if err := d.complete(); err != nil {
 		return nil, err
 	}
-	d.Steps, d.Hold, d.Size = orDefault(d.Steps, defaultSteps), orDefault(d.Hold, defaultHold), orDefault(d.Size, defaultSize)
-	if d.Steps < 1 || d.Steps > maxSteps || d.Size < 0 || d.Size > maxSize {
-		return nil, fmt.Errorf("%d steps, size %d: out of range", d.Steps, d.Size)
+	d.Steps, d.Hold, d.Size = orDefault(d.Steps, defaultSteps), max(orDefault(d.Hold, defaultHold), 0), orDefault(d.Size, defaultSize)
+	if err := cmp.Or(within("steps", d.Steps, 1, maxSteps), within("size", d.Size, 1, maxSize)); err != nil {
+		return nil, err
 	}
 	s, err := begin(ctx, &d.Common, "idle", plan{
 		Role: echoRole, Conns: d.Conns,

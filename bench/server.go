@@ -17,17 +17,22 @@ type server struct{ pids []int }
 
 // findServer takes the processes it is told, else those it started and those that
 // listen on the doors' ports.
-func findServer(pids []int, f *fleet, doors []load.Target) *server {
+func findServer(pids []int, f *fleet, doors []load.Target) (*server, error) {
+	for _, pid := range pids {
+		if _, err := proc.Read([]int{pid}); err != nil {
+			return nil, usagef("process %d: %v: name one that runs", pid, err)
+		}
+	}
 	if len(pids) > 0 {
-		return &server{pids}
+		return &server{pids}, nil
 	}
 	if !local(doors) {
-		return &server{}
+		return &server{}, nil
 	}
 	if found := proc.Listeners(ports(doors)); len(found) > 0 {
-		return &server{found}
+		return &server{found}, nil
 	}
-	return &server{f.pids()}
+	return &server{f.pids()}, nil
 }
 
 func (s *server) known() bool { return len(s.pids) > 0 }

@@ -41,7 +41,9 @@ func begin(ctx context.Context, c *Common, scenario string, p plan) (s *session,
 	if s.unpin, err = pinSelf(c.PinClient); err != nil {
 		return s, err
 	}
-	s.server = findServer(c.PIDs, s.fleet, s.doors)
+	if s.server, err = findServer(c.PIDs, s.fleet, s.doors); err != nil {
+		return s, err
+	}
 	s.crew, err = s.newCrew(p)
 	if n := len(s.doors); n > 1 {
 		s.report.set("servers", n)
