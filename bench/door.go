@@ -108,7 +108,7 @@ func doorFound(r *Report, m *measurement) string {
 		found = f.String()
 	}
 	found += fmt.Sprintf(", p50 %v, p99 %v", r.word("p50"), r.word("p99"))
-	if f := r.Figure("server_cpu_per"); f != nil {
+	if f := r.Figure("server_cpu_per"); f != nil && f.Withheld == "" {
 		found += fmt.Sprintf(", %v server CPU each", f)
 	}
 	return found

@@ -106,7 +106,7 @@ func (e *Echo) conclude(s *session, m *measurement) *Report {
 		found = f.String()
 	}
 	found += fmt.Sprintf(", p50 %v, p99 %v", r.word("p50"), r.word("p99"))
-	if f := r.Figure("server_cpu_per"); f != nil {
+	if f := r.Figure("server_cpu_per"); f != nil && f.Withheld == "" {
 		found += fmt.Sprintf(", %v server CPU per message", f)
 	}
 	return r.finish(found)

@@ -301,7 +301,7 @@ func (v *Versus) measure(q *question, c contender, dir string, secret []byte) (R
 	if f.Withheld != "" {
 		return Run{}, errors.New("withheld: " + f.Withheld)
 	}
-	run := Run{Value: f.Value, Faults: r.Faults.Total(), Headline: r.Headline}
+	run := Run{Value: Number(f.Value), Faults: r.Faults.Total(), Headline: r.Headline}
 	if rate := r.Figure("rate"); rate != nil && rate.Withheld == "" {
 		run.Rate = rate.Value
 	}
