@@ -27,9 +27,25 @@ type Hostile struct {
 
 const defaultAttackers = 100
 
+// known returns what is wrong with the URL of attackers before anything is measured;
+// "" is none.
+func known(ctx context.Context, url string) error {
+	if url == "" {
+		return nil
+	}
+	_, err := doorsOf(ctx, url)
+	return err
+}
+
 // Run measures. See the package's words on ctx and errors.
 func (f Flood) Run(ctx context.Context) (*Report, error) {
 	f.Flooders = orDefault(f.Flooders, 1)
+	if err := within("flooders", f.Flooders, 1, files()); err != nil {
+		return nil, err
+	}
+	if err := known(ctx, f.URL2); err != nil {
+		return nil, err
+	}
 	s, err := f.begin(ctx, "flood")
 	defer s.end()
 	if err != nil {
@@ -46,8 +62,14 @@ func (f Flood) Run(ctx context.Context) (*Report, error) {
 // Run measures. See the package's words on ctx and errors.
 func (h Hostile) Run(ctx context.Context) (*Report, error) {
 	h.Attackers = orDefault(h.Attackers, defaultAttackers)
+	if err := within("attackers", h.Attackers, 1, files()); err != nil {
+		return nil, err
+	}
 	if len(h.Attacks) == 0 {
 		h.Attacks = play.Attacks()
+	}
+	if err := known(ctx, h.URL2); err != nil {
+		return nil, err
 	}
 	s, err := h.begin(ctx, "hostile")
 	defer s.end()

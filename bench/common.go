@@ -3,9 +3,9 @@
 package bench
 
 import (
-	"errors"
-	"fmt"
+	"cmp"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,6 +76,8 @@ const (
 	// ownFiles is how many descriptors a process keeps for itself.
 	ownFiles = 200
 	maxConns = 10_000_000
+	// maxProcessor is the last that fits into a set of the kernel's (CPU_SETSIZE).
+	maxProcessor = 1023
 )
 
 func orDefault[N int | float64 | time.Duration](n, otherwise N) N {
@@ -93,16 +95,21 @@ func (c *Common) complete() error {
 	c.Timeout = orDefault(c.Timeout, defaultTimeout)
 	c.Loops = orDefault(c.Loops, 1)
 	switch {
-	case c.Conns < 0 || c.Conns > maxConns:
-		return fmt.Errorf("%d connections: want 1 to %d", c.Conns, maxConns)
-	case c.Duration < 0 || c.Timeout < 0:
-		return errors.New("a time is negative")
-	case c.PerProcess < 0:
-		return errors.New("a process cannot have less than no connection")
-	case c.Loops < 0 || c.Loops > c.Conns:
-		return fmt.Errorf("%d loops for %d connections: want at most one for each", c.Loops, c.Conns)
+	case c.Duration < 0:
+		return usagef("duration: %v is negative", c.Duration)
+	case c.Timeout < 0:
+		return usagef("timeout: %v is negative", c.Timeout)
 	}
-	return nil
+	for _, cpu := range slices.Concat(c.PinServer, c.PinClient) {
+		if err := within("processor", cpu, 0, maxProcessor); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(
+		within("connections", c.Conns, 1, maxConns),
+		within("connections of a process", c.PerProcess, 0, maxConns),
+		within("loops", c.Loops, 1, c.Conns), // one for each connection at most
+	)
 }
 
 // request is what connections say at the door, ready to be sent to a worker.
@@ -111,12 +118,12 @@ func (c *Common) request() (doorPlan, error) {
 	for _, h := range c.Header {
 		name, value, found := strings.Cut(h, ":")
 		if !found || name == "" || strings.ContainsAny(h, "\r\n") {
-			return d, fmt.Errorf("header %q: want Name: value", h)
+			return d, usagef("header %q: want Name: value", h)
 		}
 		d.Header = append(d.Header, [2]string{name, strings.TrimSpace(value)})
 	}
 	if strings.ContainsAny(c.Origin+c.Subprotocols, "\r\n") {
-		return d, errors.New("an origin or a subprotocol has a line break in it")
+		return d, usagef("an origin or a subprotocol has a line break in it")
 	}
 	return d, nil
 }

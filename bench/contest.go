@@ -5,7 +5,6 @@ package bench
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,28 +31,28 @@ type Answer struct {
 
 	// Noise is the range of usher measured against itself, as a ratio: a peer whose
 	// median ratio lies within it cannot be told from usher.
-	Noise  [2]float64 `json:"noise"`
-	Stands []Stand    `json:"servers"`
+	Noise  [2]Number `json:"noise"` // none if there are too few pairs
+	Stands []Stand   `json:"servers"`
 }
 
 // Stand is one contender's standing. Ratio is its value through usher's of the
-// same round: over 1 it needs more.
+// same round: over 1 it needs more. What there is no run for, or no pair, is none.
 type Stand struct {
-	Name            string     `json:"name"`
-	Median          float64    `json:"median"`
-	Min             float64    `json:"min"`
-	Max             float64    `json:"max"`
-	Ratio           float64    `json:"ratio"` // median of the pairs; 0: no pair
-	RatioRange      [2]float64 `json:"ratio_range"`
-	Distinguishable bool       `json:"distinguishable"`
-	Runs            []Run      `json:"runs"` // by round; none: the question is not for it
+	Name            string    `json:"name"`
+	Median          Number    `json:"median"`
+	Min             Number    `json:"min"`
+	Max             Number    `json:"max"`
+	Ratio           Number    `json:"ratio"` // median of the pairs
+	RatioRange      [2]Number `json:"ratio_range"`
+	Distinguishable bool      `json:"distinguishable"`
+	Runs            []Run     `json:"runs"` // by round; none: the question is not for it
 
 	asked bool
 }
 
 // Run is one measurement.
 type Run struct {
-	Value    float64 `json:"value"`
+	Value    Number  `json:"value"`                // none if it failed
 	Rate     float64 `json:"rate,omitempty"`       // events a second, unless the client limited them
 	Client   float64 `json:"client_cpu,omitempty"` // ns each
 	Faults   int     `json:"faults,omitempty"`
@@ -77,10 +76,10 @@ func newContest(machine string, asked []question, list []contender) *Contest {
 func (c *Contest) record(question, contender, round int, run Run, err error) {
 	s := &c.Answers[question].Stands[contender]
 	if err != nil {
-		run = Run{Failed: err.Error()}
+		run = Run{Value: none, Failed: err.Error()}
 	}
 	for len(s.Runs) <= round {
-		s.Runs = append(s.Runs, Run{Failed: "not run"})
+		s.Runs = append(s.Runs, Run{Value: none, Failed: "not run"})
 	}
 	s.Runs[round] = run
 }
@@ -98,6 +97,7 @@ func (c *Contest) finish(rounds int) *Contest {
 func (a *Answer) finish() {
 	for k := range a.Stands {
 		s := &a.Stands[k]
+		s.Median, s.Min, s.Max, s.Ratio, s.RatioRange = none, none, none, none, [2]Number{none, none}
 		values := s.values()
 		if len(values) == 0 {
 			continue
@@ -105,29 +105,29 @@ func (a *Answer) finish() {
 		s.Median, s.Min, s.Max = median(values), slices.Min(values), slices.Max(values)
 		if ratios := pairs(s.Runs, a.Stands[0].Runs); len(ratios) > 0 {
 			s.Ratio = median(ratios)
-			s.RatioRange = [2]float64{slices.Min(ratios), slices.Max(ratios)}
+			s.RatioRange = [2]Number{slices.Min(ratios), slices.Max(ratios)}
 		}
 	}
 	a.Noise = noise(a.Stands[1].RatioRange, len(pairs(a.Stands[1].Runs, a.Stands[0].Runs)))
 	for k := range a.Stands {
 		s := &a.Stands[k]
-		s.Distinguishable = s.Ratio != 0 && (s.Ratio < a.Noise[0] || s.Ratio > a.Noise[1])
+		s.Distinguishable = s.Ratio < a.Noise[0] || s.Ratio > a.Noise[1] // which none is not
 	}
 }
 
 // noise is the range of ratios that mean nothing. Which of two equals came first
 // is chance, so what was seen one way could have been seen the other way. Of a few
 // pairs nothing can be learned.
-func noise(seen [2]float64, pairs int) [2]float64 {
+func noise(seen [2]Number, pairs int) [2]Number {
 	const few = 5
 	if pairs < few || seen[0] <= 0 {
-		return [2]float64{0, math.MaxFloat64} // nothing is known: all is noise
+		return [2]Number{none, none} // nothing is known: all is noise
 	}
 	widest := max(seen[1], 1/seen[0])
-	return [2]float64{1 / widest, widest}
+	return [2]Number{1 / widest, widest}
 }
 
-func (s *Stand) values() (values []float64) {
+func (s *Stand) values() (values []Number) {
 	for _, r := range s.Runs {
 		if r.Failed == "" {
 			values = append(values, r.Value)
@@ -137,7 +137,7 @@ func (s *Stand) values() (values []float64) {
 }
 
 // pairs returns the ratios of what was measured in the same rounds.
-func pairs(runs, base []Run) (ratios []float64) {
+func pairs(runs, base []Run) (ratios []Number) {
 	for round := range min(len(runs), len(base)) {
 		a, b := runs[round], base[round]
 		if a.Failed == "" && b.Failed == "" && a.Value > 0 && b.Value > 0 {
@@ -148,7 +148,7 @@ func pairs(runs, base []Run) (ratios []float64) {
 }
 
 // median returns the middle of values, which must not be empty.
-func median(values []float64) float64 {
+func median(values []Number) Number {
 	v := slices.Sorted(slices.Values(values))
 	if n := len(v); n%2 == 0 {
 		return (v[n/2-1] + v[n/2]) / 2
@@ -159,9 +159,9 @@ func median(values []float64) float64 {
 // verdict says in words how s stands to usher.
 func (s *Stand) verdict() string {
 	switch {
-	case s.Name == self:
+	case s.Name == self && s.Ratio.known():
 		return ""
-	case s.Ratio == 0:
+	case !s.Ratio.known():
 		return "failed: " + s.reason()
 	case s.Name == again:
 		return fmt.Sprintf("%.2f to %.2f ×: the noise", s.RatioRange[0], s.RatioRange[1])
@@ -201,7 +201,11 @@ func (c *Contest) Markdown() string {
 					faulty++
 				}
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s–%s | %s | %d |\n", s.Name, a.format(s.Median), a.format(s.Min), a.format(s.Max), s.verdict(), faulty)
+			span := noValue
+			if s.Median.known() {
+				span = a.format(float64(s.Min)) + "–" + a.format(float64(s.Max))
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", s.Name, s.Median.or(a.format), span, s.verdict(), faulty)
 		}
 	}
 	return b.String()
@@ -212,9 +216,9 @@ func (a *Answer) sorted() []Stand {
 	list := slices.DeleteFunc(slices.Clone(a.Stands), func(s Stand) bool { return !s.asked })
 	slices.SortStableFunc(list, func(x, y Stand) int {
 		switch {
-		case x.Ratio == 0 && y.Ratio != 0:
+		case !x.Ratio.known() && y.Ratio.known():
 			return 1
-		case y.Ratio == 0 && x.Ratio != 0:
+		case !y.Ratio.known() && x.Ratio.known():
 			return -1
 		case x.Median < y.Median:
 			return -1
@@ -235,8 +239,10 @@ func (a *Answer) Chart() []byte {
 		c.Unit = 1 << 10
 	}
 	for _, s := range a.sorted() {
-		if s.Name != again && s.Ratio != 0 {
-			c.Bars = append(c.Bars, chart.Bar{Name: s.Name, Value: s.Median, Min: s.Min, Max: s.Max, Mark: s.Name == self})
+		if s.Name != again && s.Ratio.known() {
+			c.Bars = append(c.Bars, chart.Bar{
+				Name: s.Name, Value: float64(s.Median), Min: float64(s.Min), Max: float64(s.Max), Mark: s.Name == self,
+			})
 		}
 	}
 	return c.Append(nil)

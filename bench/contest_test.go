@@ -14,8 +14,8 @@ func TestContest(t *testing.T) {
 	asked := []question{{name: "q", title: "A question", unit: Nanos}}
 	c := newContest("machine", asked, []contender{{name: self}, {name: again}, {name: "near"}, {name: "far"}, {name: "broken"}})
 	for round := range 9 {
-		base := 1000 * (1 + 0.4*float64(round%2)) // a machine of two speeds
-		drift := 1 + 0.02*float64(round%3)
+		base := Number(1000 * (1 + 0.4*float64(round%2))) // a machine of two speeds
+		drift := Number(1 + 0.02*float64(round%3))
 		c.record(0, 0, round, Run{Value: base}, nil)
 		c.record(0, 1, round, Run{Value: base * drift}, nil)
 		c.record(0, 2, round, Run{Value: base * 0.97}, nil)
@@ -45,9 +45,9 @@ func TestContest(t *testing.T) {
 
 func TestMedian(t *testing.T) {
 	for _, tt := range []struct {
-		values []float64
-		want   float64
-	}{{[]float64{3}, 3}, {[]float64{3, 1, 2}, 2}, {[]float64{4, 1, 3, 2}, 2.5}} {
+		values []Number
+		want   Number
+	}{{[]Number{3}, 3}, {[]Number{3, 1, 2}, 2}, {[]Number{4, 1, 3, 2}, 2.5}} {
 		if got := median(tt.values); got != tt.want {
 			t.Errorf("%v: got %g, want %g", tt.values, got, tt.want)
 		}

@@ -40,8 +40,8 @@ func (h Handshake) Run(ctx context.Context) (*Report, error) {
 
 // Run measures. See the package's words on ctx and errors.
 func (f Refuse) Run(ctx context.Context) (*Report, error) {
-	if f.Padding < 0 || f.Padding > maxPadding {
-		return nil, fmt.Errorf("padding %d: out of range", f.Padding)
+	if err := within("padding", f.Padding, 0, maxPadding); err != nil {
+		return nil, err
 	}
 	s, m, err := runDoor(ctx, &f.Common, "refuse", plan{Role: doorRole, Refused: true, Door: doorPlan{Padding: f.Padding}})
 	defer s.end()
@@ -108,7 +108,7 @@ func doorFound(r *Report, m *measurement) string {
 		found = f.String()
 	}
 	found += fmt.Sprintf(", p50 %v, p99 %v", r.word("p50"), r.word("p99"))
-	if f := r.Figure("server_cpu_per"); f != nil {
+	if f := r.Figure("server_cpu_per"); f != nil && f.Withheld == "" {
 		found += fmt.Sprintf(", %v server CPU each", f)
 	}
 	return found

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -36,8 +37,13 @@ func (e Echo) Run(ctx context.Context) (*Report, error) {
 		e.InFlight = orDefault(e.InFlight, openInFlight)
 	}
 	e.InFlight = orDefault(e.InFlight, 1)
-	if e.Size < 0 || e.Size > maxSize || e.InFlight < 0 || e.InFlight > 1<<16 || e.Rate < 0 || e.Beside < 0 || e.Beside > maxConns {
-		return nil, fmt.Errorf("size %d, %d in flight, rate %g: out of range", e.Size, e.InFlight, e.Rate)
+	if err := cmp.Or(
+		within("size", e.Size, 1, maxSize),
+		within("messages in flight", e.InFlight, 1, 1<<16),
+		within("idle connections", e.Beside, 0, maxConns),
+		positive("rate", e.Rate),
+	); err != nil {
+		return nil, err
 	}
 	s, err := begin(ctx, &e.Common, "echo", plan{Role: echoRole, Conns: e.Conns + e.Beside, Echo: e.play()})
 	defer s.end()
@@ -100,7 +106,7 @@ func (e *Echo) conclude(s *session, m *measurement) *Report {
 		found = f.String()
 	}
 	found += fmt.Sprintf(", p50 %v, p99 %v", r.word("p50"), r.word("p99"))
-	if f := r.Figure("server_cpu_per"); f != nil {
+	if f := r.Figure("server_cpu_per"); f != nil && f.Withheld == "" {
 		found += fmt.Sprintf(", %v server CPU per message", f)
 	}
 	return r.finish(found)

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -28,11 +29,15 @@ func (f Fanout) Run(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	f.Size, f.Window = orDefault(f.Size, defaultFanoutSize), orDefault(f.Window, 1)
-	if f.Size < load.StampSize || f.Size > maxSize || f.Window < 0 || f.Window > 1<<16 || f.Rate < 0 {
-		return nil, fmt.Errorf("size %d, window %d, rate %g: out of range", f.Size, f.Window, f.Rate)
+	if err := cmp.Or(
+		within("size", f.Size, load.StampSize, maxSize),
+		within("window", f.Window, 1, 1<<16),
+		positive("rate", f.Rate),
+	); err != nil {
+		return nil, err
 	}
 	if f.Conns+1 > files() {
-		return nil, fmt.Errorf("%s members and a publisher do not fit into one process, which may open %s files here (ulimit -n); fanout cannot use more than one",
+		return nil, usagef("%s members and a publisher do not fit into one process, which may open %s files here (ulimit -n); fanout cannot use more than one",
 			group(f.Conns), group(files()))
 	}
 	f.Loops = 1 // who reached whom is one loop's account

@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"html/template"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,48 +36,42 @@ func (r *Report) charts() (list []template.HTML) {
 	add := func(c interface{ Append(dst []byte) []byte }) {
 		list = append(list, template.HTML(c.Append(nil)))
 	}
-	if len(r.Shapes) > 0 {
-		add(r.percentiles())
+	if c := r.percentiles(); len(c.Series) > 0 {
+		add(c)
 	}
-	if len(r.Memory) > 1 {
-		add(r.memoryChart())
+	if c := r.memoryChart(); len(c.Series) > 0 {
+		add(c)
 	}
 	if len(r.Series) > 1 && r.Scenario != "hostile" { // whose series are of several runs
-		seconds := make([]float64, len(r.Series))
-		for i, s := range r.Series {
-			seconds[i] = s.At
-		}
 		over := func(title, label string, format func(float64) string, series ...chart.Series) {
 			unit := 0.0
 			if label == "RSS" {
 				unit = 1 << 20
 			}
-			for i := range series {
-				series[i].X = seconds
+			series = slices.DeleteFunc(series, func(s chart.Series) bool { return len(s.X) == 0 })
+			if len(series) == 0 {
+				return // all of it is withheld
 			}
 			add(&chart.Lines{Title: title, X: chart.Axis{Label: "seconds"}, Y: chart.Axis{Label: label, Format: format, Unit: unit}, Series: series})
 		}
-		title := "Throughput"
-		if f := r.Figure("rate"); f != nil && f.Withheld != "" {
-			title = "Throughput, as limited by the client"
-		}
-		over(title, "per second", compact, chart.Series{Name: "rate", Y: pick(r.Series, func(s Sample) float64 { return s.Rate })})
-		over("Latency over time", "", duration,
-			chart.Series{Name: "p50", Y: pick(r.Series, func(s Sample) float64 { return float64(s.P50) })},
-			chart.Series{Name: "p99", Y: pick(r.Series, func(s Sample) float64 { return float64(s.P99) })},
-			chart.Series{Name: "p99.9", Y: pick(r.Series, func(s Sample) float64 { return float64(s.P999) })})
-		over("Server CPU", "cores", nil, chart.Series{Name: "server", Y: pick(r.Series, func(s Sample) float64 { return s.ServerCPU })})
-		over("Server memory", "RSS", size, chart.Series{Name: "server", Y: pick(r.Series, func(s Sample) float64 { return float64(s.ServerRSS) })})
+		over("Throughput", "per second", compact, r.series("rate", func(s Sample) Number { return s.Rate }))
+		over("Latency over time", "", duration, r.series("p50", func(s Sample) Number { return s.P50 }),
+			r.series("p99", func(s Sample) Number { return s.P99 }), r.series("p99.9", func(s Sample) Number { return s.P999 }))
+		over("Server CPU", "cores", nil, r.series("server", func(s Sample) Number { return s.ServerCPU }))
+		over("Server memory", "RSS", size, r.series("server", func(s Sample) Number { return s.ServerRSS }))
 	}
 	return list
 }
 
-func pick(series []Sample, value func(Sample) float64) []float64 {
-	values := make([]float64, len(series))
-	for i, s := range series {
-		values[i] = value(s)
+// series is a line over time, of the samples that have the value.
+func (r *Report) series(name string, value func(Sample) Number) chart.Series {
+	line := chart.Series{Name: name}
+	for _, s := range r.Series {
+		if v := value(s); v.known() {
+			line.X, line.Y = append(line.X, s.At), append(line.Y, float64(v))
+		}
 	}
-	return values
+	return line
 }
 
 // percentiles draws the distributions over "one in so many", which gives the
@@ -95,13 +90,15 @@ func (r *Report) percentiles() *chart.Lines {
 		s := chart.Series{Name: shape.Name}
 		for _, p := range shape.Points {
 			oneIn := 100 / (100 - p.Percent)
-			if math.IsInf(oneIn, 0) || oneIn > float64(shape.Count) {
+			if math.IsInf(oneIn, 0) {
 				break
 			}
 			most = max(most, oneIn)
 			s.X, s.Y = append(s.X, oneIn), append(s.Y, float64(p.NS))
 		}
-		c.Series = append(c.Series, s)
+		if len(s.X) > 0 {
+			c.Series = append(c.Series, s)
+		}
 	}
 	for at := 100_000.0; at <= most; at *= 10 {
 		c.X.Ticks = append(c.X.Ticks, chart.Tick{At: at, Text: strconv.FormatFloat(100-100/at, 'f', -1, 64)})
@@ -122,13 +119,16 @@ func (r *Report) memoryChart() *chart.Lines {
 		Y:     chart.Axis{Format: size, Unit: 1 << 20},
 	}
 	for _, l := range []struct {
-		name  string
-		value func(Step) int64
+		name, key string
+		value     func(Step) int64
 	}{
-		{"server RSS", func(s Step) int64 { return s.Server.RSS }},
-		{"server PSS", func(s Step) int64 { return s.Server.PSS }},
-		{"kernel slab", func(s Step) int64 { return s.Kernel.Slab - r.Memory[0].Kernel.Slab }},
+		{"server RSS", "rss_per_connection", func(s Step) int64 { return s.Server.RSS }},
+		{"server PSS", "pss_per_connection", func(s Step) int64 { return s.Server.PSS }},
+		{"kernel slab", "slab_per_connection", func(s Step) int64 { return s.Kernel.Slab - r.Memory[0].Kernel.Slab }},
 	} {
+		if f := r.Figure(l.key); f == nil || f.Withheld != "" {
+			continue
+		}
 		s := chart.Series{Name: l.name, Dots: true}
 		for _, step := range r.Memory {
 			s.X, s.Y = append(s.X, float64(step.Conns)), append(s.Y, float64(l.value(step)))

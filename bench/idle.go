@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -19,9 +20,11 @@ import (
 type Idle struct {
 	Common
 	Steps  int           // at how many numbers of connections memory is read; default 4
-	Hold   time.Duration // how long all are held at the end; default 2 s
+	Hold   time.Duration // how long all are held at the end; default 2 s, negative: not at all
 	Silent bool          // do not echo once on each connection before
 	Size   int           // of that echo; default 20
+
+	rest []Step // the memory before the first connection
 }
 
 const (
@@ -33,6 +36,9 @@ const (
 	settleEvery    = 200 * time.Millisecond
 	// settleCalm is how many readings in a row must be the same to a thousandth.
 	settleCalm = 5
+	// restLooks is how often memory is read before the first connection, to know what it
+	// does by itself.
+	restLooks = 4
 )
 
 // Run measures. See the package's words on ctx and errors.
@@ -40,9 +46,9 @@ func (d Idle) Run(ctx context.Context) (*Report, error) {
 	if err := d.complete(); err != nil {
 		return nil, err
 	}
-	d.Steps, d.Hold, d.Size = orDefault(d.Steps, defaultSteps), orDefault(d.Hold, defaultHold), orDefault(d.Size, defaultSize)
-	if d.Steps < 1 || d.Steps > maxSteps || d.Size < 0 || d.Size > maxSize {
-		return nil, fmt.Errorf("%d steps, size %d: out of range", d.Steps, d.Size)
+	d.Steps, d.Hold, d.Size = orDefault(d.Steps, defaultSteps), max(orDefault(d.Hold, defaultHold), 0), orDefault(d.Size, defaultSize)
+	if err := cmp.Or(within("steps", d.Steps, 1, maxSteps), within("size", d.Size, 1, maxSize)); err != nil {
+		return nil, err
 	}
 	s, err := begin(ctx, &d.Common, "idle", plan{
 		Role: echoRole, Conns: d.Conns,
@@ -73,6 +79,10 @@ func (d Idle) Run(ctx context.Context) (*Report, error) {
 // climb opens the connections step by step and reads the memory at each. It
 // returns the time that the opening took.
 func (d *Idle) climb(ctx context.Context, s *session) (opening time.Duration, err error) {
+	for range restLooks {
+		d.rest = append(d.rest, d.step(s, 0))
+		pause(ctx, settleEvery)
+	}
 	empty := d.step(s, 0)
 	s.report.Memory = append(s.report.Memory, empty)
 	for k := 1; k <= d.Steps && ctx.Err() == nil; k++ {
@@ -151,27 +161,22 @@ func (d *Idle) conclude(s *session, open int, opening time.Duration) *Report {
 	}
 	found := fmt.Sprintf("%s connections held", group(open))
 	if s.server.known() && !s.server.ours() {
-		rss := slope(steps[1:], func(s Step) int64 { return s.Server.RSS })
-		r.add("rss_per_connection", "server RSS per connection", rss, Bytes)
-		r.add("anon_per_connection", "server anonymous memory per connection", slope(steps[1:], func(s Step) int64 { return s.Server.Anon }), Bytes)
-		r.add("pss_per_connection", "server PSS per connection", slope(steps[1:], func(s Step) int64 { return s.Server.PSS }), Bytes)
+		d.rise(r, "rss_per_connection", "server RSS per connection", steps[1:], func(s Step) int64 { return s.Server.RSS })
+		d.rise(r, "anon_per_connection", "server anonymous memory per connection", steps[1:], func(s Step) int64 { return s.Server.Anon })
+		if steps[0].Server.PSS > 0 {
+			d.rise(r, "pss_per_connection", "server PSS per connection", steps[1:], func(s Step) int64 { return s.Server.PSS })
+		}
 		r.add("rss_fixed", "server RSS before the first", float64(steps[0].Server.RSS), Bytes)
 		last := steps[len(steps)-1].Server
 		r.add("rss", "server RSS with all", float64(last.RSS), Bytes)
 		r.add("fds", "server open files", float64(last.FDs), Count)
 		r.add("threads", "server threads", float64(last.Threads), Count)
-		if !math.IsNaN(rss) {
-			found += fmt.Sprintf(", %s of server RSS each", size(rss))
+		if f := r.Figure("rss_per_connection"); f.Withheld == "" {
+			found += fmt.Sprintf(", %v of server RSS each", f)
 		}
 	}
-	r.add("slab_per_connection", "kernel slab per connection, both ends", slope(steps, func(s Step) int64 { return s.Kernel.Slab }), Bytes)
-	used := slope(steps, func(s Step) int64 { return -s.Kernel.Free })
-	const machine = "memory of the machine per connection, all in all"
-	if used <= 0 {
-		r.withhold("machine_per_connection", machine, Bytes, "others gave back more than the connections took")
-	} else {
-		r.add("machine_per_connection", machine, used, Bytes)
-	}
+	d.rise(r, "slab_per_connection", "kernel slab per connection, both ends", steps, func(s Step) int64 { return s.Kernel.Slab })
+	d.rise(r, "machine_per_connection", "memory of the machine per connection, all in all", steps, func(s Step) int64 { return -s.Kernel.Free })
 	s.confess()
 	r.note("Slab and the memory of the machine are of everything that runs on it, the client included: " +
 		"over loopback a connection has two sockets.")
@@ -179,25 +184,71 @@ func (d *Idle) conclude(s *session, open int, opening time.Duration) *Report {
 	return r.finish(found)
 }
 
+// rise adds how much a value rises for each connection, unless that is not more than
+// what the value does by itself.
+func (d *Idle) rise(r *Report, key, label string, steps []Step, value func(Step) int64) {
+	each, noise := slope(steps, value)
+	if noise = max(noise, d.restless(value)); each > noise {
+		r.add(key, label, each, Bytes)
+		return
+	}
+	why := fmt.Sprintf("%s a connection is below the noise, which is %s", size(each), size(noise))
+	if math.IsNaN(each) {
+		why = "there is no rise over a single number of connections"
+	}
+	r.withhold(key, label, Bytes, why)
+}
+
+// restless is how much a value moved while there was no connection, for each that there
+// was in the end.
+func (d *Idle) restless(value func(Step) int64) float64 {
+	if len(d.rest) == 0 {
+		return 0
+	}
+	low, high := value(d.rest[0]), value(d.rest[0])
+	for _, s := range d.rest {
+		low, high = min(low, value(s)), max(high, value(s))
+	}
+	return float64(high-low) / float64(d.Conns)
+}
+
 func memoryTable(steps []Step) Table {
 	t := Table{Title: "memory", Columns: []string{"connections", "RSS", "PSS", "anonymous", "slab", "open files", "threads"}}
+	// What is 0 or less could not be seen.
+	seen := func(n int64, format func(float64) string) string {
+		if n <= 0 {
+			return noValue
+		}
+		return format(float64(n))
+	}
 	for _, s := range steps {
 		t.Rows = append(t.Rows, []string{
-			group(s.Conns), size(float64(s.Server.RSS)), size(float64(s.Server.PSS)), size(float64(s.Server.Anon)),
-			size(float64(s.Kernel.Slab)), group(s.Server.FDs), group(s.Server.Threads),
+			group(s.Conns), seen(s.Server.RSS, size), seen(s.Server.PSS, size), seen(s.Server.Anon, size),
+			seen(s.Kernel.Slab, size), seen(int64(s.Server.FDs), significant), seen(int64(s.Server.Threads), significant),
 		})
 	}
 	return t
 }
 
-// slope is the rise of a value for each connection, by least squares; NaN for
-// fewer than two numbers of connections.
-func slope(steps []Step, value func(Step) int64) float64 {
+// slope is the rise of a value for each connection, by least squares, NaN for fewer than
+// two numbers of connections; and twice the standard error of that, 0 where the points
+// are too few to tell.
+func slope(steps []Step, value func(Step) int64) (each, noise float64) {
 	n := float64(len(steps))
 	var sx, sy, sxx, sxy float64
 	for _, s := range steps {
 		x, y := float64(s.Conns), float64(value(s))
 		sx, sy, sxx, sxy = sx+x, sy+y, sxx+x*x, sxy+x*y
 	}
-	return (n*sxy - sx*sy) / (n*sxx - sx*sx)
+	spread := sxx - sx*sx/n
+	each = (sxy - sx*sy/n) / spread
+	if len(steps) < 3 {
+		return each, 0
+	}
+	base, squares := (sy-each*sx)/n, 0.0
+	for _, s := range steps {
+		off := float64(value(s)) - base - each*float64(s.Conns)
+		squares += off * off
+	}
+	return each, 2 * math.Sqrt(squares/(n-2)/spread)
 }

@@ -83,7 +83,7 @@ func TestSlope(t *testing.T) {
 		s.Server.RSS = 10<<20 + int64(1000*k)*96
 		steps = append(steps, s)
 	}
-	if got := slope(steps, func(s Step) int64 { return s.Server.RSS }); got < 95.999 || got > 96.001 {
+	if got, _ := slope(steps, func(s Step) int64 { return s.Server.RSS }); got < 95.999 || got > 96.001 {
 		t.Errorf("got %g bytes each, want 96", got)
 	}
 }

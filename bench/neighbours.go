@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -28,8 +29,8 @@ func (n *Neighbours) begin(ctx context.Context, scenario string) (*session, erro
 		return none, err
 	}
 	n.Size, n.Rate = orDefault(n.Size, defaultSize), orDefault(n.Rate, defaultRate)
-	if n.Size < 0 || n.Size > maxSize || n.Rate < 0 {
-		return none, fmt.Errorf("size %d, rate %g: out of range", n.Size, n.Rate)
+	if err := cmp.Or(within("size", n.Size, 1, maxSize), positive("rate", n.Rate)); err != nil {
+		return none, err
 	}
 	s, err := begin(ctx, &n.Common, scenario, plan{
 		Role: echoRole, Conns: n.Conns, Return: true,

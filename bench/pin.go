@@ -3,7 +3,6 @@
 package bench
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -33,7 +32,7 @@ func startPinned(cmd *exec.Cmd, cpus []int) error {
 		return os.NewSyscallError("sched_getaffinity", err)
 	}
 	if err := unix.SchedSetaffinity(0, cpuSet(cpus)); err != nil {
-		return fmt.Errorf("processors %v: %w", cpus, err)
+		return usagef("processors %v: %v", cpus, err)
 	}
 	err := cmd.Start()
 	if err := unix.SchedSetaffinity(0, &before); err != nil {
@@ -53,7 +52,7 @@ func pinSelf(cpus []int) (undo func(), err error) {
 		return func() {}, os.NewSyscallError("sched_getaffinity", err)
 	}
 	if err := pinThreads(cpuSet(cpus)); err != nil {
-		return func() {}, fmt.Errorf("processors %v: %w", cpus, err)
+		return func() {}, usagef("processors %v: %v", cpus, err)
 	}
 	return func() { _ = pinThreads(&before) }, nil
 }

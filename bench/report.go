@@ -3,10 +3,14 @@
 package bench
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/usher-ws/usher/bench/load"
@@ -31,6 +35,8 @@ type Report struct {
 	Memory   []Step      `json:"memory,omitempty"`
 	Faults   load.Faults `json:"faults"`
 	Notes    []string    `json:"notes,omitempty"`
+
+	said load.Words // which finish makes a table of
 }
 
 // Setting is one of the things a run was told.
@@ -47,6 +53,19 @@ type Figure struct {
 	Value    float64 `json:"value"`
 	Unit     Unit    `json:"unit"`
 	Withheld string  `json:"withheld,omitempty"` // why
+}
+
+// MarshalJSON implements json.Marshaler: a value that is withheld is null.
+func (f Figure) MarshalJSON() ([]byte, error) {
+	type plain Figure
+	value := Number(f.Value)
+	if f.Withheld != "" {
+		value = none
+	}
+	return json.Marshal(struct {
+		plain
+		Value Number `json:"value"`
+	}{plain(f), value})
 }
 
 // Unit is what a figure counts.
@@ -79,12 +98,12 @@ type Shape struct {
 // Sample is one stretch of a time series, by its end.
 type Sample struct {
 	At        float64 `json:"at"`   // seconds since the beginning
-	Rate      float64 `json:"rate"` // answers a second
-	P50       int64   `json:"p50"`  // ns
-	P99       int64   `json:"p99"`
-	P999      int64   `json:"p999"`
-	ServerCPU float64 `json:"server_cpu"` // cores
-	ServerRSS int64   `json:"server_rss"` // bytes
+	Rate      Number  `json:"rate"` // answers a second
+	P50       Number  `json:"p50"`  // ns
+	P99       Number  `json:"p99"`
+	P999      Number  `json:"p999"`
+	ServerCPU Number  `json:"server_cpu"` // cores
+	ServerRSS Number  `json:"server_rss"` // bytes
 	Faults    int     `json:"faults"`
 }
 
@@ -95,6 +114,19 @@ type Step struct {
 	Kernel proc.Kernel `json:"kernel"`
 }
 
+// MarshalJSON implements json.Marshaler: a server that is not known is null.
+func (s Step) MarshalJSON() ([]byte, error) {
+	type plain Step
+	var known *proc.Usage
+	if s.Server != (proc.Usage{}) {
+		known = &s.Server
+	}
+	return json.Marshal(struct {
+		plain
+		Server *proc.Usage `json:"server"`
+	}{plain(s), known})
+}
+
 func newReport(scenario, url string) *Report {
 	return &Report{
 		Scenario: scenario,
@@ -102,6 +134,7 @@ func newReport(scenario, url string) *Report {
 		Date:     time.Now().UTC().Truncate(time.Second),
 		Machine:  proc.Machine(),
 		Faults:   make(load.Faults),
+		said:     make(load.Words),
 	}
 }
 
@@ -142,8 +175,11 @@ func (r *Report) withhold(key, label string, unit Unit, why string) {
 
 // finish makes the first line: what went wrong, or else what was found.
 func (r *Report) finish(found string) *Report {
-	if slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Withheld != "" && f.Unit == Nanos }) {
+	if slices.ContainsFunc(r.Figures, func(f Figure) bool { return strings.HasPrefix(f.Withheld, clientLate) }) {
 		r.note("Latency is withheld where the client's own lateness is more than half of it: the machine has to be quieter, or the rate lower.")
+	}
+	if len(r.said) > 0 {
+		r.Tables = append(r.Tables, words(r.said))
 	}
 	r.OK = r.Faults.Total() == 0
 	if !r.OK {
@@ -170,7 +206,7 @@ func (r *Report) latency(key, name string, h, late load.Histogram) {
 	r.percentile(key+"p9999", name+" p99.99", h, late, 99.99)
 	r.percentile(key+"max", name+" max", h, late, 100)
 	r.add(key+"mean", name+" mean", float64(h.Mean()), Nanos)
-	r.Shapes = append(r.Shapes, Shape{name, h.Count(), h.Points()})
+	r.Shapes = append(r.Shapes, Shape{name, h.Count(), points(h, late)})
 }
 
 // shape adds the percentiles that tell a comparison, and the distribution.
@@ -181,19 +217,16 @@ func (r *Report) shape(key, name string, h, late load.Histogram) {
 	r.percentile(key+"p50", name+" p50", h, late, 50)
 	r.percentile(key+"p99", name+" p99", h, late, 99)
 	r.percentile(key+"p999", name+" p99.9", h, late, 99.9)
-	r.Shapes = append(r.Shapes, Shape{name, h.Count(), h.Points()})
+	r.Shapes = append(r.Shapes, Shape{name, h.Count(), points(h, late)})
 }
 
-// percentile adds one figure of h, unless it is the client's: latency counts from
-// when a message was due, so that the client's lateness is a part of it.
+// percentile adds one figure of h, unless it is in doubt.
 func (r *Report) percentile(key, label string, h, late load.Histogram, percent float64) {
-	const tooLate = 100 * time.Microsecond // less is what a wake-up takes
-	found, ours := h.At(percent), late.At(percent)
-	if ours > tooLate && ours > found/2 {
-		r.withhold(key, label, Nanos, fmt.Sprintf("the client itself was %s late", short(ours)))
+	if why := doubt(h, late, percent); why != "" {
+		r.withhold(key, label, Nanos, why)
 		return
 	}
-	r.add(key, label, float64(found), Nanos)
+	r.add(key, label, float64(h.At(percent)), Nanos)
 }
 
 // late adds how far behind the plan of an open loop the client was.
@@ -205,16 +238,27 @@ func (r *Report) late(h load.Histogram) {
 		key, label string
 		percent    float64
 	}{{"late_p50", "sent late, p50", 50}, {"late_p99", "sent late, p99", 99}, {"late_p999", "sent late, p99.9", 99.9}, {"late_max", "sent late, max", 100}} {
-		r.add(p.key, p.label, float64(h.At(p.percent)), Nanos)
+		r.percentile(p.key, p.label, h, load.Histogram{}, p.percent)
 	}
 }
 
-// word formats a figure for the first line; "-" if there is none.
+// word formats a figure for the first line.
 func (r *Report) word(key string) string {
 	if f := r.Figure(key); f != nil {
 		return f.String()
 	}
-	return "-"
+	return noValue
+}
+
+// words is a table of what the server said, the most frequent first.
+func words(said load.Words) Table {
+	t := Table{Title: "what the server said", Columns: []string{"words", "times"}}
+	for _, text := range slices.SortedFunc(maps.Keys(said), func(a, b string) int {
+		return cmp.Or(said[b]-said[a], strings.Compare(a, b))
+	}) {
+		t.Rows = append(t.Rows, []string{strconv.Quote(text), group(said[text])})
+	}
+	return t
 }
 
 // throughput adds events per second, unless it is the client's figure.
@@ -222,7 +266,9 @@ func (r *Report) throughput(label string, m *measurement) {
 	rate := float64(m.Received) / m.Wall.Seconds()
 	if why := bottleneck(m); why != "" {
 		r.withhold("rate", label, PerSec, why)
-		r.note("Throughput is withheld: %s.", why)
+		for k := range r.Series {
+			r.Series[k].Rate = none
+		}
 		return
 	}
 	r.add("rate", label, rate, PerSec)
@@ -233,13 +279,20 @@ func (r *Report) efforts(per string, m *measurement, sess *session) {
 	n := float64(m.Received)
 	if m.server.Known && !sess.server.ours() {
 		u := m.server.Usage
-		r.add("server_cpu_per", "server CPU per "+per, float64(m.server.CPU)/n, Nanos)
-		r.add("server_cpu", "server CPU", float64(m.server.CPU)/float64(m.server.Wall), Cores)
+		if why := m.server.Unsure; why != "" {
+			r.withhold("server_cpu_per", "server CPU per "+per, Nanos, why)
+			r.withhold("server_cpu", "server CPU", Cores, why)
+		} else {
+			r.add("server_cpu_per", "server CPU per "+per, float64(m.server.CPU)/n, Nanos)
+			r.add("server_cpu", "server CPU", float64(m.server.CPU)/float64(m.server.Wall), Cores)
+		}
 		r.add("server_rss", "server RSS", float64(u.RSS), Bytes)
 		if u.PSS > 0 {
 			r.add("server_pss", "server PSS", float64(u.PSS), Bytes)
 		}
-		r.add("server_fds", "server open files", float64(u.FDs), Count)
+		if u.FDs >= 0 { // where we may look
+			r.add("server_fds", "server open files", float64(u.FDs), Count)
+		}
 		r.add("server_threads", "server threads", float64(u.Threads), Count)
 	}
 	sess.confess()
@@ -277,18 +330,19 @@ func bottleneck(m *measurement) string {
 }
 
 // sample is a stretch as a point of the time series.
-func sample(at time.Duration, t *load.Tally, s spent) Sample {
+func sample(end time.Duration, t *load.Tally, s spent) Sample {
 	p := Sample{
-		At:     at.Seconds(),
-		Rate:   float64(t.Received) / t.Wall.Seconds(),
-		P50:    int64(t.Latency.At(50)),
-		P99:    int64(t.Latency.At(99)),
-		P999:   int64(t.Latency.At(99.9)),
-		Faults: t.Faults.Total(),
+		At:        end.Seconds(),
+		Rate:      Number(float64(t.Received) / t.Wall.Seconds()),
+		P50:       at(t.Latency, t.Late, 50),
+		P99:       at(t.Latency, t.Late, 99),
+		P999:      at(t.Latency, t.Late, 99.9),
+		ServerCPU: s.cores(),
+		ServerRSS: none,
+		Faults:    t.Faults.Total(),
 	}
 	if s.Known {
-		p.ServerCPU = float64(s.CPU) / float64(s.Wall)
-		p.ServerRSS = s.Usage.RSS
+		p.ServerRSS = Number(s.Usage.RSS)
 	}
 	return p
 }

@@ -94,7 +94,7 @@ func TestFormats(t *testing.T) {
 		{group(1234567), "1,234,567"}, {group(-1000), "-1,000"}, {group(0), "0"},
 		{significant(12.34), "12.3"}, {significant(123456.7), "123,457"}, {significant(3), "3"},
 		{compact(1_250_000), "1.25M"}, {compact(19_000), "19k"}, {compact(12), "12"},
-		{Figure{Value: 12, Unit: Percent}.String(), "12.0 %"}, {Figure{Withheld: "why"}.String(), "withheld"},
+		{Figure{Value: 12, Unit: Percent}.String(), "12.0 %"}, {Figure{Withheld: "why"}.String(), "–"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)
@@ -145,22 +145,24 @@ func TestBottleneck(t *testing.T) {
 // TestLate: a percentile of the latency counts unless most of it is the client's
 // lateness, of which less than a wake-up takes is none.
 func TestLate(t *testing.T) {
-	hundred := func(d, last time.Duration) (h load.Histogram) {
-		for range 99 {
+	thousands := func(d, last time.Duration) (h load.Histogram) {
+		for range 9900 {
 			h.Record(d)
 		}
-		h.Record(last)
+		for range 100 {
+			h.Record(last)
+		}
 		return h
 	}
 	const us = time.Microsecond
 	r := newReport("echo", "ws://x")
-	late := hundred(90*us, 3000*us)
-	r.latency("", "latency", hundred(100*us, 5000*us), late)
-	r.latency("slow_", "slow", hundred(100*us, 7000*us), late)
-	r.latency("closed_", "closed", hundred(100*us, 5000*us), load.Histogram{})
+	late := thousands(90*us, 3000*us)
+	r.latency("", "latency", thousands(100*us, 5000*us), late)
+	r.latency("slow_", "slow", thousands(100*us, 7000*us), late)
+	r.latency("closed_", "closed", thousands(100*us, 5000*us), load.Histogram{})
 	r.late(late)
 	r.finish("")
-	for key, withheld := range map[string]bool{"p50": false, "p99": false, "p999": true, "max": true, "slow_max": false, "closed_max": false, "late_max": false} {
+	for key, withheld := range map[string]bool{"p50": false, "p99": false, "p999": true, "p9999": true, "max": true, "slow_max": false, "closed_max": false, "late_max": false} {
 		if f := r.Figure(key); (f.Withheld != "") != withheld || (f.Value == 0) != withheld {
 			t.Errorf("%s: got %+v, withheld: want %v", key, f, withheld)
 		}
@@ -182,6 +184,7 @@ func TestReport(t *testing.T) {
 	r.latency("", "latency", h, load.Histogram{})
 	r.Series = []Sample{{At: 1, Rate: 5}, {At: 2, Rate: 6}}
 	r.Memory = []Step{{}, {Conns: 10}}
+	r.add("rss_per_connection", "RSS", 1, Bytes)
 	r.finish("1,234/s")
 	if got, want := strings.SplitN(r.Text(), "\n", 2)[0], "echo: 2 ERRORS: 2 × refused: 403 Forbidden; 1,234/s"; got != want {
 		t.Errorf("first line: got %q, want %q", got, want)

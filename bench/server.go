@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -17,17 +18,22 @@ type server struct{ pids []int }
 
 // findServer takes the processes it is told, else those it started and those that
 // listen on the doors' ports.
-func findServer(pids []int, f *fleet, doors []load.Target) *server {
+func findServer(pids []int, f *fleet, doors []load.Target) (*server, error) {
+	for _, pid := range pids {
+		if _, err := proc.Read([]int{pid}); err != nil {
+			return nil, usagef("process %d: %v: name one that runs", pid, err)
+		}
+	}
 	if len(pids) > 0 {
-		return &server{pids}
+		return &server{pids}, nil
 	}
 	if !local(doors) {
-		return &server{}
+		return &server{}, nil
 	}
 	if found := proc.Listeners(ports(doors)); len(found) > 0 {
-		return &server{found}
+		return &server{found}, nil
 	}
-	return &server{f.pids()}
+	return &server{f.pids()}, nil
 }
 
 func (s *server) known() bool { return len(s.pids) > 0 }
@@ -37,7 +43,7 @@ func (s *server) ours() bool  { return slices.Contains(s.pids, os.Getpid()) }
 type look struct {
 	at      time.Time
 	usage   proc.Usage
-	threads map[int]time.Duration
+	threads proc.ThreadTimes
 	pids    []int
 	ok      bool
 }
@@ -62,6 +68,7 @@ func (s *server) glance() look {
 	}
 	u, err := proc.ReadQuick(s.pids)
 	l.usage, l.ok = u, err == nil
+	l.threads = proc.Threads(s.pids)
 	return l
 }
 
@@ -73,7 +80,23 @@ type spent struct {
 	Busiest float64    // share of the time that the busiest thread ran
 	Cores   int        // processors it may use
 	Known   bool
+	Unsure  string // why CPU is too little to be told; "" if it is not
 }
+
+// cores is how many processors were busy on average.
+func (s spent) cores() Number {
+	if !s.Known || s.Unsure != "" {
+		return none
+	}
+	return Number(float64(s.CPU) / float64(s.Wall))
+}
+
+// What a processor has done since it last looked at its clock is not counted yet: some
+// milliseconds for the scheduler, a hundredth of a second for the ticks.
+const (
+	leastRan   = 20 * time.Millisecond
+	leastTicks = 20
+)
 
 func (a look) until(b look) spent {
 	s := spent{Wall: b.at.Sub(a.at), Usage: b.usage, Known: a.ok && b.ok}
@@ -81,14 +104,33 @@ func (a look) until(b look) spent {
 		s.Known = false
 		return s
 	}
-	s.CPU = b.usage.CPU - a.usage.CPU
-	for tid, used := range b.threads {
-		s.Busiest = max(s.Busiest, float64(used-a.threads[tid])/float64(s.Wall))
+	for tid, used := range b.threads.Used {
+		ran := used - a.threads.Used[tid]
+		s.CPU += ran
+		s.Busiest = max(s.Busiest, float64(ran)/float64(s.Wall))
+	}
+	least := leastRan
+	if !a.threads.Exact || !b.threads.Exact || ended(a.threads, b.threads) {
+		// The ticks count also what threads did that are no more.
+		s.CPU, least = b.usage.CPU-a.usage.CPU, leastTicks*proc.Tick
+	}
+	if s.CPU < least {
+		s.Unsure = fmt.Sprintf("the server used %s of CPU, and less than %s cannot be told", short(s.CPU), short(least))
 	}
 	for _, pid := range b.pids {
 		s.Cores = max(s.Cores, proc.Processors(pid))
 	}
 	return s
+}
+
+// ended reports whether a thread of a is none of b.
+func ended(a, b proc.ThreadTimes) bool {
+	for tid := range a.Used {
+		if _, there := b.Used[tid]; !there {
+			return true
+		}
+	}
+	return false
 }
 
 // saturated reports whether the server could not have done more: all processors it

@@ -41,7 +41,9 @@ func begin(ctx context.Context, c *Common, scenario string, p plan) (s *session,
 	if s.unpin, err = pinSelf(c.PinClient); err != nil {
 		return s, err
 	}
-	s.server = findServer(c.PIDs, s.fleet, s.doors)
+	if s.server, err = findServer(c.PIDs, s.fleet, s.doors); err != nil {
+		return s, err
+	}
 	s.crew, err = s.newCrew(p)
 	if n := len(s.doors); n > 1 {
 		s.report.set("servers", n)
@@ -155,8 +157,11 @@ func (s *session) calm(ctx context.Context) error {
 	return s.fleet.fallen()
 }
 
-// note keeps the faults of a stretch that is not measured otherwise.
-func (s *session) note(t *stretch) { s.report.Faults.Merge(t.Faults) }
+// note keeps what went wrong in a stretch, and what the server said.
+func (s *session) note(t *stretch) {
+	s.report.Faults.Merge(t.Faults)
+	s.report.said.Merge(t.Told)
+}
 
 // measurement is what happened between two looks at the server.
 type measurement struct {
@@ -235,7 +240,7 @@ func (s *session) measure(ctx context.Context, phase string, before look) (m mea
 		last = now
 		at := m.series[len(m.series)-1]
 		s.progress(phase, float64(time.Since(begin))/float64(d), "%s/s, p99 %v, %d errors",
-			group(int(at.Rate)), short(time.Duration(at.P99)), s.report.Faults.Total())
+			at.Rate.or(significant), at.P99.or(duration), s.report.Faults.Total())
 	}
 	m.server = before.until(s.server.look())
 	return m, s.fleet.fallen()

@@ -168,17 +168,17 @@ func (g *siege) figures(name string, m *measurement, by *load.Tally) {
 }
 
 func neighbourRow(name string, m *measurement, after spent) []string {
-	row := []string{name, group(int(m.Received)), short(m.Latency.At(50)), short(m.Latency.At(99)), short(m.Latency.At(99.9)),
-		short(m.Latency.Max()), short(m.Late.At(99)), group(m.Faults.Total())}
+	row := []string{name, group(int(m.Received)), at(m.Latency, m.Late, 50).or(duration), at(m.Latency, m.Late, 99).or(duration),
+		at(m.Latency, m.Late, 99.9).or(duration), at(m.Latency, m.Late, 100).or(duration), at(m.Late, load.Histogram{}, 99).or(duration),
+		group(m.Faults.Total())}
 	if !m.server.Known {
-		return append(row, "-", "-", "-", "-")
+		return append(row, noValue, noValue, noValue, noValue)
 	}
-	return append(row, fmt.Sprintf("%.2f", float64(m.server.CPU)/float64(m.server.Wall)),
-		size(float64(m.server.Usage.RSS)), size(float64(after.Usage.RSS)), group(after.Usage.FDs))
+	return append(row, m.server.cores().or(func(v float64) string { return fmt.Sprintf("%.2f", v) }), size(float64(m.server.Usage.RSS)), size(float64(after.Usage.RSS)), group(after.Usage.FDs))
 }
 
 func attackerRow(name string, t *load.Tally) []string {
-	thrown := "-"
+	thrown := noValue
 	if len(t.Faults) > 0 {
 		thrown = t.Faults.String()
 	}

@@ -65,7 +65,7 @@ func start(template string, d load.Target, cpus []int) (*spawned, error) {
 	port := strconv.Itoa(int(d.Addr.Port()))
 	words, err := split(template)
 	if err != nil || len(words) == 0 {
-		return nil, fmt.Errorf("spawn: %q is no command", template)
+		return nil, usagef("spawn: %q is no command", template)
 	}
 	fill := strings.NewReplacer("{addr}", net.JoinHostPort(addr, port), "{host}", addr, "{port}", port)
 	for i := range words {
@@ -76,6 +76,9 @@ func start(template string, d load.Target, cpus []int) (*spawned, error) {
 	// A Ctrl-C is for us; and who dies before us must not stay behind.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := startPinned(s.cmd, cpus); err != nil {
+		if usage := new(UsageError); errors.As(err, &usage) {
+			return nil, err
+		}
 		return nil, fmt.Errorf("spawn: %w: name a program that is there, like ./usher", err)
 	}
 	go func() {

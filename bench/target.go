@@ -29,15 +29,20 @@ func expand(pattern string) ([]string, error) {
 	low, high, isRange := strings.Cut(span, "..")
 	from, err1 := strconv.Atoi(low)
 	to, err2 := strconv.Atoi(high)
-	if !closed || !isRange || err1 != nil || err2 != nil || from < 0 || to < from || to-from >= maxTargets {
-		return nil, fmt.Errorf("URL %q: want a range like {9001..9053}, of at most %d", pattern, maxTargets)
+	switch {
+	case !closed || !isRange || err1 != nil || err2 != nil || from < 0:
+		return nil, usagef("URL %q: {%s is no range: want one like {9001..9053}", pattern, rest)
+	case to < from:
+		return nil, usagef("URL %q: the range {%s} ends before it begins", pattern, span)
+	case to-from >= maxTargets:
+		return nil, usagef("URL %q: the range {%s} stands for more than %d", pattern, span, maxTargets)
 	}
 	tails, err := expand(after)
 	if err != nil {
 		return nil, err
 	}
 	if (to-from+1)*len(tails) > maxTargets {
-		return nil, fmt.Errorf("URL %q stands for more than %d", pattern, maxTargets)
+		return nil, usagef("URL %q: its ranges stand for more than %d", pattern, maxTargets)
 	}
 	var urls []string
 	for n := from; n <= to; n++ {
@@ -65,20 +70,28 @@ func doorsOf(ctx context.Context, pattern string) ([]load.Target, error) {
 }
 
 func doorOf(ctx context.Context, raw string, known map[string]netip.Addr) (d load.Target, err error) {
+	const wanted = "want one like ws://127.0.0.1:8080/echo"
+	scheme, _, found := strings.Cut(raw, "://")
+	if !found {
+		return d, usagef("URL %q has no scheme: %s", raw, wanted)
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return d, err
-	}
-	switch {
-	case u.Scheme == "wss":
-		return d, fmt.Errorf("URL %q: wss is not spoken here; measure behind the TLS", raw)
-	case u.Scheme != "ws" || u.Host == "" || u.User != nil:
-		return d, fmt.Errorf("URL %q: want one like ws://127.0.0.1:8080/echo", raw)
+		return d, usagef("%v: %s", err, wanted)
 	}
 	port := orEmpty(u.Port(), "80")
 	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return d, fmt.Errorf("URL %q: port %q", raw, port)
+	switch {
+	case u.Scheme == "wss":
+		return d, usagef("URL %q: wss is not spoken here; measure behind the TLS", raw)
+	case u.Scheme != "ws":
+		return d, usagef("URL %q has the scheme %s: %s", raw, scheme, wanted)
+	case u.Hostname() == "":
+		return d, usagef("URL %q has no host: %s", raw, wanted)
+	case u.User != nil:
+		return d, usagef("a URL with a user's name in it: give a --token or a --header in its place, and %s", wanted)
+	case strings.HasSuffix(u.Host, ":") || err != nil || n == 0:
+		return d, usagef("URL %q: %q is no port: %s", raw, u.Port(), wanted)
 	}
 	addr, found := known[u.Hostname()]
 	if !found {

@@ -30,7 +30,11 @@ func (r *Report) Text() string {
 		width = max(width, utf8.RuneCountInString(f.Label))
 	}
 	for _, f := range r.Figures {
-		fmt.Fprintf(&b, "  %s  %s\n", pad(f.Label, width), f)
+		fmt.Fprintf(&b, "  %s  %s", pad(f.Label, width), f)
+		if f.Withheld != "" {
+			fmt.Fprintf(&b, "  withheld: %s", f.Withheld)
+		}
+		fmt.Fprintln(&b)
 	}
 	for _, t := range r.Tables {
 		fmt.Fprintf(&b, "\n  %s\n%s", t.Title, t.text())
@@ -78,7 +82,7 @@ func pad(s string, width int) string {
 // String formats the value with its unit.
 func (f Figure) String() string {
 	if f.Withheld != "" {
-		return "withheld"
+		return noValue
 	}
 	switch f.Unit {
 	case PerSec:

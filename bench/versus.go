@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -119,6 +120,7 @@ func (q *question) asks(c contender) bool {
 
 const (
 	defaultRounds     = 9
+	maxRounds         = 1000
 	defaultIdleConns  = 19_000
 	defaultContestRun = 2 * time.Second
 	self              = "usher"
@@ -194,8 +196,11 @@ func (v *Versus) complete() error {
 	if v.PinServer == nil && v.PinClient == nil {
 		v.PinServer, v.PinClient = []int{0}, []int{1}
 	}
-	if v.Rounds < 1 || v.Duration < 0 || v.Conns < 1 {
-		return fmt.Errorf("%d rounds of %v, %d connections: out of range", v.Rounds, v.Duration, v.Conns)
+	if v.Duration < 0 {
+		return usagef("duration: %v is negative", v.Duration)
+	}
+	if err := cmp.Or(within("rounds", v.Rounds, 1, maxRounds), within("connections", v.Conns, 1, maxConns)); err != nil {
+		return err
 	}
 	if v.Usher == "" {
 		path, err := os.Executable()
@@ -206,12 +211,12 @@ func (v *Versus) complete() error {
 	}
 	for _, p := range v.Peers {
 		if p == "" || filepath.Base(p) != p {
-			return fmt.Errorf("peer %q: want a name", p)
+			return usagef("peer %q: want a name", p)
 		}
 	}
 	for _, o := range v.Others {
 		if name, command, ok := strings.Cut(o, "="); !ok || name == "" || command == "" {
-			return fmt.Errorf("server %q: want NAME=COMMAND", o)
+			return usagef("server %q: want NAME=COMMAND", o)
 		}
 	}
 	return nil
@@ -226,7 +231,11 @@ func (v *Versus) asked(ctx context.Context) (list []question, err error) {
 	for _, name := range v.Questions {
 		k := slices.IndexFunc(all, func(q question) bool { return q.name == name })
 		if k < 0 {
-			return nil, fmt.Errorf("no such question: %q", name)
+			names := make([]string, len(all))
+			for k, q := range all {
+				names[k] = q.name
+			}
+			return nil, usagef("no such question: %q: want one of %s", name, strings.Join(names, ", "))
 		}
 		list = append(list, all[k])
 	}
@@ -292,7 +301,7 @@ func (v *Versus) measure(q *question, c contender, dir string, secret []byte) (R
 	if f.Withheld != "" {
 		return Run{}, errors.New("withheld: " + f.Withheld)
 	}
-	run := Run{Value: f.Value, Faults: r.Faults.Total(), Headline: r.Headline}
+	run := Run{Value: Number(f.Value), Faults: r.Faults.Total(), Headline: r.Headline}
 	if rate := r.Figure("rate"); rate != nil && rate.Withheld == "" {
 		run.Rate = rate.Value
 	}

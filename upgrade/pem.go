@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -14,6 +15,7 @@ import (
 // is among them, which has no business here.
 func ParsePEM(text []byte, algorithm string) ([]Key, error) {
 	var keys []Key
+	whole := text
 	for {
 		block, rest := pem.Decode(text)
 		if block == nil {
@@ -32,6 +34,9 @@ func ParsePEM(text []byte, algorithm string) ([]Key, error) {
 	}
 	if keys == nil {
 		return nil, errors.New("upgrade: no public key in PEM")
+	}
+	if begun := bytes.Count(whole, []byte("-----BEGIN ")); begun != len(keys) { // pem.Decode passes over what it cannot read
+		return nil, fmt.Errorf("upgrade: of %d keys that begin in PEM only %d can be read", begun, len(keys))
 	}
 	_, err := NewKeySet(keys...)
 	return keys, err

@@ -3,6 +3,7 @@
 package load
 
 import (
+	"fmt"
 	"unicode/utf8"
 
 	"github.com/usher-ws/usher/frame"
@@ -193,6 +194,9 @@ func (c *Client) feed(i int, s *slot, b []byte) {
 			over = true
 			if s.state != leaving {
 				end = Fault{Kind: Closed, Code: int(ev.Code)}
+				if len(ev.Data) > 0 {
+					c.tally.Told.Add(fmt.Sprintf("%v: %s", end, ev.Data), 1)
+				}
 			}
 		default:
 			c.out = c.proto.AppendReply(c.out, ev)

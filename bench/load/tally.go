@@ -27,6 +27,10 @@ type Tally struct {
 
 	Faults Faults
 
+	// Told is what the server said: the reasons of close frames, and what a player
+	// wants to be known.
+	Told Words
+
 	// Latency is to an answer, Last to the last of many receivers. Late is how far
 	// behind its plan a message left although nothing but this client held it back.
 	Latency Histogram
@@ -41,7 +45,7 @@ type Tally struct {
 	Busy float64
 }
 
-func (t *Tally) reset() { *t = Tally{Faults: make(Faults)} }
+func (t *Tally) reset() { *t = Tally{Faults: make(Faults), Told: make(Words)} }
 
 // Merge adds o, a tally of another client over the same stretch.
 func (t *Tally) Merge(o *Tally) { t.merge(o, max(t.Wall, o.Wall), t.Open+o.Open) }
@@ -53,6 +57,9 @@ func (t *Tally) merge(o *Tally, wall time.Duration, open int) {
 	if t.Faults == nil {
 		t.Faults = make(Faults)
 	}
+	if t.Told == nil {
+		t.Told = make(Words)
+	}
 	t.Dialed += o.Dialed
 	t.Opened += o.Opened
 	t.Sent += o.Sent
@@ -62,6 +69,7 @@ func (t *Tally) merge(o *Tally, wall time.Duration, open int) {
 	t.Bodies += o.Bodies
 	t.Other += o.Other
 	t.Faults.Merge(o.Faults)
+	t.Told.Merge(o.Told)
 	t.Latency.Merge(o.Latency)
 	t.Last.Merge(o.Last)
 	t.Late.Merge(o.Late)

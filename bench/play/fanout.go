@@ -112,6 +112,9 @@ func (f *Fanout) fill(now time.Duration) (next time.Duration) {
 // Message is the [load.Player]'s.
 func (f *Fanout) Message(i int, op frame.Opcode, data []byte) {
 	t := f.client.Tally()
+	if i == f.publisher() && f.next != 0 && !f.isOwn(data) {
+		t.Told.Add("to the publisher: "+string(data), 1)
+	}
 	if i == f.publisher() || f.next == 0 || len(data) < f.payload.Size() {
 		t.Other++
 		return
@@ -143,6 +146,12 @@ func (f *Fanout) Message(i int, op frame.Opcode, data []byte) {
 	}
 	f.reached(*want)
 	*want++
+}
+
+// isOwn reports whether the publisher hears its own words.
+func (f *Fanout) isOwn(data []byte) bool {
+	from := len(data) - f.payload.Size()
+	return from >= 0 && f.payload.Resembles(data[from:], f.publisher())
 }
 
 // publication returns message seq, nil if it is no longer awaited.

@@ -54,7 +54,7 @@ func TestRead(t *testing.T) {
 	if after.RSS-before.RSS < 30<<20 || after.FDs != before.FDs+1 || after.CPU <= before.CPU {
 		t.Errorf("after 32 MiB, one file and 50 ms: got %+v, before %+v", after, before)
 	}
-	if got := Threads(pids); len(got) < after.Threads/2 || len(got) == 0 {
+	if got := Threads(pids); len(got.Used) < after.Threads/2 || len(got.Used) == 0 {
 		t.Errorf("threads: got %v, want about %d", got, after.Threads)
 	}
 	if got := Processors(os.Getpid()); got < 1 {

@@ -23,9 +23,9 @@ type Usage struct {
 	Threads int           `json:"threads"`
 }
 
-// tick is the unit of the times in /proc/pid/stat. It is 1/100 s on every
+// Tick is the unit of the times in /proc/pid/stat. It is 1/100 s on every
 // architecture that Linux has (sysconf(_SC_CLK_TCK), USER_HZ).
-const tick = 10 * time.Millisecond
+const Tick = 10 * time.Millisecond
 
 // Read returns what the processes use together. One that has ended is an error.
 func Read(pids []int) (Usage, error) { return add(pids, read) }
@@ -122,7 +122,7 @@ func cpuOf(path string) (time.Duration, error) {
 	}
 	user, err1 := strconv.ParseInt(string(fields[11]), 10, 64)
 	system, err2 := strconv.ParseInt(string(fields[12]), 10, 64)
-	return time.Duration(user+system) * tick, errors.Join(err1, err2)
+	return time.Duration(user+system) * Tick, errors.Join(err1, err2)
 }
 
 // field returns the number behind "name:" at the beginning of a line, 0 if there
@@ -138,9 +138,15 @@ func field(b []byte, name string) int64 {
 	return 0
 }
 
-// Threads returns what each thread of the processes has used, by its number.
-func Threads(pids []int) map[int]time.Duration {
-	used := make(map[int]time.Duration)
+// ThreadTimes is what each of the threads that there are has used, by its number.
+type ThreadTimes struct {
+	Used  map[int]time.Duration
+	Exact bool // by the scheduler, to the nanosecond; else in ticks
+}
+
+// Threads returns what each thread of the processes has used.
+func Threads(pids []int) ThreadTimes {
+	t := ThreadTimes{Used: make(map[int]time.Duration), Exact: true}
 	for _, pid := range pids {
 		dir := fmt.Sprintf("/proc/%d/task", pid)
 		entries, err := os.ReadDir(dir)
@@ -152,12 +158,29 @@ func Threads(pids []int) map[int]time.Duration {
 			if err != nil {
 				continue
 			}
-			if cpu, err := cpuOf(dir + "/" + e.Name() + "/stat"); err == nil {
-				used[tid] = cpu
+			ran, err := ranOf(dir + "/" + e.Name() + "/schedstat")
+			if err != nil {
+				if ran, err = cpuOf(dir + "/" + e.Name() + "/stat"); err != nil {
+					continue // it has ended
+				}
+				t.Exact = false
 			}
+			t.Used[tid] = ran
 		}
 	}
-	return used
+	return t
+}
+
+// ranOf reads the first number of a schedstat file, the nanoseconds that a thread has
+// run; see Documentation/scheduler/sched-stats.rst.
+func ranOf(path string) (time.Duration, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	ns, err := strconv.ParseInt(first, 10, 64)
+	return time.Duration(ns), err
 }
 
 // Processors returns how many processors the process may run on, 0 if that cannot

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,34 @@ type benchFlags struct {
 	HTML string `name:"html" placeholder:"FILE" help:"Write the report as a page with charts, too."`
 }
 
+// Validate is called by kong.
+func (f *benchFlags) Validate() error { return f.validate() }
+
+// validate checks what all scenarios can be told, and comes with what is found of a
+// scenario's own flags. 0 would be the harness's word for a default.
+func (f *benchFlags) validate(own ...error) error {
+	switch {
+	case len(f.PinServer) > 0 && f.Spawn == "":
+		return errors.New("--pin-server: no server is started here: give --spawn, or start it with taskset")
+	case f.Token != "" && f.SecretFile != "":
+		return errors.New("--token and --secret-file: a connection has one token: give one of them")
+	}
+	return cmp.Or(append(own,
+		atLeast("--conns", f.Conns, 1), atLeast("--loops", f.Loops, 1), atLeast("--per-process", f.PerProcess, 0),
+		timeAtLeast("--duration", f.Duration, time.Millisecond), timeAtLeast("--warmup", f.Warmup, 0), timeAtLeast("--timeout", f.Timeout, time.Millisecond),
+		each("--pin-server", f.PinServer, 0), each("--pin-client", f.PinClient, 0), each("--pid", f.PID, 1))...)
+}
+
+// each is atLeast for a list.
+func each(name string, list []int, least int) error {
+	for _, n := range list {
+		if err := atLeast(name, n, least); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // common returns the flags as the harness has them.
 func (f *benchFlags) common(meter *bench.Meter) (bench.Common, error) {
 	c := bench.Common{
@@ -105,9 +134,17 @@ func (f *benchFlags) run(stdout io.Writer, make func(bench.Common) scenario) err
 	report, err := make(common).Run(ctx)
 	meter.Clear()
 	if err != nil {
-		return fmt.Errorf("cannot measure: %w", err)
+		return unmeasured(err)
 	}
 	return f.print(stdout, report)
+}
+
+// unmeasured says why there is no report, and whether another command line helps.
+func unmeasured(err error) error {
+	if usage := new(bench.UsageError); errors.As(err, &usage) {
+		return usageError{usage}
+	}
+	return fmt.Errorf("cannot measure: %w", err)
 }
 
 // interruptible returns a context that a first signal ends; a second one has its
@@ -178,6 +215,11 @@ type benchEcho struct {
 	Idle     int            `default:"0" help:"Further connections that are open and say nothing."`
 }
 
+// Validate is called by kong.
+func (b *benchEcho) Validate() error {
+	return b.validate(atLeast("--size", int(b.Size), 1), atLeast("--in-flight", b.InFlight, 0), atLeast("--idle", b.Idle, 0))
+}
+
 // Run measures.
 func (b *benchEcho) Run(stdout io.Writer) error {
 	return b.run(stdout, func(c bench.Common) scenario {
@@ -206,6 +248,12 @@ type benchVersus struct {
 	Out       string        `default:"bench/results" help:"Where the results are written."`
 }
 
+// Validate is called by kong.
+func (b *benchVersus) Validate() error {
+	return cmp.Or(atLeast("--rounds", b.Rounds, 1), timeAtLeast("--duration", b.Duration, time.Millisecond), atLeast("--conns", b.Conns, 1),
+		each("--pin-server", b.PinServer, 0), each("--pin-client", b.PinClient, 0))
+}
+
 // Run measures, writes the results and prints them.
 func (b *benchVersus) Run(stdout io.Writer) error {
 	meter := bench.NewMeter(os.Stderr, isTerminal(os.Stderr))
@@ -217,7 +265,7 @@ func (b *benchVersus) Run(stdout io.Writer) error {
 	}.Run(ctx)
 	meter.Clear()
 	if err != nil {
-		return fmt.Errorf("cannot measure: %w", err)
+		return unmeasured(err)
 	}
 	contest.Command = commandLine(os.Args[1:])
 	if err := contest.Write(b.Out); err != nil {
@@ -242,10 +290,15 @@ type benchIdle struct {
 	Silent bool          `help:"Do not echo once on each connection first."`
 }
 
+// Validate is called by kong.
+func (b *benchIdle) Validate() error {
+	return b.validate(atLeast("--steps", b.Steps, 1), timeAtLeast("--hold", b.Hold, 0))
+}
+
 // Run measures.
 func (b *benchIdle) Run(stdout io.Writer) error {
 	return b.run(stdout, func(c bench.Common) scenario {
-		return bench.Idle{Common: c, Steps: b.Steps, Hold: b.Hold, Silent: b.Silent}
+		return bench.Idle{Common: c, Steps: b.Steps, Hold: orNone(b.Hold), Silent: b.Silent}
 	})
 }
 
@@ -281,6 +334,11 @@ type benchFanout struct {
 	Rate   *limiter.Limit `placeholder:"10/s" help:"Publish so many, whatever has arrived."`
 }
 
+// Validate is called by kong.
+func (b *benchFanout) Validate() error {
+	return b.validate(atLeast("--size", int(b.Size), 1), atLeast("--window", b.Window, 1))
+}
+
 // Run measures.
 func (b *benchFanout) Run(stdout io.Writer) error {
 	return b.run(stdout, func(c bench.Common) scenario {
@@ -302,12 +360,20 @@ func (b *benchNeighbours) neighbours(c bench.Common) bench.Neighbours {
 	return bench.Neighbours{Common: c, Size: int(b.Size), Text: b.Text, Rate: perSecond(b.Rate)}
 }
 
+// validate checks those, too.
+func (b *benchNeighbours) validate(own ...error) error {
+	return b.benchFlags.validate(append(own, atLeast("--size", int(b.Size), 1))...)
+}
+
 // benchFlood is usher bench flood.
 type benchFlood struct {
 	benchNeighbours
 
 	Flooders int `default:"1" help:"Connections that send without an end."`
 }
+
+// Validate is called by kong.
+func (b *benchFlood) Validate() error { return b.validate(atLeast("--flooders", b.Flooders, 1)) }
 
 // Run measures.
 func (b *benchFlood) Run(stdout io.Writer) error {
@@ -323,6 +389,9 @@ type benchHostile struct {
 	Attackers int           `default:"100" help:"Connections of each attack."`
 	Attack    []play.Attack `placeholder:"NAME" help:"Only these: slow-head, slow-reader, reset-storm, fragments, half-open."`
 }
+
+// Validate is called by kong.
+func (b *benchHostile) Validate() error { return b.validate(atLeast("--attackers", b.Attackers, 1)) }
 
 // Run measures.
 func (b *benchHostile) Run(stdout io.Writer) error {

@@ -130,8 +130,112 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("usher %s: got %+v, want code %d and one line with %q", tt.args, got, tt.code, tt.says)
 		}
 	}
-	if got := finish(t, []string{"USHER_SECRET=short"}, "serve"); got.code != 2 || !strings.Contains(got.stderr, "USHER_SECRET has 5 bytes") {
-		t.Errorf("a short USHER_SECRET: got %+v, want code 2", got)
+	for value, says := range map[string]string{"short": "has 5 bytes", "": "is empty", "  ": "begins or ends with blanks", "\n": "is empty"} {
+		for _, args := range []string{"serve", "token --sub alice"} {
+			got := finish(t, []string{"USHER_SECRET=" + value}, strings.Fields(args)...)
+			if got.code != 2 || !strings.Contains(got.stderr, "USHER_SECRET "+says) {
+				t.Errorf("usher %s with USHER_SECRET=%q: got %+v, want code 2", args, value, got)
+			}
+		}
+	}
+}
+
+// TestTooFewFiles: what the limit of open files does not allow is told at the start.
+func TestTooFewFiles(t *testing.T) {
+	t.Parallel()
+	path, err := buildTested()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ files, args, says string }{
+		{"300", "--loops 2 --max-conns 100000", "room for 220 connections, not for 100000"},
+		{"300", "--loops 2 --max-conns 221", "not for 221"},
+		{"300", "--loops 100", "room for 0 connections"},
+		{"60", "--loops 2", "not for 1:"},
+	} {
+		got, err := exec.Command("sh", "-c", "ulimit -n "+tt.files+" && exec \"$0\" serve --listen 127.0.0.1:0 "+tt.args, path).CombinedOutput()
+		var failed *exec.ExitError
+		if !errors.As(err, &failed) || failed.ExitCode() != 2 || !strings.Contains(string(got), tt.says) || strings.Count(string(got), "\n") != 1 {
+			t.Errorf("%s files, %s: got %v %s, want exit code 2 and %q", tt.files, tt.args, err, got, tt.says)
+		}
+	}
+}
+
+// TestDemoUsers: they are there if nobody has given a secret or a key, or if they are
+// asked for.
+func TestDemoUsers(t *testing.T) {
+	t.Parallel()
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte(htpasswdFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		flags string
+		env   []string
+		want  int
+	}{
+		{"", nil, 200},
+		{"", []string{"USHER_SECRET=" + secret}, 404},
+		{"--users demo", []string{"USHER_SECRET=" + secret}, 200},
+		{"--users none", nil, 404},
+		{"--users none", []string{"USHER_SECRET=" + secret}, 404},
+		{"--users " + users, nil, 401},
+		{"--users " + users, []string{"USHER_SECRET=" + secret}, 401},
+	} {
+		cmd := usher(t, strings.Fields("serve --listen 127.0.0.1:0 "+tt.flags)...)
+		cmd.Env = append([]string{"PATH=/bin"}, tt.env...)
+		p := start(t, cmd)
+		resp, err := http.PostForm("http://"+p.addr+"/token", url.Values{"username": {"alice"}, "password": {"wonderland"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if media := resp.Header.Get("Content-Type"); resp.StatusCode != tt.want || tt.want != 200 && media != "application/problem+json" {
+			t.Errorf("%s %q: got %s of %s, want %d", tt.flags, tt.env, resp.Status, media, tt.want)
+		}
+	}
+}
+
+// TestSecretsInFiles: the first of several signs, and all are good; what is no file of
+// its kind is an error.
+func TestSecretsInFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	first, second := file("first", strings.Repeat("1", 32)+"\n"), file("second", strings.Repeat("2", 64))
+	p := serve(t, "--echo-auth", "/auth", "--secret-file", first+",HS512:"+second)
+	for _, args := range []string{first, "HS512:" + second, first + ",HS512:" + second} {
+		token := strings.TrimSpace(finish(t, nil, "token", "--sub", "alice", "--secret-file", args).stdout)
+		conn, resp, err := websocket.DefaultDialer.Dial("ws://"+p.addr+"/auth?token="+token, nil)
+		if err != nil {
+			t.Errorf("%s: %v %v", args, resp, err)
+			continue
+		}
+		conn.Close()
+	}
+	const mark = "\xef\xbb\xbf"
+	for flag, texts := range map[string][]string{
+		"--secret-file": {"", mark + strings.Repeat("s", 32), strings.Repeat("s", 32) + "\n\n"},
+		"--users":       {"", "\n", mark + htpasswdFile, "a\x00l\x00"},
+		"--public-key":  {"", mark + "-----BEGIN", "-----BEGIN PUBLIC KEY-----\nx"},
+	} {
+		for _, path := range append([]string{dir, "/dev/zero"}, func() (paths []string) {
+			for k, text := range texts {
+				paths = append(paths, file(fmt.Sprint(flag, k), text))
+			}
+			return paths
+		}()...) {
+			got := finish(t, []string{"USHER_SECRET=" + secret}, "serve", "--listen", "127.0.0.1:0", flag, path)
+			if got.code != 2 || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, path) {
+				t.Errorf("%s %s: got %+v, want exit code 2", flag, path, got)
+			}
+		}
 	}
 }
 

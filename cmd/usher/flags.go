@@ -65,6 +65,9 @@ type serveCmd struct {
 	PrintRoutes bool `help:"Say what there is at each path, its guards, limits and middleware in their order, and exit."`
 }
 
+// maxLoops is more than there are processors to run them. Each loop has a thread.
+const maxLoops = 1024
+
 // Help is what usher serve --help says below its first line.
 func (*serveCmd) Help() string {
 	return "The values shown are the defaults, and 0 means no limit. Lists take commas, or repeat the flag. " +
@@ -92,6 +95,9 @@ func (s *serveCmd) Validate() error {
 	}
 	if s.MaxHead < minHead || s.MaxHead > upgrade.MaxHeaderLimit {
 		return fmt.Errorf("--max-head: %v: want %v to %v", s.MaxHead, byteSize(minHead), byteSize(upgrade.MaxHeaderLimit))
+	}
+	if s.Loops > maxLoops {
+		return fmt.Errorf("--loops: %d is too many: want %d or less, about one per CPU", s.Loops, maxLoops)
 	}
 	for name, d := range map[string]time.Duration{
 		"--handshake-timeout": s.HandshakeTimeout, "--message-timeout": s.MessageTimeout,
@@ -128,6 +134,22 @@ func isAddress(addr string) bool {
 	}
 	_, err = strconv.ParseUint(port, 10, 16)
 	return err == nil
+}
+
+// atLeast checks a flag that is a number.
+func atLeast(name string, n, least int) error {
+	if n < least {
+		return fmt.Errorf("%s: %d is out of range: want %d or more", name, n, least)
+	}
+	return nil
+}
+
+// timeAtLeast checks a flag that is a time, and of which 0 is not always none.
+func timeAtLeast(name string, d, least time.Duration) error {
+	if d < least || d > longest {
+		return fmt.Errorf("%s: %v is out of range: want %v to %v", name, d, least, longest)
+	}
+	return nil
 }
 
 // longest is the longest time that a flag takes: added to a clock it is still a time.

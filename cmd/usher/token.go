@@ -25,11 +25,8 @@ type tokenCmd struct {
 
 // Validate is called by kong.
 func (t *tokenCmd) Validate() error {
-	switch {
-	case t.Sub == "":
-		return errors.New("--sub is missing: say whom the token is for, like --sub alice")
-	case t.TTL < time.Second:
-		return fmt.Errorf("--ttl %v is too short: want 1s or more", t.TTL)
+	if err := timeAtLeast("--ttl", t.TTL, time.Second); err != nil {
+		return err
 	}
 	return validRooms(t.Rooms)
 }

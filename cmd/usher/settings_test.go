@@ -1,0 +1,181 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/server"
+)
+
+// malformed are values that no flag of a type takes.
+var malformed = map[reflect.Type][]string{
+	reflect.TypeFor[int]():            {"x", "-1", "1.5", "1s", "99999999999999999999"},
+	reflect.TypeFor[[]int]():          {"x", "-1", "0,,1", "0,", ",", "1x"},
+	reflect.TypeFor[bool]():           {"maybe", "2"},
+	reflect.TypeFor[time.Duration]():  {"x", "5", "-1s", "999999h", "1e9h"},
+	reflect.TypeFor[byteSize]():       {"x", "-1", "1KB", "1.5MiB", "8589934592GiB", "99999999999999999999"},
+	reflect.TypeFor[byteRate]():       {"x", "-1/s", "1KiB/d", "1KiB/", "99999999999999999999/s"},
+	reflect.TypeFor[limiter.Limit]():  {"x", "50", "-1/s", "5/d", "/s", "NaN/s", "Inf/s", "1e300/s"},
+	reflect.TypeFor[*limiter.Limit](): {"x", "50", "-1/s", "5/d", "/s", "NaN/s", "Inf/s", "1e300/s"},
+	reflect.TypeFor[server.Action]():  {"shout", "WARN", "1"},
+	reflect.TypeFor[keyFile]():        {"HS256:", "PS256: ", "."},
+	reflect.TypeFor[[]keyFile]():      {"HS256:", "HS256:,x", ",", "x,", ",x", "x,,y", "x, ", "."},
+	reflect.TypeFor[[]play.Attack]():  {"x", "fragments,,fragments", "fragments,"},
+}
+
+// listsOfNames are what no list of names takes, whatever it names.
+var listsOfNames = []string{",", "a,", ",a", "a,,b", "a, ,b"}
+
+// names are the flags that take text: what each of them does not take, beyond what is
+// empty, and for a list beyond listsOfNames. nil is for those that take any text.
+var names = map[string][]string{
+	"serve --listen":     {"here", "127.0.0.1", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80"},
+	"serve --admin":      {"here", "9090", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536"},
+	"serve --echo":       {"echo", "/{x}", "/a b", "/a/", "//", "/a?b", "/a%20b"},
+	"serve --echo-auth":  {"echo", "/{x}", "/a b", "/a/", "//", "/a?b", "/a%20b"},
+	"serve --rooms":      {"a.b", "a b", " a", strings.Repeat("x", 65), "ä"},
+	"serve --origin":     {"https://chat.example/", "https://", "a b"},
+	"serve --users":      {"."},
+	"serve --jwks":       {}, // what cannot be read fails at run time
+	"serve --issuer":     nil,
+	"serve --audience":   nil,
+	"serve --log-format": {"xml", "JSON", " text"},
+	"token --sub":        nil,
+	"token --rooms":      {"a.b", "a b", " ", strings.Repeat("x", 65)},
+	"token --kid":        nil,
+	"token --issuer":     nil,
+	"token --audience":   nil,
+
+	"bench versus --peers":     {"../gws", "a/b"},
+	"bench versus --also":      {"mine", "=./mine", "mine="},
+	"bench versus --source":    nil,
+	"bench versus --questions": {"x", "idle2"},
+	"bench versus --out":       nil,
+
+	"bench --spawn":       {"'"},
+	"bench --header":      {"x", ": x", "a: b\nc: d"},
+	"bench --origin":      {"a\nb"},
+	"bench --subprotocol": {"a\nb"},
+	"bench --token":       nil,
+	"bench --sub":         nil,
+	"bench --secret-file": {"."},
+	"bench --html":        nil,
+	"bench --at":          {"x", "http://127.0.0.1/", "ws://", "ws://127.0.0.1:{2..1}/", "wss://127.0.0.1/"},
+}
+
+// required are what a command needs before it looks at anything else.
+var required = map[string][]string{
+	"token":        {"--sub", "alice"},
+	"bench versus": {},
+}
+
+// TestEmptyOrMalformed: nothing that is given and empty, or of a wrong form, is taken
+// for not given. It goes over all flags that there are: one that is new has to be in
+// these tables.
+func TestEmptyOrMalformed(t *testing.T) {
+	t.Setenv("USHER_SECRET", strings.Repeat("s", 32))
+	for command, flag := range allFlags(t) {
+		name := command + " --" + flag.Name
+		bad := malformed[flag.Target.Type()]
+		if bad == nil {
+			var known bool
+			if bad, known = names[name]; !known && strings.HasPrefix(command, "bench ") {
+				bad, known = names["bench --"+flag.Name]
+			}
+			if !known {
+				t.Errorf("%s: it is in none of the tables: say which values it does not take", name)
+			}
+			if flag.IsSlice() && flag.Tag.Sep != -1 {
+				bad = append(listsOfNames, bad...)
+			}
+		}
+		if !flag.Tag.Has("empty") {
+			bad = append([]string{""}, bad...)
+		}
+		for _, value := range append(bad, " ", "\t") {
+			if refused := refusal(command, "--"+flag.Name+"="+value); !strings.Contains(refused, flag.Name) && !strings.Contains(refused, value) {
+				t.Errorf("%s=%q: got %q, want it refused by name", name, value, refused)
+			}
+		}
+	}
+}
+
+// TestGivenTwice: of what is no list there is one.
+func TestGivenTwice(t *testing.T) {
+	for command, flag := range allFlags(t) {
+		if flag.IsCumulative() {
+			continue
+		}
+		value := "--" + flag.Name
+		if !flag.IsBool() {
+			value += "=" + goodValue(flag)
+		}
+		if refused := refusal(command, value, value); !strings.Contains(refused, "--"+flag.Name+" is given twice") {
+			t.Errorf("%s %s, twice: got %q", command, value, refused)
+		}
+	}
+}
+
+// goodValue returns one that the flag takes.
+func goodValue(flag *kong.Flag) string {
+	switch {
+	case flag.Default != "":
+		return flag.Default
+	case flag.Target.Type() == reflect.TypeFor[*limiter.Limit]():
+		return "1/s"
+	case flag.Name == "admin":
+		return "127.0.0.1:0"
+	case strings.HasPrefix(flag.Name, "echo"), flag.Name == "source", flag.Name == "html":
+		return "/x"
+	case flag.Name == "at":
+		return "ws://127.0.0.1:1/"
+	}
+	return "1"
+}
+
+// allFlags goes over the flags of all commands that a person may give.
+func allFlags(t *testing.T) func(yield func(command string, flag *kong.Flag) bool) {
+	parser, err := newParser(new(cli), t.Output(), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(yield func(command string, flag *kong.Flag) bool) {
+		for _, leaf := range parser.Model.Leaves(true) {
+			for _, flag := range leaf.Flags {
+				if !yield(leaf.Path(), flag) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// refusal returns the one line that the program says to a command line which it
+// refuses with exit code 2, and what it did if it did anything else.
+func refusal(command string, args ...string) string {
+	command = strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(command, "usher "), "<url>"))
+	needed, known := required[command]
+	if !known && strings.HasPrefix(command, "bench ") {
+		needed = []string{"ws://127.0.0.1:1/"}
+	}
+	if command == "token" && strings.HasPrefix(args[0], "--sub") {
+		needed = nil
+	}
+	var stdout, stderr strings.Builder
+	words := append(strings.Fields(command), needed...)
+	code := run(append(words, args...), &stdout, &stderr)
+	line, ended := strings.CutSuffix(stderr.String(), "\n")
+	if code != 2 || !ended || strings.Contains(line, "\n") || stdout.Len() > 0 {
+		return fmt.Sprintf("code %d, %q, %q", code, stdout.String(), stderr.String())
+	}
+	return line
+}
