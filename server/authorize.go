@@ -70,7 +70,9 @@ func (l *loop) ask(i uint32, s *slot, a *asked, early []byte, f func(context.Con
 	go func() {
 		defer l.srv.authorizing.Release()
 		defer cancel()
-		l.mail.verdict(tok, callSafely(ctx, f))
+		err := fmt.Errorf("server: Authorize or a Verifier: %w", errExited) // unless it returns
+		defer func() { l.mail.verdict(tok, err) }()
+		err = callSafely(ctx, f)
 	}()
 	if len(a.early) >= earlyLimit {
 		l.arm(i, s, 0)
@@ -132,8 +134,8 @@ func (l *loop) decide(i uint32, s *slot, err error) {
 		return
 	}
 	l.arm(i, s, armedRead)
+	defer l.buffers.Put(a.early)
 	l.admit(i, s, a.place, a.quota, a.request, a.response, a.early)
-	l.buffers.Put(a.early)
 }
 
 // goOn judges a request whose token has been verified.
@@ -143,8 +145,8 @@ func (l *loop) goOn(i uint32, s *slot, a *asked) {
 	l.values = append(l.values[:0], p.values...)
 	l.places.drop(a.place)
 	l.arm(i, s, armedRead)
+	defer l.buffers.Put(a.early)
 	l.respond(i, s, route, a.quota, a.given, a.early)
-	l.buffers.Put(a.early)
 }
 
 // identify takes over whom the authorizer has recognised, and counts the connection
