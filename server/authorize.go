@@ -85,7 +85,7 @@ func callSafely(ctx context.Context, f func(context.Context) error) (err error) 
 			err = fmt.Errorf("server: panic in Authorize or a Verifier: %v", p)
 		}
 	}()
-	return f(ctx)
+	return sane(f(ctx))
 }
 
 // readEarly keeps what a client sends before it is let in, and notices when it

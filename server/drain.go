@@ -18,8 +18,8 @@ import (
 // drainStep is how often a draining loop closes its next connections.
 const drainStep = 5 * time.Millisecond
 
-// drainGrace is how long after the drain whoever remains is cut.
-const drainGrace = 2 * time.Second
+// DrainGrace is how long after Server.Drain whoever remains is cut.
+const DrainGrace = 2 * time.Second
 
 // drainSpacing is the time that a drain takes for each connection, until that is 80 % of
 // it: few clients that come back at once are nobody's burden.
@@ -78,7 +78,7 @@ func (s *Server) shutDown(ctx context.Context) error {
 	for _, l := range s.loops {
 		_ = l.post(l.startDrain)
 	}
-	end := begin.Add(drain + drainGrace)
+	end := begin.Add(drain + DrainGrace)
 	err := s.waitDrained(ctx, begin.Add(drain*8/10), end)
 	cut := s.total()
 	err = errors.Join(err, s.stopLoops())

@@ -102,7 +102,7 @@ func TestDrainEnds(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(begin); took < drain+drainGrace || took > drain+drainGrace+5*time.Second {
-		t.Errorf("the end came after %v, want %v", took, drain+drainGrace)
+	if took := time.Since(begin); took < drain+DrainGrace || took > drain+DrainGrace+5*time.Second {
+		t.Errorf("the end came after %v, want %v", took, drain+DrainGrace)
 	}
 }

@@ -80,13 +80,24 @@ func (l *loop) expel(i uint32, e error) (ok bool) {
 		return false
 	}
 	s := l.slab.at(i)
-	switch out := l.reply.end(); s.state {
+	var out []byte
+	if l.reply.tok == l.conn(i, s).token() {
+		out = l.reply.end()
+	}
+	l.reply.tok = 0
+	switch s.state {
 	case closed:
-	case head:
+	case head, pending:
+		if x := l.exts.get(s); x.asked != nil {
+			l.abandon(l.takeQuestion(s))
+		}
 		l.said = nil
 		l.refuse(i, s, nil, nil, e)
 	case open, held:
 		l.conclude(i, s, out, errInternal)
+		if q := l.exts.get(s).line; q != nil {
+			l.endIfDone(i, s, q)
+		}
 	default:
 		l.release(i, s, e)
 	}

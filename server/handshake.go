@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -125,8 +126,19 @@ func (l *loop) responded(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.R
 func (l *loop) callUpgrade(lr *loopRoute, r *upgrade.Request) (err error) {
 	defer l.guard(&err)
 	l.inside = true
-	err = lr.upgrade(r)
+	err = sane(lr.upgrade(r))
 	l.inside = false
+	return err
+}
+
+// sane looks at an error of the user's where a panic of its own methods is caught. A nil
+// *Rejection is none, and no verdict either.
+func sane(err error) error {
+	var e *upgrade.Rejection
+	if errors.As(err, &e) && e == nil {
+		return errors.New("server: a nil *Rejection as an error")
+	}
+	_ = errors.Is(err, context.Canceled)
 	return err
 }
 

@@ -336,10 +336,15 @@ func (l *loop) rescue(c Conn, r *loopRoute, end *ending) {
 
 // closeErrorFor is how the user's error ends a connection: as it says, or with
 // 1011 and a line in the log. After Conn.Close it is too late to say anything.
-func (l *loop) closeErrorFor(c Conn, r *loopRoute, err error) *CloseError {
+func (l *loop) closeErrorFor(c Conn, r *loopRoute, err error) (end *CloseError) {
 	if err == nil || l.slab.at(c.slot).gen.Load()&closeAsked != 0 {
 		return nil
 	}
+	defer func() {
+		if p := recover(); p != nil { // the error's own methods
+			end = &CloseError{Code: frame.StatusInternalError, Reason: "internal", Err: l.panicked(p)}
+		}
+	}()
 	var e *CloseError
 	var p *panicError
 	switch {

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -67,7 +68,7 @@ func asked(err error) string {
 
 // fail tells a person what went wrong, in one line, and returns the exit code.
 func fail(stderr io.Writer, err error) int {
-	fmt.Fprintf(stderr, "usher: %v\n", err)
+	sayOnce(stderr, fmt.Appendf(nil, "usher: %v\n", err), time.Second)
 	var usage usageError
 	if errors.As(err, &usage) {
 		return 2
