@@ -73,7 +73,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) shutDown(ctx context.Context) error {
 	begin, drain := time.Now(), s.drainTime()
-	s.drainWindow = min(drain*8/10, time.Duration(s.total())*drainSpacing)
+	s.drainWindow = s.pace()
 	s.drainingFlag.Store(true)
 	for _, l := range s.loops {
 		_ = l.post(l.startDrain)
@@ -88,6 +88,11 @@ func (s *Server) shutDown(ctx context.Context) error {
 	s.log.stop(end)
 	close(s.done)
 	return err
+}
+
+// pace returns over which time the connections there are are closed.
+func (s *Server) pace() time.Duration {
+	return min(s.drainTime()*8/10, time.Duration(s.total())*drainSpacing)
 }
 
 // waitDrained waits for the last connection, until end at most, and closes the listeners
