@@ -40,8 +40,8 @@ func (b *Bucket) AllowN(r Rate, now time.Duration, n int) bool {
 }
 
 // DelayN takes n tokens whether they are there or not, and returns how long the
-// caller has to wait until they would have been: zero when they were. It is for
-// callers that slow down rather than refuse.
+// caller has to wait until they would have been: zero when they were, and a hundred
+// years at most. It is for callers that slow down rather than refuse.
 func (b *Bucket) DelayN(r Rate, now time.Duration, n int) time.Duration {
 	if r.Limit.unlimited() {
 		return 0
@@ -111,6 +111,10 @@ const (
 	// perNano is 10⁻⁹·2⁹³ rounded up, its highest bit the 63rd.
 	perNano = 0x89705f4136b4a598
 
+	// longest is the longest wait there is, a hundred years: as good as for ever, and
+	// callers can add it to their clock and to another without an overflow.
+	longest = 100 * 365 * 24 * time.Hour
+
 	// farthest is the deepest debt, and the largest burst: what comes in in 97 days at
 	// 1/s and above, 16 million tokens below. Twice that is still an int64.
 	farthest = 1 << 61
@@ -165,11 +169,11 @@ func (p pace) until(now time.Duration, wait int64) time.Duration {
 	lo, borrow := bits.Sub64(uint64(wait)<<55, lo&fraction, 0)
 	hi := uint64(wait)>>9 - borrow
 	if hi >= p.scale>>1 {
-		return math.MaxInt64
+		return longest
 	}
 	d, rest := bits.Div64(hi, lo, p.scale)
 	if rest > 0 {
 		d++
 	}
-	return time.Duration(min(d, math.MaxInt64))
+	return min(time.Duration(min(d, math.MaxInt64)), longest)
 }

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// backlog is how many connections the kernel may hold for us between two turns of
+// Backlog is how many connections the kernel may hold for us between two turns of
 // the acceptor. The kernel lowers it to net.core.somaxconn.
-const backlog = 16384
+const Backlog = 16384
 
 // Listen opens a non-blocking TCP listener on address, "host:port" as net.Listen
 // takes it. Sockets accepted from it inherit TCP_NODELAY. The caller closes fd.
@@ -37,7 +37,7 @@ func Listen(address string) (fd int, err error) {
 		{"setsockopt", func() error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }},
 		{"setsockopt", func() error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) }},
 		{"bind", func() error { return unix.Bind(fd, sa) }},
-		{"listen", func() error { return unix.Listen(fd, backlog) }},
+		{"listen", func() error { return unix.Listen(fd, Backlog) }},
 	} {
 		if err := step.do(); err != nil {
 			unix.Close(fd)
@@ -45,6 +45,24 @@ func Listen(address string) (fd int, err error) {
 		}
 	}
 	return fd, nil
+}
+
+// Unreachable lets no more connections into the backlog of the listening socket fd, so that
+// those in it can all be accepted before fd is closed, which resets the others. Clients
+// find their SYN unanswered, and a moment later refused.
+func Unreachable(fd int) error {
+	// The filter looks at the TCP header: byte 13 has the flags, 2 is SYN and 16 ACK. A
+	// program that lets 0 bytes through drops the segment.
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13},
+		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: 2 | 16},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: 2, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},
+	}
+	err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+	return os.NewSyscallError("setsockopt", err)
 }
 
 func newSocket(family int) (fd int, err error) {

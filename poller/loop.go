@@ -13,7 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Handler is what a loop calls, always on its own goroutine. No method may block.
+// Handler is what a loop calls, always on its own goroutine. No method may block. One
+// that ends the goroutine by runtime.Goexit is not told of that event again; the loop
+// goes on, on another goroutine, with the next.
 type Handler interface {
 	// Ready says that the descriptor added with data is in the given conditions.
 	// An event may be stale: the descriptor may have been removed, or its number
@@ -47,6 +49,11 @@ type Loop struct {
 
 	timerFD int
 	wakeFD  int
+
+	// What is left of a pass when a callback ends the goroutine it was called on; the
+	// next one goes on with it.
+	ready []unix.EpollEvent
+	posts []func()
 
 	// What other goroutines may touch.
 	woken  atomic.Bool // a wake-up is on its way: no second write needed
@@ -90,7 +97,7 @@ func (l *Loop) Start() error {
 		fd       int
 		callback func()
 	}{{l.wakeFD, l.onWake}, {l.timerFD, l.onTimer}, {l.set.fd, l.onReady}} {
-		if err := w.add(e.fd, e.callback); err != nil {
+		if err := w.add(e.fd, l.lasting(e.callback)); err != nil {
 			return errors.Join(err, w.close())
 		}
 	}
@@ -116,11 +123,26 @@ func (l *Loop) Remove(fd int) error { return l.set.ctl(unix.EPOLL_CTL_DEL, fd, 0
 // Listen calls back whenever fd, usually a listening socket, is readable, until
 // Unlisten. Only after Start, on the loop.
 func (l *Loop) Listen(fd int, callback func()) error {
-	return l.watch.add(fd, func() {
+	return l.watch.add(fd, l.lasting(func() {
 		l.readClock()
 		callback()
 		l.after()
-	})
+	}))
+}
+
+// lasting is f, but that a pass in which a callback ends its goroutine is gone on with.
+func (l *Loop) lasting(f func()) func() {
+	return func() {
+		returned := false
+		defer func() {
+			if !returned {
+				l.woken.Store(false) // the wake-up may have been taken
+				l.Wake()
+			}
+		}()
+		f()
+		returned = true
+	}
 }
 
 // PauseListen stops the callbacks for fd, ResumeListen lets them come again.
@@ -242,6 +264,7 @@ func (l *Loop) onReady() {
 // the timer brings it back.
 func (l *Loop) takeReady() {
 	end := l.now + maxSpin
+	l.handOut()
 	for pass := 0; pass < maxPasses || l.now < min(l.spin, end); pass++ {
 		events, err := l.set.wait()
 		if err != nil {
@@ -252,9 +275,8 @@ func (l *Loop) takeReady() {
 			return
 		}
 		l.readClock()
-		for i := range events {
-			l.h.Ready(eventData(&events[i]), Event(events[i].Events))
-		}
+		l.ready = events
+		l.handOut()
 		if l.woken.Load() {
 			l.answerWake()
 		}
@@ -265,10 +287,20 @@ func (l *Loop) takeReady() {
 	}
 }
 
+// handOut tells the handler of the events of a pass.
+func (l *Loop) handOut() {
+	for len(l.ready) > 0 {
+		ev := &l.ready[0]
+		l.ready = l.ready[1:]
+		l.h.Ready(eventData(ev), Event(ev.Events))
+	}
+}
+
 func (l *Loop) onWake() {
 	var count [8]byte
 	_, _ = unix.Read(l.wakeFD, count[:])
 	l.readClock()
+	l.handOut()
 	l.answerWake()
 	l.after()
 }
@@ -277,12 +309,15 @@ func (l *Loop) onWake() {
 func (l *Loop) answerWake() {
 	l.woken.Store(false)
 	l.mu.Lock()
-	posted := l.posted
+	l.posts = append(l.posts, l.posted...)
 	l.posted = nil
 	l.mu.Unlock()
-	for _, f := range posted {
+	for len(l.posts) > 0 {
+		f := l.posts[0]
+		l.posts = l.posts[1:]
 		f()
 	}
+	l.posts = nil
 	l.h.Wake()
 }
 

@@ -523,3 +523,146 @@ func BenchmarkWake(b *testing.B) {
 		r.loop.Wake()
 	}
 }
+
+// exiter is a Handler whose callbacks may end the goroutine.
+type exiter struct {
+	recorder
+	exit atomic.Bool // the next callback does
+	seen chan uint64
+}
+
+func (e *exiter) leave() {
+	if e.exit.Swap(false) {
+		runtime.Goexit()
+	}
+}
+
+func (e *exiter) Ready(data uint64, _ Event) { e.seen <- data; e.leave() }
+func (e *exiter) Wake()                      { e.leave() }
+func (e *exiter) Timer()                     { e.timers <- e.loop.Now(); e.leave() }
+func (e *exiter) After()                     { e.leave() }
+
+// TestGoexit: a callback that ends its goroutine ends nothing else. The other events of
+// the pass, which are told of once, and what was posted come on the next.
+func TestGoexit(t *testing.T) {
+	const fds = 8
+	e := &exiter{seen: make(chan uint64, 64)}
+	e.timers, e.failed = make(chan time.Duration, 8), make(chan error, 1)
+	loop, err := New(e, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.loop = loop
+	listener, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(listener)
+	if err := loop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var peers []int
+	for k := range uint64(fds) {
+		a, b := socketPair(t)
+		peers = append(peers, b)
+		if err := loop.Add(a, k, Readable|Edge); err != nil {
+			t.Fatal(err)
+		}
+	}
+	came := make(chan int, 1)
+	e.onLoop(t, func() {
+		if err := loop.Listen(listener, func() {
+			fd, _, errno := Accept(listener)
+			if errno != 0 {
+				return
+			}
+			came <- fd
+			e.leave()
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	for round := range 20 {
+		held, ready := make(chan bool), make(chan bool)
+		_ = loop.Post(func() { close(held); <-ready }) // so that they are one pass
+		<-held
+		for _, b := range peers {
+			Send(b, []byte("x"))
+		}
+		e.exit.Store(true)
+		posted := make(chan int, 3)
+		for k := range 3 {
+			_ = loop.Post(func() { posted <- k; e.leave() })
+		}
+		close(ready)
+		var all uint64
+		for range fds {
+			all |= 1 << <-e.seen
+		}
+		if all != 1<<fds-1 {
+			t.Fatalf("round %d: got events %b", round, all)
+		}
+		for k := range 3 {
+			if got := <-posted; got != k {
+				t.Fatalf("round %d: got post %d, want %d", round, got, k)
+			}
+		}
+		e.onLoop(t, func() { _ = loop.SetTimer(loop.Now()) })
+		e.exit.Store(true)
+		<-e.timers
+		e.exit.Store(true)
+		addr, _ := Local(listener)
+		c, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(<-came)
+		c.Close()
+	}
+	if err := loop.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUnreachable: who was in the backlog is accepted, and nobody comes after.
+func TestUnreachable(t *testing.T) {
+	listener, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, _ := Local(listener)
+	const waiting = 20
+	for range waiting {
+		c, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	if err := Unreachable(listener); err != nil {
+		t.Fatal(err)
+	}
+	late := make(chan error, 1)
+	go func() {
+		c, err := net.Dial("tcp", addr.String())
+		if err == nil {
+			c.Close()
+		}
+		late <- err
+	}()
+	n := 0
+	for ; ; n++ {
+		fd, _, errno := Accept(listener)
+		if errno != 0 {
+			break
+		}
+		unix.Close(fd)
+	}
+	unix.Close(listener)
+	if n != waiting {
+		t.Errorf("%d were accepted, want %d", n, waiting)
+	}
+	if err := <-late; err == nil {
+		t.Error("one came later")
+	}
+}

@@ -26,12 +26,24 @@ import (
 //     be called from the loop;
 //   - the epoll descriptor and its eventfd lack CLOEXEC: Go's os/exec closes what
 //     it does not pass on, but a raw fork would inherit them;
-//   - an error in wait ends the loop with only a callback: it is handed on.
+//   - an error in wait ends the loop with only a callback: it is handed on;
+//   - a callback that calls runtime.Goexit, as a test's FailNow does, ends the
+//     goroutine and with it the Epoll: another one takes its place.
 type watcher struct {
-	ep *netpoll.Epoll
+	failed func(error)
 
-	mu      sync.Mutex           // Start still adds while the first callbacks run
-	entries map[int]*atomic.Bool // whether the callback of the fd is alive
+	mu      sync.Mutex // Start still adds while the first callbacks run
+	ep      *netpoll.Epoll
+	entries map[int]*entry
+	closed  bool
+	ending  sync.WaitGroup // Epolls that were replaced
+}
+
+// entry is a descriptor that is watched.
+type entry struct {
+	callback func()
+	alive    atomic.Bool
+	paused   bool
 }
 
 func newWatcher(failed func(error)) (*watcher, error) {
@@ -39,7 +51,7 @@ func newWatcher(failed func(error)) (*watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &watcher{ep: ep, entries: make(map[int]*atomic.Bool)}, nil
+	return &watcher{failed: failed, ep: ep, entries: make(map[int]*entry)}, nil
 }
 
 // epollClosed is the event easygo makes up when it closes; it is no event of the
@@ -47,40 +59,108 @@ func newWatcher(failed func(error)) (*watcher, error) {
 const epollClosed netpoll.EpollEvent = 0x20
 
 func (w *watcher) add(fd int, callback func()) error {
-	alive := new(atomic.Bool)
-	alive.Store(true)
-	err := w.ep.Add(fd, unix.EPOLLIN, func(ev netpoll.EpollEvent) {
-		if ev&epollClosed == 0 && alive.Load() {
-			callback()
-		}
-	})
-	if err != nil {
-		if err != netpoll.ErrRegistered {
-			_ = w.ep.Del(fd) // drops easygo's entry; the kernel has none to drop
-		}
+	e := &entry{callback: callback}
+	e.alive.Store(true)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.register(fd, e); err != nil {
 		return err
 	}
-	w.mu.Lock()
-	w.entries[fd] = alive
-	w.mu.Unlock()
+	w.entries[fd] = e
 	return nil
 }
 
+// register has the present Epoll watch fd. It is called under mu.
+func (w *watcher) register(fd int, e *entry) error {
+	events := netpoll.EpollEvent(unix.EPOLLIN)
+	if e.paused {
+		events = 0
+	}
+	err := w.ep.Add(fd, events, func(ev netpoll.EpollEvent) {
+		if ev&epollClosed == 0 && e.alive.Load() {
+			w.call(e)
+		}
+	})
+	if err != nil && err != netpoll.ErrRegistered {
+		_ = w.ep.Del(fd) // drops easygo's entry; the kernel has none to drop
+	}
+	return err
+}
+
+// call calls back, and sees to it that there is a goroutine to do so when this one is
+// made to end.
+func (w *watcher) call(e *entry) {
+	returned := false
+	defer func() {
+		if !returned {
+			w.succeed()
+		}
+	}()
+	e.callback()
+	returned = true
+}
+
+// succeed puts another Epoll in the place of one whose goroutine is about to end. It is
+// the last that is done on that.
+func (w *watcher) succeed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	old := w.ep
+	w.ending.Go(func() { _ = old.Close() })
+	ep, err := netpoll.EpollCreate(&netpoll.EpollConfig{OnWaitError: w.failed})
+	if err != nil {
+		w.failed(err)
+		return
+	}
+	w.ep = ep
+	for fd, e := range w.entries {
+		if err := w.register(fd, e); err != nil {
+			w.failed(err)
+			return
+		}
+	}
+}
+
 // pause stops watching fd without forgetting it.
-func (w *watcher) pause(fd int) error { return w.ep.Mod(fd, 0) }
+func (w *watcher) pause(fd int) error { return w.modify(fd, true) }
 
 // resume watches fd again after a pause.
-func (w *watcher) resume(fd int) error { return w.ep.Mod(fd, unix.EPOLLIN) }
+func (w *watcher) resume(fd int) error { return w.modify(fd, false) }
+
+func (w *watcher) modify(fd int, paused bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e := w.entries[fd]
+	if e == nil {
+		return netpoll.ErrNotRegistered
+	}
+	e.paused = paused
+	if paused {
+		return w.ep.Mod(fd, 0)
+	}
+	return w.ep.Mod(fd, unix.EPOLLIN)
+}
 
 func (w *watcher) remove(fd int) error {
 	w.mu.Lock()
-	if alive := w.entries[fd]; alive != nil {
-		alive.Store(false)
+	defer w.mu.Unlock()
+	if e := w.entries[fd]; e != nil {
+		e.alive.Store(false)
 		delete(w.entries, fd)
 	}
-	w.mu.Unlock()
 	return w.ep.Del(fd)
 }
 
 // close ends the loop's goroutine and waits for it.
-func (w *watcher) close() error { return w.ep.Close() }
+func (w *watcher) close() error {
+	w.mu.Lock()
+	w.closed = true
+	ep := w.ep
+	w.mu.Unlock()
+	err := ep.Close()
+	w.ending.Wait()
+	return err
+}

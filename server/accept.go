@@ -19,20 +19,29 @@ const acceptPause = 100 * time.Millisecond
 // accept takes what waits on the listening socket fd. It runs on the acceptor,
 // loop 0.
 func (l *loop) accept(fd int) {
-	for range acceptsPerTurn {
+	defer l.survive()
+	l.underWay, l.at = true, 0
+	l.acceptSome(fd, acceptsPerTurn)
+	l.underWay = false
+}
+
+// acceptSome takes up to n of those who wait, and reports whether there may be more.
+func (l *loop) acceptSome(fd, n int) (more bool) {
+	for range n {
 		conn, _, errno := poller.Accept(fd)
 		switch errno {
 		case 0:
 			l.srv.place(conn)
 		case unix.EAGAIN:
-			return
+			return false
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 			l.pauseAccept(errno)
-			return
+			return false
 		default:
 			// The connection failed before we took it, accept(2): the next may not.
 		}
 	}
+	return true
 }
 
 func (l *loop) pauseAccept(cause error) {
@@ -90,11 +99,15 @@ func (s *Server) place(fd int) {
 // adopt begins the life of a connection on this loop.
 func (l *loop) adopt(a adoption) {
 	i, s := l.slab.take()
+	l.at = i
 	s.fd, s.state, s.last = int32(a.fd), head, l.sec
 	if a.over {
 		s.flags |= overFull | reserved
 	}
 	*l.slab.due(i) = l.deadline(l.srv.handshakeTimeout())
+	if l.drain.active {
+		l.dueBy(i, l.deadline(drainSilence))
+	}
 	if err := l.poll.Add(a.fd, token(i, s.gen.Load()), interest(armedRead)); err != nil {
 		l.srv.log.error("server: cannot watch a connection", "err", err)
 		l.release(i, s, err)

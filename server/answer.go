@@ -11,15 +11,34 @@ import (
 
 // Wake does what other goroutines asked for, in the order they asked.
 func (l *loop) Wake() {
-	taken, adopted := l.mail.take()
-	for _, a := range adopted {
-		l.adopt(a)
-	}
-	for k := 0; k < len(taken.entries); {
-		k += l.answer(taken.entries[k:], taken.data)
-	}
-	l.mail.recycle(taken, adopted)
+	defer l.survive()
+	l.underWay, l.at = true, 0
+	l.answerAll() // what a pass has left that did not come to its end
+	l.taken, l.adopted = l.mail.take()
+	l.answerAll()
 	l.takeTurns()
+	l.underWay = false
+}
+
+// answerAll does what was taken from the mailbox, and gives the memory back.
+func (l *loop) answerAll() {
+	if l.taken.entries == nil && l.adopted == nil {
+		return
+	}
+	for l.adoptedAt < len(l.adopted) {
+		l.adoptedAt++
+		l.adopt(l.adopted[l.adoptedAt-1])
+	}
+	if l.walking != nil {
+		l.takenAt-- // its members have not all got it
+	}
+	for l.takenAt < len(l.taken.entries) {
+		k := l.takenAt
+		l.takenAt++
+		l.takenAt = k + l.answer(l.taken.entries[k:], l.taken.data)
+	}
+	l.mail.recycle(l.taken, l.adopted)
+	l.taken, l.adopted, l.takenAt, l.adoptedAt = lane{}, nil, 0, 0
 }
 
 // answer does the first of the entries, and those behind it that can be done in
@@ -37,6 +56,7 @@ func (l *loop) answer(entries []entry, data []byte) int {
 	if s == nil {
 		return 1
 	}
+	l.at = i
 	switch e.kind {
 	case entrySend, entryPrepared:
 		if table[s.state][post].do == deliver {

@@ -73,7 +73,9 @@ func (l *loop) ask(i uint32, s *slot, a *asked, early []byte, f func(context.Con
 	go func() {
 		defer l.srv.asking.Release()
 		defer cancel()
-		l.mail.verdict(tok, callSafely(ctx, f))
+		err := fmt.Errorf("server: Authorize or a Verifier: %w", errExited) // unless it returns
+		defer func() { l.mail.verdict(tok, err) }()
+		err = callSafely(ctx, f)
 	}()
 	if len(a.early) >= earlyLimit {
 		l.arm(i, s, 0)
@@ -86,7 +88,7 @@ func callSafely(ctx context.Context, f func(context.Context) error) (err error) 
 			err = fmt.Errorf("server: panic in Authorize or a Verifier: %v", p)
 		}
 	}()
-	return f(ctx)
+	return sane(f(ctx))
 }
 
 // readEarly keeps what a client sends before it is let in, and notices when it
@@ -135,8 +137,8 @@ func (l *loop) decide(i uint32, s *slot, err error) {
 		return
 	}
 	l.arm(i, s, armedRead)
+	defer l.buffers.Put(a.early)
 	l.admit(i, s, a.place, a.quota, a.request, a.response, a.early)
-	l.buffers.Put(a.early)
 }
 
 // goOn judges a request whose token has been verified.
@@ -146,8 +148,8 @@ func (l *loop) goOn(i uint32, s *slot, a *asked) {
 	l.values = append(l.values[:0], p.values...)
 	l.places.drop(a.place)
 	l.arm(i, s, armedRead)
+	defer l.buffers.Put(a.early)
 	l.respond(i, s, route, a.quota, a.given, a.early)
-	l.buffers.Put(a.early)
 }
 
 // identify takes over whom the authorizer has recognised, and counts the connection

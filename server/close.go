@@ -63,10 +63,12 @@ func (l *loop) end(i uint32, s *slot, out []byte, e *CloseError) {
 		}
 	}
 	l.routeOf(s).tally.BytesOut += int64(len(out))
+	defer func() {
+		s.state, s.why = closing, 0
+		l.dropInput(s)
+		l.transmit(i, s, out)
+	}()
 	l.depart(i, s, e)
-	s.state, s.why = closing, 0
-	l.dropInput(s)
-	l.transmit(i, s, out)
 }
 
 // depart ends what the user has of a connection that was open: its groups, its
@@ -80,7 +82,12 @@ func (l *loop) depart(i uint32, s *slot, e *CloseError) {
 	l.routeOf(s).tally.countClose(e)
 	l.refund(s)
 	l.leaveAll(i, s)
+	defer l.departed(s)
 	l.callClose(l.routeOf(s), l.conn(i, s), e)
+}
+
+// departed gives back what the connection had, after Close could ask about it.
+func (l *loop) departed(s *slot) {
 	q := quota{addr: l.exts.get(s).addr}
 	if id := l.identities.get(s.ident); id != nil && l.srv.MaxConnsPerUser > 0 {
 		q.name = id.Subject
@@ -101,7 +108,9 @@ func (l *loop) callClose(r *loopRoute, c Conn, e *CloseError) {
 	var err error
 	defer l.guard(&err)
 	l.enter(r)
+	l.inside = true
 	r.close(c, e)
+	l.inside = false
 }
 
 // linger says FIN and waits for the peer's: closing a socket with unread input
@@ -164,9 +173,14 @@ func (l *loop) release(i uint32, s *slot, cause error) {
 		l.pin(i, s, q, cause)
 		return
 	}
+	defer l.free(i, s)
 	if s.flags&opened != 0 {
 		l.depart(i, s, &CloseError{Code: frame.StatusAbnormalClosure, Err: cause})
 	}
+}
+
+// free ends release.
+func (l *loop) free(i uint32, s *slot) {
 	if s.state == pending {
 		l.abandon(l.takeQuestion(s))
 	}
@@ -213,6 +227,7 @@ func (l *loop) shed() {
 			return
 		}
 		s := l.slab.at(worst)
+		l.at = worst
 		q := l.exts.get(s).line
 		if s.state == closed { // its peer has gone, its jobs have not
 			l.dropJobs(q)

@@ -42,9 +42,6 @@ func (l *loop) openDeadline(i uint32, s *slot) {
 	l.dueBy(i, l.expiry(s))
 }
 
-// maxExpiry keeps an exp that is as good as never within the clock's range.
-const maxExpiry = 10 * 365 * 24 * time.Hour
-
 // expiry is the second in which the connection's token expires, as far as the
 // wall clock can tell now; 0 for never. It is asked anew whenever a deadline is
 // set or has come: a clock that was set forward is noticed at the next of them,
@@ -55,7 +52,7 @@ func (l *loop) expiry(s *slot) uint32 {
 		return 0
 	}
 	left := id.ExpiresAt.Sub(l.wall())
-	return l.deadline(min(max(left, 1), maxExpiry))
+	return l.deadline(min(max(left, 1), forever))
 }
 
 // expired closes a connection whose token was good until now, and reports whether
@@ -74,6 +71,8 @@ const lateTick = 100 * time.Millisecond
 
 // Timer does what has come due, to the second for most, exactly for delays.
 func (l *loop) Timer() {
+	defer l.survive()
+	l.underWay, l.at = true, 0
 	l.busy.Store(0)
 	now := l.poll.Now()
 	l.sec = uint32(now / time.Second)
@@ -112,6 +111,7 @@ func (l *loop) Timer() {
 		l.resumeAccept()
 	}
 	l.drainOn()
+	l.underWay = false
 }
 
 // schedule arms the timer for whatever comes first.

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -38,27 +39,44 @@ type Group struct {
 func NewGroup(mw ...Middleware) *Group { return &Group{Middleware: mw} }
 
 // Join makes c a member. Joining twice is joining once. The error is net.ErrClosed
-// if c is gone already.
+// if c is gone already, and one of its own if c is of another Server than the members.
 func (g *Group) Join(c Conn) error {
 	if c.loop == nil {
 		return net.ErrClosed
 	}
-	g.mu.Lock()
-	if g.shards == nil {
-		g.shards = make([]*shard, len(c.loop.srv.loops))
+	if err := g.admit(c.loop); err != nil {
+		return err
 	}
-	if g.shards[c.loop.id] == nil {
-		g.shards[c.loop.id] = new(shard)
-		g.loops = append(g.loops, c.loop)
-	}
-	g.mu.Unlock()
 	return c.loop.mail.member(entryJoin, c, g)
+}
+
+// admit makes a shard for the members on l.
+func (g *Group) admit(l *loop) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.loops) > 0 && g.loops[0].srv != l.srv {
+		if g.count.Load() > 0 {
+			return errors.New("server: the members of a Group must be of one Server: make another Group")
+		}
+		g.shards, g.loops = nil, nil // the other may have ended
+	}
+	if g.shards == nil {
+		g.shards = make([]*shard, len(l.srv.loops))
+	}
+	if g.shards[l.id] == nil {
+		g.shards[l.id] = new(shard)
+		g.loops = append(g.loops, l)
+	}
+	return nil
 }
 
 // Leave ends c's membership. Leaving what was not joined does nothing.
 func (g *Group) Leave(c Conn) error {
 	if c.loop == nil {
 		return net.ErrClosed
+	}
+	if g.of(c.loop) == nil {
+		return nil // nobody of that loop ever joined
 	}
 	return c.loop.mail.member(entryLeave, c, g)
 }
@@ -99,10 +117,14 @@ func (g *Group) publish(m Message) error {
 	return failed
 }
 
-// of returns the shard of the loop, which is the only one to touch it.
+// of returns the shard of the loop, which is the only one to touch it; nil if no
+// connection of it ever joined.
 func (g *Group) of(l *loop) *shard {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if len(g.loops) == 0 || g.loops[0].srv != l.srv {
+		return nil
+	}
 	return g.shards[l.id]
 }
 
@@ -163,6 +185,9 @@ const manyGroups = ^uint32(0)
 // join makes the connection a member of g.
 func (l *loop) join(i uint32, s *slot, g *Group) {
 	h := g.of(l)
+	if h == nil {
+		return // meanwhile it is another server's
+	}
 	if h.index == 0 {
 		h.index = takeIndex(&l.groups, &l.freeGroups)
 		l.groups[h.index] = g
@@ -251,16 +276,21 @@ func (l *loop) forget(h *shard) {
 // who have negotiated that.
 func (l *loop) fanOut(g *Group, n int, plain, deflated []byte) {
 	h := g.of(l)
-	if h.index == 0 {
+	if h == nil || h.index == 0 {
 		return
 	}
-	l.busy.Store(0) // what follows is no callback's doing
-	h.tidy()
-	l.walking = h
-	for _, i := range h.sorted {
+	l.busy.Store(0)       // what follows is no callback's doing
+	if l.walking == nil { // else it is gone on with
+		h.tidy()
+		l.walking, l.walked = h, 0
+	}
+	for l.walked < len(h.sorted) {
+		i := h.sorted[l.walked]
+		l.walked++
 		if i&gone != 0 {
 			continue
 		}
+		l.at = i
 		s := l.slab.at(i)
 		if table[s.state][post].do != deliver {
 			continue

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -73,22 +74,31 @@ func (l *loop) judge(i uint32, s *slot, r *upgrade.Request, head, early []byte) 
 		l.handOver(i, s, q, head, early)
 		return
 	}
-	slow, err := l.callIsSlow(lr, r)
-	switch {
-	case err != nil:
-		q.release(l.srv)
-		l.refuse(i, s, lr, r, err)
-	case slow:
-		l.prepareElsewhere(i, s, l.places.find(lr, l.values), q, r, early)
-	default:
-		l.respond(i, s, lr, q, r, early)
-	}
+	slow, err := false, errExited // unless it returns
+	defer func() {
+		switch {
+		case err != nil:
+			q.release(l.srv)
+			l.refuse(i, s, lr, r, err)
+		case slow:
+			l.prepareElsewhere(i, s, l.places.find(lr, l.values), q, r, early)
+		default:
+			l.respond(i, s, lr, q, r, early)
+		}
+	}()
+	slow, err = l.callIsSlow(lr, r)
 }
 
 // respond answers a request that matches lr; l.values are its path values.
 func (l *loop) respond(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.Request, early []byte) {
 	l.enter(lr)
-	err := l.callUpgrade(lr, r)
+	err := errExited // unless it returns
+	defer func() { l.responded(i, s, lr, q, r, early, err) }()
+	err = l.callUpgrade(lr, r)
+}
+
+// responded goes on with what the route's hooks and guards said.
+func (l *loop) responded(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.Request, early []byte, err error) {
 	if err == nil {
 		err = l.said // a hook cannot let in whom the door refused
 	}
@@ -115,13 +125,30 @@ func (l *loop) respond(i uint32, s *slot, lr *loopRoute, q quota, r *upgrade.Req
 // callUpgrade asks the route's hooks and guards. A panic of theirs is a bare 500.
 func (l *loop) callUpgrade(lr *loopRoute, r *upgrade.Request) (err error) {
 	defer l.guard(&err)
-	return lr.upgrade(r)
+	l.inside = true
+	err = sane(lr.upgrade(r))
+	l.inside = false
+	return err
+}
+
+// sane looks at an error of the user's where a panic of its own methods is caught. A nil
+// *Rejection is none, and no verdict either.
+func sane(err error) error {
+	var e *upgrade.Rejection
+	if errors.As(err, &e) && e == nil {
+		return errors.New("server: a nil *Rejection as an error")
+	}
+	_ = errors.Is(err, context.Canceled)
+	return err
 }
 
 // callIsSlow asks the verifiers of the route's guards. A panic of theirs is a bare 500.
 func (l *loop) callIsSlow(lr *loopRoute, r *upgrade.Request) (slow bool, err error) {
 	defer l.guard(&err)
-	return lr.door.IsSlow(r), nil
+	l.inside = true
+	slow = lr.door.IsSlow(r)
+	l.inside = false
+	return slow, nil
 }
 
 // callKeep asks the route what the connection keeps of its request. A panic is a bare
@@ -315,8 +342,8 @@ func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Reques
 		l.exts.trim(s)
 	}
 	l.openDeadline(i, s)
+	defer l.buffers.Put(buffer)
 	l.run(i, s, response, early)
-	l.buffers.Put(buffer)
 }
 
 // refuse answers a request that is not let in, and begins to close. err is the

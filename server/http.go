@@ -3,12 +3,11 @@
 package server
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"sync"
 
 	"github.com/usher-ws/usher/upgrade"
@@ -33,8 +32,8 @@ func (l *loop) handOver(i uint32, s *slot, q quota, head, early []byte) {
 	l.vacate(i, s)
 	l.unroutedTally.Passed++
 	srv := l.srv
-	gone := func() { q.release(srv); srv.discount(isReserved) }
-	go srv.http.take(fd, replay, gone)
+	c := srv.http.expect(replay, func() { q.release(srv); srv.discount(isReserved) })
+	go srv.http.take(fd, c)
 }
 
 // httpSide is a net/http server whose connections come from the loops.
@@ -43,35 +42,85 @@ type httpSide struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
+
+	mu    sync.Mutex
+	all   map[*httpConn]struct{} // those whose socket may be open
+	cut   bool                   // none of them is to be
+	empty chan struct{}          // closed when there are none after the cut
+	ended sync.Once
 }
 
 func newHTTPSide(s *Server) *httpSide {
-	h := &httpSide{conns: make(chan net.Conn), closed: make(chan struct{})}
+	h := &httpSide{
+		conns: make(chan net.Conn), closed: make(chan struct{}),
+		all: make(map[*httpConn]struct{}), empty: make(chan struct{}),
+	}
+	log := &LogRing{s.log.ring, s.log.logger.Handler()}
 	h.server = &http.Server{
-		Handler:           s.Handler,
+		Handler:           told{s.Handler, s.log},
 		ReadHeaderTimeout: s.handshakeTimeout(),
 		ReadTimeout:       s.messageTimeout(),
-		ErrorLog:          slog.NewLogLogger(s.logger().Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(log, slog.LevelWarn),
 	}
 	h.server.SetKeepAlivesEnabled(false) // the next request belongs to a loop
 	go func() { _ = h.server.Serve(h) }()
 	return h
 }
 
+// told is a Handler whose end by runtime.Goexit is told to the log, as net/http tells of
+// a panic.
+type told struct {
+	http.Handler
+	log *logWriter
+}
+
+// ServeHTTP is http.Handler's.
+func (h told) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if p := recover(); p != nil {
+			panic(p) // net/http's business
+		}
+		h.log.error("server: panic in a handler", "panic", errExited, "stack", string(debug.Stack()))
+	}()
+	h.Handler.ServeHTTP(w, r)
+	returned = true
+}
+
+// expect notes a connection that is about to come.
+func (h *httpSide) expect(replay []byte, gone func()) *httpConn {
+	c := &httpConn{side: h, replay: replay, gone: gone}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all[c] = struct{}{}
+	return c
+}
+
 // take makes a net.Conn of fd, which is dup'd and closed on the way.
-func (h *httpSide) take(fd int, replay []byte, gone func()) {
+func (h *httpSide) take(fd int, c *httpConn) {
 	file := os.NewFile(uintptr(fd), "")
 	if file == nil {
-		gone()
+		c.forget()
 		return
 	}
 	conn, err := net.FileConn(file)
 	file.Close()
 	if err != nil {
-		gone()
+		c.forget()
 		return
 	}
-	c := &httpConn{Conn: conn, replay: replay, gone: gone}
+	h.mu.Lock()
+	c.Conn = conn
+	cut := h.cut
+	h.mu.Unlock()
+	if cut {
+		conn.Close()
+		c.forget()
+		return
+	}
 	select {
 	case h.conns <- c:
 	case <-h.closed:
@@ -98,26 +147,40 @@ func (h *httpSide) Close() error {
 // Addr is net.Listener's; nobody asks for it.
 func (h *httpSide) Addr() net.Addr { return &net.TCPAddr{} }
 
-// stop ends the requests that are still running.
-func (h *httpSide) stop(ctx context.Context) error {
+// stop closes all sockets there are. Handlers that still run find theirs closed; they are
+// not waited for.
+func (h *httpSide) stop() {
 	if h == nil {
-		return nil
+		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, lingerTime)
-	defer cancel()
-	if err := h.server.Shutdown(ctx); err != nil {
-		return errors.Join(h.server.Close())
+	_ = h.Close()
+	h.mu.Lock()
+	h.cut = true
+	var open []*httpConn
+	for c := range h.all {
+		if c.Conn != nil { // else take closes it
+			open = append(open, c)
+		}
 	}
-	return nil
+	h.note()
+	h.mu.Unlock()
+	for _, c := range open {
+		c.Conn.Close()
+		c.forget()
+	}
+	<-h.empty
+	_ = h.server.Close()
 }
 
 // httpConn is a connection that net/http serves: it reads what the loop has read
 // before, and lingers when it is closed.
 type httpConn struct {
 	net.Conn
-	replay []byte
-	gone   func()
-	once   sync.Once
+	side    *httpSide
+	replay  []byte
+	gone    func()
+	closing sync.Once
+	ending  sync.Once
 }
 
 // Read is net.Conn's.
@@ -136,11 +199,30 @@ func (c *httpConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite(
 // Close is net.Conn's. It does not block: lingering, which is bounded, goes on by
 // itself.
 func (c *httpConn) Close() error {
-	c.once.Do(func() {
+	c.closing.Do(func() {
 		go func() {
 			upgrade.Linger(c.Conn)
-			c.gone()
+			c.forget()
 		}()
 	})
 	return nil
+}
+
+// forget is called when the socket is closed.
+func (c *httpConn) forget() {
+	c.ending.Do(func() {
+		c.gone()
+		h := c.side
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.all, c)
+		h.note()
+	})
+}
+
+// note says when there are none after the cut. It is called under mu.
+func (h *httpSide) note() {
+	if h.cut && len(h.all) == 0 {
+		h.ended.Do(func() { close(h.empty) })
+	}
 }

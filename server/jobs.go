@@ -119,6 +119,7 @@ func (l *loop) jobDone(tok uint64) {
 	q.over = q.over[1:]
 	q.pool.mu.Unlock()
 	i, s := q.conn.slot, l.slab.at(q.conn.slot)
+	l.at = i
 	l.giveBack(q, r.data)
 	if r.err != nil {
 		l.jobFailed(q, r.err)

@@ -4,7 +4,7 @@ package server
 
 import (
 	"cmp"
-	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +14,7 @@ import (
 )
 
 // loop is one event loop with its connections. It is a poller.Handler; all of it
-// belongs to the loop's goroutine but mail, lines, conns and busy.
+// belongs to the loop's goroutine but mail, lines, conns, self, busy and failed.
 type loop struct {
 	srv  *Server
 	id   int
@@ -31,6 +31,7 @@ type loop struct {
 	groups     []*Group // those with members here; index 0 is none
 	freeGroups []uint32
 	walking    *shard       // the group that is being sent to
+	walked     int          // how many of its places are done with
 	conns      atomic.Int32 // for the acceptor's choice
 
 	// Memory every connection uses in turn.
@@ -58,17 +59,33 @@ type loop struct {
 	delays     timers // the ends of delays
 	lingerers  lingerers
 	turns      []uint64 // held byTurn
+	going      []uint64 // those of them that are going on now
 	ripe       int      // of which so many may go on: the pass in which they were held is over
 	spareTurns []uint64
 	swept      time.Duration
 	excused    bool // the last tick was late and no deadline was looked at: what came in time is read first
 	pings      int  // sent in this sweep
 	drain      drainage
+	cutNext    uint32        // the slot that was cut last
 	acceptAt   time.Duration // when paused listeners are tried again; 0: they are not paused
 
-	self  uintptr // of the loop's goroutine; 0: it cannot be told
+	self  atomic.Uintptr // of the loop's goroutine; 0: it cannot be told
 	reply reply
 	mail  mailbox
+
+	// What was taken from the mailbox, and how much of it is done.
+	taken              lane
+	adopted            []adoption
+	takenAt, adoptedAt int
+
+	// What goes wrong (fault.go).
+	at       uint32 // the connection that is dealt with; 0: none
+	underWay bool   // a call of the poller's
+	inside   bool   // the user's code
+	exited   bool   // which has ended the goroutine
+
+	failed     chan struct{} // closed when the kernel has refused to wait
+	failedOnce sync.Once
 
 	busy    atomic.Uint64 // entered and the callbacks' route + 1, until the pass ends (watch.go)
 	entered uint64
@@ -87,7 +104,7 @@ type loop struct {
 const readSize = 64 << 10
 
 func newLoop(srv *Server, id int, origin time.Time) (*loop, error) {
-	l := &loop{srv: srv, id: id, wall: time.Now, slab: newSlab(), buf: make([]byte, readSize)}
+	l := &loop{srv: srv, id: id, wall: time.Now, slab: newSlab(), buf: make([]byte, readSize), failed: make(chan struct{})}
 	l.gate = upgrade.Upgrader{Origins: srv.Origins, MaxHeaderBytes: srv.MaxHead}
 	l.buffers.budget = srv.share(srv.maxBuffered())
 	poll, err := poller.New(l, origin)
@@ -132,13 +149,20 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 
 // begin is the first that is run on the loop's goroutine.
 func (l *loop) begin() {
-	l.self = self()
+	l.self.Store(self())
 	l.schedule()
 }
 
 // Ready dispatches a readiness event. It comes once: if more may be there than was read,
 // epoll has to look again.
 func (l *loop) Ready(data uint64, ev poller.Event) {
+	defer l.survive()
+	l.underWay = true
+	l.ready(data, ev)
+	l.underWay = false
+}
+
+func (l *loop) ready(data uint64, ev poller.Event) {
 	i, s := l.slab.find(data)
 	if s == nil {
 		return // an earlier event of the same pass closed it
@@ -162,6 +186,7 @@ func (l *loop) Ready(data uint64, ev poller.Event) {
 // handle does what the table says about an event that needs no more than the
 // connection. Posts and verdicts carry something, and are dispatched in Wake.
 func (l *loop) handle(i uint32, s *slot, ev event) {
+	l.at = i
 	switch table[s.state][ev].do {
 	case readInput:
 		l.readInput(i, s)
@@ -188,6 +213,8 @@ func (l *loop) handle(i uint32, s *slot, ev event) {
 // After ends a pass: connections that had their share go on, memory over the
 // budget is freed, and the timer is set.
 func (l *loop) After() {
+	defer l.survive()
+	l.underWay, l.at = true, 0
 	l.busy.Store(0)
 	if l.ripe = len(l.turns); l.ripe > 0 {
 		l.poll.Wake() // come back after the others
@@ -196,10 +223,14 @@ func (l *loop) After() {
 		l.shed()
 	}
 	l.schedule()
+	l.underWay = false
 }
 
 // Failed says that the loop cannot go on.
-func (l *loop) Failed(err error) { l.srv.fail(err) }
+func (l *loop) Failed(err error) {
+	l.failedOnce.Do(func() { close(l.failed) })
+	l.srv.fail(err)
+}
 
 // conn returns the Conn of a slot.
 func (l *loop) conn(i uint32, s *slot) Conn {
@@ -207,20 +238,6 @@ func (l *loop) conn(i uint32, s *slot) Conn {
 }
 
 func (l *loop) routeOf(s *slot) *loopRoute { return l.places.all[s.place].route }
-
-// guard turns a panic of the user's code into an error, and so into 1011.
-func (l *loop) guard(err *error) {
-	if p := recover(); p != nil {
-		*err = l.panicked(p)
-	}
-}
-
-// panicked logs what was recovered.
-func (l *loop) panicked(p any) error {
-	e := &panicError{p, debug.Stack()}
-	l.logPanic(e)
-	return e
-}
 
 func (l *loop) logPanic(e *panicError) {
 	l.srv.log.error("server: panic in a handler", "panic", e.value, "stack", string(e.stack))

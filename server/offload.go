@@ -98,29 +98,43 @@ func (p *pool) work() {
 		q.jobs[0] = job{}
 		q.jobs = q.jobs[1:]
 		p.mu.Unlock()
-		err := j.do(q.conn)
-		p.mu.Lock()
-		q.over = append(q.over, result{j.m.Data, err})
-		q.ended = q.ended || err != nil || !q.pinned && q.conn.isClosed()
-		if q.taken = !q.ended && len(q.jobs) > 0; q.taken {
-			p.push(q)
-		}
-		p.mu.Unlock()
-		q.conn.loop.mail.jobDone(q.conn.token()) // behind what the job has sent
+		p.do(q, j)
 		p.mu.Lock()
 	}
 	p.workers--
 	p.mu.Unlock()
 }
 
-// do calls the handler.
-func (j job) do(c Conn) (err error) {
+// do calls the handler. If that ends the goroutine, another goes on with the work.
+func (p *pool) do(q *line, j job) {
+	var err error
+	returned := false
 	defer func() {
-		if p := recover(); p != nil {
-			err = &panicError{p, debug.Stack()}
+		v := recover()
+		switch {
+		case returned:
+		case v != nil:
+			err = &panicError{v, debug.Stack()}
+		default:
+			err = &panicError{errExited, debug.Stack()}
+			defer func() { go p.work() }()
 		}
+		p.done(q, result{j.m.Data, err})
 	}()
-	return j.next(c, j.m)
+	err = j.next(q.conn, j.m)
+	returned = true
+}
+
+// done notes that a job is over, and has the loop hear of it.
+func (p *pool) done(q *line, r result) {
+	p.mu.Lock()
+	q.over = append(q.over, r)
+	q.ended = q.ended || r.err != nil || !q.pinned && q.conn.isClosed()
+	if q.taken = !q.ended && len(q.jobs) > 0; q.taken {
+		p.push(q)
+	}
+	p.mu.Unlock()
+	q.conn.loop.mail.jobDone(q.conn.token()) // behind what the job has sent
 }
 
 func (p *pool) push(q *line) {

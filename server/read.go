@@ -63,20 +63,28 @@ func (l *loop) run(i uint32, s *slot, greeting, input []byte) {
 	c, r := l.conn(i, s), l.routeOf(s)
 	l.enter(r)
 	l.reply.begin(c.token(), greeting, l.srv.maxBacklog())
-	var end ending
+	end := ending{err: errInternal} // unless it goes on
+	defer l.finish(i, s, r, len(greeting), &end)
+	var err *CloseError
 	if greeting != nil {
-		end.err = l.callOpen(r, c)
+		err = l.callOpen(r, c)
 	} else if s.flags&owesDrain != 0 {
 		s.flags &^= owesDrain
-		end.err = l.callDrain(r, c)
+		err = l.callDrain(r, c)
 	}
-	if end.err == nil && s.why == 0 {
+	if end.err = err; err == nil && s.why == 0 {
 		r.tally.BytesIn += int64(len(input))
-		end = l.handleInput(c, s, r, input)
+		l.handleInput(c, s, r, input, &end)
 	}
+}
+
+// finish ends run, also if a callback has ended the goroutine: greeting is the length of
+// what was said that is no frame.
+func (l *loop) finish(i uint32, s *slot, r *loopRoute, greeting int, why *ending) {
+	c, end := l.conn(i, s), *why
 	out := l.reply.end()
 	r.tally.MessagesOut += l.reply.said
-	r.tally.BytesOut -= int64(len(greeting)) // which is no frame
+	r.tally.BytesOut -= int64(greeting)
 	if l.reply.full > 0 {
 		end = l.refused(c, s, r, end)
 		l.reply.full = 0
@@ -124,24 +132,31 @@ func (l *loop) refused(c Conn, s *slot, r *loopRoute, end ending) ending {
 }
 
 // handleInput lets the protocol read input, and handles its events.
-func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte) ending {
+func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte, end *ending) {
 	p := &l.proto
 	p.Resume(&r.frame, s.frame, l.exts.get(s).partial)
 	p.Receive(input)
 	l.pinged = false
-	end := l.events(c, s, r, p)
+	defer l.suspend(c, s, p)
+	defer l.rescue(c, r, end)
+	l.inside = true
+	*end = l.events(c, s, r, p)
+	l.inside = false
+}
+
+// suspend ends handleInput.
+func (l *loop) suspend(c Conn, s *slot, p *frame.Protocol) {
 	l.answerPing()
 	state, partial := p.Suspend()
 	s.frame = state
 	l.keepPartial(c.slot, s, partial)
-	return end
 }
 
 // events handles the events that are in the input, as long as the connection may
-// go on. Every frame is an event. What the user's code panics with is caught here,
-// once for all of them: for each message it would cost as much as the reading.
+// go on. Every frame is an event. What the user's code panics with is caught by
+// handleInput, once for all of them: for each message it would cost as much as the
+// reading.
 func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end ending) {
-	defer l.rescue(c, r, &end)
 	for frames, bytes := 0, 0; frames < framesPerTurn && bytes < bytesPerTurn; frames++ {
 		if s.gen.Load()&closeAsked != 0 || s.why&byJobs != 0 {
 			return end // the rest is not wanted any more, or not yet
@@ -272,23 +287,30 @@ func (l *loop) reopen(i uint32, s *slot) {
 
 // takeTurns lets those go on that had used up their turn in an earlier pass.
 func (l *loop) takeTurns() {
-	waiting := l.turns
-	l.turns = append(l.spareTurns[:0], waiting[l.ripe:]...)
-	for _, tok := range waiting[:l.ripe] {
-		i, s := l.slab.find(tok)
+	if len(l.going) == 0 { // else a pass did not come to its end
+		waiting := l.turns
+		l.turns = append(l.spareTurns[:0], waiting[l.ripe:]...)
+		l.going, l.spareTurns, l.ripe = waiting[:l.ripe], waiting, 0
+	}
+	for len(l.going) > 0 {
+		i, s := l.slab.find(l.going[0])
+		l.going = l.going[1:]
 		if s == nil || s.state != held {
 			continue
 		}
+		l.at = i
 		s.why &^= byTurn
 		l.resume(i, s)
 	}
-	l.spareTurns, l.ripe = waiting, 0
 }
 
 func (l *loop) callOpen(r *loopRoute, c Conn) *CloseError {
 	return l.closeErrorFor(c, r, func() (err error) {
 		defer l.guard(&err)
-		return r.open(c)
+		l.inside = true
+		err = r.open(c)
+		l.inside = false
+		return err
 	}())
 }
 
@@ -298,30 +320,37 @@ func (l *loop) callDrain(r *loopRoute, c Conn) *CloseError {
 	}
 	return l.closeErrorFor(c, r, func() (err error) {
 		defer l.guard(&err)
+		l.inside = true
 		r.Drain(c)
+		l.inside = false
 		return nil
 	}())
 }
 
 // rescue turns a panic of the user's code into the end of the connection.
 func (l *loop) rescue(c Conn, r *loopRoute, end *ending) {
-	if p := recover(); p != nil {
-		end.err = l.closeErrorFor(c, r, l.panicked(p))
+	if p := recover(); p != nil || l.inside {
+		*end = ending{err: l.closeErrorFor(c, r, l.panicked(p))}
 	}
 }
 
 // closeErrorFor is how the user's error ends a connection: as it says, or with
 // 1011 and a line in the log. After Conn.Close it is too late to say anything.
-func (l *loop) closeErrorFor(c Conn, r *loopRoute, err error) *CloseError {
+func (l *loop) closeErrorFor(c Conn, r *loopRoute, err error) (end *CloseError) {
 	if err == nil || l.slab.at(c.slot).gen.Load()&closeAsked != 0 {
 		return nil
 	}
+	defer func() {
+		if p := recover(); p != nil { // the error's own methods
+			end = &CloseError{Code: frame.StatusInternalError, Reason: "internal", Err: l.panicked(p)}
+		}
+	}()
 	var e *CloseError
 	var p *panicError
 	switch {
-	case errors.As(err, &e) && e.Code.Sendable():
+	case errors.As(err, &e) && e != nil && e.Code.Sendable():
 		return e
-	case errors.Is(err, ErrBacklog) && (l.reply.full > 0 || l.self == 0): // without a self the mailbox has refused it
+	case errors.Is(err, ErrBacklog) && (l.reply.full > 0 || l.self.Load() == 0): // without a self the mailbox has refused it
 		if r.Overflow == DropNewest {
 			return nil
 		}

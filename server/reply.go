@@ -36,7 +36,14 @@ func (r *reply) end() []byte {
 // replies reports whether the caller is a callback of the event of c that is being
 // handled.
 func (l *loop) replies(c Conn) bool {
-	return l.self != 0 && self() == l.self && l.reply.tok == c.token()
+	return l.onLoop() && l.reply.tok == c.token()
+}
+
+// onLoop reports whether the caller runs on the loop's goroutine; false where that
+// cannot be told.
+func (l *loop) onLoop() bool {
+	of := l.self.Load()
+	return of != 0 && self() == of
 }
 
 // say is a callback's Send.

@@ -89,7 +89,7 @@ func TestReplyOrder(t *testing.T) {
 			}()
 			if !known {
 				done := make(chan bool)
-				_ = s.loops[0].poll.Post(func() { s.loops[0].self = 0; close(done) })
+				_ = s.loops[0].poll.Post(func() { s.loops[0].self.Store(0); close(done) })
 				<-done
 			}
 			conn, _, err := websocket.DefaultDialer.Dial("ws://"+s.Addrs()[0].String()+"/", nil)

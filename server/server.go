@@ -90,6 +90,8 @@ type Server struct {
 	log            *logWriter
 	watch          watchdog
 	started        atomic.Bool
+	running        atomic.Bool
+	fault          atomic.Pointer[error] // of ours, for which the server ends
 	failed         chan error
 	done           chan struct{}
 
@@ -146,6 +148,7 @@ func (s *Server) Start() error {
 	s.begun = time.Now()
 	s.failed, s.done = make(chan error, 1), make(chan struct{})
 	if err := s.validate(); err != nil {
+		s.fail(err)
 		return err
 	}
 	if err := s.setConnLimit(); err != nil {
@@ -153,16 +156,18 @@ func (s *Server) Start() error {
 	}
 	s.log = newLogWriter(s.logger())
 	if err := s.open(); err != nil {
+		s.fail(err)
 		s.closeAll()
-		s.log.stop()
+		s.log.stop(time.Now().Add(logPatience))
 		return err
 	}
 	if s.Handler != nil {
 		s.http = newHTTPSide(s)
 	}
 	s.watch.start(s)
+	s.running.Store(true)
 	acceptor := s.loops[0]
-	return acceptor.poll.Post(func() {
+	return acceptor.post(func() {
 		for _, fd := range s.listeners {
 			if err := acceptor.poll.Listen(fd, func() { acceptor.accept(fd) }); err != nil {
 				s.fail(err)
@@ -215,7 +220,7 @@ func (s *Server) open() error {
 		s.addrs = append(s.addrs, bound)
 	}
 	for _, l := range s.loops {
-		_ = l.poll.Post(l.begin)
+		_ = l.post(l.begin)
 		if err := l.poll.Start(); err != nil {
 			return err
 		}
@@ -236,10 +241,20 @@ func (s *Server) closeAll() {
 // the port the kernel chose where port 0 was asked for.
 func (s *Server) Addrs() []netip.AddrPort { return s.addrs }
 
-// Wait returns nil when Shutdown is done, or the error of a loop that failed.
+// Wait returns nil when Shutdown is done, or the error of a Start or a loop that failed.
+// Before Start, and in a callback, it does not wait: that is an error.
 func (s *Server) Wait() error {
+	switch {
+	case !s.started.Load():
+		return errors.New("server: not started")
+	case s.here() != nil:
+		return ErrOnLoop
+	}
 	select {
 	case <-s.done:
+		if e := s.fault.Load(); e != nil {
+			return *e
+		}
 		return nil
 	case err := <-s.failed:
 		s.failed <- err
@@ -307,6 +322,23 @@ func (s *Server) discount(isReserved bool) {
 
 func (s *Server) total() int { return int(s.live.Load() + s.reserved.Load()) }
 
+// Sockets returns how many connections there are, in whatever state. It asks no loop, so
+// it does not wait.
+func (s *Server) Sockets() int { return s.total() }
+
+// here returns the loop that the caller is a callback of, or nil.
+func (s *Server) here() *loop {
+	if !s.running.Load() {
+		return nil
+	}
+	for _, l := range s.loops {
+		if l.onLoop() {
+			return l
+		}
+	}
+	return nil
+}
+
 func (s *Server) isDraining() bool { return s.drainingFlag.Load() }
 
 // logRefusal tells of a refusal: at level debug, or error if it is our fault; and once
@@ -353,6 +385,14 @@ func (s *Server) loopCount() int {
 // share is a loop's part of a total; none stays none.
 func (s *Server) share(total int) int { return total / s.loopCount() }
 
+// forever is as good as no limit of a time, and far from where sums of times overflow.
+const forever = 10 * 365 * 24 * time.Hour
+
+// span is or for a time.
+func span(setting, standard time.Duration) time.Duration {
+	return min(or(setting, standard), forever)
+}
+
 // or returns the default for a zero setting, and 0 for a negative one.
 func or[T int | time.Duration](setting, standard T) T {
 	if setting == 0 {
@@ -363,8 +403,8 @@ func or[T int | time.Duration](setting, standard T) T {
 
 func (s *Server) maxBacklog() int                 { return cmp.Or(or(s.MaxBacklog, 1<<20), math.MaxInt) }
 func (s *Server) maxBuffered() int                { return or(s.MaxBuffered, 256<<20) }
-func (s *Server) handshakeTimeout() time.Duration { return or(s.HandshakeTimeout, 10*time.Second) }
-func (s *Server) messageTimeout() time.Duration   { return or(s.MessageTimeout, 30*time.Second) }
-func (s *Server) writeTimeout() time.Duration     { return or(s.WriteTimeout, 30*time.Second) }
-func (s *Server) idleTimeout() time.Duration      { return or(s.IdleTimeout, 5*time.Minute) }
-func (s *Server) drainTime() time.Duration        { return or(s.Drain, 10*time.Second) }
+func (s *Server) handshakeTimeout() time.Duration { return span(s.HandshakeTimeout, 10*time.Second) }
+func (s *Server) messageTimeout() time.Duration   { return span(s.MessageTimeout, 30*time.Second) }
+func (s *Server) writeTimeout() time.Duration     { return span(s.WriteTimeout, 30*time.Second) }
+func (s *Server) idleTimeout() time.Duration      { return span(s.IdleTimeout, 5*time.Minute) }
+func (s *Server) drainTime() time.Duration        { return span(s.Drain, 10*time.Second) }

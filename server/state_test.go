@@ -67,7 +67,7 @@ func newBench(t testing.TB, s *Server) *bench {
 		t.Fatal(err)
 	}
 	s.loops = []*loop{l}
-	l.self = self() // the test is the loop
+	l.self.Store(self()) // the test is the loop
 	b.l = l
 	t.Cleanup(func() {
 		l.cut()
@@ -76,7 +76,7 @@ func newBench(t testing.TB, s *Server) *bench {
 		for s.asking.InUse() > 0 {
 			time.Sleep(time.Millisecond) // the authorizer's goroutine is ending
 		}
-		s.log.stop()
+		s.log.stop(time.Now().Add(time.Minute))
 		if n := l.buffers.inUse; n != 0 {
 			t.Errorf("%d bytes of buffers are still lent", n)
 		}

@@ -68,10 +68,10 @@ type LoopStats struct {
 }
 
 // Stats returns the counters. They are the loops' own, and each is asked for a copy
-// that is exact at that moment; so it is not for callbacks, whose loop could not
-// answer. Safe for any other goroutine once Start has returned.
+// that is exact at that moment. In a callback only its own loop's are: of the others there
+// is the copy that they made last, and they are asked for new ones. Safe for any goroutine.
 func (s *Server) Stats() Stats {
-	if s.watch.held == nil { // not started, or in vain
+	if !s.running.Load() { // not started, or in vain
 		return Stats{}
 	}
 	st := Stats{

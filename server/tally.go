@@ -45,7 +45,8 @@ type loopCopy struct {
 }
 
 // survey asks all loops for copies and notes in loops how long they took. Of a loop
-// that does not answer, or has ended, there is the last copy.
+// that does not answer, or has ended, there is the last copy. In a callback no loop is
+// waited for.
 func (s *Server) survey(loops []LoopStats) []*loopCopy {
 	asked := time.Now()
 	type answer struct {
@@ -53,13 +54,17 @@ func (s *Server) survey(loops []LoopStats) []*loopCopy {
 		delay time.Duration
 	}
 	answers := make(chan answer, len(s.loops))
-	waiting := 0
+	waiting, here := 0, s.here()
 	for _, l := range s.loops {
-		err := l.poll.Post(func() {
+		if l == here {
+			l.publish()
+			continue
+		}
+		err := l.post(func() {
 			l.publish()
 			answers <- answer{l.id, time.Since(asked)}
 		})
-		if err == nil {
+		if err == nil && here == nil {
 			loops[l.id].Stuck, loops[l.id].Delay = true, surveyTime
 			waiting++
 		}

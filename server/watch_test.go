@@ -40,7 +40,7 @@ func TestWatchdogNotes(t *testing.T) {
 				w.note(v, busy, now)
 				now = now.Add(watchEvery)
 			}
-			s.log.stop()
+			s.log.stop(time.Now().Add(time.Minute))
 			got := strings.TrimSpace(out.String())
 			if n := strings.Count(got, "\n") + 1; n != max(len(c.want), 1) || (got == "") != (len(c.want) == 0) {
 				t.Errorf("got %q, want %d records", got, len(c.want))

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/usher-ws/usher/upgrade"
@@ -77,7 +78,7 @@ func asked(err error) string {
 
 // fail tells a person what went wrong, in one line, and returns the exit code.
 func fail(stderr io.Writer, err error) int {
-	fmt.Fprintf(stderr, "usher: %s\n", upgrade.Redact(err.Error()))
+	sayOnce(stderr, fmt.Appendf(nil, "usher: %s\n", upgrade.Redact(err.Error())), time.Second)
 	var usage usageError
 	if errors.As(err, &usage) {
 		return 2

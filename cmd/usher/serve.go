@@ -3,7 +3,7 @@
 package main
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +22,7 @@ import (
 
 // Run serves until a signal ends it.
 func (s *serveCmd) Run(stdout io.Writer) error {
+	signals := catchSignals()
 	secrets, err := s.read()
 	if err != nil {
 		return err
@@ -34,7 +35,10 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := s.logger()
+	ring := server.NewLogRing(s.logHandler())
+	defer ring.Close(time.Second)
+	log := slog.New(ring)
+	slog.SetDefault(log) // for whatever else logs: nobody waits for standard error
 	door, closeKeys, err := s.verifier(secrets, log)
 	if err != nil {
 		return err
@@ -74,8 +78,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		return err
 	}
 	// Before anybody can know that we listen, and tell us to stop.
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals.leave, syscall.SIGTERM, syscall.SIGINT)
 	var desk *admin
 	if s.Admin != "" {
 		if desk, err = newAdmin(s.Admin, srv, log); err != nil {
@@ -91,21 +94,23 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		return fmt.Errorf("cannot listen: %w; choose other addresses with --listen", err)
 	}
 	desk.start()
+	var said bytes.Buffer
 	for _, addr := range srv.Addrs() {
-		fmt.Fprintf(stdout, "listening on http://%s\n", addr)
+		fmt.Fprintf(&said, "listening on http://%s\n", addr)
 	}
 	if desk != nil {
-		fmt.Fprintf(stdout, "admin on http://%s\n", desk.addr())
+		fmt.Fprintf(&said, "admin on http://%s\n", desk.addr())
 	}
 	if !given {
-		if err := s.invite(stdout, srv, signs.text); err != nil {
+		if err := s.invite(&said, srv, signs.text); err != nil {
 			return err
 		}
 	}
+	go func() { _, _ = stdout.Write(said.Bytes()) }() // whoever reads it
 	// The start's garbage goes, and what collecting takes is there, before the first
 	// connection: else a third of what 19,000 idle ones cost would be that.
 	runtime.GC()
-	return serveUntil(signals, srv)
+	return signals.serveUntil(srv, s.Drain, log)
 }
 
 // server returns the server that the flags describe.
@@ -146,12 +151,12 @@ func orNone[N int | time.Duration](n N) N {
 	return n
 }
 
-func (s *serveCmd) logger() *slog.Logger {
+func (s *serveCmd) logHandler() slog.Handler {
 	options := &slog.HandlerOptions{ReplaceAttr: redact}
 	if s.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+		return slog.NewJSONHandler(os.Stderr, options)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
+	return slog.NewTextHandler(os.Stderr, options)
 }
 
 // redact keeps credentials out of the log, whoever writes to it.
@@ -182,18 +187,4 @@ func (s *serveCmd) invite(stdout io.Writer, srv *server.Server, secret []byte) e
 	_, err = fmt.Fprintf(stdout, "no secret given, so this run has its own; for an hour this gets in:\n  ws://%s/ws/%s?token=%s\n",
 		reachable(srv.Addrs()[0]), room, token)
 	return err
-}
-
-// serveUntil returns when a first signal has drained the server. A second one ends
-// the program on the spot.
-func serveUntil(signals <-chan os.Signal, srv *server.Server) error {
-	go func() {
-		<-signals
-		go func() {
-			<-signals
-			os.Exit(1)
-		}()
-		_ = srv.Shutdown(context.Background()) // Wait returns the same
-	}()
-	return srv.Wait()
 }

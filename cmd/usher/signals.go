@@ -1,0 +1,64 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/usher-ws/usher/server"
+)
+
+// signals are those that serve is sent.
+type signals struct {
+	leave  chan os.Signal // SIGTERM and SIGINT
+	ignore chan os.Signal // SIGHUP
+}
+
+// catchSignals has the program live through SIGHUP, and through SIGPIPE, with which Go
+// ends one whose standard output or error nobody reads any more.
+func catchSignals() *signals {
+	signal.Ignore(syscall.SIGPIPE)
+	s := &signals{make(chan os.Signal, 2), make(chan os.Signal, 1)}
+	signal.Notify(s.ignore, syscall.SIGHUP)
+	return s
+}
+
+// serveUntil returns when a first signal has drained the server. A second one ends
+// the program on the spot.
+func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.Logger) error {
+	go func() {
+		for range s.ignore {
+			log.Info("SIGHUP is ignored: settings are read at the start only")
+		}
+	}()
+	go func() {
+		sig := <-s.leave
+		go func() {
+			<-s.leave
+			os.Exit(1)
+		}()
+		log.Info("draining; a second signal ends the program at once",
+			"signal", sig.String(), "connections", srv.Sockets(), "at_most", drain+server.DrainGrace)
+		_ = srv.Shutdown(context.Background()) // Wait returns the same
+	}()
+	return srv.Wait()
+}
+
+// sayOnce writes text, and does not wait for a reader who takes none of it: what is
+// printed is for people, and the server is there for its clients.
+func sayOnce(f interface{ Write([]byte) (int, error) }, text []byte, patience time.Duration) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = f.Write(text)
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+	}
+}
