@@ -128,9 +128,7 @@ func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte) ending {
 	p := &l.proto
 	p.Resume(&r.frame, s.frame, l.exts.get(s).partial)
 	p.Receive(input)
-	l.pinged = false
 	end := l.events(c, s, r, p)
-	l.answerPing()
 	state, partial := p.Suspend()
 	s.frame = state
 	l.keepPartial(c.slot, s, partial)
@@ -178,8 +176,7 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 				}
 			}
 		case frame.PingEvent:
-			l.pinged = true
-			l.pongLen = copy(l.pong[:], ev.Data)
+			l.answerPing(c, ev.Data)
 		case frame.CloseEvent, frame.ErrorEvent:
 			l.bye = p.AppendReply(l.bye[:0], ev)
 			return ending{err: closeErrorOf(ev), framed: l.bye}
@@ -196,14 +193,6 @@ func (l *loop) waitTurn(c Conn, s *slot) {
 	if s.why&byTurn == 0 {
 		s.why |= byTurn
 		l.turns = append(l.turns, c.token())
-	}
-}
-
-// answerPing answers the latest ping of this read, RFC 6455 §5.5.3.
-func (l *loop) answerPing() {
-	if l.pinged {
-		l.reply.b = frame.AppendFrame(l.reply.b, frame.OpPong, l.pong[:l.pongLen])
-		l.pinged = false
 	}
 }
 
