@@ -277,3 +277,46 @@ func TestPongsAndLimits(t *testing.T) {
 		})
 	}
 }
+
+// What comes with the head is answered like all else, behind the 101.
+func TestEarlyPings(t *testing.T) {
+	for _, steps := range []string{"ptfpl", strings.Repeat("pt", 16), strings.Repeat("p", 100) + "t"} {
+		said, want := script(steps)
+		if n := strings.Count(steps, "p"); n > pongsPerTurn {
+			want = want[:0]
+			for k := range pongsPerTurn - 1 {
+				want += string(frame.AppendFrame(nil, frame.OpPong, fmt.Append(nil, k)))
+			}
+			want += string(frame.AppendFrame(nil, frame.OpPong, fmt.Append(nil, n-1))) + "\x81\x03100"
+		}
+		b := newBench(t, &Server{})
+		b.connect()
+		b.send(fmt.Sprintf(upgradeHead, "/echo") + said)
+		b.l.handle(b.i, b.slot(), readable)
+		head, got, _ := strings.Cut(b.receive(), "\r\n\r\n")
+		if !strings.HasPrefix(head, "HTTP/1.1 101 ") || got != want {
+			t.Errorf("%s: got %q and %x, want %x", steps, head, got, want)
+		}
+	}
+}
+
+// Neither a pong in its place nor one that makes way allocates.
+func TestPongsAllocateNothing(t *testing.T) {
+	b := newBench(t, &Server{})
+	b.bring(open)
+	said, _ := script(strings.Repeat("pt", 50))
+	message, buf := []byte(said), make([]byte, 64<<10)
+	round := func() {
+		if _, err := unix.Write(b.peer, message); err != nil {
+			t.Fatal(err)
+		}
+		b.l.handle(b.i, b.slot(), readable)
+		b.l.After()
+		if n, _ := unix.Read(b.peer, buf); n < 50+pongsPerTurn {
+			t.Fatalf("%d bytes were said", n)
+		}
+	}
+	if n := testing.AllocsPerRun(200, round); n != 0 {
+		t.Errorf("%v allocations for 50 pings, want 0", n)
+	}
+}
