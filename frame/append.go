@@ -35,7 +35,7 @@ func (p *Protocol) AppendMessage(dst []byte, op Opcode, b []byte) ([]byte, error
 	if p.step(saysFrame) == refuse {
 		return dst, ErrClosed
 	}
-	if p.deflate {
+	if p.window != 0 {
 		return p.appendDeflated(dst, op, b), nil
 	}
 	return p.appendFrame(dst, op, b), nil
@@ -69,11 +69,11 @@ func (p *Protocol) appendFrame(dst []byte, op Opcode, b []byte) []byte {
 // appendDeflated is appendFrame, compressed where that makes b smaller.
 func (p *Protocol) appendDeflated(dst []byte, op Opcode, b []byte) []byte {
 	if !p.cfg.Client {
-		return AppendDeflated(dst, op, b)
+		return AppendDeflated(dst, op, b, p.window)
 	}
 	if len(b) >= minDeflate {
 		h := Header{Opcode: op, Masked: true, Mask: p.cfg.maskKey()}
-		if out, ok := deflate(dst, h, b); ok {
+		if out, ok := deflate(dst, h, b, p.window); ok {
 			return out
 		}
 	}

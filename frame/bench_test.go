@@ -305,7 +305,7 @@ func deflatedFrame(size int) []byte {
 		text = append(text, `"},`...)
 	}
 	p := frame.New(&frame.Config{Client: true})
-	p.EnableDeflate()
+	p.EnableDeflate(frame.MaxWindow)
 	f, _ := p.AppendMessage(nil, frame.OpText, text[:size])
 	return f
 }
@@ -315,7 +315,7 @@ func echoUsherDeflate(b *testing.B, s *stream) {
 	p := frame.New(cfg)
 	in := make([]byte, 64<<10)
 	var out []byte
-	state := frame.NewState(true)
+	state := frame.NewState(frame.MaxWindow)
 	for b.Loop() {
 		s.left = 1
 		n, _ := s.Read(in)

@@ -112,7 +112,7 @@ func (r *echoRun) end() {
 func echo(tb testing.TB, p *Protocol, v *vector, how pauses, chunks ...[]byte) *transcript {
 	tb.Helper()
 	bufs := new(countingBuffers)
-	r := &echoRun{p: p, cfg: v.config(bufs), state: NewState(v.deflate), pauses: how}
+	r := &echoRun{p: p, cfg: v.config(bufs), state: NewState(v.window), pauses: how}
 	r.cfg.Fragments = how.each
 	p.Resume(r.cfg, r.state, nil)
 	for _, c := range chunks {
@@ -184,12 +184,12 @@ func TestVectors(t *testing.T) {
 			}
 			hows, piece, at := allPauses, 1, splits(len(v.in))
 			switch {
-			case v.deflate && v.largest > 1<<12 && len(v.in) <= 1<<10: // little in, much to do
+			case v.window != 0 && v.largest > 1<<12 && len(v.in) <= 1<<10: // little in, much to do
 				hows, at = allPauses[:2], splits(min(len(v.in), 16))
-			case v.deflate && len(v.in) > 1<<7, len(v.in) > 1<<10:
+			case v.window != 0 && len(v.in) > 1<<7, len(v.in) > 1<<10:
 				hows = allPauses[:2]
 			}
-			if raceEnabled && (len(v.in) > 1<<10 || v.deflate && v.largest >= minDeflate) {
+			if raceEnabled && (len(v.in) > 1<<10 || v.window != 0 && v.largest >= minDeflate) {
 				hows = hows[1:2] // twenty times slower
 			}
 			if len(v.in) > 1<<16 {
@@ -217,7 +217,7 @@ func TestReleaseMidway(t *testing.T) {
 		// Held input that nobody comes back for.
 		bufs := new(countingBuffers)
 		cfg := v.config(bufs)
-		p.Resume(cfg, NewState(v.deflate), nil)
+		p.Resume(cfg, NewState(v.window), nil)
 		p.Receive(bytes.Clone(v.in))
 		p.NextEvent()
 		p.Hold()

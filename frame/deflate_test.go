@@ -139,7 +139,7 @@ func TestAppendDeflated(t *testing.T) {
 	} {
 		for _, client := range []bool{false, true} {
 			p := New(&Config{Client: client})
-			p.EnableDeflate()
+			p.EnableDeflate(MaxWindow)
 			before := []byte("before")
 			out, err := p.AppendMessage(before, OpBinary, test.msg)
 			if err != nil || !bytes.HasPrefix(out, before) {
@@ -150,7 +150,7 @@ func TestAppendDeflated(t *testing.T) {
 			if h.Rsv != test.rsv || h.Opcode != OpBinary || h.Masked != client || !bytes.Equal(msg, test.msg) {
 				t.Errorf("%s, client %t: got %+v %s, want RSV %d %s", test.name, client, h, brief(msg), test.rsv, brief(test.msg))
 			}
-			if !client && !bytes.Equal(out, AppendDeflated(nil, OpBinary, test.msg)) {
+			if !client && !bytes.Equal(out, AppendDeflated(nil, OpBinary, test.msg, MaxWindow)) {
 				t.Errorf("%s: AppendDeflated differs from AppendMessage", test.name)
 			}
 			if plain, _ := New(p.cfg).AppendMessage(nil, OpBinary, test.msg); (len(out) < len(plain)) != (test.rsv == 4) {
@@ -163,7 +163,7 @@ func TestAppendDeflated(t *testing.T) {
 // TestAppendDeflatedErrors: what is refused uncompressed is refused here too.
 func TestAppendDeflatedErrors(t *testing.T) {
 	p := New(nil)
-	p.EnableDeflate()
+	p.EnableDeflate(MaxWindow)
 	if b, err := p.AppendMessage(nil, OpPing, jsonLike(600)); err != ErrOpcode || b != nil {
 		t.Errorf("ping: got %x, %v, want %v", b, err, ErrOpcode)
 	}
@@ -179,10 +179,11 @@ func TestPreparedDeflated(t *testing.T) {
 		var wg sync.WaitGroup
 		got := make([][]byte, 8)
 		for i := range got {
-			wg.Go(func() { got[i] = m.Deflated() })
+			wg.Go(func() { got[i] = m.Deflated(MaxWindow) })
+			wg.Go(func() { m.Deflated(minWindow + Window(i)) })
 		}
 		wg.Wait()
-		want := AppendDeflated(nil, OpText, msg)
+		want := AppendDeflated(nil, OpText, msg, MaxWindow)
 		for _, b := range got {
 			if !bytes.Equal(b, want) {
 				t.Fatalf("got %s, want %s", brief(b), brief(want))
@@ -199,10 +200,18 @@ func TestPreparedDeflated(t *testing.T) {
 		if b := got[0]; cap(b) > len(b)+len(b)/4 {
 			t.Errorf("%d bytes in memory of %d", len(b), cap(b))
 		}
+		for w := minWindow; w <= MaxWindow; w++ {
+			if got, want := m.Deflated(w), AppendDeflated(nil, OpText, msg, w); !bytes.Equal(got, want) {
+				t.Errorf("window %d: got %s, want %s", w, brief(got), brief(want))
+			}
+		}
+		if got := m.Deflated(0); !bytes.Equal(got, m.Bytes()) {
+			t.Errorf("no window: got %s", brief(got))
+		}
 	}
 }
 
-// TestDeflateState: the flag travels in State, and only there.
+// TestDeflateState: the window travels in State, and only there.
 func TestDeflateState(t *testing.T) {
 	cfg := new(Config)
 	p := New(cfg)
@@ -213,18 +222,18 @@ func TestDeflateState(t *testing.T) {
 		s, _ = p.Suspend()
 		return s, kind
 	}
-	on, kind := read(NewState(true))
-	if kind != MessageEvent || !on.Deflate() {
-		t.Errorf("negotiated: got %v, Deflate %t", kind, on.Deflate())
+	on, kind := read(NewState(9))
+	if kind != MessageEvent || on.Window() != 9 {
+		t.Errorf("negotiated: got %v, window %d", kind, on.Window())
 	}
-	if s, kind := read(State{}); kind != ErrorEvent || s.Deflate() {
-		t.Errorf("not negotiated: got %v, Deflate %t", kind, s.Deflate())
+	if s, kind := read(State{}); kind != ErrorEvent || s.Window() != 0 {
+		t.Errorf("not negotiated: got %v, window %d", kind, s.Window())
 	}
 	if _, kind := read(on); kind != MessageEvent {
 		t.Errorf("again: got %v", kind)
 	}
-	if NewState(false) != (State{}) {
-		t.Error("NewState(false) is not the zero State")
+	if NewState(0) != (State{}) {
+		t.Error("NewState(0) is not the zero State")
 	}
 }
 
@@ -239,18 +248,22 @@ func TestDeflateMallocs(t *testing.T) {
 		wire := deflatedFrame(t, OpText, jsonLike(n))
 		in := make([]byte, len(wire))
 		m := Prepare(OpText, jsonLike(n))
-		m.Deflated()
 		for _, cut := range []int{0, len(wire) / 2} {
-			mallocs(t, fmt.Sprintf("%d bytes, cut at %d", n, cut), func() {
+			w := MaxWindow
+			if cut > 0 {
+				w = 9
+			}
+			m.Deflated(w)
+			mallocs(t, fmt.Sprintf("%d bytes, cut at %d, window %d", n, cut, w), func() {
 				copy(in, wire)
-				p.Resume(cfg, NewState(true), nil)
+				p.Resume(cfg, NewState(w), nil)
 				out = out[:0]
 				for _, chunk := range [][]byte{in[:cut], in[cut:]} {
 					p.Receive(chunk)
 					for ev := p.NextEvent(); ev.Kind != NoEvent; ev = p.NextEvent() {
 						out, _ = p.AppendMessage(out, ev.Opcode, ev.Data)
-						out = AppendDeflated(out, ev.Opcode, ev.Data)
-						out = append(out, m.Deflated()...)
+						out = AppendDeflated(out, ev.Opcode, ev.Data, w)
+						out = append(out, m.Deflated(w)...)
 					}
 				}
 				p.Suspend()
@@ -271,8 +284,8 @@ func FuzzDeflate(f *testing.F) {
 	f.Add(append(noise(1000), jsonLike(1000)...), byte(11), false)
 	f.Fuzz(func(t *testing.T, msg []byte, level byte, client bool) {
 		from, to := New(&Config{Client: client}), New(&Config{Client: !client, MaxMessage: -1})
-		from.EnableDeflate()
-		to.EnableDeflate()
+		from.EnableDeflate(MaxWindow)
+		to.EnableDeflate(MaxWindow)
 		wire, err := from.AppendMessage(nil, OpBinary, msg)
 		if err != nil {
 			t.Fatal(err)
@@ -295,7 +308,7 @@ func FuzzDeflate(f *testing.F) {
 // FuzzInflate compares us with compress/flate on what may be DEFLATE or not.
 func FuzzInflate(f *testing.F) {
 	for _, v := range loadVectors(f) {
-		if h, n, err := ParseHeader(v.in); v.deflate && err == nil && n > 0 && h.Length <= int64(min(1000, len(v.in)-n)) && h.Fin {
+		if h, n, err := ParseHeader(v.in); v.window != 0 && err == nil && n > 0 && h.Length <= int64(min(1000, len(v.in)-n)) && h.Fin {
 			z := bytes.Clone(v.in[n:][:h.Length])
 			if h.Masked {
 				Mask(z, h.Mask, 0)

@@ -29,7 +29,7 @@
 //
 // permessage-deflate (RFC 7692) is spoken without context takeover only: a message
 // is compressed by itself, and nothing outlives it. State remembers that it was
-// negotiated. A compressed message is gathered as it came, under the cap, and
+// negotiated, and the Window within which we compress. A compressed message is gathered as it came, under the cap, and
 // inflated when it is complete, under the cap again. What compresses and inflates is
 // taken from a sync.Pool for the time of a call: a loop has one of each at work and
 // owns none. In Prepared and in these pools are the only locks.

@@ -166,7 +166,7 @@ func ExampleProtocol_EnableDeflate() {
 		{"§7.2.3.6, an empty message", []byte{0xc1, 0x01, 0x00}},
 	} {
 		p := frame.New(&frame.Config{Client: true})
-		p.EnableDeflate()
+		p.EnableDeflate(frame.MaxWindow)
 		p.Receive(example.frames)
 		ev := p.NextEvent()
 		fmt.Printf("%s: %s %q\n", example.name, ev.Kind, ev.Data)
@@ -186,7 +186,7 @@ func ExampleProtocol_EnableDeflate() {
 func ExampleNewState() {
 	cfg := &frame.Config{Client: true}
 	p := frame.New(cfg)
-	p.Resume(cfg, frame.NewState(true), nil)
+	p.Resume(cfg, frame.NewState(frame.MaxWindow), nil)
 	p.Receive([]byte{
 		0xc1, 0x07, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00,
 		0xc1, 0x05, 0xf2, 0x00, 0x11, 0x00, 0x00,
@@ -201,7 +201,7 @@ func ExampleNewState() {
 // What would not become smaller, and what is under 512 bytes, goes out as it is.
 func ExampleAppendDeflated() {
 	for _, n := range []int{500, 5000} {
-		wire := frame.AppendDeflated(nil, frame.OpText, []byte(strings.Repeat("x", n)))
+		wire := frame.AppendDeflated(nil, frame.OpText, []byte(strings.Repeat("x", n)), frame.MaxWindow)
 		h, _, _ := frame.ParseHeader(wire)
 		fmt.Println(n, "bytes, compressed:", h.Rsv == 4, "- smaller:", len(wire) < n)
 	}
@@ -210,18 +210,15 @@ func ExampleAppendDeflated() {
 	// 5000 bytes, compressed: true - smaller: true
 }
 
-// A message for many is encoded once for those with permessage-deflate, and once
-// for those without.
+// A message for many is encoded once for those without permessage-deflate, and once for
+// each window that others have agreed on.
 func ExamplePrepared_Deflated() {
 	m := frame.Prepare(frame.OpText, []byte(strings.Repeat("x", 5000)))
-	for _, conn := range []frame.State{frame.NewState(false), frame.NewState(true)} {
-		wire := m.Bytes()
-		if conn.Deflate() {
-			wire = m.Deflated()
-		}
-		fmt.Println(len(wire) < 100)
+	for _, conn := range []frame.State{frame.NewState(0), frame.NewState(9), frame.NewState(frame.MaxWindow)} {
+		fmt.Println(len(m.Deflated(conn.Window())) < 100)
 	}
 	// Output:
 	// false
+	// true
 	// true
 }

@@ -155,14 +155,17 @@ func FuzzRoles(f *testing.F) {
 func FuzzChunks(f *testing.F) {
 	addVectors(f, func(v *vector) {
 		how := byte(0x81)
-		if v.deflate {
+		if v.window != 0 {
 			how |= 0x40
 		}
 		f.Add(v.in, v.client, []byte{1, 2, 3, 4, 5, 60}, how, uint16(0))
 	})
 	p := New(nil)
 	f.Fuzz(func(t *testing.T, in []byte, client bool, cuts []byte, how byte, limit uint16) {
-		v := &vector{name: "fuzz", client: client, deflate: how&0x40 != 0, max: int(limit), in: in}
+		v := &vector{name: "fuzz", client: client, max: int(limit), in: in}
+		if how&0x40 != 0 {
+			v.window = MaxWindow
+		}
 		want := echo(t, p, v, pauses{}, in)
 		var chunks [][]byte
 		for _, c := range cuts {

@@ -37,7 +37,7 @@ func TestBomb(t *testing.T) {
 	start := time.Now()
 	const rounds = 20
 	for range rounds {
-		p.Resume(cfg, NewState(true), nil)
+		p.Resume(cfg, NewState(MaxWindow), nil)
 		p.Receive(wire) // the masking key is zero: it stays what it is
 		if ev := p.NextEvent(); ev.Kind != ErrorEvent || ev.Code != StatusMessageTooBig {
 			t.Fatalf("got %v %v, want an error 1009", ev.Kind, ev.Err)

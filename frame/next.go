@@ -139,7 +139,7 @@ func (p *Protocol) judge(b []byte) *ProtocolError {
 	op := Opcode(b[0] & opcodeBits)
 	inMessage := p.q != nil && p.q.opcode != OpContinuation
 	reserved := byte(rsvBits)
-	if p.deflate && op.startsMessage() { // RFC 7692 §6: never on a continuation or a control frame
+	if p.window != 0 && op.startsMessage() { // RFC 7692 §6: never on a continuation or a control frame
 		reserved &^= rsv1Bit
 	}
 	switch {

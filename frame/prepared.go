@@ -11,8 +11,15 @@ type Prepared struct {
 	frame []byte
 	head  int // where the payload begins
 
-	once     sync.Once
-	deflated []byte // the frame compressed; frame, if that is no smaller
+	mu       sync.Mutex
+	deflated []deflated
+}
+
+// deflated is a message compressed for one window. frame is that of the message as it
+// is, if compression makes nothing smaller of it.
+type deflated struct {
+	window Window
+	frame  []byte
 }
 
 // Prepare encodes a whole message as a server sends it. It copies payload. op
@@ -33,20 +40,24 @@ func (m *Prepared) Bytes() []byte { return m.frame[:len(m.frame):len(m.frame)] }
 func (m *Prepared) Payload() []byte { return m.frame[m.head:len(m.frame):len(m.frame)] }
 
 // Deflated returns what AppendDeflated makes of the message, for receivers that
-// negotiated permessage-deflate; below 512 bytes it is Bytes. The first call
-// compresses, and others at that time wait for it. The caller must not change it.
-func (m *Prepared) Deflated() []byte {
-	m.once.Do(m.deflate)
-	return m.deflated
-}
-
-// deflate makes m.deflated, exactly as large as it has to be: it may live long.
-func (m *Prepared) deflate() {
-	m.deflated = m.Bytes()
-	if p := m.Payload(); len(p) >= minDeflate {
-		out, ok := deflate(make([]byte, 0, len(m.frame)/2), Header{Opcode: m.Opcode()}, p)
-		if ok {
-			m.deflated = bytes.Clone(out)
+// negotiated permessage-deflate with the window w; below 512 bytes, and for w 0, it is
+// Bytes. The first call for a window compresses, and others at that time wait for it. The
+// caller must not change it.
+func (m *Prepared) Deflated(w Window) []byte {
+	if w < minWindow || len(m.Payload()) < minDeflate {
+		return m.Bytes()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.deflated {
+		if d.window == w {
+			return d.frame
 		}
 	}
+	d := deflated{w, m.Bytes()}
+	if out, ok := deflate(make([]byte, 0, len(m.frame)/2), Header{Opcode: m.Opcode()}, m.Payload(), w); ok {
+		d.frame = bytes.Clone(out) // exactly as large as it has to be: it may live long
+	}
+	m.deflated = append(m.deflated, d)
+	return d.frame
 }

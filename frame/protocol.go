@@ -17,8 +17,8 @@ type Protocol struct {
 
 	free    partials
 	closing closing
-	deflate bool // permessage-deflate is negotiated
-	held    bool // in is the rest of q.tail
+	window  Window // 0: permessage-deflate is not negotiated
+	held    bool   // in is the rest of q.tail
 }
 
 // State is what a connection remembers between frames. The zero value is a
@@ -26,16 +26,17 @@ type Protocol struct {
 // The size is asserted by a test: 2 bytes, no pointer.
 type State struct {
 	closing closing
-	deflate bool
+	window  Window
 }
 
 // NewState returns the State of a fresh connection whose handshake agreed on
-// permessage-deflate without context takeover (RFC 7692), or did not.
-func NewState(deflate bool) State { return State{deflate: deflate} }
+// permessage-deflate without context takeover (RFC 7692) and gave us the window w; or
+// on nothing, if w is 0.
+func NewState(w Window) State { return State{window: w} }
 
-// Deflate reports whether compressed messages may be sent on the connection:
-// which of a Prepared's encodings it gets.
-func (s State) Deflate() bool { return s.deflate }
+// Window returns the window of compressed messages that are sent on the connection,
+// which says which of a Prepared's encodings it gets; 0 if there must be none.
+func (s State) Window() Window { return s.window }
 
 // New returns a Protocol for a fresh connection. A nil cfg means the zero Config.
 func New(cfg *Config) *Protocol {
@@ -46,9 +47,10 @@ func New(cfg *Config) *Protocol {
 }
 
 // EnableDeflate says that the handshake agreed on permessage-deflate without
-// context takeover (RFC 7692). It is for a connection whose first frame is yet to
-// come: from here on compressed messages are read, and AppendMessage compresses.
-func (p *Protocol) EnableDeflate() { p.deflate = true }
+// context takeover (RFC 7692) and gave us the window w. It is for a connection whose
+// first frame is yet to come: from here on compressed messages are read, whatever
+// window the peer uses, and AppendMessage compresses.
+func (p *Protocol) EnableDeflate(w Window) { p.window = w }
 
 // Resume makes p work for the connection that has s and q; what q held is input
 // again. q belongs to p until Suspend. cfg must not be nil.
@@ -56,7 +58,7 @@ func (p *Protocol) Resume(cfg *Config, s State, q *Partial) {
 	if p.spent != nil {
 		p.putSpent()
 	}
-	p.cfg, p.closing, p.deflate, p.q = cfg, s.closing, s.deflate, q
+	p.cfg, p.closing, p.window, p.q = cfg, s.closing, s.window, q
 	p.in, p.held, p.cost = nil, false, 0
 	if q != nil && q.tail != nil {
 		p.in, p.held = q.tail[q.read:], true
@@ -70,7 +72,7 @@ func (p *Protocol) Suspend() (s State, q *Partial) {
 	if p.q != nil || p.spent != nil || len(p.in) > 0 {
 		p.settle()
 	}
-	s, q = State{p.closing, p.deflate}, p.q
+	s, q = State{p.closing, p.window}, p.q
 	p.in, p.q, p.held = nil, nil, false
 	p.event = Event{}
 	return s, q

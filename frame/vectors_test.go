@@ -15,7 +15,7 @@ import (
 type vector struct {
 	name    string
 	client  bool
-	deflate bool
+	window  Window
 	max     int
 	in      []byte
 	events  []string
@@ -39,7 +39,7 @@ var readVectors = sync.OnceValues(func() (vs []*vector, err error) {
 		return nil, err
 	}
 	for _, c := range cases {
-		v := &vector{name: c.Name, client: c.Client, deflate: c.Deflate, max: c.Max, in: c.In, largest: c.Largest()}
+		v := &vector{name: c.Name, client: c.Client, window: Window(c.Window), max: c.Max, in: c.In, largest: c.Largest()}
 		for _, e := range c.Events {
 			v.events = append(v.events, describe(e.Kind, e.Code, e.Data))
 		}
@@ -81,7 +81,9 @@ func (v *vector) config(b Buffers) *Config {
 // appendDeflated returns v.out with a message behind it that is compressed in v's
 // role. What this is worth, FuzzDeflate and the foreign clients say.
 func (v *vector) appendDeflated(op Opcode, b []byte) []byte {
-	return New(v.config(nil)).appendDeflated(v.out, op, b)
+	p := New(v.config(nil))
+	p.EnableDeflate(v.window)
+	return p.appendDeflated(v.out, op, b)
 }
 
 // naiveMask is the oracle of Mask.

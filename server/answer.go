@@ -58,7 +58,7 @@ func (l *loop) answer(entries []entry, data []byte) int {
 	}
 	l.at = i
 	switch e.kind {
-	case entrySend, entryPrepared:
+	case entrySend, entryPrepared, entryPong:
 		if table[s.state][post].do == deliver {
 			return l.deliverRun(i, s, entries, data)
 		}
@@ -95,20 +95,23 @@ func (l *loop) endAsAsked(i uint32, s *slot, e *entry, data []byte) {
 // as it has room for.
 func (l *loop) deliverRun(i uint32, s *slot, entries []entry, data []byte) int {
 	waits := len(l.exts.get(s).unsent()) > 0
-	l.fan = l.fan[:0]
-	n := 0
-	for n < len(entries) && entries[n].tok == entries[0].tok && entries[n].kind <= entryPrepared {
+	fan, n, said := l.fan[plain][:0], 0, 0
+	for n < len(entries) && entries[n].tok == entries[0].tok && entries[n].kind <= entryPong {
 		b := data[entries[n].from:entries[n].to]
 		if p := entries[n].prepared; p != nil {
-			b = encoding(p, s.frame.Deflate())
+			b = p.Deflated(s.frame.Window())
 		}
-		if n > 0 && (waits || len(l.fan)+len(b) > poller.SendLimit) {
+		if n > 0 && (waits || len(fan)+len(b) > poller.SendLimit) {
 			break
 		}
-		l.fan = append(l.fan, b...)
+		fan = append(fan, b...)
+		if entries[n].kind != entryPong {
+			said++
+		}
 		n++
 	}
-	l.deliver(i, s, l.fan, n)
+	l.deliver(i, s, fan, said)
+	l.fan[plain] = fan
 	l.keepFan()
 	return n
 }
@@ -123,41 +126,38 @@ func (l *loop) publishRun(entries []entry) int {
 		}
 		n++
 	}
-	plain := l.merged(&l.fan, entries[:n], false)
-	deflated := plain
-	if l.srv.Deflate {
-		deflated = l.merged(&l.fanDeflated, entries[:n], true)
+	var out [encodings][]byte
+	for k, w := range g.windowsNow() {
+		out[k] = out[plain]
+		if k == plain || w != 0 {
+			out[k] = merged(&l.fan[k], entries[:n], w)
+		}
 	}
-	l.fanOut(g, n, plain, deflated)
+	l.fanOut(g, n, out)
 	l.keepFan()
 	return n
 }
 
 // merged returns the messages of entries one behind the other, in *buf if there is
 // more than one.
-func (l *loop) merged(buf *[]byte, entries []entry, deflated bool) []byte {
+func merged(buf *[]byte, entries []entry, w frame.Window) []byte {
 	if len(entries) == 1 {
-		return encoding(entries[0].prepared, deflated)
+		return entries[0].prepared.Deflated(w)
 	}
 	b := (*buf)[:0]
 	for _, e := range entries {
-		b = append(b, encoding(e.prepared, deflated)...)
+		b = append(b, e.prepared.Deflated(w)...)
 	}
 	*buf = b
 	return b
 }
 
-// encoding is how p goes to a connection that has negotiated permessage-deflate or
-// has not.
-func encoding(p *frame.Prepared, deflated bool) []byte {
-	if deflated {
-		return p.Deflated()
-	}
-	return p.Bytes()
-}
-
 func (l *loop) keepFan() {
-	if cap(l.fan)+cap(l.fanDeflated) > keepDirect {
-		l.fan, l.fanDeflated = nil, nil
+	size := 0
+	for _, b := range l.fan {
+		size += cap(b)
+	}
+	if size > keepDirect {
+		clear(l.fan[:])
 	}
 }

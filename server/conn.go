@@ -55,6 +55,10 @@ type Conn struct {
 
 func (c Conn) token() uint64 { return token(c.slot, c.gen) }
 
+// window says how messages to c are compressed, 0 if they are not. Safe for any
+// goroutine.
+func (c Conn) window() frame.Window { return frame.Window(c.gen & windowBits >> windowShift) }
+
 // Send sends b as one message. It copies b and does not wait: nil means that the
 // message was accepted, not that it has arrived. What one callback sends to its
 // own connection leaves in one piece when the callbacks of that event are done.

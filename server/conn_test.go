@@ -439,7 +439,7 @@ func TestCloseBehindOnesOwnMessages(t *testing.T) {
 	breath = append(breath, masked(frame.OpClose, []byte("\x03\xe8bye"))...)
 	c.Write(breath)
 	got, _ := io.ReadAll(c)
-	if want := "\x8a\x01p\x81\x01a\x81\x01b\x81\x01c\x88\x02\x03\xe8"; string(got) != want {
+	if want := "\x81\x01a\x81\x01b\x81\x01c\x8a\x01p\x88\x02\x03\xe8"; string(got) != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/frame/vectors"
 )
 
 func dialDeflate(t *testing.T, addr, path string) *websocket.Conn {
@@ -44,7 +46,7 @@ func TestDeflate(t *testing.T) {
 	addr := start(t, s)
 	small, big := dialDeflate(t, addr, "/room"), dial(t, addr, "/room")
 	a, b := <-conns, <-conns
-	if a.gen&deflates == 0 || b.gen&deflates != 0 {
+	if a.window() != frame.MaxWindow || b.window() != 0 {
 		t.Error("the connections do not know who deflates")
 	}
 	text := strings.Repeat("the same again, ", 1000)
@@ -97,5 +99,87 @@ func TestNoDeflateUnlessAsked(t *testing.T) {
 	defer c.Close()
 	if got := resp.Header.Get("Sec-WebSocket-Extensions"); got != "" {
 		t.Errorf("extensions: got %q, want none", got)
+	}
+}
+
+// Members of a group with all the windows there are read what is published, each within
+// its own window; and of one message there are two compressed encodings at most. What is
+// said to one of them by other ways is within its window, too.
+func TestWindows(t *testing.T) {
+	s := &Server{Deflate: true}
+	g := NewGroup()
+	s.Route("/room", Route{
+		Open:    func(c Conn) error { return g.Join(c) },
+		Message: func(c Conn, m Message) error { return c.Send(m.Opcode, m.Data) },
+	})
+	b := newBench(t, s)
+	var conns []pair
+	for _, w := range []frame.Window{0, 8, 9, 10, 11, 12, 13, 14, 15, 12, 0} {
+		b.openWith("/room", w)
+		b.l.Wake()
+		conns = append(conns, pair{b.i, b.peer})
+	}
+	if got, want := g.windowsNow(), [encodings]frame.Window{narrow: 8, wide: 15}; got != want {
+		t.Fatalf("windows: got %v, want %v", got, want)
+	}
+	// It repeats what is farther back than any window but the widest.
+	long := []byte(strings.Repeat("the usher checks your ticket ", 300) + strings.Repeat("and seats a very large audience ", 650))
+	long = append(long, long...)
+	hears := func(p pair, n int) {
+		t.Helper()
+		w := b.l.slab.at(p.i).frame.Window()
+		b.peer = p.peer
+		rest := []byte(b.receive())
+		for range n {
+			h, at, err := frame.ParseHeader(rest)
+			if err != nil || at == 0 || h.Length > int64(len(rest)-at) || (h.Rsv != 0) != (w != 0) {
+				t.Fatalf("window %d: got header %+v, %v", w, h, err)
+			}
+			msg, far := rest[at:][:h.Length], 0
+			rest = rest[at+int(h.Length):]
+			if h.Rsv != 0 {
+				if msg, far, err = vectors.Inflate(msg); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !bytes.Equal(msg, long) || far > 1<<w {
+				t.Fatalf("window %d: got %d bytes that refer back %d", w, len(msg), far)
+			}
+		}
+		if len(rest) > 0 {
+			t.Fatalf("window %d: %d bytes more", w, len(rest))
+		}
+	}
+	for n := range 3 { // alone, and several in one go
+		for range n {
+			g.Send(frame.OpText, long)
+		}
+		b.l.Wake()
+		for _, p := range conns {
+			hears(p, n)
+		}
+	}
+	m := frame.Prepare(frame.OpText, long)
+	for _, p := range conns {
+		c := b.l.conn(p.i, b.l.slab.at(p.i))
+		b.peer = p.peer
+		b.send(string(masked(frame.OpText, long)))
+		b.l.handle(p.i, b.l.slab.at(p.i), readable)
+		c.SendPrepared(m)
+		c.Send(frame.OpText, long)
+		b.l.Wake()
+		hears(p, 3)
+	}
+	for k, p := range conns {
+		b.peer = p.peer
+		b.i = p.i
+		b.gone()
+		w := g.windowsNow()
+		if want := frame.Window(9 + k - 1); k >= 1 && k < 5 && w[narrow] != want {
+			t.Errorf("when %d are gone: got %v, want the narrowest to be %d", k+1, w, want)
+		}
+	}
+	if got := g.windowsNow(); got != [encodings]frame.Window{} || g.Len() != 0 {
+		t.Errorf("when all are gone: got %v of %d members", got, g.Len())
 	}
 }

@@ -26,9 +26,10 @@ type Group struct {
 	// publisher's goroutine, the first listed outermost. To be set before use.
 	Middleware []Middleware
 
-	count atomic.Int64
-	once  sync.Once
-	send  SendFunc
+	count   atomic.Int64
+	windows [frame.MaxWindow + 1]atomic.Int32 // members by how they deflate; [0] is not kept
+	once    sync.Once
+	send    SendFunc
 
 	mu     sync.Mutex
 	shards []*shard // by loop; nil where there never was a member
@@ -105,8 +106,8 @@ func (g *Group) publish(m Message) error {
 		return nil
 	}
 	p := frame.Prepare(m.Opcode, m.Data)
-	if loops[0].srv.Deflate {
-		p.Deflated() // here, once, rather than on a loop
+	for _, w := range g.windowsNow() {
+		p.Deflated(w) // here, once, rather than on a loop
 	}
 	var failed error
 	for _, l := range loops {
@@ -115,6 +116,51 @@ func (g *Group) publish(m Message) error {
 		}
 	}
 	return failed
+}
+
+// The encodings in which a message goes to the members of a group, however many of
+// them agreed on however many windows: as it is; in the narrowest window of those that
+// have less than the full one, which all of these can read; in the full one.
+const (
+	plain = iota
+	narrow
+	wide
+	encodings
+)
+
+// encodingFor returns which of them it is for a window.
+func encodingFor(w frame.Window) int {
+	switch w {
+	case 0:
+		return plain
+	case frame.MaxWindow:
+		return wide
+	default:
+		return narrow
+	}
+}
+
+// windowsNow returns the window of each encoding, 0 for one that no member needs. The
+// members on the caller's own loop, if it is one, can read what is made for them.
+func (g *Group) windowsNow() (of [encodings]frame.Window) {
+	for w := range frame.MaxWindow {
+		if g.windows[w].Load() > 0 {
+			of[narrow] = w
+			break
+		}
+	}
+	if g.windows[frame.MaxWindow].Load() > 0 {
+		of[wide] = frame.MaxWindow
+	}
+	return of
+}
+
+// enrol counts a member that came, n being 1, or went, -1.
+func (g *Group) enrol(s *slot, n int32) {
+	g.count.Add(int64(n))
+	if w := s.frame.Window(); w != 0 {
+		g.windows[w].Add(n)
+	}
 }
 
 // of returns the shard of the loop, which is the only one to touch it; nil if no
@@ -209,7 +255,7 @@ func (l *loop) join(i uint32, s *slot, g *Group) {
 		x.groups = append(x.groups, h.index)
 	}
 	h.add(i)
-	g.count.Add(1)
+	g.enrol(s, 1)
 }
 
 // leave ends the connection's membership of g.
@@ -258,7 +304,7 @@ func (l *loop) leaveAll(i uint32, s *slot) {
 
 func (l *loop) drop(i uint32, g *Group, h *shard) {
 	h.remove(i)
-	g.count.Add(-1)
+	g.enrol(l.slab.at(i), -1)
 	if h.size() == 0 && h != l.walking {
 		*h = shard{index: h.index}
 		l.forget(h)
@@ -272,9 +318,9 @@ func (l *loop) forget(h *shard) {
 	h.index = 0
 }
 
-// fanOut sends n messages of a group to its members on this loop, deflated to those
-// who have negotiated that.
-func (l *loop) fanOut(g *Group, n int, plain, deflated []byte) {
+// fanOut sends n messages of a group to its members on this loop, to each in the
+// encoding for its window.
+func (l *loop) fanOut(g *Group, n int, out [encodings][]byte) {
 	h := g.of(l)
 	if h == nil || h.index == 0 {
 		return
@@ -295,11 +341,7 @@ func (l *loop) fanOut(g *Group, n int, plain, deflated []byte) {
 		if table[s.state][post].do != deliver {
 			continue
 		}
-		if s.frame.Deflate() {
-			l.deliver(i, s, deflated, n)
-			continue
-		}
-		l.deliver(i, s, plain, n)
+		l.deliver(i, s, out[encodingFor(s.frame.Window())], n)
 	}
 	l.walking = nil
 	if h.size() == 0 {

@@ -321,9 +321,9 @@ func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Reques
 	t := &l.routeOf(s).tally
 	t.Opened++
 	t.Conns++
-	if r.Deflate() {
-		s.frame = frame.NewState(true)
-		s.gen.Or(deflates)
+	if w := frame.Window(r.Deflate()); w != 0 {
+		s.frame = frame.NewState(w)
+		s.gen.Or(uint32(w) << windowShift)
 	}
 	if q.addr.IsValid() {
 		l.exts.need(s).addr = q.addr

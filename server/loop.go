@@ -35,16 +35,12 @@ type loop struct {
 	conns      atomic.Int32 // for the acceptor's choice
 
 	// Memory every connection uses in turn.
-	buf         []byte
-	left        bool // the last read may have left something
-	proto       frame.Protocol
-	pong        [125]byte // the payload of the latest ping, to be answered if pinged
-	pongLen     int
-	pinged      bool
-	bye         []byte // a close frame
-	fan         []byte // messages that leave together
-	fanDeflated []byte
-	buffers     buffers
+	buf     []byte
+	left    bool // the last read may have left something
+	proto   frame.Protocol
+	bye     []byte            // a close frame
+	fan     [encodings][]byte // messages that leave together
+	buffers buffers
 
 	// The door.
 	routes   []loopRoute

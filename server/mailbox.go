@@ -48,7 +48,7 @@ const entryCost = 64
 type entry struct {
 	kind     entryKind
 	tok      uint64
-	from, to int             // the frame of an entrySend, or of an entryClose if it has one, in lane.data
+	from, to int             // the frame of an entrySend or entryPong, or of an entryClose if it has one, in lane.data
 	prepared *frame.Prepared // of entryPrepared and entryPublish
 	group    *Group
 	err      error // of entryVerdict; the *CloseError of an entryClose
@@ -59,6 +59,7 @@ type entryKind uint8
 const (
 	entrySend entryKind = iota
 	entryPrepared
+	entryPong // an entrySend that is no message
 	entryClose
 	entryVerdict
 	entryJoin
@@ -75,11 +76,11 @@ type adoption struct {
 
 // send queues b as a frame for c.
 func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
-	if c.gen&deflates != 0 {
+	if w := c.window(); w != 0 {
 		// To compress takes microseconds: not under the lock.
 		buf := deflateBufs.Get().(*[]byte)
-		*buf = frame.AppendDeflated((*buf)[:0], op, b)
-		err := m.sendFrame(c, *buf)
+		*buf = frame.AppendDeflated((*buf)[:0], op, b, w)
+		err := m.sendFrame(entrySend, c, *buf)
 		if cap(*buf) <= keepDirect {
 			deflateBufs.Put(buf)
 		}
@@ -102,8 +103,14 @@ const frameHeader = 10
 // deflateBufs lends the memory in which messages are compressed.
 var deflateBufs = sync.Pool{New: func() any { return new([]byte) }}
 
+// pong queues the answer to a ping of c.
+func (m *mailbox) pong(c Conn, payload []byte) error {
+	var buf [frameHeader + 125]byte // RFC 6455 §5.5
+	return m.sendFrame(entryPong, c, frame.AppendFrame(buf[:0], frame.OpPong, payload))
+}
+
 // sendFrame queues b, a whole frame, for c.
-func (m *mailbox) sendFrame(c Conn, b []byte) error {
+func (m *mailbox) sendFrame(kind entryKind, c Conn, b []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.admit(c, len(b)); err != nil {
@@ -111,12 +118,12 @@ func (m *mailbox) sendFrame(c Conn, b []byte) error {
 	}
 	from := len(m.lane.data)
 	m.lane.data = append(m.lane.data, b...)
-	m.push(entry{kind: entrySend, tok: c.token(), from: from, to: len(m.lane.data)}, len(b))
+	m.push(entry{kind: kind, tok: c.token(), from: from, to: len(m.lane.data)}, len(b))
 	return nil
 }
 
 func (m *mailbox) sendPrepared(c Conn, p *frame.Prepared) error {
-	b := encoding(p, c.gen&deflates != 0)
+	b := p.Deflated(c.window())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.admit(c, len(b)); err != nil {

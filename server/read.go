@@ -136,7 +136,6 @@ func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte, end *end
 	p := &l.proto
 	p.Resume(&r.frame, s.frame, l.exts.get(s).partial)
 	p.Receive(input)
-	l.pinged = false
 	defer l.suspend(c, s, p)
 	defer l.rescue(c, r, end)
 	l.inside = true
@@ -146,7 +145,6 @@ func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte, end *end
 
 // suspend ends handleInput.
 func (l *loop) suspend(c Conn, s *slot, p *frame.Protocol) {
-	l.answerPing()
 	state, partial := p.Suspend()
 	s.frame = state
 	l.keepPartial(c.slot, s, partial)
@@ -193,8 +191,7 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 				}
 			}
 		case frame.PingEvent:
-			l.pinged = true
-			l.pongLen = copy(l.pong[:], ev.Data)
+			l.answerPing(c, ev.Data)
 		case frame.CloseEvent, frame.ErrorEvent:
 			l.bye = p.AppendReply(l.bye[:0], ev)
 			return ending{err: closeErrorOf(ev), framed: l.bye}
@@ -211,14 +208,6 @@ func (l *loop) waitTurn(c Conn, s *slot) {
 	if s.why&byTurn == 0 {
 		s.why |= byTurn
 		l.turns = append(l.turns, c.token())
-	}
-}
-
-// answerPing answers the latest ping of this read, RFC 6455 §5.5.3.
-func (l *loop) answerPing() {
-	if l.pinged {
-		l.reply.b = frame.AppendFrame(l.reply.b, frame.OpPong, l.pong[:l.pongLen])
-		l.pinged = false
 	}
 }
 

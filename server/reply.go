@@ -2,7 +2,11 @@
 
 package server
 
-import "github.com/usher-ws/usher/frame"
+import (
+	"slices"
+
+	"github.com/usher-ws/usher/frame"
+)
 
 // reply is what the callbacks of an event say to the event's own connection. It
 // leaves in one send when the event is done. All of it is the loop's: who is on the
@@ -14,12 +18,18 @@ type reply struct {
 	behind int    // bytes that went to the mailbox, behind what waits there
 	room   int    // the most there may be of both, beyond one message
 	full   int64  // how many messages found no room
+
+	pongs    int // how many pings were answered
+	from, to int // where the last of pongsPerTurn pongs is in b
 }
+
+// pongsPerTurn bounds what the pings in one event can make us say.
+const pongsPerTurn = 16
 
 // begin says that an event of a connection is being handled; first is what leaves
 // before anything said meanwhile.
 func (r *reply) begin(tok uint64, first []byte, room int) {
-	r.tok, r.room, r.full, r.said, r.behind = tok, room, 0, 0, 0
+	r.tok, r.room, r.full, r.said, r.behind, r.pongs = tok, room, 0, 0, 0, 0
 	r.b = append(r.b[:0], first...)
 }
 
@@ -55,8 +65,8 @@ func (l *loop) say(c Conn, op frame.Opcode, b []byte) error {
 	switch {
 	case l.mail.queued.Load():
 		return r.passOn(n, l.mail.send(c, op, b))
-	case c.gen&deflates != 0:
-		r.b = frame.AppendDeflated(r.b, op, b)
+	case c.window() != 0:
+		r.b = frame.AppendDeflated(r.b, op, b, c.window())
 	default:
 		r.b = frame.AppendFrame(r.b, op, b)
 	}
@@ -66,7 +76,7 @@ func (l *loop) say(c Conn, op frame.Opcode, b []byte) error {
 
 // sayPrepared is a callback's SendPrepared.
 func (l *loop) sayPrepared(c Conn, p *frame.Prepared) error {
-	r, b := &l.reply, encoding(p, c.gen&deflates != 0)
+	r, b := &l.reply, p.Deflated(c.window())
 	if !r.admits(len(b)) {
 		return ErrBacklog
 	}
@@ -97,4 +107,22 @@ func (r *reply) passOn(n int, err error) error {
 		r.full++
 	}
 	return err
+}
+
+// answerPing answers a ping, in its place among what else is said. Of more pings than
+// pongsPerTurn the latest is answered instead of the one before it, RFC 6455 §5.5.3.
+func (l *loop) answerPing(c Conn, payload []byte) {
+	r := &l.reply
+	if r.pongs == pongsPerTurn {
+		r.b = slices.Delete(r.b, r.from, r.to)
+	} else if r.pongs++; r.pongs < pongsPerTurn && l.mail.queued.Load() {
+		// Something waits that it must not overtake. The last one may: once it is in the
+		// mailbox it cannot be taken back.
+		if l.mail.pong(c, payload) == nil {
+			return
+		}
+	}
+	r.from = len(r.b)
+	r.b = frame.AppendFrame(r.b, frame.OpPong, payload)
+	r.to = len(r.b)
 }

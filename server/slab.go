@@ -64,11 +64,15 @@ const (
 	byJobs                     // it has many jobs, or ends when they are done
 )
 
-// The two highest bits of gen are not part of the generation.
+// The highest bits of gen are not part of the generation.
+//
+//	31         30     27  26          0
+//	closeAsked  window     generation
 const (
-	closeAsked = 1 << 31 // Conn.Close was called, or the connection has departed
-	deflates   = 1 << 30 // permessage-deflate was negotiated; a Conn's gen has it too
-	genBits    = deflates - 1
+	closeAsked  = 1 << 31           // Conn.Close was called, or the connection has departed
+	windowShift = 27                // the frame.Window of what is sent
+	windowBits  = 15 << windowShift // which a Conn's gen has, too
+	genBits     = 1<<windowShift - 1
 )
 
 // chunkSlots is how many slots are allocated together: 240 KiB, of which the

@@ -127,7 +127,9 @@ func (b *bench) connect() {
 		b.Fatal(err)
 	}
 	b.peer = fds[1]
-	b.i = b.l.slab.next
+	if b.i = b.l.slab.next; len(b.l.slab.free) > 0 {
+		b.i = b.l.slab.free[len(b.l.slab.free)-1]
+	}
 	b.l.srv.live.Add(1)
 	b.l.conns.Add(1)
 	b.l.adopt(adoption{fd: fds[0]})

@@ -54,7 +54,7 @@ func TestTurns(t *testing.T) {
 	const others, passes = 1000, 40
 	message := func(op frame.Opcode, payload []byte) string { return string(masked(op, payload)) }
 	fragment := func(op frame.Opcode) string { f := masked(op, []byte("x")); f[0] = byte(op); return string(f) }
-	deflated := frame.AppendDeflated(nil, frame.OpBinary, make([]byte, 60<<10))
+	deflated := frame.AppendDeflated(nil, frame.OpBinary, make([]byte, 60<<10), frame.MaxWindow)
 	_, at, err := frame.ParseHeader(deflated)
 	if err != nil {
 		t.Fatal(err)

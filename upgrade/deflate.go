@@ -2,35 +2,53 @@ package upgrade
 
 import (
 	"bytes"
+	"strconv"
 
 	"github.com/gobwas/httphead"
 	"github.com/gobwas/ws"
 )
 
-// deflate is what the 101 says of permessage-deflate.
+// deflate is what the 101 says of permessage-deflate: nothing, that it is agreed to, or
+// also the bits of our window, 8 to 15, where the offer limits it (RFC 7692 §7.1.2.1).
 type deflate uint8
 
 const (
-	noDeflate deflate = iota
-	plainDeflate
-	windowDeflate // the offer limits our window (RFC 7692 §7.1.2.1), to what it is anyway
+	noDeflate    deflate = 0
+	plainDeflate deflate = 1
+	minWindow    deflate = 8
+	maxWindow    deflate = 15
 )
 
-// deflateAnswers are the extensions of a 101. The windows of both sides end with
-// each message (§7.1.1): clients are told so, offered or not. Ours has 32 KiB and
-// theirs may have any size, so client_max_window_bits needs no answer.
-var deflateAnswers = [...]string{
-	plainDeflate:  "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
-	windowDeflate: "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15",
+// window returns the bits of our window, 0 without permessage-deflate.
+func (d deflate) window() int {
+	if d == plainDeflate {
+		return int(maxWindow)
+	}
+	return int(d)
 }
 
 const extensionsName = "Sec-WebSocket-Extensions"
 
-// deflateLines are the answers as header lines, made once.
-var deflateLines = [...]ws.HandshakeHeader{
-	noDeflate:     nil,
-	plainDeflate:  ws.HandshakeHeaderString(extensionsName + ": " + deflateAnswers[plainDeflate] + "\r\n"),
-	windowDeflate: ws.HandshakeHeaderString(extensionsName + ": " + deflateAnswers[windowDeflate] + "\r\n"),
+// deflateAnswers are the extensions of a 101, and deflateLines the same as header
+// lines, made once. The windows of both sides end with each message (§7.1.1): clients
+// are told so, offered or not. Theirs may have any size, so client_max_window_bits needs
+// no answer.
+var (
+	deflateAnswers [maxWindow + 1]string
+	deflateLines   [maxWindow + 1]ws.HandshakeHeader
+)
+
+func init() {
+	const plain = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+	deflateAnswers[plainDeflate] = plain
+	for d := minWindow; d <= maxWindow; d++ {
+		deflateAnswers[d] = plain + "; server_max_window_bits=" + strconv.Itoa(int(d))
+	}
+	for d, answer := range deflateAnswers {
+		if answer != "" {
+			deflateLines[d] = ws.HandshakeHeaderString(extensionsName + ": " + answer + "\r\n")
+		}
+	}
 }
 
 // negotiateDeflate takes the first offer of permessage-deflate that can be
@@ -165,9 +183,10 @@ func (o *offers) end(sign byte) {
 
 // offer is one extension that a client offers.
 type offer struct {
-	ours bool  // it is permessage-deflate
-	bad  bool  // it has to be declined
-	seen uint8 // its parameters, a bit each
+	ours   bool    // it is permessage-deflate
+	bad    bool    // it has to be declined
+	seen   uint8   // its parameters, a bit each
+	window deflate // the limit of our window; 0: none
 }
 
 // The parameters of permessage-deflate, RFC 7692 §7.1.
@@ -179,9 +198,7 @@ const (
 )
 
 // add judges a parameter; value is nil if there is none. An unknown one, one that
-// comes twice and one with a wrong value end the offer. So does a server_max_window_bits
-// under 15: it would have to be remembered for the connection, and the compressor's
-// window is 32 KiB.
+// comes twice and one with a wrong value end the offer.
 func (o *offer) add(name, value []byte) {
 	var bit uint8
 	good := false
@@ -191,9 +208,10 @@ func (o *offer) add(name, value []byte) {
 	case "client_no_context_takeover":
 		bit, good = clientTakeover, value == nil
 	case "server_max_window_bits":
-		bit, good = serverWindow, string(value) == "15"
+		o.window = windowBits(string(value))
+		bit, good = serverWindow, o.window != 0
 	case "client_max_window_bits":
-		bit, good = clientWindow, value == nil || windowBits(string(value))
+		bit, good = clientWindow, value == nil || windowBits(string(value)) != 0
 	}
 	o.bad = o.bad || !good || o.seen&bit != 0
 	o.seen |= bit
@@ -204,14 +222,22 @@ func (o *offer) answer() deflate {
 	switch {
 	case !o.ours || o.bad:
 		return noDeflate
-	case o.seen&serverWindow != 0:
-		return windowDeflate
+	case o.window != 0:
+		return o.window
 	default:
 		return plainDeflate
 	}
 }
 
-// windowBits reports whether s is 8 to 15, without leading zeros (§7.1.2).
-func windowBits(s string) bool {
-	return s == "8" || s == "9" || len(s) == 2 && s[0] == '1' && s[1] >= '0' && s[1] <= '5'
+// windowBits returns what s says, 8 to 15 without leading zeros (§7.1.2); 0 if it says
+// nothing of that kind.
+func windowBits(s string) deflate {
+	switch {
+	case s == "8" || s == "9":
+		return deflate(s[0] - '0')
+	case len(s) == 2 && s[0] == '1' && s[1] >= '0' && s[1] <= '5':
+		return 10 + deflate(s[1]-'0')
+	default:
+		return 0
+	}
 }

@@ -3,6 +3,8 @@ package upgrade
 import (
 	"net/http"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -12,20 +14,20 @@ var deflateDoor = &Upgrader{Deflate: true, Subprotocols: openDoor.Subprotocols, 
 const (
 	plainAnswer  = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 	windowAnswer = plainAnswer + "; server_max_window_bits=15"
+	narrowAnswer = plainAnswer + "; server_max_window_bits="
 )
 
 // deflateOffers are lines of Sec-WebSocket-Extensions, with newlines between, and
 // what the 101 answers; "400" for what is no list.
 var deflateOffers = map[string]string{
-	// Autobahn 13, as its client offers: the window is our own, so small ones are
-	// declined, and the last case falls back on its third offer.
+	// Autobahn 13, as its client offers.
 	"permessage-deflate; client_max_window_bits":                                                                       plainAnswer,
 	"permessage-deflate; client_no_context_takeover; client_max_window_bits":                                           plainAnswer,
-	"permessage-deflate; client_max_window_bits; server_max_window_bits=9":                                             "",
+	"permessage-deflate; client_max_window_bits; server_max_window_bits=9":                                             narrowAnswer + "9",
 	"permessage-deflate; client_max_window_bits; server_max_window_bits=15":                                            windowAnswer,
-	"permessage-deflate; server_no_context_takeover; server_max_window_bits=9":                                         "",
+	"permessage-deflate; server_no_context_takeover; server_max_window_bits=9":                                         narrowAnswer + "9",
 	"permessage-deflate; server_no_context_takeover; server_max_window_bits=15":                                        windowAnswer,
-	"permessage-deflate; server_max_window_bits=9, permessage-deflate; server_no_context_takeover, permessage-deflate": plainAnswer,
+	"permessage-deflate; server_max_window_bits=9, permessage-deflate; server_no_context_takeover, permessage-deflate": narrowAnswer + "9",
 
 	// RFC 7692 §7.1: parameters.
 	"permessage-deflate":                                                         plainAnswer,
@@ -37,8 +39,15 @@ var deflateOffers = map[string]string{
 	"permessage-deflate; client_max_window_bits=15":                              plainAnswer,
 	`permessage-deflate; client_max_window_bits="9"`:                             plainAnswer,
 	`permessage-deflate; server_max_window_bits="15"`:                            windowAnswer,
-	"permessage-deflate; server_max_window_bits=8":                               "",
-	"permessage-deflate; server_max_window_bits=14":                              "",
+	`permessage-deflate; server_max_window_bits="10"`:                            narrowAnswer + "10",
+	"permessage-deflate; server_max_window_bits=8":                               narrowAnswer + "8",
+	"permessage-deflate; server_max_window_bits=9":                               narrowAnswer + "9",
+	"permessage-deflate; server_max_window_bits=10":                              narrowAnswer + "10",
+	"permessage-deflate; server_max_window_bits=11":                              narrowAnswer + "11",
+	"permessage-deflate; server_max_window_bits=12":                              narrowAnswer + "12",
+	"permessage-deflate; server_max_window_bits=13":                              narrowAnswer + "13",
+	"permessage-deflate; server_max_window_bits=14":                              narrowAnswer + "14",
+	"permessage-deflate; client_max_window_bits=8; server_max_window_bits=12":    narrowAnswer + "12",
 	"permessage-deflate;server_max_window_bits=15;client_no_context_takeover":    windowAnswer,
 	"  permessage-deflate\t;  server_max_window_bits = 15 \t":                    windowAnswer,
 
@@ -46,6 +55,18 @@ var deflateOffers = map[string]string{
 	"permessage-deflate; server_max_window_bits":                                 "",
 	"permessage-deflate; server_max_window_bits=7":                               "",
 	"permessage-deflate; server_max_window_bits=16":                              "",
+	"permessage-deflate; server_max_window_bits=0":                               "",
+	"permessage-deflate; server_max_window_bits=1":                               "",
+	"permessage-deflate; server_max_window_bits=-9":                              "",
+	"permessage-deflate; server_max_window_bits=08":                              "",
+	"permessage-deflate; server_max_window_bits=09":                              "",
+	"permessage-deflate; server_max_window_bits=9.0":                             "",
+	"permessage-deflate; server_max_window_bits=100":                             "",
+	"permessage-deflate; server_max_window_bits=265":                             "",
+	`permessage-deflate; server_max_window_bits=" 9"`:                            "",
+	"permessage-deflate; server_max_window_bits=9; server_max_window_bits=10":    "",
+	"permessage-deflate; server_max_window_bits=9; client_max_window_bits=7":     "",
+	"permessage-deflate; server_max_window_bits=9; unknown":                      "",
 	"permessage-deflate; server_max_window_bits=015":                             "",
 	"permessage-deflate; server_max_window_bits=+15":                             "",
 	"permessage-deflate; server_max_window_bits=99":                              "",
@@ -73,13 +94,15 @@ var deflateOffers = map[string]string{
 	`foo; bar="a b, permessage-deflate; c", baz; q=1`:                            "",
 
 	// Several offers, the client's preference first.
-	"permessage-deflate; server_max_window_bits=10, permessage-deflate":          plainAnswer,
+	"permessage-deflate; server_max_window_bits=10, permessage-deflate":          narrowAnswer + "10",
+	"permessage-deflate; server_max_window_bits=7, permessage-deflate":           plainAnswer,
+	"permessage-deflate, permessage-deflate; server_max_window_bits=9":           plainAnswer,
 	"permessage-deflate, permessage-deflate; server_max_window_bits=15":          plainAnswer,
 	"permessage-deflate; server_max_window_bits=15, permessage-deflate":          windowAnswer,
 	"permessage-deflate; unknown, permessage-deflate; server_max_window_bits=15": windowAnswer,
 	"x-webkit-deflate-frame; a=1, permessage-deflate":                            plainAnswer,
 	"permessage-bzip2, permessage-deflate; client_max_window_bits, foo":          plainAnswer,
-	"permessage-deflate; server_max_window_bits=10\npermessage-deflate":          plainAnswer,
+	"permessage-deflate; server_max_window_bits=10\npermessage-deflate":          narrowAnswer + "10",
 	"foo\nbar; baz\npermessage-deflate; server_max_window_bits=15":               windowAnswer,
 	"permessage-deflate\npermessage-deflate; server_max_window_bits=15":          plainAnswer,
 	`foo; bar="\""` + "\npermessage-deflate":                                     plainAnswer,
@@ -133,12 +156,18 @@ func TestDeflateOffers(t *testing.T) {
 		if verdict(string(answer)) == "400 bad_extensions" {
 			got = "400"
 		}
-		if got != want || r.Deflate() != (want != "" && want != "400") {
-			t.Errorf("%q: got %q, Deflate %t, want %q", offers, got, r.Deflate(), want)
+		window := 0
+		if bits, ok := strings.CutPrefix(want, narrowAnswer); ok {
+			window, _ = strconv.Atoi(bits)
+		} else if want == plainAnswer {
+			window = 15
+		}
+		if got != want || r.Deflate() != window {
+			t.Errorf("%q: got %q, window %d, want %q, %d", offers, got, r.Deflate(), want, window)
 		}
 		plain, err := openDoor.Respond(nil, r)
-		if err != nil || r.Deflate() || extensions(string(plain)) != "" {
-			t.Errorf("%q without Deflate: %v, Deflate %t\n%s", offers, err, r.Deflate(), plain)
+		if err != nil || r.Deflate() != 0 || extensions(string(plain)) != "" {
+			t.Errorf("%q without Deflate: %v, window %d\n%s", offers, err, r.Deflate(), plain)
 		}
 	}
 }
@@ -156,17 +185,17 @@ func extensions(answer string) string {
 // TestDeflateAndGuards: a guard sees what was agreed, and its headers join it.
 func TestDeflateAndGuards(t *testing.T) {
 	t.Parallel()
-	offer := "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=15"
+	offer := "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=12"
 	for _, own := range []http.Header{nil, {"X-Seat": {"7"}, "Sec-WebSocket-Extensions": {"foo"}}} {
-		seen := false
+		seen := 0
 		u := guarded(Guard{OnBeforeUpgrade: func(r *Request) (http.Header, error) {
 			seen = r.Deflate()
 			return own, nil
 		}})
 		u.Deflate = true
 		answer, _, err := knock(u, up(offer))
-		if err != nil || !seen || extensions(answer) != windowAnswer || strings.Contains(answer, "X-Seat: 7\r\n") != (own != nil) {
-			t.Errorf("%v, seen %t, answer %q", err, seen, answer)
+		if err != nil || seen != 12 || extensions(answer) != narrowAnswer+"12" || strings.Contains(answer, "X-Seat: 7\r\n") != (own != nil) {
+			t.Errorf("%v, seen %d, answer %q", err, seen, answer)
 		}
 	}
 	u := guarded(Guard{OnHost: func(*Request, []byte) error { return errTokenMissing }})
@@ -216,6 +245,7 @@ func FuzzOffers(f *testing.F) {
 
 // judge is the oracle of offer.
 func judge(params [][]string) deflate {
+	windows := strings.Fields("8 9 10 11 12 13 14 15")
 	answer, seen := plainDeflate, map[string]bool{}
 	for _, p := range params {
 		name, value := p[1], p[2]
@@ -228,9 +258,10 @@ func judge(params [][]string) deflate {
 		case "server_no_context_takeover", "client_no_context_takeover":
 			ok = value == ""
 		case "client_max_window_bits":
-			ok = value == "" || strings.Contains(" 8 9 10 11 12 13 14 15 ", " "+value+" ") && !strings.Contains(value, " ")
+			ok = value == "" || slices.Contains(windows, value)
 		case "server_max_window_bits":
-			ok, answer = value == "15", windowDeflate
+			at := slices.Index(windows, value)
+			ok, answer = at >= 0, minWindow+deflate(at)
 		}
 		if !ok || seen[name] {
 			return noDeflate

@@ -51,8 +51,8 @@ func ExampleUpgrader_Respond() {
 	// Sec-WebSocket-Protocol: chat
 }
 
-// The offers of RFC 7692 §7.1.2.1: the first wants a window of 1 KiB from us and is
-// declined, the second can be had.
+// Of two offers, the first wants a window that there is not and is declined; the second
+// wants one of 1 KiB from us, as in RFC 7692 §7.1.2.1, and can be had.
 func ExampleRequest_Deflate() {
 	u := &upgrade.Upgrader{Deflate: true}
 	head := []byte("GET /chat HTTP/1.1\r\n" +
@@ -60,22 +60,22 @@ func ExampleRequest_Deflate() {
 		"Upgrade: websocket\r\n" +
 		"Connection: Upgrade\r\n" +
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
-		"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10, permessage-deflate\r\n" +
+		"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=16, permessage-deflate; server_max_window_bits=10\r\n" +
 		"Sec-WebSocket-Version: 13\r\n\r\n")
 	var r upgrade.Request
 	if err := u.Parse(head, &r); err != nil {
 		log.Fatal(err)
 	}
 	response, err := u.Respond(nil, &r)
-	fmt.Println(err, r.Deflate()) // what frame.NewState wants to know
+	fmt.Println(err, r.Deflate()) // the window that frame.NewState wants to know
 	fmt.Print(strings.TrimSpace(strings.ReplaceAll(string(response), "\r\n", "\n")))
 	// Output:
-	// <nil> true
+	// <nil> 10
 	// HTTP/1.1 101 Switching Protocols
 	// Upgrade: websocket
 	// Connection: Upgrade
 	// Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=
-	// Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover
+	// Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10
 }
 
 // An upgrade over any net.Conn. The refusal has been sent, and has arrived, by

@@ -31,9 +31,9 @@ func (e *echoer) serve(conn net.Conn, o outcome) {
 	}
 	defer conn.Close()
 	p := frame.New(&frame.Config{MaxMessage: 4 << 20})
-	if o.r.Deflate() {
+	if o.r.Deflate() != 0 {
 		e.deflated.Add(1)
-		p.EnableDeflate()
+		p.EnableDeflate(frame.Window(o.r.Deflate()))
 	}
 	buf := make([]byte, 8192)
 	var out []byte
@@ -78,7 +78,8 @@ var foreigners = []foreign{
 	{"coder, uncompressed", false, coderClient(coder.CompressionDisabled)},
 	{"gws, no context takeover", true, gwsClient(gws.PermessageDeflate{Enabled: true})},
 	{"gws, context takeover", true, gwsClient(gws.PermessageDeflate{Enabled: true, ServerContextTakeover: true, ClientContextTakeover: true})},
-	{"gws, our window of 512", false, gwsClient(gws.PermessageDeflate{Enabled: true, ServerContextTakeover: true, ServerMaxWindowBits: 9})},
+	{"gws, our window of 256", true, gwsClient(gws.PermessageDeflate{Enabled: true, ServerMaxWindowBits: 8})},
+	{"gws, our window of 512", true, gwsClient(gws.PermessageDeflate{Enabled: true, ServerContextTakeover: true, ServerMaxWindowBits: 9})},
 	{"gws, its window of 512", true, gwsClient(gws.PermessageDeflate{Enabled: true, ClientContextTakeover: true, ClientMaxWindowBits: 9})},
 }
 

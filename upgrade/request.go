@@ -119,10 +119,11 @@ func (r *Request) Origin() string { return string(r.firstOf(hOrigin)) }
 // when guards run.
 func (r *Request) Subprotocol() string { return r.subprotocol }
 
-// Deflate reports whether the 101 agrees to permessage-deflate, without context
-// takeover in either direction: what frame.NewState wants to know. It is known
-// when guards run.
-func (r *Request) Deflate() bool { return r.deflate != noDeflate }
+// Deflate returns the bits of the window in which messages to the client may be
+// compressed, 8 to 15, if the 101 agrees to permessage-deflate, without context takeover
+// in either direction; 0 if it does not. It is what frame.NewState wants to know, as a
+// frame.Window, and known when guards run.
+func (r *Request) Deflate() int { return r.deflate.window() }
 
 // Header returns the value of the first header line called name, whatever the
 // case of either; nil if there is none.

@@ -21,7 +21,7 @@ type Upgrader struct {
 
 	// Deflate lets the 101 agree to permessage-deflate (RFC 7692) where the client
 	// offers it, always without context takeover, so that no connection holds a
-	// window. See Request.Deflate.
+	// window, and with the window that the client asks of us. See Request.Deflate.
 	Deflate bool
 
 	// AcceptClose is for pages, whose browsers hide a refused handshake from

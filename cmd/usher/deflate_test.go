@@ -177,6 +177,56 @@ func TestGoDeflate(t *testing.T) {
 	}
 }
 
+// TestClientsWindows: each client gets the window that it asks for, and no message that
+// refers back farther, although the text comes again behind every window but the widest.
+func TestClientsWindows(t *testing.T) {
+	t.Parallel()
+	var long strings.Builder
+	for i := 0; long.Len() < 20_000; i++ {
+		fmt.Fprintf(&long, `{"id":%d,"from":"%s","text":"%s"},`, i*7919%10007, []string{"alice", "bob", "carol"}[i%3], sentence[i%20:i%20+30])
+	}
+	for name, talk := range map[string]func(*testing.T, job) seen{
+		"ws": func(t *testing.T, j job) seen {
+			interpreter := node(t, "ws", "ws")
+			j.Client = "ws"
+			return run(t, j, interpreter, "node_deflate.mjs")
+		},
+		"python": func(t *testing.T, j job) seen { return run(t, j, python(t), "python_deflate.py") },
+		"gws": func(t *testing.T, j job) seen {
+			c, _, err := dialGwsDeflate(gws.PermessageDeflate{Enabled: true, ServerMaxWindowBits: j.Window}, j.Echo)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := seen{Echoed: echoes(t, c, j.Sizes, func(n int) string { return strings.Repeat(j.Sentence, n/len(j.Sentence)+1)[:n] })}
+			c.bye()
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for bits := 8; bits <= 15; bits++ {
+				r, j := newDeflateJob(t)
+				j.Window, j.Sentence = bits, long.String()
+				s := talk(t, j)
+				r.wait()
+				if len(s.Echoed) != 2*len(deflateSizes) {
+					t.Errorf("window %d, echoed: got %q", bits, s.Echoed)
+				}
+				offer, _ := messagesIn(t, r.up.Bytes(), "Sec-WebSocket-Extensions")
+				answer, down := messagesIn(t, r.down.Bytes(), "Sec-WebSocket-Extensions")
+				want := fmt.Sprintf("; server_max_window_bits=%d", bits)
+				if asked := bits < 15 || strings.Contains(offer, "server_max_window_bits"); strings.HasSuffix(answer, want) != asked {
+					t.Errorf("window %d: got the extensions %q for %q", bits, answer, offer)
+				}
+				for i, m := range down {
+					if n := deflateSizes[i/2]; m.deflated != (n >= 512) || m.size > n+4 || m.far > 1<<bits {
+						t.Errorf("window %d, %d bytes: got %+v", bits, n, m)
+					}
+				}
+			}
+		})
+	}
+}
+
 // gwsDeflate says good-bye, where gwsConn waits to be told to go.
 type gwsDeflate struct{ *gwsConn }
 

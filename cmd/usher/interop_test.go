@@ -34,6 +34,7 @@ type job struct {
 
 	Client   string `json:"client,omitempty"`   // of a script that knows several
 	Sentence string `json:"sentence,omitempty"` // to repeat, to a message of every size
+	Window   int    `json:"window,omitempty"`   // to ask of the server, in bits; 0: none
 
 	Page    string `json:"page,omitempty"` // for a browser
 	Browser string `json:"browser,omitempty"`

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	gobwas "github.com/gobwas/ws"
+
+	"github.com/usher-ws/usher/frame/vectors"
 )
 
 // relay stands between one client and the program, and keeps what passes.
@@ -68,6 +70,7 @@ type passed struct {
 	text     bool
 	deflated bool
 	size     int // of its frames on the wire, headers included
+	far      int // how many bytes it refers back, if it is of one frame without a mask
 }
 
 // messagesIn returns the messages of a stream that begins with an HTTP head, and
@@ -89,10 +92,17 @@ func messagesIn(t *testing.T, stream []byte, header string) (value string, all [
 		if err != nil || h.Length > int64(r.Len()) {
 			t.Fatalf("header %+v, %v, with %d bytes behind it", h, err, r.Len())
 		}
-		r.Seek(h.Length, io.SeekCurrent)
+		payload := make([]byte, h.Length)
+		io.ReadFull(r, payload)
 		switch h.OpCode {
 		case gobwas.OpText, gobwas.OpBinary:
-			all = append(all, passed{h.OpCode == gobwas.OpText, h.Rsv1(), before - r.Len()})
+			far := 0
+			if h.Rsv1() && h.Fin && !h.Masked {
+				if _, far, err = vectors.Inflate(payload); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all = append(all, passed{h.OpCode == gobwas.OpText, h.Rsv1(), before - r.Len(), far})
 		case gobwas.OpContinuation:
 			all[len(all)-1].size += before - r.Len()
 		}

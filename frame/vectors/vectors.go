@@ -18,10 +18,10 @@ var Key = [4]byte{0x37, 0xfa, 0x21, 0x3d} // RFC 6455 §5.7
 
 // Case is one vector: what arrives, and what comes of it.
 type Case struct {
-	Name    string // file/name
-	Client  bool   // the receiver is a client
-	Deflate bool   // permessage-deflate is negotiated
-	Max     int    // MaxMessage; 0: the default; -1: no limit
+	Name   string // file/name
+	Client bool   // the receiver is a client
+	Window int    // of what it compresses, 8 to 15; 0: permessage-deflate is not negotiated
+	Max    int    // MaxMessage; 0: the default; -1: no limit
 
 	In     []byte
 	Events []Event
@@ -100,8 +100,10 @@ func (c *Case) add(line string) (err error) {
 		c.Client = true
 		return nil
 	case "deflate":
-		c.Deflate = true
-		return nil
+		if c.Window = 15; rest != "" {
+			c.Window, err = strconv.Atoi(rest)
+		}
+		return err
 	case "max":
 		c.Max, err = strconv.Atoi(rest)
 		return err

@@ -1,6 +1,6 @@
 // The WebSockets of Node and of Chromium, with permessage-deflate as they offer it,
 // against a running usher:
-// node node_deflate.mjs '{"client":"ws|undici|chromium","browser":PATH,"page":URL,"echo":URL,"sentence":TEXT,"sizes":[N…]}'
+// node node_deflate.mjs '{"client":"ws|undici|chromium","browser":PATH,"page":URL,"echo":URL,"sentence":TEXT,"sizes":[N…],"window":BITS}'
 // prints what it saw as one line of JSON.
 const job = JSON.parse(process.argv[2]);
 
@@ -51,7 +51,7 @@ async function inChromium() {
 const clients = {
   async ws() {
     const {WebSocket} = await import("ws");
-    return converse(url => new WebSocket(url, {perMessageDeflate: {threshold: 512}}), job);
+    return converse(url => new WebSocket(url, {perMessageDeflate: {threshold: 512, ...(job.window && {serverMaxWindowBits: job.window})}}), job);
   },
   async undici() {
     const {WebSocket} = await import("undici");

@@ -1,6 +1,7 @@
-"""Python's websockets, with permessage-deflate as it offers it, against a running usher.
+"""Python's websockets, with permessage-deflate as it offers it, or asking for a window,
+against a running usher.
 
-python_deflate.py '{"echo": URL, "sentence": TEXT, "sizes": [N, ...]}'
+python_deflate.py '{"echo": URL, "sentence": TEXT, "sizes": [N, ...], "window": BITS}'
 prints what it saw as one line of JSON.
 """
 
@@ -9,12 +10,16 @@ import json
 import sys
 
 import websockets
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 
 async def main():
     job = json.loads(sys.argv[1])
     seen = {"echoed": []}
-    async with websockets.connect(job["echo"], max_size=None) as ws:
+    how = {"max_size": None}
+    if "window" in job:
+        how["extensions"] = [ClientPerMessageDeflateFactory(server_max_window_bits=job["window"], client_max_window_bits=True)]
+    async with websockets.connect(job["echo"], **how) as ws:
         # From version 14 on the connection has them in its protocol.
         seen["extensions"] = repr(getattr(ws, "protocol", ws).extensions)
         for size in job["sizes"]:
