@@ -90,11 +90,11 @@ func (s *Server) place(fd int) {
 // adopt begins the life of a connection on this loop.
 func (l *loop) adopt(a adoption) {
 	i, s := l.slab.take()
-	s.fd, s.state, s.last = int32(a.fd), head, l.sec
+	s.fd, s.state, s.last = int32(a.fd), head, l.tick
 	if a.over {
 		s.flags |= overFull | reserved
 	}
-	*l.slab.due(i) = l.deadline(l.srv.handshakeTimeout())
+	l.setDue(i, l.deadline(l.srv.handshakeTimeout()))
 	if err := l.poll.Add(a.fd, token(i, s.gen.Load()), interest(armedRead)); err != nil {
 		l.srv.log.error("server: cannot watch a connection", "err", err)
 		l.release(i, s, err)

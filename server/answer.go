@@ -11,6 +11,7 @@ import (
 
 // Wake does what other goroutines asked for, in the order they asked.
 func (l *loop) Wake() {
+	l.readClock()
 	taken, adopted := l.mail.take()
 	for _, a := range adopted {
 		l.adopt(a)

@@ -269,7 +269,7 @@ func jitter(d time.Duration) time.Duration { return d + rand.N(d) }
 // admit opens a connection: response, what Open says and the answers to early
 // leave together.
 func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Request, response, early []byte) {
-	s.state, s.place, s.last = open, place, l.sec
+	s.state, s.place, s.last = open, place, l.tick
 	s.ident = l.identities.find(r.Identity)
 	s.flags |= opened
 	t := &l.routeOf(s).tally

@@ -19,7 +19,7 @@ type loop struct {
 	srv  *Server
 	id   int
 	poll *poller.Loop
-	sec  uint32           // the clock in seconds
+	tick uint32           // the clock of the deadlines, read for every event
 	wall func() time.Time // time.Now, for what a token says of time
 
 	// Connections.
@@ -60,9 +60,10 @@ type loop struct {
 	turns      []uint64 // held byTurn
 	ripe       int      // of which so many may go on: the pass in which they were held is over
 	spareTurns []uint64
-	swept      time.Duration
-	excused    bool // the last tick was late and no deadline was looked at: what came in time is read first
-	pings      int  // sent in this sweep
+	sweepAt    uint32        // the tick in which the deadlines are looked at next
+	sweeping   uint32        // the slot that is next, while they are; else 0
+	excused    bool          // the last look came late and was left out: what came in time is read first
+	tidied     time.Duration // when the limits by address and user were
 	drain      drainage
 	acceptAt   time.Duration // when paused listeners are tried again; 0: they are not paused
 
@@ -132,6 +133,7 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 // begin is the first that is run on the loop's goroutine.
 func (l *loop) begin() {
 	l.self = self()
+	l.sweepAt = l.tick + sweepEvery
 	l.schedule()
 }
 
@@ -143,6 +145,7 @@ func (l *loop) Ready(data uint64, ev poller.Event) {
 		return // an earlier event of the same pass closed it
 	}
 	l.left = false
+	l.readClock()
 	switch {
 	case ev&poller.Hangup != 0:
 		l.handle(i, s, hangup)
