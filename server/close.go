@@ -134,7 +134,7 @@ func (l *loop) rest(i uint32, s *slot) {
 // expireLingering ends the lingering, unless what was said last has not left yet, or
 // only just: as long as the peer keeps taking it, nothing is lost.
 func (l *loop) expireLingering(i uint32, s *slot) {
-	switch o := poller.Progress(int(s.fd)); {
+	switch o := progress(int(s.fd)); {
 	case !o.Waits() && o.Sent >= lingerTime-lateTick:
 		l.release(i, s, errHangup)
 	case o.Waits() && !l.takes(o):
@@ -158,7 +158,7 @@ func (l *loop) evictOldest() bool {
 		if !ok {
 			return false
 		}
-		if i, s := l.slab.find(tok); s != nil && !l.spare(i, s, poller.Progress(int(s.fd))) {
+		if i, s := l.slab.find(tok); s != nil && !l.spare(i, s, progress(int(s.fd))) {
 			l.srv.stats.evicted.Add(1)
 			l.release(i, s, errEvicted)
 			return true

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
-	"github.com/usher-ws/usher/poller"
 )
 
 // This file is about peers that say nothing: when they are asked, and when that they
@@ -109,7 +108,7 @@ func (l *loop) ping(i uint32, s *slot, silence uint32) {
 	if l.tick-s.last < silence {
 		return
 	}
-	if s.last = max(s.last, l.takenAt(poller.Progress(int(s.fd)))); l.tick-s.last < silence {
+	if s.last = max(s.last, l.takenAt(progress(int(s.fd)))); l.tick-s.last < silence {
 		return
 	}
 	l.notePing(s)
@@ -142,7 +141,7 @@ func (l *loop) pingedAt(s *slot) uint32 {
 // bytes since it was asked is alive. One that has no room for the ping has not been
 // asked, and if it takes nothing that is for the write-timeout.
 func (l *loop) giveUp(i uint32, s *slot) bool {
-	o := poller.Progress(int(s.fd))
+	o := progress(int(s.fd))
 	if taken := l.takenAt(o); taken > l.pingedAt(s) {
 		s.last, s.pinged = taken, 0
 		return false
