@@ -16,7 +16,7 @@ TIMEOUT  ?= 8m
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench soak deps vuln screenshots
+.PHONY: all fmt lint test fuzz bench soak quiet deps vuln screenshots
 
 all: lint test
 
@@ -81,6 +81,11 @@ screenshots:
 soak:
 	USHER_SOAK=$(SOAKTIME) go test -run '^TestSoak$$' -count 1 -timeout 0 -v ./cmd/usher
 
+# A client that says nothing behind nginx, both with their defaults, for five minutes.
+quiet:
+	USHER_QUIET=5m10s go test -run '^TestQuiet$$' -count 1 -timeout 0 -v ./cmd/usher
+
+# What is installed must not start: that is what policy-rc.d says meanwhile.
 deps:
 	@want=(); \
 	command -v npm >/dev/null || want+=(nodejs npm); \
@@ -88,8 +93,16 @@ deps:
 	command -v chromium >/dev/null || want+=(chromium); \
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || want+=(python3-websockets); \
 	/usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null || want+=(python3-jwt python3-cryptography); \
+	PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || want+=(nginx-light); \
+	PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || want+=(haproxy); \
 	if [ $${#want[@]} -gt 0 ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		policy=/usr/sbin/policy-rc.d; \
+		if [ ! -e $$policy ]; then \
+			trap '$$sudo rm -f $$policy' EXIT; \
+			printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null; \
+			$$sudo chmod +x $$policy; \
+		fi; \
 		$$sudo apt-get update -q; \
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${want[@]}"; \
 	fi

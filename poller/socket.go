@@ -3,8 +3,10 @@
 package poller
 
 import (
+	"math"
 	"net/netip"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +61,46 @@ func send(fd int, b []byte, flags uintptr) (int, unix.Errno) {
 			return 0, errno
 		}
 	}
+}
+
+// Outgoing is what the kernel knows of the bytes that Send has given to it.
+type Outgoing struct {
+	Unsent  int           // how many have not left
+	Unacked bool          // some of those that have left, or the FIN, are not acknowledged
+	Sent    time.Duration // how long ago bytes last left
+	Acked   time.Duration // how long ago the peer last acknowledged anything
+}
+
+// Progress asks the kernel about fd, for some half a microsecond. What is no TCP
+// socket looks like one whose bytes were all taken long ago.
+func Progress(fd int) Outgoing {
+	var info unix.TCPInfo
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return Outgoing{Sent: math.MaxInt64, Acked: math.MaxInt64}
+	}
+	return Outgoing{
+		Unsent:  int(info.Notsent_bytes),
+		Unacked: info.Unacked > 0,
+		Sent:    time.Duration(info.Last_data_sent) * time.Millisecond,
+		Acked:   time.Duration(info.Last_ack_recv) * time.Millisecond,
+	}
+}
+
+// Waits reports whether the peer has yet to acknowledge anything.
+func (o Outgoing) Waits() bool { return o.Unsent > 0 || o.Unacked }
+
+// Taken is how long ago, at the most, the peer last took a byte. Of bytes that have
+// left, it is the acknowledgements that tell: they may be leaving again and again.
+// With none under way these tell nothing, as a peer without room answers the
+// kernel's questions for it, and one that talks acknowledges what it had before.
+func (o Outgoing) Taken() time.Duration {
+	if o.Unacked {
+		return o.Acked
+	}
+	return o.Sent
 }
 
 // Accept takes one connection from the listening socket fd, non-blocking and

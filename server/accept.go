@@ -100,11 +100,11 @@ func (s *Server) place(fd int) {
 func (l *loop) adopt(a adoption) {
 	i, s := l.slab.take()
 	l.at = i
-	s.fd, s.state, s.last = int32(a.fd), head, l.sec
+	s.fd, s.state, s.last = int32(a.fd), head, l.tick
 	if a.over {
 		s.flags |= overFull | reserved
 	}
-	*l.slab.due(i) = l.deadline(l.srv.handshakeTimeout())
+	l.setDue(i, l.deadline(l.srv.handshakeTimeout()))
 	if l.drain.active {
 		l.dueBy(i, l.deadline(drainSilence))
 	}

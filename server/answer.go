@@ -13,6 +13,7 @@ import (
 func (l *loop) Wake() {
 	defer l.survive()
 	l.underWay, l.at = true, 0
+	l.readClock()
 	l.answerAll() // what a pass has left that did not come to its end
 	l.taken, l.adopted = l.mail.take()
 	l.answerAll()
@@ -25,20 +26,20 @@ func (l *loop) answerAll() {
 	if l.taken.entries == nil && l.adopted == nil {
 		return
 	}
-	for l.adoptedAt < len(l.adopted) {
-		l.adoptedAt++
-		l.adopt(l.adopted[l.adoptedAt-1])
+	for l.nextAdopted < len(l.adopted) {
+		l.nextAdopted++
+		l.adopt(l.adopted[l.nextAdopted-1])
 	}
 	if l.walking != nil {
-		l.takenAt-- // its members have not all got it
+		l.nextTaken-- // its members have not all got it
 	}
-	for l.takenAt < len(l.taken.entries) {
-		k := l.takenAt
-		l.takenAt++
-		l.takenAt = k + l.answer(l.taken.entries[k:], l.taken.data)
+	for l.nextTaken < len(l.taken.entries) {
+		k := l.nextTaken
+		l.nextTaken++
+		l.nextTaken = k + l.answer(l.taken.entries[k:], l.taken.data)
 	}
 	l.mail.recycle(l.taken, l.adopted)
-	l.taken, l.adopted, l.takenAt, l.adoptedAt = lane{}, nil, 0, 0
+	l.taken, l.adopted, l.nextTaken, l.nextAdopted = lane{}, nil, 0, 0
 }
 
 // answer does the first of the entries, and those behind it that can be done in

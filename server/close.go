@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
@@ -37,8 +38,8 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("server: panic: %v", e.value) }
 
-// Lingering ends when the peer hangs up, after lingerTime, or after lingerBytes
-// more of input.
+// Lingering ends when the peer hangs up, or lingerTime after what was said last has
+// left. Of what it says meanwhile lingerBytes are read.
 const (
 	lingerTime  = 2 * time.Second
 	lingerBytes = 256 << 10
@@ -121,17 +122,41 @@ func (l *loop) linger(i uint32, s *slot) {
 		return
 	}
 	s.state = lingering
-	*l.slab.due(i) = 0
 	l.arm(i, s, armedRead)
+	l.rest(i, s)
+	if l.srv.reserved.Load() > int64(l.srv.reserve) {
+		l.evictOldest()
+	}
+}
+
+// rest lets a connection linger within the reserve, for lingerTime at the most.
+func (l *loop) rest(i uint32, s *slot) {
+	l.setDue(i, 0)
 	l.lingerers.push(token(i, s.gen.Load()), l.poll.Now()+lingerTime)
 	if s.flags&reserved == 0 {
 		s.flags |= reserved
 		l.srv.live.Add(-1)
 		l.srv.reserved.Add(1)
 	}
-	if l.srv.reserved.Load() > int64(l.srv.reserve) {
-		l.evictOldest()
+}
+
+// expireLingering ends the lingering, unless what was said last has not left yet, or
+// only just: as long as the peer keeps taking it, nothing is lost.
+func (l *loop) expireLingering(i uint32, s *slot) {
+	switch o := progress(int(s.fd)); {
+	case !o.Waits() && o.Sent >= lingerTime-lateTick:
+		l.release(i, s, errHangup)
+	case o.Waits() && !l.takes(o):
+		l.release(i, s, errWriteTimeout)
+	case !l.spare(i, s, o):
+		l.rest(i, s)
 	}
+}
+
+// takes reports whether the peer has taken something within the write-timeout.
+func (l *loop) takes(o poller.Outgoing) bool {
+	limit := l.srv.writeTimeout()
+	return limit == 0 || o.Taken() < limit
 }
 
 // evictOldest closes the connection that has lingered longest, and reports
@@ -142,12 +167,31 @@ func (l *loop) evictOldest() bool {
 		if !ok {
 			return false
 		}
-		if i, s := l.slab.find(tok); s != nil {
+		if i, s := l.slab.find(tok); s != nil && !l.spare(i, s, progress(int(s.fd))) {
 			l.srv.stats.evicted.Add(1)
 			l.release(i, s, errEvicted)
 			return true
 		}
 	}
+}
+
+// spare keeps a connection out of the reserve that has yet to send what was said last,
+// to a peer that keeps taking it: it counts as any other, if there is room for one. It
+// reports whether it did.
+func (l *loop) spare(i uint32, s *slot, o poller.Outgoing) bool {
+	if o.Unsent == 0 || !l.takes(o) {
+		return false
+	}
+	if s.flags&reserved != 0 {
+		if l.srv.live.Add(1) > int64(l.srv.connLimit) {
+			l.srv.live.Add(-1)
+			return false
+		}
+		l.srv.reserved.Add(-1)
+		s.flags &^= reserved
+	}
+	l.setDue(i, l.deadline(lingerTime))
+	return true
 }
 
 // discard reads what a peer still says that is not listened to any more.
@@ -161,7 +205,7 @@ func (l *loop) discard(i uint32, s *slot) {
 	}
 	x := l.exts.need(s)
 	if x.drained += n; x.drained > lingerBytes {
-		l.release(i, s, errHangup)
+		l.arm(i, s, 0) // the rest waits in the kernel
 	}
 }
 

@@ -3,46 +3,62 @@
 package server
 
 import (
-	"math/rand/v2"
+	"math"
 	"time"
 
-	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/poller"
 )
 
-// pingsPerSweep bounds how many pings go out at once.
-const pingsPerSweep = 500
+// Deadlines are kept in ticks of the loop's clock, a shift instead of a division from
+// its time. A uint32 of them lasts nine years.
+const (
+	tickBits   = 26
+	tickLength = 1 << tickBits * time.Nanosecond // 67 ms
+)
 
-// pingFrame is a ping without payload.
-var pingFrame = frame.AppendFrame(nil, frame.OpPing, nil)
-
-// deadline is the second by which d has passed, or 0 for none.
-func (l *loop) deadline(d time.Duration) uint32 {
+// ticks is how many ticks it takes until d has passed for sure, counted from one that
+// had begun; 0 for no time.
+func ticks(d time.Duration) uint32 {
 	if d <= 0 {
 		return 0
 	}
-	return max(1, uint32((l.poll.Now()+d+time.Second-1)/time.Second))
+	return uint32(min((d-1)>>tickBits+2, math.MaxUint32))
+}
+
+// readClock is what every event begins with. The clock never goes back.
+func (l *loop) readClock() {
+	if now := uint32(l.poll.Now() >> tickBits); now > l.tick {
+		l.tick = now
+	}
+}
+
+// deadline is the tick by which d has passed, 0 for no time.
+func (l *loop) deadline(d time.Duration) uint32 { return behind(l.tick, ticks(d)) }
+
+// behind is the tick n ticks behind at; with none of them, it is none.
+func behind(at, n uint32) uint32 {
+	if n == 0 {
+		return 0
+	}
+	return uint32(min(uint64(at)+uint64(n), math.MaxUint32))
+}
+
+// setDue sets the deadline of i, 0 for none.
+func (l *loop) setDue(i, at uint32) {
+	*l.slab.due(i) = at
+	if at != 0 && at < l.sweepAt && !l.excused {
+		l.sweepAt = max(at, l.tick+1)
+	}
 }
 
 // dueBy moves the deadline of i forward to at, 0 for none.
 func (l *loop) dueBy(i, at uint32) {
-	if p := l.slab.due(i); at != 0 && (*p == 0 || at < *p) {
-		*p = at
+	if due := *l.slab.due(i); at != 0 && (due == 0 || at < due) {
+		l.setDue(i, at)
 	}
 }
 
-// openDeadline sets when an open connection is looked at next: after half the
-// idle-timeout, spread by a quarter either way so that a crowd that came at once
-// is not pinged at once; or when its token expires.
-func (l *loop) openDeadline(i uint32, s *slot) {
-	var at uint32
-	if idle := l.srv.idleTimeout(); idle > 0 {
-		at = l.deadline(idle*3/8 + rand.N(idle/4+1))
-	}
-	*l.slab.due(i) = at
-	l.dueBy(i, l.expiry(s))
-}
-
-// expiry is the second in which the connection's token expires, as far as the
+// expiry is the tick by which the connection's token expires, as far as the
 // wall clock can tell now; 0 for never. It is asked anew whenever a deadline is
 // set or has come: a clock that was set forward is noticed at the next of them,
 // and one that was set back only puts the end off.
@@ -66,32 +82,27 @@ func (l *loop) expired(i uint32, s *slot) bool {
 	return true
 }
 
+// Deadlines are looked at when one has come, and once a second whatever there is.
+const sweepEvery = uint32(time.Second / tickLength)
+
+// duesPerTurn is how many of them are acted upon before the connections have their turn.
+const duesPerTurn = 256
+
 // lateTick is from when on a tick counts as late: something held the loop up.
 const lateTick = 100 * time.Millisecond
 
-// Timer does what has come due, to the second for most, exactly for delays.
+// Timer does what has come due, to the tick for most, exactly for delays.
 func (l *loop) Timer() {
 	defer l.survive()
 	l.underWay, l.at = true, 0
 	l.busy.Store(0)
+	l.readClock()
 	now := l.poll.Now()
-	l.sec = uint32(now / time.Second)
-	if now >= l.swept+time.Second {
-		late := now >= l.swept+time.Second+lateTick
-		if late {
-			l.late++
-		}
-		l.swept = now.Truncate(time.Second)
-		l.pings = 0
-		if l.excused = late && !l.excused; !l.excused {
-			l.sweep()
-		}
-		if l.id == 0 {
-			l.srv.perIP.Sweep(now)
-			l.srv.perUser.Sweep(now)
-			l.srv.ipMessages.Sweep(now)
-			l.srv.userMessages.Sweep(now)
-		}
+	switch planned := time.Duration(l.sweepAt) << tickBits; {
+	case l.sweeping != 0:
+		l.sweep()
+	case now >= planned:
+		l.lookAround(now, now-planned)
 	}
 	for len(l.delays) > 0 && l.delays[0].at <= now {
 		if i, s := l.slab.find(l.delays.pop().tok); s != nil && s.state == held {
@@ -114,9 +125,43 @@ func (l *loop) Timer() {
 	l.underWay = false
 }
 
+// lookAround begins to look at the deadlines, unless it does so late: then once in a
+// while nobody's are looked at, so that what came in time is read first.
+func (l *loop) lookAround(now, late time.Duration) {
+	l.sweepAt = l.tick + sweepEvery
+	if l.id == 0 && now >= l.tidied+time.Second {
+		l.tidied = now
+		l.srv.perIP.Sweep(now)
+		l.srv.perUser.Sweep(now)
+		l.srv.ipMessages.Sweep(now)
+		l.srv.userMessages.Sweep(now)
+	}
+	if late >= lateTick {
+		l.late++
+		l.stopClocks(late)
+	}
+	if l.excused = late >= lateTick && !l.excused; !l.excused {
+		l.sweeping = 1
+		l.sweep()
+	}
+}
+
+// stopClocks keeps the time for which the loop was held up from those who have begun
+// a message: they could say what they liked, nobody read it.
+func (l *loop) stopClocks(d time.Duration) {
+	for _, x := range l.exts.all {
+		if x.since != 0 && x.paused == 0 {
+			x.since = min(x.since+uint32(d>>tickBits), l.tick+1)
+		}
+	}
+}
+
 // schedule arms the timer for whatever comes first.
 func (l *loop) schedule() {
-	next := l.swept + time.Second
+	next := time.Duration(l.sweepAt) << tickBits
+	if l.sweeping != 0 {
+		next = l.poll.Now() // the connections have had their turn by then
+	}
 	if len(l.delays) > 0 {
 		next = min(next, l.delays[0].at)
 	}
@@ -134,15 +179,36 @@ func (l *loop) schedule() {
 	}
 }
 
-// sweep looks at all deadlines: about a millisecond for a million of them.
+// sweep looks at all deadlines, from where it was when its turn ended: about a
+// millisecond for a million of them. What has come is acted upon; what comes next says
+// when to look again.
 func (l *loop) sweep() {
-	for k, c := range *l.slab.chunks.Load() {
-		for j := range c.due {
-			if at := c.due[j]; at != 0 && at <= l.sec {
-				l.handle(uint32(k*chunkSlots+j), &c.slots[j], due)
+	for range duesPerTurn {
+		i := l.nextDue()
+		if i == 0 {
+			l.sweeping = 0
+			return
+		}
+		l.handle(i, l.slab.at(i), due)
+	}
+}
+
+// nextDue returns the next slot whose deadline has come, or 0 if there is none left.
+func (l *loop) nextDue() uint32 {
+	for chunks := *l.slab.chunks.Load(); l.sweeping < l.slab.next; {
+		from := l.sweeping % chunkSlots
+		for j, at := range chunks[l.sweeping/chunkSlots].due[from:] {
+			switch at--; { // so that none is the greatest
+			case at < l.tick:
+				l.sweeping += uint32(j) + 1
+				return l.sweeping - 1
+			case at < l.sweepAt-1:
+				l.sweepAt = at + 1
 			}
 		}
+		l.sweeping += chunkSlots - from
 	}
+	return 0
 }
 
 // expire does what a deadline means in the connection's state.
@@ -169,47 +235,7 @@ func (l *loop) expire(i uint32, s *slot) {
 		}
 		l.release(i, s, errWriteTimeout)
 	case lingering:
-		l.release(i, s, errHangup)
-	}
-}
-
-// expireOpen pings a peer that is silent, and closes one that stays so, that does
-// not finish its message, or whose token has expired.
-func (l *loop) expireOpen(i uint32, s *slot) {
-	if l.expired(i, s) {
-		return
-	}
-	since := l.exts.get(s).since
-	if limit := seconds(l.srv.messageTimeout()); since != 0 && limit > 0 {
-		if l.sec+1-since >= limit {
-			l.conclude(i, s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "message_timeout"})
-			return
-		}
-	}
-	limit, silent := seconds(l.srv.idleTimeout()), l.sec-s.last
-	switch {
-	case limit == 0:
-		*l.slab.due(i) = 0
-	case silent >= limit:
-		l.conclude(i, s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "idle_timeout"})
-	case s.flags&pinged != 0:
-		*l.slab.due(i) = s.last + limit
-	case silent*8 < limit*3:
-		l.openDeadline(i, s)
-	case l.pings >= pingsPerSweep:
-		*l.slab.due(i) = l.sec + 1
-	default:
-		l.pings++
-		s.flags |= pinged
-		*l.slab.due(i) = max(s.last+limit, l.sec+1)
-		l.deliver(i, s, pingFrame, 0)
-	}
-	if s.state != open && s.state != held {
-		return
-	}
-	l.dueBy(i, l.expiry(s))
-	if limit := seconds(l.srv.messageTimeout()); since != 0 && limit > 0 && s.state == open {
-		l.dueBy(i, since-1+limit)
+		l.expireLingering(i, s)
 	}
 }
 
@@ -229,7 +255,7 @@ func (l *loop) expireHeld(i uint32, s *slot) {
 		}
 	}
 	if s.why&byBacklog == 0 {
-		*l.slab.due(i) = l.expiry(s)
+		l.setDue(i, l.expiry(s))
 		return
 	}
 	if l.stalled(i, s) {
@@ -240,27 +266,31 @@ func (l *loop) expireHeld(i uint32, s *slot) {
 }
 
 // stalled reports whether the peer took nothing for the write-timeout; if it did,
-// the deadline is set anew.
+// the deadline is set anew. It may have taken something without the kernel having
+// asked for more.
 func (l *loop) stalled(i uint32, s *slot) bool {
-	limit := seconds(l.srv.writeTimeout())
+	limit := ticks(l.srv.writeTimeout())
 	if limit == 0 {
-		*l.slab.due(i) = 0
+		l.setDue(i, 0)
 		return false
 	}
-	since := l.exts.get(s).stalled
-	if l.sec-since >= limit {
-		return true
+	x := l.exts.get(s)
+	if l.tick-x.stalled >= limit {
+		x.stalled = max(x.stalled, l.takenAt(progress(int(s.fd))))
+		if l.tick-x.stalled >= limit {
+			return true
+		}
 	}
-	*l.slab.due(i) = since + limit
+	l.setDue(i, behind(x.stalled, limit))
 	return false
 }
 
-// seconds rounds a timeout up; none is 0.
-func seconds(d time.Duration) uint32 {
-	if d <= 0 {
-		return 0
-	}
-	return uint32((d + time.Second - 1) / time.Second)
+// progress is poller.Progress, but for tests that have no time.
+var progress = poller.Progress
+
+// takenAt is the tick in which the peer last took a byte.
+func (l *loop) takenAt(o poller.Outgoing) uint32 {
+	return l.tick - uint32(min(o.Taken()>>tickBits, time.Duration(l.tick)))
 }
 
 // timer is an exact point in a connection's time.

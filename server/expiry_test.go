@@ -18,7 +18,7 @@ import (
 // within checks that a deadline lies about d from now.
 func (b *bench) within(what string, d time.Duration) {
 	b.Helper()
-	got := time.Duration(*b.l.slab.due(b.i)-b.l.sec) * time.Second
+	got := time.Duration(*b.l.slab.due(b.i)-b.l.tick) * tickLength
 	if got < d-2*time.Second || got > d+2*time.Second {
 		b.Errorf("%s: looked at in %v, want %v", what, got, d)
 	}
@@ -27,7 +27,7 @@ func (b *bench) within(what string, d time.Duration) {
 // TestClockSteps: a clock that was set forward is noticed at the next deadline, one
 // that was set back does not end a token early, and neither ends all at once.
 func TestClockSteps(t *testing.T) {
-	b := newBench(t, &Server{IdleTimeout: -1})
+	b := newBench(t, &Server{PingInterval: -1, IdleTimeout: -1})
 	b.bring(open)
 	b.within("at first", time.Hour)
 	start := time.Now()
@@ -81,11 +81,11 @@ func TestClockStepsElsewhere(t *testing.T) {
 				head: b.l.srv.handshakeTimeout(), pending: b.l.srv.handshakeTimeout(),
 				held: b.l.srv.writeTimeout(), closing: b.l.srv.writeTimeout(),
 			}[st]
-			switch at := time.Duration(*b.l.slab.due(b.i)-b.l.sec) * time.Second; {
+			switch at := time.Duration(*b.l.slab.due(b.i)-b.l.tick) * tickLength; {
 			case st == lingering && *b.l.slab.due(b.i) != 0:
 				t.Errorf("%v: due at %v", st, at)
-			case st == open && (at < 3*b.l.srv.idleTimeout()/8 || at > 5*b.l.srv.idleTimeout()/8+time.Second):
-				t.Errorf("%v, %d years off: looked at in %v, want half the idle-timeout", st, years, at)
+			case st == open && (at < b.l.srv.pingAfter()*4/5 || at > b.l.srv.pingAfter()*6/5+2*tickLength):
+				t.Errorf("%v, %d years off: looked at in %v, want the ping-interval", st, years, at)
 			case want != 0:
 				b.within(fmt.Sprint(st), want)
 			}
@@ -103,12 +103,10 @@ func TestClockStepsElsewhere(t *testing.T) {
 func TestDeadlinesHaveTheExp(t *testing.T) {
 	b := newBench(t, &Server{})
 	b.bring(open)
-	left := 5 * time.Second
+	const left = 5 * time.Second
 	b.l.wall = func() time.Time { return b.exp.Add(-left) }
-
-	b.l.sec += seconds(b.l.srv.idleTimeout()) / 2
+	b.l.tick += ticks(b.l.srv.pingAfter())
 	handle(due)(b)
-	b.l.sec -= seconds(b.l.srv.idleTimeout()) / 2
 	b.within("after a ping", left)
 	b.fill()
 	b.within("held", left)
@@ -125,7 +123,7 @@ func TestDeadlinesHaveTheExp(t *testing.T) {
 }
 
 func TestRenew(t *testing.T) {
-	b := newBench(t, &Server{IdleTimeout: -1})
+	b := newBench(t, &Server{PingInterval: -1, IdleTimeout: -1})
 	b.bring(open)
 	c := b.l.conn(b.i, b.slot())
 	id := func(subject string, d time.Duration) *upgrade.Identity {

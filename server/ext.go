@@ -15,19 +15,20 @@ type ext struct {
 	// Input that straddles reads.
 	head    []byte         // the request head gathered so far
 	partial *frame.Partial // half a frame or message, or a held tail
-	since   uint32         // the second in which the incomplete message began, +1
+	since   uint32         // the tick in which the incomplete message began, +1
+	paused  uint32         // the tick in which its clock was stopped, +1; 0 while it runs
 
 	// Output the peer has not taken.
 	outbox  []byte
 	sent    int    // bytes of outbox already taken
-	stalled uint32 // the second in which the peer last took something
+	stalled uint32 // the tick in which the peer last took something
 
 	// What the workers of an Offload have of it.
 	line *line
 
 	// The limiter.
 	strikes int    // how often it was over a limit, if that is counted
-	struck  uint32 // the second in which it first was
+	struck  uint32 // the tick in which it first was
 
 	// The rest.
 	resume  time.Duration // when a delay ends

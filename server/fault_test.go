@@ -427,11 +427,11 @@ func TestHugeNumbers(t *testing.T) {
 		}
 	}
 	l := s.loops[0]
-	ticked := make(chan time.Duration, 1)
-	_ = l.post(func() { ticked <- l.swept })
+	ticked := make(chan uint32, 1)
+	_ = l.post(func() { ticked <- l.sweepAt })
 	before := <-ticked
 	eventually(t, "the clock goes on", func() bool {
-		_ = l.post(func() { ticked <- l.swept })
+		_ = l.post(func() { ticked <- l.sweepAt })
 		return <-ticked > before
 	})
 }

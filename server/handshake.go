@@ -315,7 +315,7 @@ func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Reques
 		l.refuse(i, s, lr, r, err)
 		return
 	}
-	s.state, s.place, s.last = open, place, l.sec
+	s.state, s.place, s.last = open, place, l.tick
 	s.ident = l.identities.find(r.Identity)
 	s.flags |= opened
 	t := &l.routeOf(s).tally

@@ -222,7 +222,7 @@ func (l *loop) pin(i uint32, s *slot, q *line, cause error) {
 	l.dropOutbox(s)
 	l.shut(s)
 	s.state, s.why = closed, 0
-	*l.slab.due(i) = 0
+	l.setDue(i, 0)
 	q.then = func(i uint32, s *slot) {
 		s.state = closing // the Close callback may ask about the connection
 		if q.told != nil {
@@ -268,7 +268,7 @@ func (l *loop) dropInput(s *slot) {
 	}
 	x := l.exts.get(s)
 	x.partial.Release(&frame.Config{Buffers: &l.buffers})
-	x.partial, x.since, x.resume = nil, 0, 0
+	x.partial, x.since, x.paused, x.resume = nil, 0, 0, 0
 	l.exts.trim(s)
 }
 

@@ -56,14 +56,14 @@ func (s *Server) limitLevel() slog.Level {
 }
 
 // strikeTime is the time over which Limits.CloseAfter counts.
-const strikeTime = 60 // seconds
+const strikeTime = uint32(time.Minute / tickLength)
 
 // strike counts how often s was over a limit in the minute that began when it first
 // was.
 func (l *loop) strike(s *slot) int {
 	x := l.exts.need(s)
-	if x.strikes == 0 || l.sec-x.struck >= strikeTime {
-		x.strikes, x.struck = 0, l.sec
+	if x.strikes == 0 || l.tick-x.struck >= strikeTime {
+		x.strikes, x.struck = 0, l.tick
 	}
 	x.strikes++
 	return x.strikes

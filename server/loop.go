@@ -19,7 +19,7 @@ type loop struct {
 	srv  *Server
 	id   int
 	poll *poller.Loop
-	sec  uint32           // the clock in seconds
+	tick uint32           // the clock of the deadlines, read for every event
 	wall func() time.Time // time.Now, for what a token says of time
 
 	// Connections.
@@ -58,9 +58,10 @@ type loop struct {
 	going      []uint64 // those of them that are going on now
 	ripe       int      // of which so many may go on: the pass in which they were held is over
 	spareTurns []uint64
-	swept      time.Duration
-	excused    bool // the last tick was late and no deadline was looked at: what came in time is read first
-	pings      int  // sent in this sweep
+	sweepAt    uint32        // the tick in which the deadlines are looked at next
+	sweeping   uint32        // the slot that is next, while they are; else 0
+	excused    bool          // the last look came late and was left out: what came in time is read first
+	tidied     time.Duration // when the limits by address and user were
 	drain      drainage
 	cutNext    uint32        // the slot that was cut last
 	acceptAt   time.Duration // when paused listeners are tried again; 0: they are not paused
@@ -70,9 +71,9 @@ type loop struct {
 	mail  mailbox
 
 	// What was taken from the mailbox, and how much of it is done.
-	taken              lane
-	adopted            []adoption
-	takenAt, adoptedAt int
+	taken                  lane
+	adopted                []adoption
+	nextTaken, nextAdopted int
 
 	// What goes wrong (fault.go).
 	at       uint32 // the connection that is dealt with; 0: none
@@ -146,6 +147,7 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 // begin is the first that is run on the loop's goroutine.
 func (l *loop) begin() {
 	l.self.Store(self())
+	l.sweepAt = l.tick + sweepEvery
 	l.schedule()
 }
 
@@ -164,6 +166,7 @@ func (l *loop) ready(data uint64, ev poller.Event) {
 		return // an earlier event of the same pass closed it
 	}
 	l.left = false
+	l.readClock()
 	switch {
 	case ev&poller.Hangup != 0:
 		l.handle(i, s, hangup)

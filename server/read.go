@@ -37,8 +37,11 @@ func (l *loop) readInput(i uint32, s *slot) {
 		}
 		return
 	}
-	s.last = l.sec
-	s.flags &^= pinged
+	s.last = l.tick
+	if s.pinged != 0 {
+		s.pinged = 0
+		l.openDeadline(i, s)
+	}
 	l.run(i, s, nil, l.buf[:n])
 }
 
@@ -136,32 +139,34 @@ func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte, end *end
 	p := &l.proto
 	p.Resume(&r.frame, s.frame, l.exts.get(s).partial)
 	p.Receive(input)
-	defer l.suspend(c, s, p)
+	whole := false
+	defer func() { l.suspend(c, s, p, whole) }()
 	defer l.rescue(c, r, end)
 	l.inside = true
-	*end = l.events(c, s, r, p)
+	*end, whole = l.events(c, s, r, p)
 	l.inside = false
 }
 
 // suspend ends handleInput.
-func (l *loop) suspend(c Conn, s *slot, p *frame.Protocol) {
+func (l *loop) suspend(c Conn, s *slot, p *frame.Protocol, whole bool) {
 	state, partial := p.Suspend()
 	s.frame = state
-	l.keepPartial(c.slot, s, partial)
+	l.keepPartial(c.slot, s, partial, whole)
 }
 
 // events handles the events that are in the input, as long as the connection may
-// go on. Every frame is an event. What the user's code panics with is caught by
-// handleInput, once for all of them: for each message it would cost as much as the
-// reading.
-func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end ending) {
+// go on. whole says that a message has ended, or a control frame outside of one: what is
+// left began behind it. Every frame is an event. What the user's code panics with is
+// caught by handleInput, once for all of them: for each message it would cost as much
+// as the reading.
+func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end ending, whole bool) {
 	for frames, bytes := 0, 0; frames < framesPerTurn && bytes < bytesPerTurn; frames++ {
 		if s.gen.Load()&closeAsked != 0 || s.why&byJobs != 0 {
-			return end // the rest is not wanted any more, or not yet
+			return end, whole // the rest is not wanted any more, or not yet
 		}
 		if l.slows(r) && p.Unread() > 0 {
 			if wait, e := l.mustWait(c, s, r); wait {
-				return ending{err: e}
+				return ending{err: e}, whole
 			}
 		}
 		ev := p.NextEvent()
@@ -172,35 +177,38 @@ func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end end
 		if r.limited {
 			if over = l.charge(s, r, p, ev.Kind, Message{ev.Opcode, ev.Data}); over.limit != within {
 				if end.err = l.exceeded(c, s, r, ev.Kind, over); end.err != nil {
-					return end
+					return end, whole
 				}
 			}
 		}
 		switch ev.Kind {
 		case frame.NoEvent:
-			return end
+			return end, whole
 		case frame.PongEvent, frame.FragmentEvent:
+			whole = whole || !p.InMessage()
 		case frame.MessageEvent:
+			whole = true
 			bytes += len(ev.Data)
 			if over.limit != within && !l.srv.LimitDryRun {
 				continue // it is dropped
 			}
 			if err := r.message(c, Message{ev.Opcode, ev.Data}); err != nil {
 				if end.err = l.closeErrorFor(c, r, err); end.err != nil {
-					return end
+					return end, whole
 				}
 			}
 		case frame.PingEvent:
+			whole = whole || !p.InMessage()
 			l.answerPing(c, ev.Data)
 		case frame.CloseEvent, frame.ErrorEvent:
 			l.bye = p.AppendReply(l.bye[:0], ev)
-			return ending{err: closeErrorOf(ev), framed: l.bye}
+			return ending{err: closeErrorOf(ev), framed: l.bye}, whole
 		}
 	}
 	if p.Unread() > 0 {
 		l.waitTurn(c, s)
 	}
-	return end
+	return end, whole
 }
 
 // waitTurn holds a connection until the others have had their turn.
@@ -219,26 +227,33 @@ func closeErrorOf(ev *frame.Event) *CloseError {
 	return &CloseError{Code: ev.Code, Err: ev.Err}
 }
 
-// keepPartial stores what straddles reads, and starts or stops the clock of the
-// message-timeout.
-func (l *loop) keepPartial(i uint32, s *slot, partial *frame.Partial) {
+// keepPartial stores what straddles reads. If that is a message that has begun, its
+// clock runs from its first byte.
+func (l *loop) keepPartial(i uint32, s *slot, partial *frame.Partial, whole bool) {
 	if partial == nil {
 		if s.ext != 0 {
 			x := l.exts.get(s)
-			x.partial, x.since = nil, 0
+			x.partial, x.since, x.paused = nil, 0, 0
 			l.exts.trim(s)
 		}
 		return
 	}
 	x := l.exts.need(s)
 	x.partial = partial
-	if s.why != 0 {
-		x.since = 0 // it is we who do not read
+	if x.since == 0 || whole {
+		x.since = l.tick + 1
+		l.dueBy(i, l.messageEnd(s))
+	}
+}
+
+// stopMessage stops the clock of the message under way: it is we who do not read. To
+// wait for one's turn is to be read.
+func (l *loop) stopMessage(s *slot) {
+	if s.ext == 0 || s.why&^byTurn == 0 {
 		return
 	}
-	if x.since == 0 {
-		x.since = l.sec + 1
-		l.dueBy(i, l.deadline(l.srv.messageTimeout()))
+	if x := l.exts.get(s); x.since != 0 && x.paused == 0 {
+		x.paused = l.tick + 1
 	}
 }
 
@@ -267,11 +282,14 @@ func (l *loop) proceed(i uint32, s *slot) {
 
 // reopen ends the holding of a connection. What comes next has to settle it.
 func (l *loop) reopen(i uint32, s *slot) {
-	s.state, s.last = open, l.sec
-	l.openDeadline(i, s)
+	s.state, s.last, s.pinged = open, l.tick, 0
 	if s.ext != 0 {
-		l.exts.get(s).since = 0 // while it was held, the message could not go on
+		if x := l.exts.get(s); x.paused != 0 {
+			x.since += l.tick + 1 - x.paused
+			x.paused = 0
+		}
 	}
+	l.openDeadline(i, s)
 }
 
 // takeTurns lets those go on that had used up their turn in an earlier pass.

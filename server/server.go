@@ -67,7 +67,8 @@ type Server struct {
 	HandshakeTimeout time.Duration // for the request head, and for Authorize; 10 s
 	MessageTimeout   time.Duration // from a message's first byte to its last; 30 s
 	WriteTimeout     time.Duration // that a peer takes nothing; 30 s
-	IdleTimeout      time.Duration // that a peer says nothing, not even a pong; 5 min
+	PingInterval     time.Duration // that a peer says nothing until it is pinged, ±20 %; 25 s, or half of IdleTimeout if that is less or there is none
+	IdleTimeout      time.Duration // that it gives no sign of life and does not answer; 2 min
 	Drain            time.Duration // of Shutdown; 10 s
 
 	Deflate bool         // negotiate permessage-deflate, without context takeover
@@ -406,5 +407,6 @@ func (s *Server) maxBuffered() int                { return or(s.MaxBuffered, 256
 func (s *Server) handshakeTimeout() time.Duration { return span(s.HandshakeTimeout, 10*time.Second) }
 func (s *Server) messageTimeout() time.Duration   { return span(s.MessageTimeout, 30*time.Second) }
 func (s *Server) writeTimeout() time.Duration     { return span(s.WriteTimeout, 30*time.Second) }
-func (s *Server) idleTimeout() time.Duration      { return span(s.IdleTimeout, 5*time.Minute) }
+func (s *Server) pingInterval() time.Duration     { return span(s.PingInterval, 25*time.Second) }
+func (s *Server) idleTimeout() time.Duration      { return span(s.IdleTimeout, 2*time.Minute) }
 func (s *Server) drainTime() time.Duration        { return span(s.Drain, 10*time.Second) }

@@ -19,15 +19,16 @@ type slot struct {
 	gen atomic.Uint32
 
 	// The socket.
-	fd    int32
-	frame frame.State
-	state state
-	flags flags
-	why   hold
-	quiet quiet // here for want of room beside its buckets
+	fd     int32
+	frame  frame.State
+	state  state
+	flags  flags
+	why    hold
+	quiet  quiet // here for want of room beside its buckets
+	pinged uint8 // how long after last a ping left that was not answered, and one (idle.go); 0 for none
 
-	// Time, in seconds of the loop's clock but for told.
-	last uint32 // when the peer last sent something
+	// Time, in ticks of the loop's clock but for told.
+	last uint32 // when the peer last gave a sign of life
 	told uint32 // when it was last told that it is too loud, in milliseconds, never 0 then
 
 	// The limiter.
@@ -47,7 +48,6 @@ type flags uint8
 const (
 	armedRead  flags = 1 << iota // epoll reports readable
 	armedWrite                   // epoll reports writable
-	pinged                       // a ping is out and nothing came since
 	opened                       // Open was called, so Close must be
 	overFull                     // accepted beyond max-conns, to be told so
 	reserved                     // counts against the lingering reserve, not max-conns
@@ -82,7 +82,7 @@ const chunkSlots = 4096
 // chunk keeps the deadlines apart from the slots: the sweep reads a million of
 // them in about a millisecond.
 type chunk struct {
-	due   [chunkSlots]uint32 // seconds, 0 for none
+	due   [chunkSlots]uint32 // ticks, 0 for none
 	slots [chunkSlots]slot
 }
 
@@ -126,7 +126,7 @@ func (t *slab) put(i uint32) {
 	gen := (s.gen.Load() + 1) & genBits
 	*t.due(i) = 0
 	s.fd, s.frame, s.state, s.flags, s.why = 0, frame.State{}, closed, 0, 0
-	s.last, s.told, s.quiet, s.messages, s.bytes = 0, 0, 0, 0, 0
+	s.pinged, s.last, s.told, s.quiet, s.messages, s.bytes = 0, 0, 0, 0, 0, 0
 	s.ext, s.place, s.ident, s.group = 0, 0, 0, 0
 	s.gen.Store(gen)
 	t.free = append(t.free, i)

@@ -119,7 +119,7 @@ var table = [numStates][numEvents]cell{
 		readable: {discard, []state{lingering, closed}},
 		writable: {ignore, []state{lingering}},
 		hangup:   {discard, []state{lingering, closed}}, // closing with unread input would send RST
-		due:      {expire, []state{closed}},
+		due:      {expire, []state{lingering, closed}},  // closed if what was said has left
 		verdict:  {ignore, []state{lingering}},
 		post:     {ignore, []state{lingering}},
 		drain:    {ignore, []state{lingering}},
@@ -137,10 +137,10 @@ var factsOf = [numStates]facts{
 	closed:    {"not registered", "none", "none; the slot and the data of jobs until they are done"},
 	head:      {"readable", "handshake-timeout", "the loop's read buffer; a pooled head buffer once a read ended within the head"},
 	pending:   {"readable until 16 KiB came early, then nothing", "handshake-timeout", "the 101 withheld, the early bytes, two copies of the request"},
-	open:      {"readable", "ping at half the idle-timeout, the idle-timeout, message-timeout while a message is incomplete, the token's exp", "none; the partial message while one straddles reads, the data of jobs"},
+	open:      {"readable", "ping-interval, the idle-timeout once a ping is out, message-timeout while a message is incomplete, the token's exp", "none; the partial message while one straddles reads, the data of jobs"},
 	held:      {"writable while bytes wait, else nothing", "write-timeout since the peer last took a byte; the exact end of a delay; the token's exp", "the outbox, the unread tail, the partial message, the data of jobs"},
 	closing:   {"writable", "write-timeout", "the outbox"},
-	lingering: {"readable", "2 s", "none"},
+	lingering: {"readable until 256 KiB were discarded, then nothing", "2 s after what was said has left, write-timeout since the peer last took a byte", "none"},
 }
 
 // String returns the state's name in the table.

@@ -216,7 +216,7 @@ func after(first func(*bench), ev event) func(*bench) {
 
 func hangUp(b *bench) { unix.Shutdown(b.peer, unix.SHUT_RDWR) }
 
-func later(b *bench) { b.l.sec += 100_000 }
+func later(b *bench) { b.l.tick += ticks(24 * time.Hour) }
 
 func drainPeer(b *bench) { b.receive() }
 
@@ -348,17 +348,34 @@ var stimuli = []stimulus{
 	{"stale", open, writable, handle(writable), open},
 	{"bytes before the end", open, hangup, after(func(b *bench) { b.send(b.message("last")); hangUp(b) }, hangup), closed},
 	{"silent for a while", open, due, func(b *bench) {
-		b.l.sec += seconds(b.l.srv.idleTimeout()) / 2
+		b.l.tick += ticks(b.l.srv.pingAfter())
 		handle(due)(b)
 		if got := b.receive(); got != string(pingFrame) {
 			b.Errorf("sent: %q, want a ping", got)
 		}
 	}, open},
-	{"silent for long", open, due, after(later, due), lingering},
+	{"silent for long, and never asked", open, due, after(later, due), open},
+	{"does not answer", open, due, func(b *bench) {
+		after(later, due)(b)
+		after(later, due)(b)
+		if got := b.receive(); !strings.HasSuffix(got, "\x03\xf0idle_timeout") {
+			b.Errorf("sent: %q, want a close with 1008", got)
+		}
+	}, lingering},
+	{"its answer is unread", open, due, func(b *bench) {
+		after(later, due)(b)
+		b.send(string(masked(frame.OpPong, nil)))
+		after(later, due)(b)
+	}, open},
+	{"its end is unread", open, due, func(b *bench) {
+		after(later, due)(b)
+		hangUp(b)
+		after(later, due)(b)
+	}, closed},
 	{"slow message", open, due, func(b *bench) {
 		b.send(b.message("hello")[:8])
 		handle(readable)(b)
-		b.l.sec += seconds(b.l.srv.messageTimeout())
+		b.l.tick += ticks(b.l.srv.messageTimeout())
 		handle(due)(b)
 		if got := b.receive(); !strings.HasSuffix(got, "\x03\xf0message_timeout") {
 			b.Errorf("sent: %q, want a close with 1008", got)
@@ -442,11 +459,11 @@ var stimuli = []stimulus{
 	{"still talking", lingering, readable, after(func(b *bench) { b.send("anything") }, readable), lingering},
 	{"its end", lingering, readable, after(hangUp, readable), closed},
 	{"too much", lingering, readable, func(b *bench) {
-		for b.slot().state == lingering {
+		for b.slot().flags&armedRead != 0 {
 			b.send(strings.Repeat("x", 32<<10))
 			handle(readable)(b)
 		}
-	}, closed},
+	}, lingering},
 	{"stale", lingering, writable, handle(writable), lingering},
 	{"bytes before the end", lingering, hangup, func(b *bench) {
 		b.send("anything")
@@ -497,8 +514,12 @@ func (b *bench) checkInterest() {
 	s := b.slot()
 	var want flags
 	switch s.state {
-	case head, open, lingering:
+	case head, open:
 		want = armedRead
+	case lingering:
+		if b.l.exts.get(s).drained <= lingerBytes {
+			want = armedRead
+		}
 	case pending:
 		want = armedRead
 		if len(b.l.exts.get(s).asked.early) >= earlyLimit {

@@ -64,7 +64,7 @@ type LoopStats struct {
 	Buffered int           `json:"buffered"`
 	Delay    time.Duration `json:"delay_ns"` // until it answered this question: how long it was busy
 	Stuck    bool          `json:"stuck"`    // it did not answer within a second; its counters are older ones
-	Late     int64         `json:"late"`     // ticks, one a second, that came 100 ms late or later
+	Late     int64         `json:"late"`     // ticks, one a second or more, that came 100 ms late or later
 }
 
 // Stats returns the counters. They are the loops' own, and each is asked for a copy

@@ -67,8 +67,8 @@ func (l *loop) queue(i uint32, s *slot, b []byte) {
 	x := l.exts.need(s)
 	if len(x.unsent()) == 0 {
 		s.flags |= owesDrain
-		x.stalled = l.sec
-		*l.slab.due(i) = l.deadline(l.srv.writeTimeout())
+		x.stalled = l.tick
+		l.setDue(i, l.deadline(l.srv.writeTimeout()))
 		l.dueBy(i, l.expiry(s))
 	}
 	if x.sent > 0 && len(x.outbox)+len(b) > cap(x.outbox) {
@@ -90,10 +90,12 @@ func (l *loop) settle(i uint32, s *slot) {
 	case waiting:
 		s.state = held
 		s.why |= byBacklog
+		l.stopMessage(s)
 		l.arm(i, s, armedWrite)
 	case s.why != 0:
 		s.state = held
-		*l.slab.due(i) = l.expiry(s)
+		l.stopMessage(s)
+		l.setDue(i, l.expiry(s))
 		l.arm(i, s, 0)
 	default:
 		s.state = open
@@ -112,7 +114,7 @@ func (l *loop) flush(i uint32, s *slot) {
 	}
 	x.sent += n
 	if n > 0 {
-		x.stalled = l.sec
+		x.stalled = l.tick
 	}
 	if len(x.unsent()) > 0 {
 		if n == poller.SendLimit {

@@ -55,7 +55,8 @@ type serveCmd struct {
 	HandshakeTimeout time.Duration `default:"10s" help:"A request must be complete in this time."`
 	MessageTimeout   time.Duration `default:"30s" help:"A message that began must be complete in this time."`
 	WriteTimeout     time.Duration `default:"30s" help:"A client that takes nothing for this long is closed."`
-	IdleTimeout      time.Duration `default:"5m" help:"A client that shows no life, not even a pong, for this long is closed."`
+	PingInterval     time.Duration `default:"25s" help:"A client that was silent for this long, or for half of --idle-timeout, is pinged; 0 is the latter."`
+	IdleTimeout      time.Duration `default:"2m" help:"A client that shows no life for this long, and does not answer a ping, is closed."`
 	Drain            time.Duration `default:"10s" help:"On SIGTERM or SIGINT, the time over which connections are sent away."`
 
 	Admin     string `placeholder:"ADDR" help:"Where to serve /metrics, /stats, /healthz, /readyz and /debug/pprof to operators: an address that strangers cannot reach."`
@@ -101,7 +102,7 @@ func (s *serveCmd) Validate() error {
 	}
 	for name, d := range map[string]time.Duration{
 		"--handshake-timeout": s.HandshakeTimeout, "--message-timeout": s.MessageTimeout,
-		"--write-timeout": s.WriteTimeout, "--idle-timeout": s.IdleTimeout, "--drain": s.Drain,
+		"--write-timeout": s.WriteTimeout, "--idle-timeout": s.IdleTimeout, "--ping-interval": s.PingInterval, "--drain": s.Drain,
 		"--leave-grace": s.LeaveGrace,
 	} {
 		if err := validTime(name, d); err != nil {

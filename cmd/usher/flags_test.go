@@ -34,12 +34,12 @@ func TestDefaults(t *testing.T) {
 	want := server.Server{
 		Addr: "127.0.0.1:8080", MaxHead: 16 << 10, MaxMessage: 64 << 10, MaxBuffered: 256<<20 - 32<<20, // the rest is for histories
 		HandshakeTimeout: 10 * time.Second, MessageTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 5 * time.Minute, Drain: 10 * time.Second,
+		PingInterval: 25 * time.Second, IdleTimeout: 2 * time.Minute, Drain: 10 * time.Second,
 	}
 	if got.Addr != want.Addr || got.Loops != 0 || got.MaxConns != 0 || got.MaxConnsPerIP != 0 || got.MaxConnsPerUser != 0 ||
 		got.MaxHead != want.MaxHead || got.MaxMessage != want.MaxMessage || got.MaxBuffered != want.MaxBuffered ||
 		got.HandshakeTimeout != want.HandshakeTimeout || got.MessageTimeout != want.MessageTimeout ||
-		got.WriteTimeout != want.WriteTimeout || got.IdleTimeout != want.IdleTimeout || got.Drain != want.Drain || got.Origins != nil {
+		got.WriteTimeout != want.WriteTimeout || got.PingInterval != want.PingInterval || got.IdleTimeout != want.IdleTimeout || got.Drain != want.Drain || got.Origins != nil {
 		t.Errorf("got %+v, want %+v", got, &want)
 	}
 	limits := cmd.limits()
@@ -52,12 +52,12 @@ func TestDefaults(t *testing.T) {
 // its word for the default.
 func TestZeroIsNoLimit(t *testing.T) {
 	cmd := parse(t, "--rate=0", "--max-message=0", "--max-buffered=0", "--handshake-timeout=0", "--message-timeout=0",
-		"--write-timeout=0", "--idle-timeout=0", "--drain=0")
+		"--write-timeout=0", "--ping-interval=0", "--idle-timeout=0", "--drain=0")
 	got := cmd.server(nil)
 	for name, n := range map[string]int{
 		"MaxMessage": got.MaxMessage, "MaxBuffered": got.MaxBuffered,
 		"HandshakeTimeout": int(got.HandshakeTimeout), "MessageTimeout": int(got.MessageTimeout),
-		"WriteTimeout": int(got.WriteTimeout), "IdleTimeout": int(got.IdleTimeout), "Drain": int(got.Drain),
+		"WriteTimeout": int(got.WriteTimeout), "PingInterval": int(got.PingInterval), "IdleTimeout": int(got.IdleTimeout), "Drain": int(got.Drain),
 	} {
 		if n >= 0 {
 			t.Errorf("%s: got %d, want a negative number", name, n)

@@ -134,6 +134,7 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 		HandshakeTimeout: orNone(s.HandshakeTimeout),
 		MessageTimeout:   orNone(s.MessageTimeout),
 		WriteTimeout:     orNone(s.WriteTimeout),
+		PingInterval:     orNone(s.PingInterval),
 		IdleTimeout:      orNone(s.IdleTimeout),
 		Drain:            orNone(s.Drain),
 

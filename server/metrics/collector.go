@@ -131,7 +131,7 @@ var families = []family{
 		perLoop(func(l *server.LoopStats) float64 { return l.Delay.Seconds() })),
 	gauge("usher_loop_stuck", "1 if the loop did not answer within a second; its figures are then its last ones.", byLoop,
 		perLoop(func(l *server.LoopStats) float64 { return truth(l.Stuck) })),
-	counter("usher_loop_late_ticks_total", "Ticks, one a second, that came 100 ms late or later: something held the loop up.", byLoop,
+	counter("usher_loop_late_ticks_total", "Ticks, one a second or more, that came 100 ms late or later: something held the loop up.", byLoop,
 		perLoop(func(l *server.LoopStats) float64 { return float64(l.Late) })),
 }
 

@@ -1,0 +1,343 @@
+//go:build linux
+
+package server
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/usher-ws/usher/poller"
+	"golang.org/x/sys/unix"
+)
+
+// advance lets a tick pass, in as many turns as it takes.
+func (b *bench) advance() {
+	b.l.tick++
+	for b.l.sweeping = 1; b.l.sweeping != 0; {
+		b.l.sweep()
+	}
+}
+
+// advanceToDue lets ticks pass up to the connection's deadline, and it is acted upon.
+func (b *bench) advanceToDue() {
+	if at := *b.l.slab.due(b.i); at > b.l.tick {
+		b.l.tick = at - 1
+	}
+	b.advance()
+}
+
+// stub has the kernel say what the test wants about bytes taken, until it ends.
+func stub(t testing.TB, what func(fd int) poller.Outgoing) {
+	real := progress
+	progress = what
+	t.Cleanup(func() { progress = real })
+}
+
+const pongs = "\x8a\x80\x00\x00\x00\x00"
+
+// cutBy is how much later than it may a deadline is met at most: a tick has begun when
+// it counts from there, and one more when it is over.
+const cutBy = 3
+
+// TestIdle: whatever the settings, a peer is pinged when it was silent for as long as they
+// say, and closed when it was silent for the idle-timeout and did not answer for half of it.
+// One that answers stays.
+func TestIdle(t *testing.T) {
+	for _, c := range []struct {
+		interval, timeout time.Duration
+		ping              time.Duration // 0: none
+	}{
+		{0, 0, 25 * time.Second}, // the defaults: 25s, 2m
+		{-1, 0, time.Minute},
+		{25 * time.Second, 5 * time.Second, 2500 * time.Millisecond},
+		{time.Second, time.Minute, time.Second},
+		{3 * time.Minute, 2 * time.Minute, time.Minute},
+		{time.Hour, 24 * time.Hour, time.Hour},
+		{time.Millisecond, 2 * time.Minute, time.Millisecond},
+		{time.Millisecond, 100 * time.Millisecond, time.Millisecond},
+		{-1, 100 * time.Millisecond, 50 * time.Millisecond},
+		{25 * time.Second, 1, 25 * time.Second}, // half of a nanosecond is nothing
+		{25 * time.Second, -1, 25 * time.Second},
+		{time.Millisecond, -1, time.Millisecond},
+		{-1, -1, 0},
+	} {
+		for _, answers := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%v %v %t", c.interval, c.timeout, answers), func(t *testing.T) {
+				b := newBench(t, &Server{PingInterval: c.interval, IdleTimeout: c.timeout})
+				b.bring(open)
+				limit := max(b.l.srv.idleTimeout(), 0)
+				life, pinged, pings := b.l.tick, uint32(0), 0
+				for range 100 {
+					b.advanceToDue()
+					silence := time.Duration(b.l.tick-life) * tickLength
+					got := b.receive()
+					switch {
+					case got == "":
+					case got == string(pingFrame):
+						pings++
+						early := time.Duration(b.l.tick-life+1) * tickLength
+						if c.ping == 0 || early < c.ping*4/5 || silence > c.ping*6/5+cutBy*tickLength {
+							t.Fatalf("ping %d after %v of silence, want %v", pings, silence, c.ping)
+						}
+						pinged = b.l.tick
+						if answers || limit == 0 {
+							life = b.l.tick
+						}
+						if answers {
+							b.send(pongs)
+							b.l.handle(b.i, b.slot(), readable)
+						}
+					case answers || limit == 0 || pings != 1 || !strings.HasSuffix(got, "idle_timeout"):
+						t.Fatalf("after %v of silence, pinged %d times: got %q", silence, pings, got)
+					default:
+						unanswered := time.Duration(b.l.tick-pinged) * tickLength
+						if silence < limit || unanswered < limit/2 || silence > limit+cutBy*tickLength && unanswered > limit/2+cutBy*tickLength {
+							t.Errorf("closed after %v of silence and %v without an answer, want %v", silence, unanswered, limit)
+						}
+						return
+					}
+				}
+				if !answers && limit > 0 {
+					t.Error("it was not closed")
+				}
+				if (answers || limit == 0) && (pings > 0) != (c.ping > 0) {
+					t.Errorf("it was pinged %d times", pings)
+				}
+			})
+		}
+	}
+}
+
+// TestIdleCrowd: pings follow the number of connections. Of a crowd that came at once
+// nobody is closed who answers, and the pings are spread; no turn has more than others.
+func TestIdleCrowd(t *testing.T) {
+	const crowd, timeout = 1000, 5 * time.Second
+	b := newBench(t, &Server{IdleTimeout: timeout})
+	var conns []pair
+	for range crowd {
+		conns = append(conns, b.open(fmt.Sprintf(upgradeHead, "/echo")))
+	}
+	defer func() {
+		for _, p := range conns[:crowd-1] {
+			unix.Close(p.peer)
+		}
+	}()
+	even := crowd * int(tickLength) / int(timeout/2*2/5) // of a crowd's pings in a tick
+	buf := make([]byte, 64)
+	total := 0
+	for range ticks(4 * timeout) {
+		b.advance()
+		pings := 0
+		for k, p := range conns {
+			n, _ := unix.Read(p.peer, buf)
+			if n <= 0 {
+				continue
+			}
+			if string(buf[:n]) != string(pingFrame) {
+				t.Fatalf("connection %d got %q", k, buf[:n])
+			}
+			pings++
+			unix.Write(p.peer, []byte(pongs))
+		}
+		b.pass(conns)
+		if total += pings; pings > 2*even {
+			t.Fatalf("%d pings in one tick, want about %d at most", pings, even)
+		}
+	}
+	if least := crowd * 4; total < least {
+		t.Errorf("%d pings, want %d", total, least)
+	}
+
+	b.l.tick += ticks(timeout / 2) // all at once
+	for _, p := range conns {
+		b.l.setDue(p.i, b.l.tick)
+	}
+	for turns := 1; ; turns++ {
+		if b.l.sweeping = max(b.l.sweeping, 1); turns == 1 {
+			b.l.tick++
+		}
+		b.l.sweep()
+		pings := 0
+		for _, p := range conns {
+			if n, _ := unix.Read(p.peer, buf); n > 0 {
+				pings++
+			}
+		}
+		if want := min(duesPerTurn, crowd-(turns-1)*duesPerTurn); pings != max(want, 0) {
+			t.Fatalf("turn %d: %d pings, want %d", turns, pings, want)
+		}
+		if b.l.sweeping == 0 {
+			break
+		}
+	}
+}
+
+// TestTakingIsLife: bytes that the peer takes are signs of life, those of the ping are
+// none, and one that has no room for the ping was not asked.
+func TestTakingIsLife(t *testing.T) {
+	const limit, ping, write = 100 * time.Second, 20 * time.Second, 300 * time.Second
+	long := time.Duration(math.MaxInt64)
+	for _, c := range []struct {
+		name string
+		// told is what the kernel says, at a time at which the ping was sent (0: not yet).
+		told       func(now, pinged time.Duration) poller.Outgoing
+		end        string
+		from, upTo time.Duration // of its end
+	}{
+		{"nothing is sent to it", func(now, pinged time.Duration) poller.Outgoing {
+			return poller.Outgoing{Sent: now - pinged, Acked: now - pinged}
+		}, "idle_timeout", limit, limit},
+		{"its network is gone", func(now, pinged time.Duration) poller.Outgoing {
+			return poller.Outgoing{Unacked: true, Sent: time.Millisecond, Acked: now} // sent again and again
+		}, "idle_timeout", limit, limit},
+		{"its network is gone, and much waits", func(now, pinged time.Duration) poller.Outgoing {
+			return poller.Outgoing{Unsent: 1 << 20, Unacked: true, Sent: time.Millisecond, Acked: now}
+		}, "idle_timeout", limit, limit},
+		{"it is sent something now and then", func(now, pinged time.Duration) poller.Outgoing {
+			return poller.Outgoing{Sent: now % (50 * time.Second), Acked: now % (50 * time.Second)}
+		}, "", 0, 0},
+		{"it was sent something before the ping, and took it", func(now, pinged time.Duration) poller.Outgoing {
+			last := 15 * time.Second
+			if pinged != 0 {
+				last = pinged
+			}
+			return poller.Outgoing{Sent: max(0, now-last), Acked: max(0, now-last)}
+		}, "idle_timeout", 15*time.Second + limit, 16*time.Second + limit},
+		{"it was sent something soon after the ping, and took it", func(now, pinged time.Duration) poller.Outgoing {
+			last := max(pinged, min(now, 40*time.Second))
+			return poller.Outgoing{Sent: max(0, now-last), Acked: max(0, now-last)}
+		}, "idle_timeout", 40*time.Second + limit, 42*time.Second + limit},
+		{"it reads slowly, and much waits", func(now, pinged time.Duration) poller.Outgoing {
+			return poller.Outgoing{Unsent: 1 << 20, Unacked: true, Sent: 3 * time.Second, Acked: 3 * time.Second}
+		}, "", 0, 0},
+		{"it takes what has left slowly", func(now, pinged time.Duration) poller.Outgoing {
+			return poller.Outgoing{Unacked: true, Sent: long, Acked: 3 * time.Second}
+		}, "", 0, 0},
+		{"it has no room, and says so", func(now, pinged time.Duration) poller.Outgoing {
+			return poller.Outgoing{Unsent: 1 << 20, Sent: now, Acked: time.Second}
+		}, "1006", write, write + limit/2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &Server{PingInterval: ping, IdleTimeout: limit, WriteTimeout: write}
+			b := newBench(t, s)
+			b.bring(open)
+			begun := b.l.tick
+			pinged := time.Duration(0)
+			now := func() time.Duration { return time.Duration(b.l.tick-begun) * tickLength }
+			stub(t, func(int) poller.Outgoing { return c.told(now(), pinged) })
+			for b.slot().state == open && now() < 10*limit {
+				b.advanceToDue()
+				got := b.receive()
+				switch {
+				case got == string(pingFrame):
+					pinged = now()
+				case got != "" && !strings.HasSuffix(got, c.end), got != "" && c.end == "":
+					t.Fatalf("after %v: got %q", now(), got)
+				}
+			}
+			ended := b.slot().state != open
+			if ended != (c.end != "") {
+				t.Fatalf("after %v: it is %v", now(), b.slot().state)
+			}
+			if ended && (now() < c.from || now() > c.upTo+2*cutBy*tickLength) {
+				t.Errorf("ended after %v, want %v to %v", now(), c.from, c.upTo)
+			}
+			if ended && (c.end == "1006") != (b.slot().state == closed) {
+				t.Errorf("it is %v", b.slot().state)
+			}
+		})
+	}
+}
+
+// TestSlowTakerIsHeld: a peer that takes bytes so slowly that the kernel asks for no more
+// meanwhile is not cut by the write-timeout.
+func TestSlowTakerIsHeld(t *testing.T) {
+	b := newBench(t, &Server{})
+	b.bring(held)
+	stub(t, func(int) poller.Outgoing { return poller.Outgoing{Unsent: 1, Sent: 20 * time.Second} })
+	for range ticks(10 * b.l.srv.writeTimeout()) {
+		b.advance()
+	}
+	if got := b.slot().state; got != held {
+		t.Fatalf("it takes something every 20 s: it is %v, want held", got)
+	}
+	stub(t, func(int) poller.Outgoing { return poller.Outgoing{Unsent: 1, Sent: time.Hour} })
+	for range ticks(b.l.srv.writeTimeout()) + 1 {
+		b.advance()
+	}
+	if got := b.slot().state; got != closed {
+		t.Errorf("it takes nothing: it is %v, want closed", got)
+	}
+}
+
+// TestHeldIsNotIdle: time in which a peer is not read does not count.
+func TestHeldIsNotIdle(t *testing.T) {
+	b := newBench(t, &Server{WriteTimeout: -1})
+	b.bring(held)
+	for range ticks(10 * b.l.srv.idleTimeout()) {
+		b.advance()
+	}
+	for b.slot().state == held {
+		drainPeer(b)
+		handle(writable)(b)
+	}
+	b.receive()
+	for range ticks(b.l.srv.pingAfter() * 3 / 4) {
+		b.advance()
+	}
+	if got := b.receive(); got != "" || b.slot().state != open {
+		t.Errorf("right after it was held: got %q, it is %v", got, b.slot().state)
+	}
+}
+
+// TestLateLooks: a look at the deadlines that comes late is left out, the next one is not,
+// and what a sender could not be heard with is not held against it.
+func TestLateLooks(t *testing.T) {
+	b := newBench(t, &Server{MessageTimeout: 2 * time.Second})
+	b.bring(open)
+	b.send(b.message("hello")[:8])
+	handle(readable)(b)
+	b.advance()
+	look := func(late time.Duration) {
+		b.l.tick += ticks(late)
+		b.l.lookAround(time.Duration(b.l.tick)<<tickBits, late)
+		for b.l.sweeping != 0 {
+			b.l.sweep()
+		}
+	}
+	look(time.Minute) // the process was stopped
+	look(time.Second) // and is slow
+	if got := b.slot().state; got != open {
+		t.Fatalf("a sender that had no time: it is %v, want open", got)
+	}
+	for range ticks(2*time.Second) + 1 {
+		b.advance()
+	}
+	if got := b.receive(); !strings.HasSuffix(got, "message_timeout") {
+		t.Errorf("a sender that had its time: got %q", got)
+	}
+	if b.l.late != 2 {
+		t.Errorf("%d late ticks, want 2", b.l.late)
+	}
+}
+
+// TestTicks: a number of ticks is never too few, and a deadline beyond the clock's end is
+// at its end.
+func TestTicks(t *testing.T) {
+	for d, want := range map[time.Duration]uint32{
+		-1: 0, 0: 0, 1: 2, tickLength: 2, tickLength + 1: 3, 10 * tickLength: 11, math.MaxInt64: math.MaxUint32,
+	} {
+		if got := ticks(d); got != want {
+			t.Errorf("%v: got %d, want %d", d, got, want)
+		}
+	}
+	if got := behind(math.MaxUint32-1, 100); got != math.MaxUint32 {
+		t.Errorf("got %d", got)
+	}
+	if got := behind(7, 0); got != 0 {
+		t.Errorf("no time behind 7: got %d, want none", got)
+	}
+}
