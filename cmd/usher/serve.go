@@ -40,7 +40,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	defer closeKeys()
 	app, err := chat.New(chat.Config{
 		Secret: secret, Algorithm: algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience, CheckPassword: check, Logger: log,
-		Rooms: s.Rooms, Limits: s.limits(),
+		Rooms: s.Rooms, MaxRoomsPerUser: orNone(s.MaxRoomsPerUser), Limits: s.limits(),
 		LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
 		History: orNone(s.History), HistoryBytes: s.historyBytes(),
 	})
