@@ -64,7 +64,7 @@ func nobody(name string) *fault {
 
 // away says that a user, whom /who still lists, cannot be told anything.
 func away(name string) *fault {
-	return newFault(codeUserAway, name+" has lost the connection or is just leaving: your message was not sent")
+	return newFault(codeUserAway, name+" is reconnecting or just leaving: your message was not sent; try again in a moment")
 }
 
 const slowDown = "Rate limit exceeded. Please slow down."

@@ -75,6 +75,32 @@ func TestDirectReachesAllConnections(t *testing.T) {
 	carol.want("alice: end")
 }
 
+// TestNothingIsEscapedForHTML: what is said goes as it is, to the room, to one user, from
+// the past and back in an error.
+func TestNothingIsEscapedForHTML(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{})
+	alice := dialJSON(t, addr, "a<&>b", "lobby")
+	heard := func(c jsonClient, want string) {
+		t.Helper()
+		if got, err := c.next(); err != nil || !strings.Contains(got, want) {
+			t.Errorf("got %q, error %v; want %q in it", got, err, want)
+		}
+	}
+	heard(alice, `"user":"a<&>b"`)
+	for _, said := range []string{
+		`{"type":"say","text":"1 < 2 && 3 > 2"}`, `{"type":"direct","to":"a<&>b","text":"1 < 2 && 3 > 2"}`,
+		`{"type":"status","status":"1 < 2 && 3 > 2"}`, `{"type":"who"}`, `{"type":"direct","to":"1<2&&3>2","text":"x"}`,
+	} {
+		alice.send("%s", said)
+	}
+	for range 4 {
+		heard(alice, `"1 < 2 && 3 > 2"`)
+	}
+	heard(alice, `"1<2&&3>2 is not`)
+	heard(dialJSON(t, addr, "bob", "lobby"), `"1 < 2 && 3 > 2"`)
+}
+
 // requests are messages of a client, and the code of the error that each deserves.
 var requests = []struct{ said, code string }{
 	{`{"type":"say","text":"hi"}`, ""},
