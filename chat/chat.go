@@ -221,7 +221,7 @@ func (c *Chat) close(conn server.Conn, _ error) {
 	}
 }
 
-// replay returns what a member is told who joins of what was said before.
+// replay returns what a member that joins is told of what was said before.
 func replay(dialect int, past []server.Message) []server.Message {
 	if dialect == jsonDialect {
 		return []server.Message{{Opcode: frame.OpText, Data: marshal(newHistory(past))}}

@@ -25,7 +25,7 @@ func encode(e event, dialect int) []byte {
 	return []byte(e.line())
 }
 
-// encoder returns how an event is encoded for who is there to hear it.
+// encoder returns an event for the hub to encode, in the dialects that are heard.
 func encoder(e event) hub.Encoder {
 	return func(dialect int) []byte { return encode(e, dialect) }
 }

@@ -76,7 +76,7 @@ type Hub struct {
 	// who joins later; 0 means none. HistoryBytes is what all topics together keep
 	// at most; 0 means 32 MiB. Replay is called with what there is in a dialect, the
 	// oldest first, and returns what a member hears of it before it joins: once for all
-	// who join until more is recorded. The messages are the hub's, not to be changed or
+	// members that join until more is recorded. The messages are the hub's, not to be changed or
 	// kept. nil sends each again.
 	History      int
 	HistoryBytes int
