@@ -139,14 +139,22 @@ func ascii(s string) bool {
 	return true
 }
 
-// passesForServer reports whether the letters of a name read as the server's name:
-// punctuation around or between them does not make it another's.
+// colons end a name in a line of the plain dialect, or look as if they did.
+const colons = ":∶꞉ː։׃"
+
+// passesForServer reports whether the letters of a name, or of what is before its first
+// colon, read as the server's name: punctuation around or between them does not make it
+// another's.
 func passesForServer(name string) bool {
+	looks := looksOf(name)
+	if end := strings.IndexAny(looks, colons); end > 0 {
+		looks = looks[:end]
+	}
 	letters := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
 			return r
 		}
 		return -1
-	}, looksOf(name))
+	}, looks)
 	return letters == strings.ToLower(serverName)
 }

@@ -9,7 +9,7 @@ import (
 
 func TestValidName(t *testing.T) {
 	for _, name := range []string{
-		"a", "alice@example.com", "auth0|123", "José", "Jose\u0301", "李", "servers", "observer", "server1", strings.Repeat("ü", 64),
+		"a", "alice@example.com", "auth0|123", "José", "Jose\u0301", "李", "servers", "observer", "server1", "server-room", "auth0:server", "urn:alice", strings.Repeat("ü", 64),
 		"علی\u200cرضا", "می\u200cخواهم", "क्\u200dष", "க்\u200cஷ", "سَ\u200cمن",
 		"👩🏽\u200d💻", "❤\ufe0f\u200d🔥", "👁\ufe0f\u200d🗨\ufe0f", "🏳\ufe0f\u200d🌈", "1\ufe0f\u20e3", "葛\U000e0100", "नमस्ते", "ngữ",
 	} {
@@ -38,7 +38,8 @@ func TestValidName(t *testing.T) {
 // TestServersName: nobody else has a name that reads as the server's.
 func TestServersName(t *testing.T) {
 	for _, name := range []string{
-		"Server", "server", "SERVER", "sErVeR", "Server:", "-Server-", "_Server_", "Server.", "S.e.r.v.e.r",
+		"Server", "server", "SERVER", "sErVeR", "Server:", "-Server-", "_Server_", "Server.", "S.e.r.v.e.r", ":Server",
+		"Server:alice", "Server：alice", "Ѕerver꞉alice-has-left",
 		"Ｓｅｒｖｅｒ", "𝐒𝐞𝐫𝐯𝐞𝐫", "𝓢𝓮𝓻𝓿𝓮𝓻", "Ⓢⓔⓡⓥⓔⓡ", "🅂🄴🅁🅅🄴🅁", "🅢🅔🅡🅥🅔🅡", "🆂🅴🆁🆅🅴🆁", "🇸🇪🇷🇻🇪🇷", "ₛerver", "ſerver", "ꜱᴇʀᴠᴇʀ", "Seʀver",
 		"Ѕerver", "Sеrver", "Sеrvеr", "Serνer", "SΕRVER", "Ѕегѵег", "ᏚᎬᎡᏙᎬᎡ", "ꓢꓰꓣꓦꓰꓣ", "Տerver", "Se\u0301rver", "Sérver",
 	} {
