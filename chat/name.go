@@ -109,9 +109,9 @@ var joining = []*unicode.RangeTable{
 	unicode.Khmer, unicode.Myanmar,
 }
 
-// looksOf returns what names have in common that pass for each other: their letters after
-// compatibility decomposition and case folding, without what cannot be seen, and with the
-// Latin letter for each of another script that looks like one.
+// looksOf returns what a name looks like: two names pass for each other if it is the same
+// for both. That is the name after compatibility decomposition and case folding, without what
+// cannot be seen, and with the Latin letter for each of another script that looks like one.
 func looksOf(name string) string {
 	if ascii(name) {
 		return strings.ToLower(name)

@@ -45,9 +45,9 @@ type Hub struct {
 	// means any number. What LeaveGrace keeps does not count.
 	MaxTopicsPerUser int
 
-	// Key returns what names that pass for each other have in common. Two users whose
-	// names do cannot be in one topic at once, and a user is found by any such name.
-	// nil means the name itself: all names differ.
+	// Key returns what a name is compared by. Names of one key pass for each other: two
+	// users who have them cannot be in one topic at once, and a user is found by any of
+	// them. nil means the name itself: all names differ.
 	Key func(name string) string
 
 	// Dialects is in how many encodings what is published may come; 0 means one.
