@@ -31,6 +31,8 @@ const SlowDown = serverPrefix + slowDown
 const MaxRooms = 10_000
 
 const (
+	defaultMaxRoomsPerUser = 100
+
 	defaultLeaveGrace  = 2 * time.Second
 	defaultAnnounceMax = 200
 	defaultHistory     = 50
@@ -77,6 +79,10 @@ type Config struct {
 	// Rooms are the rooms there are. None means that any well-formed name is a
 	// room, up to MaxRooms of them in use at once.
 	Rooms []string
+
+	// MaxRoomsPerUser is in how many rooms a user can be at once, with any number of
+	// connections in each; 0 means 100, less than 0 any number.
+	MaxRoomsPerUser int
 
 	// Limits of each member's messages; zero is none.
 	Limits server.Limits
@@ -143,6 +149,8 @@ func New(config Config) (*Chat, error) {
 		return nil, fmt.Errorf("chat: %w", err)
 	}
 	c.hub.Dialects = dialects
+	c.hub.Key = looksOf
+	c.hub.MaxTopicsPerUser = max(0, cmp.Or(config.MaxRoomsPerUser, defaultMaxRoomsPerUser))
 	c.hub.Moved = tellMoved
 	c.hub.LeaveGrace = max(0, cmp.Or(config.LeaveGrace, defaultLeaveGrace))
 	c.hub.GatherAbove = max(0, cmp.Or(config.AnnounceMax, defaultAnnounceMax))
@@ -186,6 +194,10 @@ func (c *Chat) open(conn server.Conn) error {
 	}
 	m, err := c.hub.JoinAs(conn.PathValue("room"), conn.Identity().Subject, dialect, conn)
 	switch {
+	case errors.Is(err, hub.ErrNameTaken):
+		return &server.CloseError{Code: frame.StatusPolicyViolation, Reason: codeNameForbidden, Err: err}
+	case errors.Is(err, hub.ErrTooManyOfUser):
+		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: codeRoomsPerUser, Err: err}
 	case errors.Is(err, hub.ErrTooManyTopics):
 		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: codeRoomsFull, Err: err}
 	case err != nil:
@@ -223,15 +235,12 @@ func (c *Chat) close(conn server.Conn, _ error) {
 	}
 }
 
-// replay tells who joins what was said before.
-func replay(m *hub.Member, past []server.Message) {
-	if m.Dialect() == jsonDialect {
-		_ = m.Send(frame.OpText, marshal(newHistory(past)))
-		return
+// replay returns what a member that joins is told of what was said before.
+func replay(dialect int, past []server.Message) []server.Message {
+	if dialect == jsonDialect {
+		return []server.Message{{Opcode: frame.OpText, Data: marshal(newHistory(past))}}
 	}
-	for _, line := range past {
-		_ = m.Send(line.Opcode, line.Data)
-	}
+	return past
 }
 
 // tellMoved tells a room who came and who went. Who came on a further connection, or to
@@ -242,6 +251,5 @@ func tellMoved(room *hub.Topic, m hub.Move) {
 		announce(room, e)
 		return
 	}
-	line, object := encode(e)
-	_ = m.To.Send(frame.OpText, line, object)
+	_ = m.To.Send(frame.OpText, encode(e, m.To.Dialect()))
 }

@@ -367,7 +367,7 @@ func TestSlowMember(t *testing.T) {
 		c.want("Server: sleeper has joined the chat")
 	}
 	// More than the kernel and the server's backlog take for one connection.
-	text := strings.Repeat("x", 60<<10)
+	text := strings.Repeat("𝖝", 4096)
 	left := false
 	hear := func(c client, want string) {
 		t.Helper()
@@ -380,13 +380,13 @@ func TestSlowMember(t *testing.T) {
 			t.Fatalf("got %.80q, error %v; want %.80q", got, err, want)
 		}
 	}
-	for i := 0; i < 1000 && !left; i++ {
+	for i := 0; i < 4000 && !left; i++ {
 		alice.say(text)
 		hear(alice, "alice: "+text)
 		hear(bob, "alice: "+text)
 	}
 	if !left {
-		t.Error("sleeper is still there after 60 MB it did not read")
+		t.Error("sleeper is still there after 64 MB it did not read")
 	}
 	sleeper.NetConn().Close()
 	alice.say("still here")

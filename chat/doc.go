@@ -20,7 +20,8 @@
 // A client that offers the subprotocol [Subprotocol] speaks JSON instead, in the same
 // rooms: docs/chat.schema.json is the schema of both directions, and docs/CODES.md
 // lists the codes of its errors. Fields that a request does not need are ignored.
-// Ten messages in a row that are not of the dialect close the connection with 1008.
+// Ten messages in a row that are not of the dialect close the connection with 1008; one
+// that is, and says what is not allowed, is not of those.
 //
 // # The door
 //
@@ -29,13 +30,20 @@
 //
 //	404 room_unknown    not a room's name, or not one of Config.Rooms
 //	403 room_forbidden  the token's claim "rooms" does not name it
-//	403 name_forbidden  the token's subject cannot be a name in a chat
+//	403 name_forbidden  the token's subject cannot be a name in a chat, or looks like
+//	                    that of another user who is in the room
+//	429 rooms_per_user  the user is in Config.MaxRoomsPerUser other rooms; Retry-After
 //	503 rooms_full      MaxRooms others are in use; Retry-After says when to come back
 //
 // A claim "rooms" that is absent opens every room; [] opens none, and so does
-// one that is not a list of strings. A name has 1 to 64 visible characters and no
-// space, as /msg must find its end, and is not the server's own, in any case of
-// its letters.
+// one that is not a list of strings. [ValidName] says what a name may be: 1 to 64
+// characters that can be seen and no space, as /msg must find its end, and nothing that
+// reads as the server's own.
+//
+// Names look alike if they are the same after compatibility decomposition and case folding,
+// without what cannot be seen, and with a Latin letter for each of another script that
+// looks like one. In a room they belong to the user who was there first, until that user has
+// left; /msg finds the user by any of them.
 //
 // The room is told of a user's first connection and of the end of the last, Config.LeaveGrace
 // later; in a room of more than Config.AnnounceMax users, once a second of how many came
@@ -43,6 +51,8 @@
 // are the room's last Config.History messages.
 //
 // A room exists while somebody is in it. Probes and refused clients make none.
+// For a moment after their last connection users are still listed; /msg says of them that
+// they are away.
 //
 // # Who owns what
 //
@@ -55,7 +65,9 @@
 // # Untrusted text
 //
 // Control characters and line separators are refused, so that no member can make
-// a line that looks like somebody else's; blank messages are ignored. A binary
-// message closes the connection with 1003. How long a line may be is
-// Server.MaxMessage's to say; a text in JSON has up to 4096 characters.
+// a line that looks like somebody else's; what leaves the direction of text turned gets an
+// end, so that it turns nobody else's. A text in which there is nothing to see is refused,
+// and a status is none then. A text has up to 4096 characters, a status 64. All this is the
+// same in both dialects, and the speaker is told. A binary message closes the connection
+// with 1003.
 package chat

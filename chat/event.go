@@ -18,23 +18,33 @@ import (
 // answers a request is the one that its client gave it.
 type event interface{ line() string }
 
-// encode returns an event in each dialect, in the order of plain and jsonDialect.
-func encode(e event) (line, object []byte) { return []byte(e.line()), marshal(e) }
+// encode returns an event in a dialect.
+func encode(e event, dialect int) []byte {
+	if dialect == jsonDialect {
+		return marshal(e)
+	}
+	return []byte(e.line())
+}
 
+// encoder returns an event for the hub to encode, in the dialects that are heard.
+func encoder(e event) hub.Encoder {
+	return func(dialect int) []byte { return encode(e, dialect) }
+}
+
+// marshal returns v as JSON. What is said goes into no HTML, so <, > and & stay as they are.
 func marshal(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	to := json.NewEncoder(&b)
+	to.SetEscapeHTML(false)
+	if err := to.Encode(v); err != nil {
 		panic(err) // events are made of strings, numbers and each other
 	}
-	return b
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // announce tells a room. Nobody is waiting for it, so when the room takes no more it
 // is lost.
-func announce(room *hub.Topic, e event) {
-	line, object := encode(e)
-	_ = room.Publish(frame.OpText, line, object)
-}
+func announce(room *hub.Topic, e event) { _ = room.PublishFunc(frame.OpText, encoder(e)) }
 
 // message is what somebody said to the room.
 type message struct {

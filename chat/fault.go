@@ -15,6 +15,7 @@ const (
 	codeTooLong           = "too_long"
 	codeControlCharacters = "control_characters"
 	codeUserUnknown       = "user_unknown"
+	codeUserAway          = "user_away"
 	codeRoomBusy          = "room_busy"
 	codeRateLimited       = "rate_limited"
 
@@ -51,15 +52,27 @@ var (
 		"the room is too busy: your message may not have reached everybody")
 	faultControl = newFault(codeControlCharacters,
 		"your message was not sent: it has control characters in it")
-	faultStatus = newFault(codeTooLong,
-		fmt.Sprintf("a status has at most %d characters", maxStatus))
+	faultBlank = newFault(codeBadField,
+		"your message was not sent: there is nothing to see in it")
+	faultNameless = newFault(codeBadField,
+		"your message was not sent: there is nothing to see in the name")
 )
+
+// tooLong says how long something may be.
+func tooLong(what string, most int) *fault {
+	return newFault(codeTooLong, fmt.Sprintf("a %s has at most %d characters", what, most))
+}
 
 // nobody says that there is no such user in the room.
 func nobody(name string) *fault {
-	f := newFault(codeUserUnknown, cut(name, maxName)+" is not in this room")
+	f := newFault(codeUserUnknown, closed(name)+" is not in this room")
 	f.hint = "; /who tells who is"
 	return f
+}
+
+// away says that a user, whom /who still lists, cannot be told anything.
+func away(name string) *fault {
+	return newFault(codeUserAway, name+" is reconnecting or just leaving: your message was not sent; try again in a moment")
 }
 
 const slowDown = "Rate limit exceeded. Please slow down."

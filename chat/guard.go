@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/usher-ws/usher/hub"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -16,6 +17,7 @@ const (
 	codeRoomUnknown   = "room_unknown"
 	codeRoomForbidden = "room_forbidden"
 	codeNameForbidden = "name_forbidden"
+	codeRoomsPerUser  = "rooms_per_user"
 	codeRoomsFull     = "rooms_full"
 )
 
@@ -25,7 +27,11 @@ var (
 	rejectRoom = upgrade.Reject(http.StatusForbidden, codeRoomForbidden,
 		"Your token does not open this room.")
 	rejectName = upgrade.Reject(http.StatusForbidden, codeNameForbidden,
-		"The subject of your token cannot be a name here: it takes 1 to 64 visible characters, no space, and not \"Server\".")
+		"The subject of your token cannot be a name here: it takes 1 to 64 visible characters, no space, and nothing that reads as \"Server\".")
+	rejectTaken = upgrade.Reject(http.StatusForbidden, codeNameForbidden,
+		"Somebody in this room has a name that looks like the subject of your token.")
+	rejectMore = upgrade.Reject(http.StatusTooManyRequests, codeRoomsPerUser,
+		"You are in as many rooms as you may be at once. Leave one of them first.").WithRetryAfter(10 * time.Second)
 	// A room is free again when its last member goes: seconds, not hours.
 	rejectFull = upgrade.Reject(http.StatusServiceUnavailable, codeRoomsFull,
 		"Too many rooms are in use. Join one of them, or come back later.").WithRetryAfter(10 * time.Second)
@@ -47,7 +53,7 @@ func (c *Chat) RoomGuard() upgrade.Guard {
 }
 
 // admit says why id may not join the room now; what would not change by waiting
-// comes first.
+// comes first, and what concerns others last.
 func (c *Chat) admit(room string, id *upgrade.Identity) error {
 	switch {
 	case !c.knows(room):
@@ -56,7 +62,13 @@ func (c *Chat) admit(room string, id *upgrade.Identity) error {
 		return rejectRoom
 	case !ValidName(id.Subject):
 		return rejectName
-	case !c.hub.HasPlace(room):
+	}
+	switch err := c.hub.MayJoin(room, id.Subject); {
+	case errors.Is(err, hub.ErrNameTaken):
+		return rejectTaken
+	case errors.Is(err, hub.ErrTooManyOfUser):
+		return rejectMore
+	case err != nil:
 		return rejectFull
 	}
 	return nil

@@ -75,15 +75,41 @@ func TestDirectReachesAllConnections(t *testing.T) {
 	carol.want("alice: end")
 }
 
+// TestNothingIsEscapedForHTML: what is said goes as it is, to the room, to one user, from
+// the past and back in an error.
+func TestNothingIsEscapedForHTML(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, chat.Config{})
+	alice := dialJSON(t, addr, "a<&>b", "lobby")
+	heard := func(c jsonClient, want string) {
+		t.Helper()
+		if got, err := c.next(); err != nil || !strings.Contains(got, want) {
+			t.Errorf("got %q, error %v; want %q in it", got, err, want)
+		}
+	}
+	heard(alice, `"user":"a<&>b"`)
+	for _, said := range []string{
+		`{"type":"say","text":"1 < 2 && 3 > 2"}`, `{"type":"direct","to":"a<&>b","text":"1 < 2 && 3 > 2"}`,
+		`{"type":"status","status":"1 < 2 && 3 > 2"}`, `{"type":"who"}`, `{"type":"direct","to":"1<2&&3>2","text":"x"}`,
+	} {
+		alice.send("%s", said)
+	}
+	for range 4 {
+		heard(alice, `"1 < 2 && 3 > 2"`)
+	}
+	heard(alice, `"1<2&&3>2 is not`)
+	heard(dialJSON(t, addr, "bob", "lobby"), `"1 < 2 && 3 > 2"`)
+}
+
 // requests are messages of a client, and the code of the error that each deserves.
 var requests = []struct{ said, code string }{
 	{`{"type":"say","text":"hi"}`, ""},
-	{`{"type":"say","text":"   "}`, ""}, // nothing happens
 	{`{"type":"say","text":"a\tb","unknown":{"a":[1e999]}}`, ""},
 	{`{"type":"say","text":"` + strings.Repeat("ü", 4096) + `"}`, ""},
 	{`{"type":"direct","to":"bob","text":"hi","status":1}`, "user_unknown"},
 	{`{"type":"status","status":"` + strings.Repeat("ü", 64) + `"}`, ""},
 	{`{"type":"status","status":""}`, ""},
+	{`{"type":"status","status":" \u3164"}`, ""},
 	{`{"type":"who","text":7}`, ""},
 	{`{"type":"say","text":"hi","id":7}`, ""},
 	{`{"type":"say","text":"hi","id":""}`, ""},
@@ -107,6 +133,10 @@ var requests = []struct{ said, code string }{
 	{`{"type":"say","text":null}`, "bad_field"},
 	{`{"type":"say","text":["hi"]}`, "bad_field"},
 	{`{"type":"say","text":""}`, "bad_field"},
+	{`{"type":"say","text":"   "}`, "bad_field"},
+	{`{"type":"say","text":"\u3164\u2800"}`, "bad_field"},
+	{`{"type":"direct","to":"bob","text":"\u200b"}`, "bad_field"},
+	{`{"type":"direct","to":"\ufeff","text":"hi"}`, "bad_field"},
 	{`{"type":"direct","text":"hi"}`, "bad_field"},
 	{`{"type":"direct","to":"","text":"hi"}`, "bad_field"},
 	{`{"type":"direct","to":"bob"}`, "bad_field"},
@@ -204,6 +234,21 @@ func TestMalformedEnds(t *testing.T) {
 	wrong(9)
 	alice.send(`{"type":"who"}`)
 	alice.hear()
+	wrong(9)
+	// What is of the dialect and not allowed is a mistake, not another language.
+	long := strings.Repeat("x", 4097)
+	for _, said := range []string{
+		`{"type":"say","text":"` + long + `"}`, `{"type":"direct","to":"bob","text":"` + long + `"}`,
+		`{"type":"direct","to":"` + long + `","text":"hi"}`, `{"type":"status","status":"` + long + `"}`,
+		`{"type":"say","text":""}`, `{"type":"say","text":" "}`, `{"type":"say","text":"\u0007"}`,
+	} {
+		for range 10 {
+			alice.say(said)
+			if o := alice.hear(); o["type"] != "error" {
+				t.Fatalf("%.60s: got %s, want an error", said, o)
+			}
+		}
+	}
 	wrong(10)
 	got, err := alice.next()
 	var e *websocket.CloseError

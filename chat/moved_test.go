@@ -37,12 +37,25 @@ func TestReloadIsSilent(t *testing.T) {
 	alice.say("/status busy")
 	alice.want("Server: alice is busy")
 	alice.leave()
+	bob.say("/who")
 	bob.say("/msg alice there?")
+	bob.say("/msg dora there?")
+	carol := dialJSON(t, addr, "carol", "lobby")
+	carol.hear()
+	carol.send(`{"type":"direct","to":"alice","text":"there?"}`)
+	if o := carol.hear(); o["code"] != "user_away" {
+		t.Errorf("to who is away: got %s, want user_away", o)
+	}
+	carol.leave()
 	join(t, addr, "alice", "lobby").say("back")
 	bob.want("Server: alice has joined the chat", "Server: alice is busy",
-		"Server: alice is not in this room; /who tells who is", "alice: back")
+		"Server: 2 here: alice (busy), bob",
+		"Server: alice is reconnecting or just leaving: your message was not sent; try again in a moment",
+		"Server: dora is not in this room; /who tells who is", "Server: carol has joined the chat", "alice: back")
 	bob.say("/who")
-	bob.want("Server: 2 here: alice (busy), bob")
+	bob.want("Server: 3 here: alice (busy), bob, carol")
+	bob.say("/msg alice there?")
+	bob.want("bob to alice (private): there?")
 }
 
 // TestLeftAfterGrace: who does not come back has left, and a lone one's room is

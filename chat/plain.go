@@ -13,11 +13,11 @@ func (s *speaker) hearLine(line string) {
 	case !printable(line):
 		s.tell(faultControl)
 	case strings.HasPrefix(line, "//"):
-		s.say(line[1:], "")
+		s.act(request{kind: kindSay, text: line[1:]})
 	case strings.HasPrefix(line, "/"):
 		s.command(line[1:])
 	default:
-		s.say(line, "")
+		s.act(request{kind: kindSay, text: line})
 	}
 }
 
@@ -32,13 +32,13 @@ func (s *speaker) command(line string) {
 			s.tell(note("to tell one member only: /msg NAME TEXT"))
 			return
 		}
-		s.direct(name, text, "")
+		s.act(request{kind: kindDirect, to: name, text: text})
 	case "who":
-		s.who("")
+		s.act(request{kind: kindWho})
 	case "status":
-		s.status(rest, "")
+		s.act(request{kind: kindStatus, status: rest})
 	default:
-		s.tell(note("unknown command /" + cut(word, maxName) + "; " + commands))
+		s.tell(note("unknown command /" + closed(cut(word, maxName)) + "; " + commands))
 	}
 }
 

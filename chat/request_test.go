@@ -20,7 +20,8 @@ func FuzzRequest(f *testing.F) {
 		`{"type":"say","text":"hi"}`, `{"type":"direct","to":"bob","text":"psst","x":[1e999]}`,
 		`{"type":"status","status":""}`, `{"type":"who"}`, `{"Type":"who"}`, `{"type":"who","type":"say"}`,
 		`{"type":"say","text":"\ud800"}`, `{"type":"say","text":"a\u0085"}`, `{"type":"say","text":null}`,
-		`null`, `[]`, ` {} `, `{"type":"who"} x`,
+		`null`, `[]`, ` {} `, `{"type":"who"} x`, `{"type":"say","text":"\u3164"}`, `{"type":"direct","to":"\u2800","text":"x"}`,
+		`{"type":"status","status":"\u200b"}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -34,7 +35,11 @@ func FuzzRequest(f *testing.F) {
 		} else {
 			flaw = schema.Validate(v)
 		}
-		if _, got := parseRequest(b); (got == nil) != (flaw == nil) {
+		r, got := parseRequest(b)
+		if got == nil {
+			got = r.flaw()
+		}
+		if (got == nil) != (flaw == nil) {
 			t.Errorf("%q: got %+v, the schema says %v", b, got, flaw)
 		}
 	})

@@ -3,7 +3,7 @@
 package chat
 
 import (
-	"strings"
+	"errors"
 	"time"
 	"unicode/utf8"
 
@@ -19,8 +19,7 @@ const (
 	// who asks who is there.
 	maxStatus = 64
 
-	// maxText is the longest text in the JSON dialect, in characters. In the plain
-	// one it is the server's MaxMessage that says.
+	// maxText is the longest text, in characters.
 	maxText = 4096
 
 	// maxID is the longest id of a request, in characters.
@@ -50,16 +49,67 @@ func (s *speaker) hear(b []byte) error {
 	return nil
 }
 
-// say says text to everybody in the room, the speaker included; if it is blank,
-// to nobody. What becomes of a member that is slow or gone is the hub's to decide;
-// an error means that the room as a whole takes no more at the moment. id, here and
-// below, comes back to the client; "" for none.
-func (s *speaker) say(text, id string) {
-	if strings.TrimSpace(text) == "" {
+// request is what a member asks for, in either dialect, with the fields of its kind. id
+// is the client's own name for it, which comes back in the answer; "" if there is none.
+type request struct {
+	kind, id, to, text, status string
+}
+
+// The kinds of requests, as the JSON dialect calls them.
+const (
+	kindSay    = "say"
+	kindDirect = "direct"
+	kindStatus = "status"
+	kindWho    = "who"
+)
+
+// act does what a request asks for, or tells the speaker what is wrong with it.
+func (s *speaker) act(r request) {
+	if f := r.flaw(); f != nil {
+		s.tell(f.answering(r.id))
 		return
 	}
-	line, object := encode(message{typeMessage, s.User(), text, now(), id})
-	if err := s.Topic().Record(frame.OpText, line, object); err != nil {
+	switch r.kind {
+	case kindSay:
+		s.say(r.text, r.id)
+	case kindDirect:
+		s.direct(r.to, r.text, r.id)
+	case kindStatus:
+		s.status(r.status, r.id)
+	case kindWho:
+		s.who(r.id)
+	}
+}
+
+// flaw returns what is wrong with what the fields of a request say. A status may be
+// blank: that is none.
+func (r request) flaw() *fault {
+	switch {
+	case longer(r.to, maxName):
+		return tooLong("name", maxName)
+	case longer(r.text, maxText):
+		return tooLong("text", maxText)
+	case longer(r.status, maxStatus):
+		return tooLong("status", maxStatus)
+	case !printable(r.to + r.text + r.status):
+		return faultControl
+	case r.kind == kindDirect && blank(r.to):
+		return faultNameless
+	case (r.kind == kindSay || r.kind == kindDirect) && blank(r.text):
+		return faultBlank
+	}
+	return nil
+}
+
+// longer reports whether s has more than n characters.
+func longer(s string, n int) bool { return len(s) > n && utf8.RuneCountInString(s) > n }
+
+// say says text to everybody in the room, the speaker included. What becomes of a
+// member that is slow or gone is the hub's to decide; an error means that the room as
+// a whole takes no more at the moment.
+func (s *speaker) say(text, id string) {
+	e := message{typeMessage, s.User(), closed(text), now(), id}
+	if err := s.Topic().RecordFunc(frame.OpText, encoder(e)); err != nil {
 		s.tell(faultBusy.answering(id))
 	}
 }
@@ -67,23 +117,29 @@ func (s *speaker) say(text, id string) {
 // direct sends a text to all connections of one user of the room, and to those of
 // the speaker, who see the same; to nobody else.
 func (s *speaker) direct(name, text, id string) {
-	line, object := encode(direct{typeDirect, s.User(), name, text, now(), id})
-	n, _ := s.Topic().Direct(name, frame.OpText, line, object)
-	if n == 0 {
+	room := s.Topic()
+	to, here := room.User(name)
+	if !here {
 		s.tell(nobody(name).answering(id))
 		return
 	}
-	if name != s.User() {
-		_, _ = s.Topic().Direct(s.User(), frame.OpText, line, object)
+	e := direct{typeDirect, s.User(), to, closed(text), now(), id}
+	switch n, err := room.DirectFunc(to, frame.OpText, encoder(e)); {
+	case errors.Is(err, hub.ErrAway):
+		s.tell(away(to).answering(id))
+	case n == 0: // left just now
+		s.tell(nobody(to).answering(id))
+	case to != s.User():
+		_, _ = room.DirectFunc(s.User(), frame.OpText, encoder(e))
 	}
 }
 
 // status keeps the speaker's status, and tells the room.
 func (s *speaker) status(text, id string) {
-	if utf8.RuneCountInString(text) > maxStatus {
-		s.tell(faultStatus.answering(id))
-		return
+	if blank(text) {
+		text = ""
 	}
+	text = closed(text)
 	s.SetStatus(text)
 	announce(s.Topic(), changed{typeStatus, s.User(), text, id})
 }
@@ -101,8 +157,7 @@ func (s *speaker) who(id string) {
 // tell tells the speaker alone. When that fails the connection is ending or will be
 // ended by its outbox; its Close callback does what there is to do.
 func (s *speaker) tell(e event) {
-	line, object := encode(e)
-	_ = s.Send(frame.OpText, line, object)
+	_ = s.Send(frame.OpText, encode(e, s.Dialect()))
 }
 
 func now() int64 { return time.Now().UnixMilli() }

@@ -15,6 +15,7 @@ import (
 func TestHear(t *testing.T) {
 	t.Parallel()
 	const commandsLine = "; there are /msg NAME TEXT, /who, /status TEXT; //text says /text"
+	const nothing = "Server: your message was not sent: there is nothing to see in it"
 	long := strings.Repeat("ü", 65)
 	tests := []struct {
 		said             string
@@ -25,8 +26,19 @@ func TestHear(t *testing.T) {
 		{said: " hi  there ", room: []string{"alice:  hi  there "}},
 		{said: "a\tb", room: []string{"alice: a\tb"}},
 		{said: "Grüße 👋🏽 שלום", room: []string{"alice: Grüße 👋🏽 שלום"}},
-		{said: ""},
-		{said: " \n"},
+		{said: "", alice: []string{nothing}},
+		{said: " \n", alice: []string{nothing}},
+		{said: "\u3164\u2800", alice: []string{nothing}},
+		{said: "//\u200b", room: []string{"alice: /\u200b"}},
+		{said: "/msg bob \u3164", alice: []string{nothing}},
+		{said: "/msg \u3164 hi", alice: []string{"Server: your message was not sent: there is nothing to see in the name"}},
+		{said: "/status \u3164", room: []string{"Server: alice is back"}},
+		{said: "\u202ehi", room: []string{"alice: \u202ehi\u202c"}},
+		{said: "/status \u202eaway", room: []string{"Server: alice is \u202eaway\u202c"}},
+		{said: "/msg BOB hi", alice: []string{"alice to bob (private): hi"}, bob: []string{"alice to bob (private): hi"}},
+		{said: strings.Repeat("ü", 4096), room: []string{"alice: " + strings.Repeat("ü", 4096)}},
+		{said: strings.Repeat("ü", 4097), alice: []string{"Server: a text has at most 4096 characters"}},
+		{said: "/msg bob " + strings.Repeat("x", 4097), alice: []string{"Server: a text has at most 4096 characters"}},
 		{said: "//x y", room: []string{"alice: /x y"}},
 		{said: "///", room: []string{"alice: //"}},
 		{said: "a\nServer: bob has left the chat", alice: []string{"Server: your message was not sent: it has control characters in it"}},
@@ -41,7 +53,7 @@ func TestHear(t *testing.T) {
 		{said: "/msg ella hi", alice: []string{"Server: ella is not in this room; /who tells who is"}},
 		{said: "/msg bob", alice: []string{"Server: to tell one member only: /msg NAME TEXT"}},
 		{said: "/msg", alice: []string{"Server: to tell one member only: /msg NAME TEXT"}},
-		{said: "/msg " + long + " hi", alice: []string{"Server: " + long[:128] + "… is not in this room; /who tells who is"}},
+		{said: "/msg " + long + " hi", alice: []string{"Server: a name has at most 64 characters"}},
 
 		{said: "/who", alice: []string{"Server: 3 here: alice, bob, carl (busy)"}},
 		{said: "/status away", room: []string{"Server: alice is away"}},

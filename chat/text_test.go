@@ -20,22 +20,6 @@ func TestValidRoom(t *testing.T) {
 	}
 }
 
-func TestValidName(t *testing.T) {
-	for _, name := range []string{"a", "alice@example.com", "auth0|123", "José", "李", "servers", strings.Repeat("ü", 64)} {
-		if !ValidName(name) {
-			t.Errorf("ValidName(%q): got false, want true", name)
-		}
-	}
-	for _, name := range []string{
-		"", strings.Repeat("ü", 65), "a b", "a\tb", "a\n", "\x7f", "a\u00a0b", "a\u202eb", "a\u200bb", "a\ufeff",
-		"\xff", "Server", "server", "SERVER",
-	} {
-		if ValidName(name) {
-			t.Errorf("ValidName(%q): got true, want false", name)
-		}
-	}
-}
-
 func TestGrouped(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 12345: "12,345", 123456: "123,456", 1234567: "1,234,567"} {
 		if got := grouped(n); got != want {

@@ -16,7 +16,7 @@ type Message struct {
 	Data   [][]byte     // by dialect; the last is for those beyond as well
 	Kept   bool         // in the topic's history
 
-	encode Encoder // in the place of Data, until a Broker has it
+	encode Encoder // makes Data; nil once a Broker has it
 }
 
 // Broker carries what is published from one hub to all. Its methods are safe for any

@@ -20,7 +20,9 @@
 // moment without any. [Move] is how a topic is told who came and who went.
 //
 // Members of one topic may hear different dialects of it: encodings of the same
-// messages, of which the publisher gives one for each, whoever hears them.
+// messages. The publisher gives one for each, or an [Encoder], which is asked for those
+// that somebody hears. Hub.Key says which names pass for each other: of two users with
+// such names one can be in a topic.
 //
 // What is recorded, rather than just published, is kept for who joins later:
 // [Topic.Record] and Hub.History. A [Broker] carries what is published to other hubs.
@@ -36,8 +38,8 @@
 // group. All else — joining, leaving, statuses, direct messages, presence — is one
 // table under one mutex, which is never held while anything is sent or a hook is
 // called. Everything is safe for any goroutine and waits for nobody's socket. Only
-// Hub.Moved and Hub.Replay, and the hooks of what is recorded, are called under a
-// lock, the topic's, which joining, leaving and recording take.
+// Hub.Moved and Hub.Replay, and the hooks and the encoders of what is recorded, are called
+// under a lock, the topic's, which joining, leaving and recording take.
 //
 // Everything a hub is asked to send is copied or encoded before the call returns:
 // the bytes are the caller's again. What one goroutine publishes and sends

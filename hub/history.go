@@ -57,7 +57,7 @@ type history struct {
 	told  []told // by dialect; nil when past has changed
 }
 
-// told is what a member hears of the past, encoded once for all who join.
+// told is what a member that joins hears of the past, encoded once for all of them.
 type told struct {
 	messages []*frame.Prepared // nil: not made yet, or not to be kept
 	size     int
@@ -100,7 +100,7 @@ func (h *history) end(hub *Hub) {
 	*h = history{}
 }
 
-// forget drops what was made for who joins.
+// forget drops what was made for members that join.
 func (h *history) forget(hub *Hub) {
 	for _, t := range h.told {
 		h.bytes -= t.size
@@ -109,8 +109,9 @@ func (h *history) forget(hub *Hub) {
 	h.told = nil
 }
 
-// tell returns what a member hears of the past in a dialect. It is kept for the next to
-// join, unless the histories already take half of what they may: messages come first.
+// tell returns what a member that joins hears of the past in a dialect. It is kept for the
+// next one, unless that would make all histories take more than half of what they may:
+// messages come first.
 func (h *history) tell(dialect int32, hub *Hub) []*frame.Prepared {
 	if len(h.past) == 0 {
 		return nil

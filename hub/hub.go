@@ -45,9 +45,9 @@ type Hub struct {
 	// means any number. What LeaveGrace keeps does not count.
 	MaxTopicsPerUser int
 
-	// Key returns what names that pass for each other have in common. Two users whose
-	// names do cannot be in one topic at once, and a user is found by any such name.
-	// nil means the name itself: all names differ.
+	// Key returns what a name is compared by. Names of one key pass for each other: two
+	// users who have them cannot be in one topic at once, and a user is found by any of
+	// them. nil means the name itself: all names differ.
 	Key func(name string) string
 
 	// Dialects is in how many encodings what is published may come; 0 means one.
@@ -76,7 +76,7 @@ type Hub struct {
 	// who joins later; 0 means none. HistoryBytes is what all topics together keep
 	// at most; 0 means 32 MiB. Replay is called with what there is in a dialect, the
 	// oldest first, and returns what a member hears of it before it joins: once for all
-	// who join until more is recorded. The messages are the hub's, not to be changed or
+	// members that join until more is recorded. The messages are the hub's, not to be changed or
 	// kept. nil sends each again.
 	History      int
 	HistoryBytes int

@@ -24,7 +24,8 @@ func (t *Topic) Presence(most int) (some []Presence, total int) {
 	return some, total
 }
 
-// User returns the name of the user here whom a name is taken for, by Hub.Key.
+// User returns the name of the user in the topic that a name stands for: the same name,
+// or one that passes for it by Hub.Key.
 func (t *Topic) User(name string) (user string, here bool) {
 	key := t.hub.key(name)
 	t.hub.mu.Lock()

@@ -98,9 +98,10 @@ func (t *Topic) Record(op frame.Opcode, b ...[]byte) error {
 	return t.publish(Message{Topic: t.name, Opcode: op, Data: b, Kept: true})
 }
 
-// An Encoder makes a message in a dialect, if anybody is there to hear it. What it
-// returns is the hub's. It may be called on any goroutine, and must always answer the
-// same: one that is recorded is kept, for who joins in another dialect.
+// An Encoder makes a message in a dialect; it is asked for those that somebody in the
+// topic hears. What it returns is the hub's. It may be called on any goroutine, and must
+// always answer the same: one that is recorded is kept, for members that join later and
+// hear another dialect.
 type Encoder func(dialect int) []byte
 
 // PublishFunc is [Topic.Publish] of what encode makes.
@@ -152,6 +153,14 @@ func (t *Topic) unheard(m Message, dialect int) bool {
 
 // record is deliver for what is kept.
 func (t *Topic) record(m Message) (err error) {
+	if m.encode != nil { // what is heard is made before the lock is taken
+		m.Data = make([][]byte, len(t.voices))
+		for d := range t.voices {
+			if !t.unheard(m, d) {
+				m.Data[d] = m.encode(d)
+			}
+		}
+	}
 	t.order.Lock()
 	defer t.order.Unlock()
 	clear(t.said.data)
@@ -176,6 +185,9 @@ func (t *Topic) record(m Message) (err error) {
 // encoding returns what a dialect has of m. Hooks may change it.
 func (t *Topic) encoding(m Message, dialect int) server.Message {
 	if m.encode != nil {
+		if dialect < len(m.Data) && m.Data[dialect] != nil {
+			return server.Message{Opcode: m.Opcode, Data: m.Data[dialect]}
+		}
 		return server.Message{Opcode: m.Opcode, Data: m.encode(dialect)}
 	}
 	b := in(dialect, m.Data)

@@ -71,7 +71,7 @@ func (a *admin) addressed(h http.Handler) http.Handler {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isAddress(r.Host) {
+		if !namesAddress(r.Host) {
 			rejectHost.ServeHTTP(w, r)
 			return
 		}
@@ -79,9 +79,9 @@ func (a *admin) addressed(h http.Handler) http.Handler {
 	})
 }
 
-// isAddress reports whether a Host header is localhost, an address, or missing, as it is
+// namesAddress reports whether a Host header is localhost, an address, or missing, as it is
 // in HTTP/1.0; a port may follow.
-func isAddress(host string) bool {
+func namesAddress(host string) bool {
 	if name, port, err := net.SplitHostPort(host); err == nil {
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 			return false

@@ -49,6 +49,7 @@ type serveCmd struct {
 	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" help:"Connections of one address."`
 	MaxConnsPerUser int      `default:"0" help:"Connections of one user."`
 	MaxHead         byteSize `default:"16KiB" help:"The largest head of a request: its line and its headers, cookies among them."`
+	MaxRoomsPerUser int      `default:"100" help:"Rooms of the chat that one user is in at once, whatever the connections in each."`
 	MaxMessage      byteSize `default:"64KiB" help:"The largest message."`
 	MaxBuffered     byteSize `default:"256MiB" help:"Memory of all connections together for what is under way."`
 
@@ -88,7 +89,7 @@ func (s *serveCmd) Validate() error {
 	for name, n := range map[string]int{
 		"--loops": s.Loops, "--burst": s.Burst, "--max-conns": s.MaxConns, "--close-after": s.CloseAfter,
 		"--max-conns-per-ip": s.MaxConnsPerIP, "--max-conns-per-user": s.MaxConnsPerUser,
-		"--announce-max": s.AnnounceMax, "--history": s.History,
+		"--max-rooms-per-user": s.MaxRoomsPerUser, "--announce-max": s.AnnounceMax, "--history": s.History,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative: want 0 or more", name, n)

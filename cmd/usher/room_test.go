@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -95,5 +96,27 @@ func forAll(seats []guest, f func(i int) error, t *testing.T) {
 	}
 	if all.Wait(); t.Failed() {
 		t.FailNow()
+	}
+}
+
+// TestRoomsPerUser: the flag reaches the door, and 0 is no limit.
+func TestRoomsPerUser(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]int{"1": 429, "2": 101, "0": 101} {
+		p := serve(t, "--max-rooms-per-user", flag)
+		conn, _, err := gorilla.DefaultDialer.Dial("ws://"+p.addr+"/ws/a", http.Header{"Authorization": {"Bearer " + token("alice")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, _, err := conn.ReadMessage(); err != nil { // alice is in
+			t.Fatal(err)
+		}
+		if got := p.knock(t, "/ws/b", token("alice")); got != want {
+			t.Errorf("a second room with %s: got %d, want %d", flag, got, want)
+		}
+		if got := p.knock(t, "/ws/a", token("alice")); got != 101 {
+			t.Errorf("the same room with %s: got %d, want 101", flag, got)
+		}
 	}
 }

@@ -51,7 +51,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	app, err := chat.New(chat.Config{
 		Secret: signs.text, Algorithm: signs.algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience,
 		CheckPassword: check, DemoUsers: demo, Logger: log,
-		Rooms: s.Rooms, Limits: s.limits(), Origins: s.Origin,
+		Rooms: s.Rooms, MaxRoomsPerUser: orNone(s.MaxRoomsPerUser), Limits: s.limits(), Origins: s.Origin,
 		LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
 		History: orNone(s.History), HistoryBytes: s.historyBytes(),
 	})

@@ -1,0 +1,160 @@
+//go:build linux
+
+package chat
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+const (
+	maxName = 64 // characters of a user's name
+
+	// maxMarks is how many combining marks may follow each other in a name: UTS #39
+	// §5.4. More of them would stand in the lines above and below.
+	maxMarks = 4
+
+	serverName   = "Server"
+	serverPrefix = serverName + ": "
+)
+
+// ValidName reports whether name can be a member's: 1 to 64 characters that can be
+// seen, without a space among them, and no name that passes for the server's own. What
+// is ignorable may be there where it changes what is seen: a joiner within a word of a
+// script that has use for it, or within an emoji; a selector behind what it varies.
+func ValidName(name string) bool {
+	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxName || blank(name) {
+		return false
+	}
+	all := []rune(name)
+	marks := 0
+	for i, r := range all {
+		switch {
+		case ignorable(r):
+			if !belongs(all, i) {
+				return false
+			}
+		case unicode.Is(unicode.M, r):
+			if marks++; i == 0 || marks > maxMarks {
+				return false
+			}
+		// IsPrint knows no space but the ASCII one, and no code point that is for private
+		// use or not assigned.
+		case r == ' ', !unicode.IsPrint(r), !base(r):
+			return false
+		default:
+			marks = 0
+		}
+	}
+	return !passesForServer(name)
+}
+
+// belongs reports whether the ignorable at all[i] has a use there.
+func belongs(all []rune, i int) bool {
+	if i == 0 {
+		return false
+	}
+	before, r := all[i-1], all[i]
+	switch {
+	case r == zwj, r == zwnj:
+		if i+1 == len(all) {
+			return false
+		}
+		after := all[i+1]
+		if r == zwj && emoji(before) && emoji(after) {
+			return true
+		}
+		// The points of Arabic letters are of no script; what they stand on is.
+		for j := i - 1; j > 0 && unicode.Is(unicode.Inherited, before) && unicode.Is(unicode.M, before); j-- {
+			before = all[j-1]
+		}
+		return slices.ContainsFunc(joining, func(t *unicode.RangeTable) bool {
+			return unicode.Is(t, before) && unicode.Is(t, after) && wordly(before) && wordly(after)
+		})
+	case r == textStyle, r == emojiStyle:
+		keycap := i+1 < len(all) && all[i+1] == '\u20e3'
+		return emoji(before) || keycap && strings.ContainsRune("0123456789#*", before)
+	case unicode.Is(unicode.Variation_Selector, r):
+		return unicode.Is(unicode.Han, before) || unicode.Is(unicode.Mongolian, before) && unicode.IsLetter(before)
+	}
+	return false
+}
+
+const (
+	zwnj       = '\u200c'
+	zwj        = '\u200d'
+	textStyle  = '\ufe0e'
+	emojiStyle = '\ufe0f'
+)
+
+// emoji reports whether r can be a part of an emoji. All symbols can: Go does not
+// know the property, and names that differ in joiners only pass for each other anyway.
+func emoji(r rune) bool {
+	return r == emojiStyle || r > utf8.RuneSelf && unicode.In(r, unicode.So, unicode.Sm, unicode.Sk)
+}
+
+func wordly(r rune) bool { return unicode.In(r, unicode.L, unicode.M) }
+
+// joining are the scripts whose words are spelt with ZWJ and ZWNJ: RFC 5892 A.1 and
+// A.2, by script.
+var joining = []*unicode.RangeTable{
+	unicode.Arabic, unicode.Syriac, unicode.Mandaic, unicode.Mongolian, unicode.Nko, unicode.Adlam,
+	unicode.Hanifi_Rohingya, unicode.Devanagari, unicode.Bengali, unicode.Gurmukhi, unicode.Gujarati,
+	unicode.Oriya, unicode.Tamil, unicode.Telugu, unicode.Kannada, unicode.Malayalam, unicode.Sinhala,
+	unicode.Khmer, unicode.Myanmar,
+}
+
+// looksOf returns what a name looks like: two names pass for each other if it is the same
+// for both. That is the name after compatibility decomposition and case folding, without what
+// cannot be seen, and with the Latin letter for each of another script that looks like one.
+func looksOf(name string) string {
+	if ascii(name) {
+		return strings.ToLower(name)
+	}
+	for range 2 { // folding can make what decomposes further: Unicode 3.13, D146
+		name = cases.Fold().String(norm.NFKD.String(name))
+	}
+	return strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf {
+			return r
+		}
+		if !base(r) && !unicode.Is(unicode.M, r) || ignorable(r) {
+			return -1
+		}
+		return latin(r)
+	}, norm.NFKD.String(name))
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// colons end a name in a line of the plain dialect, or look as if they did.
+const colons = ":∶꞉ː։׃"
+
+// passesForServer reports whether the letters of a name, or of what is before its first
+// colon, read as the server's name: punctuation around or between them does not make it
+// another's.
+func passesForServer(name string) bool {
+	looks := looksOf(name)
+	if end := strings.IndexAny(looks, colons); end > 0 {
+		looks = looks[:end]
+	}
+	letters := strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return -1
+	}, looks)
+	return letters == strings.ToLower(serverName)
+}
