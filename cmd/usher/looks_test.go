@@ -55,6 +55,9 @@ func TestPageLooks(t *testing.T) {
 		if look.name != "" {
 			a.picture("chat-" + look.name)
 		}
+		a.say("/msg nobody Are you seated, and is there room for one more who is late?")
+		a.lost("Are you seated", "Nobody is not in this room.")
+		a.do(a.name, "evaluate", nil, `divide("gap", "New since you left")`)
 		a.looksGood()
 		if look.width < 500 {
 			a.click("#menu")
@@ -101,7 +104,7 @@ func (p person) looksGood() {
 		Ratio float64
 		Where string
 	}
-	p.do(p.name, "contrast", &least, "h1, h2, p, label, button, input, .name, .text, .aside, time, kbd, .seat, #here, dt, dd, th, td, figcaption, .plot span, .axis span")
+	p.do(p.name, "contrast", &least, "h1, h2, p, label, button, input, .name, .text, .aside, .fate, time, kbd, .seat, #here, dt, dd, th, td, figcaption, .plot span, .axis span")
 	if least.Ratio < 4.5 { // WCAG 2.2 §1.4.3
 		p.t.Errorf("contrast %.2f of %s, want 4.5", least.Ratio, least.Where)
 	}

@@ -116,6 +116,9 @@ func (p person) misses(selector string) {
 	p.do(p.name, "waitForSelector", nil, selector, map[string]any{"state": "hidden"})
 }
 
+// until waits until an expression is true in the page.
+func (p person) until(expression string) { p.t.Helper(); p.do(p.name, "until", nil, expression) }
+
 // keys presses them one after the other; what begins with a colon is typed.
 func (p person) keys(keys ...string) {
 	p.t.Helper()

@@ -38,6 +38,14 @@ const methods = {
     ([selector, words]) => document.querySelector(selector)?.textContent.includes(words), [selector, words]).then(() => true),
   // told waits until the page has said the words, if only for a moment.
   told: (who, words) => pages.get(who).waitForFunction(words => window.told.some(text => text.includes(words)), words).then(() => true),
+  // until waits until an expression is true. It is evaluated from outside: the page's policy
+  // would not allow what waitForFunction does with a string.
+  async until(who, expression) {
+    for (const end = Date.now() + patience; !await pages.get(who).evaluate(expression);) {
+      if (Date.now() > end) throw new Error("it did not become true");
+      await pages.get(who).waitForTimeout(50);
+    }
+  },
   texts: (who, selector) => pages.get(who).$$eval(selector, all => all.map(e => e.textContent)),
   aria: who => pages.get(who).locator("body").ariaSnapshot(),
   key: (who, key) => pages.get(who).keyboard.press(key),
