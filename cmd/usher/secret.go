@@ -18,7 +18,7 @@ type keyFile struct {
 }
 
 // algorithms are those that a token may be signed with.
-var algorithms = regexp.MustCompile(`^(?:(?:HS|RS|PS|ES)(?:256|384|512)|EdDSA):`)
+var algorithms = regexp.MustCompile(`^(?:(?:HS|RS|PS|ES)(?:256|384|512)|EdDSA|Ed25519):`)
 
 // UnmarshalText reads [ALG:]FILE.
 func (f *keyFile) UnmarshalText(text []byte) error {
