@@ -60,9 +60,10 @@ type Config struct {
 
 	// CheckPassword says whether the password is the user's: nil if it is, and
 	// ErrPassword if not; an *upgrade.Rejection is answered as it is, all else is a
-	// bare 500. It is called on a goroutine of its own and may block; it should take
-	// as long for a user who does not exist, as Htpasswd.Check does. nil means that
-	// nobody can log in: there is no POST /token.
+	// bare 500. It is called on a goroutine of its own and may block until ctx ends; the
+	// name has no white space around it. It should take as long for a user who does not
+	// exist, as Htpasswd.Check does. nil means that nobody can log in: there is no
+	// POST /token.
 	CheckPassword func(ctx context.Context, username, password string) error
 
 	// DemoUsers lets two log in to try the chat out: alice with the password wonderland,

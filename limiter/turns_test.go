@@ -137,11 +137,13 @@ func TestTurnsAreBounded(t *testing.T) {
 	}
 	join("c") // a a a, b, c
 	join("b") // a a, b b, c
+	p.mu.Lock() // until the newcomer is in line
 	for k, want := range map[string]int{"a": 2, "b": 2, "c": 1} {
 		if got := len(p.lines[k].callers); got != want {
 			t.Errorf("%d of %s wait, want %d", got, k, want)
 		}
 	}
+	p.mu.Unlock()
 	if err := p.Acquire(t.Context(), "c"); err != ErrFull {
 		t.Errorf("the shortest line would be as long as the longest was: %v", err)
 	}

@@ -202,7 +202,7 @@ func refuseToken(err error) error {
 		return err
 	case errors.Is(err, ErrTokenExpired):
 		return errTokenExpired
-	case err == ErrSlow:
+	case errors.Is(err, ErrSlow):
 		return err
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return undecided(err)

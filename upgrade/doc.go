@@ -52,8 +52,10 @@
 // Bearer lets in who brings a token that a Verifier accepts. A JWT is one, for
 // keys of all algorithms, and remembers the tokens it found good; subpackage jwks
 // has the keys of a key server. Tickets stand in for tokens where those would end
-// up in a URL. Who may not wait asks IsSlow first, and has Prepare called
-// elsewhere.
+// up in a URL. Where IsSlow says that a token takes long, Prepare is called before
+// Respond, which never waits: by an event loop elsewhere, by Upgrade, UpgradeHTTP and
+// Handler where they are. Tokens that take long are verified by turns of the clients'
+// addresses, for upgrades and tickets together.
 //
 // # Ownership
 //

@@ -123,7 +123,8 @@ func (r *reading) date(name string) (time.Time, error) {
 
 // choose finds the keys that may have signed the token.
 func (r *reading) choose() {
-	algorithm, known := r.token.Method.Alg(), false
+	algorithm := r.token.Method.Alg() // what Verify will check, whatever alg calls it
+	var known bool
 	r.candidates, known = r.keys.candidates(algorithm, r.kid)
 	_, fixed := r.door.Keys.(*KeySet)
 	r.unexplained = !known && !fixed && r.door.Keys != nil && !isHMAC(algorithm) && algorithm != "none"
@@ -167,6 +168,9 @@ func (r *reading) Wait(ctx context.Context, now time.Time) (*Identity, error) {
 }
 
 func (r *reading) judgeInTurn(ctx context.Context, now time.Time) (*Identity, error) {
+	if len(r.candidates) == 0 {
+		return nil, errNoKey
+	}
 	select {
 	case costly <- struct{}{}:
 		defer func() { <-costly }()

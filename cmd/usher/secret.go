@@ -21,7 +21,7 @@ type keyFile struct {
 }
 
 // algorithms are those that a token may be signed with.
-var algorithms = regexp.MustCompile(`^(?:(?:HS|RS|PS|ES)(?:256|384|512)|EdDSA):`)
+var algorithms = regexp.MustCompile(`^(?:(?:HS|RS|PS|ES)(?:256|384|512)|EdDSA|Ed25519):`)
 
 // UnmarshalText reads [ALG:]FILE, where FILE is not empty.
 func (f *keyFile) UnmarshalText(text []byte) error {
