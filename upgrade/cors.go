@@ -61,9 +61,9 @@ func appendPreflight(dst []byte, r *Request, now time.Time) []byte {
 
 // CORS returns h for the pages of u.Origins, whose browsers then let them read its
 // answers, errors included, and send it Authorization and Content-Type. It answers
-// OPTIONS, with methods as those that h takes; given none, it leaves that to h. Pages of other origins get the same
-// answers, which their browsers hide from them. It is for what net/http serves beside
-// the door, a log-in perhaps; the door's own answers have it.
+// OPTIONS, with methods as those that h takes; given none, it leaves that to h. Pages
+// of other origins get the same answers, which their browsers hide from them. It is for
+// what net/http serves beside the door, a log-in perhaps; the door's own answers have it.
 func (u *Upgrader) CORS(h http.Handler, methods ...string) http.Handler {
 	allow := strings.Join(append(slices.Clone(methods), http.MethodOptions), ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
