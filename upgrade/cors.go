@@ -61,9 +61,9 @@ func appendPreflight(dst []byte, r *Request, now time.Time) []byte {
 
 // CORS returns h for the pages of u.Origins, whose browsers then let them read its
 // answers, errors included, and send it Authorization and Content-Type. It answers
-// OPTIONS, with methods as those that h takes; given none, it leaves that to h. Pages of other origins get the same
-// answers, which their browsers hide from them. It is for what net/http serves beside
-// the door, a log-in perhaps; the door's own answers have it.
+// OPTIONS, with methods as those that h takes; given none, it leaves that to h. Pages
+// of other origins get the same answers, which their browsers hide from them. It is for
+// what net/http serves beside the door, a log-in perhaps; the door's own answers have it.
 func (u *Upgrader) CORS(h http.Handler, methods ...string) http.Handler {
 	allow := strings.Join(append(slices.Clone(methods), http.MethodOptions), ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -98,7 +98,7 @@ func (u *Upgrader) CORS(h http.Handler, methods ...string) http.Handler {
 // token. The error is a *Rejection, and u.Logger and u.Refused are told of it.
 func (u *Upgrader) JudgePage(req *http.Request) error {
 	r, err := u.parseHTTP(req)
-	if err == nil && (!r.page.allowed || u.isCrossSite(r)) {
+	if err == nil && u.isForeign(r) {
 		err = errOrigin
 	}
 	if err != nil {
@@ -107,18 +107,20 @@ func (u *Upgrader) JudgePage(req *http.Request) error {
 	return err
 }
 
-// isCrossSite reports whether a browser that sends no Origin says that the page is
-// not this host's own, https://w3c.github.io/webappsec-fetch-metadata. Which one it is
-// cannot be told, so that only "*" lets it in.
-func (u *Upgrader) isCrossSite(r *Request) bool {
-	if r.known[hOrigin].count > 0 || slices.Contains(u.Origins, "*") {
+// isForeign reports whether a page sent the request that may not connect. Where the
+// Origin does not tell, because there is none or because the page's policy of referrers
+// made it null, the browser may say whose page it is
+// (https://w3c.github.io/webappsec-fetch-metadata): this host's own, or another, which
+// only "*" lets in.
+func (u *Upgrader) isForeign(r *Request) bool {
+	site := string(r.Header("Sec-Fetch-Site"))
+	switch {
+	case r.known[hOrigin].count > 0:
+		return !r.page.allowed && (string(r.firstOf(hOrigin)) != "null" || site != "same-origin")
+	case slices.Contains(u.Origins, "*"):
 		return false
 	}
-	switch site := r.Header("Sec-Fetch-Site"); string(site) {
-	case "", "none", "same-origin":
-		return false
-	}
-	return true
+	return site != "" && site != "none" && site != "same-origin"
 }
 
 // parseHTTP is Parse for what net/http has read.

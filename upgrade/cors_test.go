@@ -87,6 +87,9 @@ func TestJudgePage(t *testing.T) {
 		{some, []string{"Origin: https://friend.example", "Sec-Fetch-Site: cross-site"}, true},
 		{some, []string{"Origin: https://evil.example"}, false},
 		{some, []string{"Origin: null"}, false},
+		{some, []string{"Origin: null", "Sec-Fetch-Site: cross-site"}, false},
+		{some, []string{"Origin: null", "Sec-Fetch-Site: same-origin"}, true}, // a form of one's own under no-referrer
+		{some, []string{"Origin: https://evil.example", "Sec-Fetch-Site: same-origin"}, false},
 		{some, []string{"Origin: https://evil.example", "Content-Type: text/plain"}, false},
 		{some, []string{"Origin: https://friend.example", "Origin: https://evil.example"}, false},
 		{some, []string{"Sec-Fetch-Site: cross-site"}, false},

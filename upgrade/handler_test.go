@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	coder "github.com/coder/websocket"
 	gorilla "github.com/gorilla/websocket"
@@ -214,5 +215,36 @@ func TestRejectionServeHTTP(t *testing.T) {
 			h.Get("Content-Length") == "" || len(h["Date"]) != 1 {
 			t.Errorf("%s: got %v, %v, %q, want %q", method, err, resp, body, want)
 		}
+	}
+}
+
+// TestExpiryBehindHandler: what docs/EMBEDDING.md has others do at a token's end, which
+// the door does not see.
+func TestExpiryBehindHandler(t *testing.T) {
+	t.Parallel()
+	id := &Identity{Subject: "alice", ExpiresAt: time.Now().Add(100 * time.Millisecond)}
+	addr := start(t, guarded(Bearer(fixed{id: id})).Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		conn, err := new(gorilla.Upgrader).Upgrade(w, req, nil)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		who := FromContext(req.Context()).Identity
+		expired := gorilla.FormatCloseMessage(4401, "token_expired")
+		defer time.AfterFunc(time.Until(who.ExpiresAt), func() {
+			_ = conn.WriteControl(gorilla.CloseMessage, expired, time.Now().Add(time.Second))
+			_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+		}).Stop()
+		for err == nil {
+			_, _, err = conn.ReadMessage()
+		}
+	})))
+	c, _, err := gorilla.DefaultDialer.Dial("ws"+strings.TrimPrefix(addr, "http"), http.Header{"Authorization": {"Bearer x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, _, err := c.ReadMessage(); !gorilla.IsCloseError(err, 4401) {
+		t.Errorf("got %v, want 4401", err)
 	}
 }

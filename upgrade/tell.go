@@ -40,9 +40,9 @@ func (u *Upgrader) tell(r *Request, err error) {
 
 // NoteOrigin returns what a log should be told of a page that was refused for its
 // Origin: the origin, and the flag with which usher serve would let it in, if there
-// is one. It is nil if log was told of this origin within the last minute, of 256
-// others, or if there is none. It is for those who call Respond and write the log
-// themselves; the adaptors do it. Safe for any goroutine.
+// is one. It is nil if log was told of this origin within the last minute, if it has
+// been told of 256 others, or if there is no Origin. It is for callers of Respond, which
+// write the log themselves; the adaptors do it. Safe for any goroutine.
 func NoteOrigin(log *slog.Logger, r *Request) (attrs []any) {
 	origin := r.firstOf(hOrigin)
 	if len(origin) == 0 || !told.note(noteKey{log, maphash.Bytes(told.seed, origin)}, time.Now()) {

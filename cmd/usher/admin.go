@@ -63,9 +63,9 @@ func newAdmin(addr string, srv *server.Server, log *slog.Logger) (*admin, error)
 var rejectHost = upgrade.Reject(http.StatusMisdirectedRequest, "host_not_allowed",
 	"On a loopback address the admin answers to localhost and to addresses only.")
 
-// addressed returns h, on a loopback address only for who asks for localhost or an
-// address. Any page of the Web can have its own name lead there, and then reads what it
-// likes: DNS rebinding.
+// addressed returns h; on a loopback address only for requests whose Host is localhost
+// or an address. Any page of the Web can have its own name lead there, and would then
+// read what it likes: DNS rebinding.
 func (a *admin) addressed(h http.Handler) http.Handler {
 	if ip, ok := a.listener.Addr().(*net.TCPAddr); !ok || !ip.IP.IsLoopback() {
 		return h
