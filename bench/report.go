@@ -205,7 +205,11 @@ func (r *Report) latency(key, name string, h, late load.Histogram) {
 	r.percentile(key+"p999", name+" p99.9", h, late, 99.9)
 	r.percentile(key+"p9999", name+" p99.99", h, late, 99.99)
 	r.percentile(key+"max", name+" max", h, late, 100)
-	r.add(key+"mean", name+" mean", float64(h.Mean()), Nanos)
+	if late.Mean() > h.Mean()/2 {
+		r.withhold(key+"mean", name+" mean", Nanos, fmt.Sprintf("%s: %s late", clientLate, short(late.Mean())))
+	} else {
+		r.add(key+"mean", name+" mean", float64(h.Mean()), Nanos)
+	}
 	r.Shapes = append(r.Shapes, Shape{name, h.Count(), points(h, late)})
 }
 
