@@ -24,8 +24,11 @@
 // Throughput is withheld when the client was the bottleneck: its loop ran, or
 // waited for a processor, nearly all the time while the server did not; or it fell
 // behind the plan of an open loop. There a percentile of the latency is withheld
-// too when the client's own lateness is most of it. The server's CPU per message
-// holds also then, and on a noisy machine.
+// too when the client's own lateness is most of it, and anywhere when fewer than ten
+// samples are beyond it. The server's CPU per message holds also then, and on a noisy
+// machine, unless it is less than the scheduler's clock can tell; memory that moves by
+// itself as much as with the connections tells nothing. What is withheld is a dash with
+// its reason, null in JSON, and absent in charts.
 //
 // # More than one process
 //

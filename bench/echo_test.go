@@ -127,7 +127,7 @@ func TestEchoDelay(t *testing.T) {
 	}
 	f.serve(t)
 	r := runEcho(t, Echo{Common: f.short(3)})
-	for _, key := range []string{"p50", "p99", "max"} {
+	for _, key := range []string{"mean", "max"} { // of percentiles there are too few samples
 		if got := r.Figure(key).Value; got < float64(delay) {
 			t.Errorf("%s: got %v, want at least %v", key, time.Duration(got), delay)
 		}

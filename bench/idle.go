@@ -231,8 +231,8 @@ func memoryTable(steps []Step) Table {
 }
 
 // slope is the rise of a value for each connection, by least squares, NaN for fewer than
-// two numbers of connections; and twice the standard error of that, 0 where the points
-// are too few to tell.
+// two numbers of connections; and how far that can be chance, 0 where the points are too
+// few to tell.
 func slope(steps []Step, value func(Step) int64) (each, noise float64) {
 	n := float64(len(steps))
 	var sx, sy, sxx, sxy float64
@@ -250,5 +250,7 @@ func slope(steps []Step, value func(Step) int64) (each, noise float64) {
 		off := float64(value(s)) - base - each*float64(s.Conns)
 		squares += off * off
 	}
-	return each, 2 * math.Sqrt(squares/(n-2)/spread)
+	// Student's t for four points, two degrees of freedom and 95 %; for more points it is less.
+	const t = 4.3
+	return each, t * math.Sqrt(squares/(n-2)/spread)
 }

@@ -88,11 +88,13 @@ type Table struct {
 	Rows    [][]string `json:"rows"`
 }
 
-// Shape is the distribution of a latency.
+// Shape is the distribution of a latency. Points are those that can be believed.
 type Shape struct {
 	Name   string       `json:"name"`
 	Count  int          `json:"count"`
 	Points []load.Point `json:"points"`
+
+	all load.Histogram
 }
 
 // Sample is one stretch of a time series, by its end.
@@ -205,8 +207,12 @@ func (r *Report) latency(key, name string, h, late load.Histogram) {
 	r.percentile(key+"p999", name+" p99.9", h, late, 99.9)
 	r.percentile(key+"p9999", name+" p99.99", h, late, 99.99)
 	r.percentile(key+"max", name+" max", h, late, 100)
-	r.add(key+"mean", name+" mean", float64(h.Mean()), Nanos)
-	r.Shapes = append(r.Shapes, Shape{name, h.Count(), points(h, late)})
+	if late.Mean() > h.Mean()/2 {
+		r.withhold(key+"mean", name+" mean", Nanos, fmt.Sprintf("%s: %s late", clientLate, short(late.Mean())))
+	} else {
+		r.add(key+"mean", name+" mean", float64(h.Mean()), Nanos)
+	}
+	r.Shapes = append(r.Shapes, Shape{name, h.Count(), points(h, late), h})
 }
 
 // shape adds the percentiles that tell a comparison, and the distribution.
@@ -217,7 +223,7 @@ func (r *Report) shape(key, name string, h, late load.Histogram) {
 	r.percentile(key+"p50", name+" p50", h, late, 50)
 	r.percentile(key+"p99", name+" p99", h, late, 99)
 	r.percentile(key+"p999", name+" p99.9", h, late, 99.9)
-	r.Shapes = append(r.Shapes, Shape{name, h.Count(), points(h, late)})
+	r.Shapes = append(r.Shapes, Shape{name, h.Count(), points(h, late), h})
 }
 
 // percentile adds one figure of h, unless it is in doubt.

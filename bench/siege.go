@@ -95,6 +95,7 @@ func (g *siege) suffer(ctx context.Context, a assault) error {
 	after.Usage = g.server.look().usage
 
 	g.neighbours.Rows = append(g.neighbours.Rows, neighbourRow(a.name, &m, after))
+	g.report.said.Merge(by.Told)
 	g.attackers.Rows = append(g.attackers.Rows, attackerRow(a.name, &by))
 	g.figures(a.name, &m, &by)
 	g.report.memory(a.name+"_server_rss_after", "server RSS after "+a.name, after)

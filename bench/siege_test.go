@@ -65,16 +65,8 @@ func (r *Report) distribution(name string) Shape {
 	return Shape{}
 }
 
-// at returns the duration that percent of all do not exceed, as far as the points
-// tell: 50 and 100 are among them.
-func (s *Shape) at(percent float64) time.Duration {
-	for _, p := range s.Points {
-		if p.Percent >= percent {
-			return time.Duration(p.NS)
-		}
-	}
-	return 0
-}
+// at returns the duration that percent of all do not exceed, believed or not.
+func (s *Shape) at(percent float64) time.Duration { return s.all.At(percent) }
 
 // TestSiegeDelay: a server that keeps the neighbours waiting while somebody
 // misbehaves is reported with the time it did, and with every message it did it to.

@@ -77,6 +77,7 @@ func (f *Flood) Message(_ int, _ frame.Opcode, data []byte) {
 		return
 	}
 	t.Other++
+	t.Told.Add("to a flooder: "+string(data), 1)
 }
 
 // Answered is the [load.Player]'s.

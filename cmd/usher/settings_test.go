@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,10 +73,24 @@ var names = map[string][]string{
 	"bench --at":          {"x", "http://127.0.0.1/", "ws://", "ws://127.0.0.1:{2..1}/", "wss://127.0.0.1/"},
 }
 
-// required are what a command needs before it looks at anything else.
-var required = map[string][]string{
-	"token":        {"--sub", "alice"},
-	"bench versus": {},
+// needed returns what a command needs beside the flag, and what lets it end soon if it
+// takes what it should refuse.
+func needed(command, flag string) []string {
+	var all []string
+	switch {
+	case command == "serve":
+		all = []string{"--print-routes"}
+	case command == "token":
+		all = []string{"--sub=alice"}
+	case command == "bench versus":
+		all = []string{"--duration=1ms", "--rounds=1"}
+	case strings.HasPrefix(command, "bench "):
+		all = []string{"ws://127.0.0.1:1/", "--duration=1ms", "--warmup=0"}
+	}
+	return slices.DeleteFunc(all, func(arg string) bool {
+		name, _, _ := strings.Cut(arg, "=")
+		return name == flag
+	})
 }
 
 // TestEmptyOrMalformed: nothing that is given and empty, or of a wrong form, is taken
@@ -163,15 +178,9 @@ func allFlags(t *testing.T) func(yield func(command string, flag *kong.Flag) boo
 // refuses with exit code 2, and what it did if it did anything else.
 func refusal(command string, args ...string) string {
 	command = strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(command, "usher "), "<url>"))
-	needed, known := required[command]
-	if !known && strings.HasPrefix(command, "bench ") {
-		needed = []string{"ws://127.0.0.1:1/"}
-	}
-	if command == "token" && strings.HasPrefix(args[0], "--sub") {
-		needed = nil
-	}
+	name, _, _ := strings.Cut(args[0], "=")
 	var stdout, stderr strings.Builder
-	words := append(strings.Fields(command), needed...)
+	words := append(strings.Fields(command), needed(command, name)...)
 	code := run(append(words, args...), &stdout, &stderr)
 	line, ended := strings.CutSuffix(stderr.String(), "\n")
 	if code != 2 || !ended || strings.Contains(line, "\n") || stdout.Len() > 0 {
