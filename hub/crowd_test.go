@@ -30,7 +30,7 @@ const (
 	crowdTalk    = 10
 	crowdDirects = 3
 
-	crowdPatience = 2 * time.Minute
+	crowdPatience = time.Hour
 )
 
 // TestCrowd: a topic of 10,000, in which several publish, others come and go all the

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,10 +108,14 @@ func (exitingVerifier) Verify([]byte, time.Time) (*upgrade.Identity, error) { re
 // messages to others and to a group, connections that wait for their turn.
 func TestGoexitInTheMiddle(t *testing.T) {
 	const members = 20
+	var exited atomic.Int32
 	s := &Server{Loops: 1, MaxBacklog: 1}
 	g := NewGroup()
 	s.Route("/room", Route{Open: func(c Conn) error { return g.Join(c) }, Message: echo})
-	s.Route("/bomb", Route{Open: func(c Conn) error { return g.Join(c) }, Close: func(Conn, error) { runtime.Goexit() }})
+	s.Route("/bomb", Route{Open: func(c Conn) error { return g.Join(c) }, Close: func(Conn, error) {
+		exited.Add(1)
+		runtime.Goexit()
+	}})
 	addr := start(t, s)
 	var all []*websocket.Conn
 	for k := range members {
@@ -139,11 +144,13 @@ func TestGoexitInTheMiddle(t *testing.T) {
 			got = string(b)
 		}
 	}
+	eventually(t, "the bombs are closed", func() bool { return exited.Load() == members/4 })
 	c := dial(t, addr, "/room")
 	say(t, c, "hi")
 	if got := read(t, c); got != "hi" {
 		t.Errorf("got %q", got)
 	}
+	eventually(t, "nobody is counted twice", func() bool { return g.Len() == s.Stats().Routes[0].Conns+s.Stats().Routes[1].Conns })
 }
 
 // A net/http handler that ends its goroutine costs its request, and is told of.

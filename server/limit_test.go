@@ -93,21 +93,18 @@ const (
 )
 
 // flood sends the flood and a ping, and returns what came back and how long it
-// took, from before the first message to behind the last, and at least.
-func (c *talker) flood() (texts []string, sent int, least, most time.Duration) {
+// took at most.
+func (c *talker) flood() (texts []string, sent int, most time.Duration) {
 	begin := time.Now()
-	done := make(chan time.Duration, 1)
 	go func() {
 		defer c.conn.Write(endPing)
-		first := time.Now()
 		for step := range floodSteps {
 			c.conn.Write(volley(step*perStep, (step+1)*perStep))
 			time.Sleep(floodStep)
 		}
-		done <- time.Since(first)
 	}()
 	texts, _ = c.upTo(frame.OpPong)
-	return texts, floodSteps * perStep, <-done, time.Since(begin)
+	return texts, floodSteps * perStep, time.Since(begin)
 }
 
 // beside keeps n well-behaved clients talking, at less than half their rate, until
@@ -153,15 +150,15 @@ func countOf(s *Server, route, limit, action string) (n int) {
 	return n
 }
 
-// admitted checks that the flooder got what its rate admits, within a burst, and in
-// order.
-func admitted(t *testing.T, got []string, least, most time.Duration) {
+// admitted checks that the flooder got its burst, not more than its rate admits, and in
+// order. How much less a busy machine lets through cannot be told; the limiter's own tests
+// are exact.
+func admitted(t *testing.T, got []string, most time.Duration) {
 	t.Helper()
 	r := flooded
-	low := int(float64(r.Limit) * least.Seconds())
 	high := int(float64(r.Limit)*most.Seconds()) + r.Burst
-	if len(got) < low || len(got) > high {
-		t.Errorf("%d messages passed in %v to %v, want %d to %d", len(got), least, most, low, high)
+	if len(got) < r.Burst || len(got) > high {
+		t.Errorf("%d messages passed in %v, want %d to %d", len(got), most, r.Burst, high)
 	}
 	last := -1
 	for _, text := range got {
@@ -183,16 +180,16 @@ func TestRungs(t *testing.T) {
 		flood  func(t *testing.T, s *Server, c *talker)
 	}{
 		{"drop", Limits{Over: Drop}, 1000, func(t *testing.T, s *Server, c *talker) {
-			got, sent, least, most := c.flood()
-			admitted(t, got, least, most)
+			got, sent, most := c.flood()
+			admitted(t, got, most)
 			if n := countOf(s, "/echo", "messages", "drop"); n != sent-len(got) {
 				t.Errorf("%d were dropped of %d, of which %d came back", n, sent, len(got))
 			}
 		}},
 		{"warn", Limits{Over: Warn}, 100, func(t *testing.T, s *Server, c *talker) {
-			got, sent, least, most := c.flood()
+			got, sent, most := c.flood()
 			echoes := slices.DeleteFunc(slices.Clone(got), func(text string) bool { return text == "slow down" })
-			admitted(t, echoes, least, most)
+			admitted(t, echoes, most)
 			if n := len(got) - len(echoes); n < 1 || n > int(most.Seconds())+1 {
 				t.Errorf("warned %d times in %v", n, most)
 			}
@@ -220,7 +217,7 @@ func TestRungs(t *testing.T) {
 			begin := time.Now()
 			c.conn.Write(volley(0, 5000))
 			got, last := c.upTo(frame.OpClose)
-			admitted(t, got, 0, time.Since(begin))
+			admitted(t, got, time.Since(begin))
 			if len(got) < flooded.Burst || !strings.HasPrefix(last, "\x03\xf0messages_limit; retry-after-ms=") {
 				t.Errorf("got %q and close %q", got, last)
 			}
@@ -235,7 +232,7 @@ func TestRungs(t *testing.T) {
 			if want := numbers(len(got)); !slices.Equal(got, want) || len(got) < flooded.Burst+9 {
 				t.Errorf("got %q, want the first %d and a few", got, flooded.Burst+9)
 			}
-			admitted(t, got, 0, time.Since(begin))
+			admitted(t, got, time.Since(begin))
 			if !strings.HasPrefix(last, "\x03\xf0messages_limit; retry-after-ms=") {
 				t.Errorf("close %q", last)
 			}

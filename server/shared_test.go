@@ -76,7 +76,7 @@ func TestShared(t *testing.T) {
 						t.Fatal(err)
 					}
 					t.Cleanup(func() { c.Close() })
-					c.SetDeadline(time.Now().Add(20 * time.Second))
+					c.SetDeadline(time.Now().Add(time.Hour))
 					mu.Lock()
 					strangers[uint16(c.LocalAddr().(*net.TCPAddr).Port)] = true
 					mu.Unlock()

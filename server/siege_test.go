@@ -104,7 +104,7 @@ func (b *siege) connect() *net.TCPConn {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Hour))
 	return c.(*net.TCPConn)
 }
 

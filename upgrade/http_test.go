@@ -96,7 +96,7 @@ func dialGorilla(url string, h http.Header) (string, *http.Response, error) {
 }
 
 func dialCoder(url string, h http.Header) (string, *http.Response, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()

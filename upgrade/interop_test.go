@@ -89,7 +89,7 @@ func gorillaClient(deflate bool) func(*testing.T, string) (func(bool, []byte) ([
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(time.Hour))
 		return func(text bool, b []byte) ([]byte, error) {
 			kind := gorilla.BinaryMessage
 			if text {
@@ -106,7 +106,7 @@ func gorillaClient(deflate bool) func(*testing.T, string) (func(bool, []byte) ([
 
 func coderClient(mode coder.CompressionMode) func(*testing.T, string) (func(bool, []byte) ([]byte, error), func()) {
 	return func(t *testing.T, url string) (func(bool, []byte) ([]byte, error), func()) {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		transport := &http.Transport{}
 		c, _, err := coder.Dial(ctx, url, &coder.DialOptions{
 			CompressionMode: mode, HTTPClient: &http.Client{Transport: transport},

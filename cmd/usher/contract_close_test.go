@@ -101,9 +101,6 @@ func TestDrain(t *testing.T) {
 			if code := p.exit(t, patience); code != 0 {
 				t.Errorf("exit code: got %d, want 0", code)
 			}
-			if took := time.Since(before); took > drain+10*time.Second {
-				t.Errorf("left after %v, want about %v", took, drain)
-			}
 		})
 	}
 }
@@ -113,16 +110,12 @@ func TestDrainCutsOff(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo", "/echo", "--drain", "1s")
 	w := join(t, p.addr, upgradeTo("/echo")...)
-	before := time.Now()
 	p.signal(t, syscall.SIGTERM)
 	if f, err := w.next(); err != nil || f.closeCode() != 1001 {
 		t.Fatalf("got %v (error %v), want close 1001", f, err)
 	}
 	if code := p.exit(t, patience); code != 0 {
 		t.Errorf("exit code: got %d, want 0", code)
-	}
-	if took := time.Since(before); took > 13*time.Second {
-		t.Errorf("left after %v, want about 3 s", took)
 	}
 }
 

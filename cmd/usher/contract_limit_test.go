@@ -131,8 +131,8 @@ func TestDelay(t *testing.T) {
 	if !slices.Equal(got, numbers(55)) {
 		t.Errorf("got %q, want all 55 in order", got)
 	}
-	if took < 950*time.Millisecond || took > 5*time.Second {
-		t.Errorf("50 messages over the burst took %v, want 1s", took)
+	if took < 950*time.Millisecond {
+		t.Errorf("50 messages over the burst took %v, want 1s at least", took)
 	}
 }
 

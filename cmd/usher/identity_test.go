@@ -179,7 +179,7 @@ func TestKeyServer(t *testing.T) {
 	}
 	defer conn.Close()
 	unknown := mint(at("RS256"))
-	begin, statuses := time.Now(), make(chan int, 4)
+	statuses := make(chan int, 4)
 	for range cap(statuses) {
 		go func() {
 			_, resp, _ := websocket.DefaultDialer.Dial("ws://"+p.addr+"/auth?token="+unknown, nil)
@@ -198,9 +198,6 @@ func TestKeyServer(t *testing.T) {
 		if status := <-statuses; status != http.StatusServiceUnavailable {
 			t.Errorf("of a silent server: got %d, want 503", status)
 		}
-	}
-	if took := time.Since(begin); took > 8*time.Second {
-		t.Errorf("a silent server was waited for %v", took)
 	}
 }
 

@@ -29,9 +29,9 @@ import (
 const (
 	secret = "0123456789abcdef0123456789abcdef" // USHER_SECRET of every program here
 
-	// patience bounds what should happen at once. It is long because the tests
-	// share their processors with others, and is waited out only by failures.
-	patience = 20 * time.Second
+	// patience bounds what should happen at once. On a busy machine nothing does: the
+	// limit is the test binary's own timeout.
+	patience = time.Hour
 )
 
 // scratch holds the built programs.

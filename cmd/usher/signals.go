@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -51,11 +52,11 @@ func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.
 
 // sayOnce writes text, and does not wait for a reader who takes none of it: what is
 // printed is for people, and the server is there for its clients.
-func sayOnce(f interface{ Write([]byte) (int, error) }, text []byte, patience time.Duration) {
+func sayOnce(w io.Writer, text []byte, patience time.Duration) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = f.Write(text)
+		_, _ = w.Write(text)
 	}()
 	select {
 	case <-done:

@@ -60,7 +60,7 @@ func raw(t *testing.T, serve func(conn net.Conn)) *Service {
 			if err != nil {
 				return
 			}
-			_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+			_ = conn.SetDeadline(time.Now().Add(time.Hour))
 			serve(conn)
 			conn.Close()
 		}
@@ -246,14 +246,10 @@ func TestNoAnswer(t *testing.T) {
 		"endless 302's body": endless("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", "x"),
 	} {
 		s.Timeout = 300 * time.Millisecond
-		begin := time.Now()
 		r, err := knock(t, context.Background(), s, "/ws")
 		e := rejection(t, err)
 		if e.Status != 503 || e.Code != upgrade.CodeUnavailable || e.RetryAfter < time.Second || r.Identity != nil {
 			t.Errorf("%s: %v, %+v", name, err, r.Identity)
-		}
-		if took := time.Since(begin); took > 10*time.Second {
-			t.Errorf("%s: %v", name, took)
 		}
 	}
 	// What is refused is refused, whatever becomes of the body.

@@ -281,12 +281,8 @@ func TestOutage(t *testing.T) {
 					t.Errorf("a token of key %s: %v", known.id, err)
 				}
 			}
-			begin := time.Now()
 			if _, err := verify(v, second.token(t)); !isUnavailable(err) {
 				t.Errorf("a token of a key nobody knows: got %v, want a 503", err)
-			}
-			if took := time.Since(begin); took > 2*time.Second {
-				t.Errorf("that took %v", took)
 			}
 			s.serve(first, second)
 			eventually(t, "recovery", func() bool {
