@@ -140,8 +140,8 @@ func encodingFor(w frame.Window) int {
 	}
 }
 
-// windowsNow returns the window of each encoding, 0 for one that no member needs. The
-// members on the caller's own loop, if it is one, can read what is made for them.
+// windowsNow returns the window of each encoding, 0 for one that no member needs. Called
+// on a loop, it counts all members there; others may come and go meanwhile.
 func (g *Group) windowsNow() (of [encodings]frame.Window) {
 	for w := range frame.MaxWindow {
 		if g.windows[w].Load() > 0 {

@@ -124,30 +124,35 @@ func (b *bitReader) codes() (literals, distances code) {
 	return newCode(all[:nLiterals]), newCode(all[nLiterals:])
 }
 
-// code is a Huffman code, §3.2.2: its symbols by length and bits.
-type code map[[2]int]int
+// code is a Huffman code, §3.2.2.
+type code struct {
+	count   [16]int // of the symbols by length
+	symbols []int   // by length, then by value
+}
 
-func newCode(lengths []int) code {
-	c, next := make(code), 0
-	for length := 1; length <= 15; length++ {
-		next <<= 1
+func newCode(lengths []int) (c code) {
+	for length := range c.count {
 		for symbol, l := range lengths {
-			if l == length {
-				c[[2]int{length, next}] = symbol
-				next++
+			if l == length && l > 0 {
+				c.count[length]++
+				c.symbols = append(c.symbols, symbol)
 			}
 		}
 	}
 	return c
 }
 
-func (c code) read(b *bitReader) int {
-	bits := 0
-	for length := 1; length <= 15; length++ {
-		bits = bits<<1 | b.bits(1)
-		if symbol, ok := c[[2]int{length, bits}]; ok {
-			return symbol
+func (c *code) read(b *bitReader) int {
+	bits, first, at := 0, 0, 0
+	for length := 1; length < len(c.count); length++ {
+		bits |= b.bits(1)
+		n := c.count[length]
+		if bits < first+n {
+			return c.symbols[at+bits-first]
 		}
+		at += n
+		first = (first + n) << 1
+		bits <<= 1
 	}
 	panic("no such code")
 }
