@@ -19,6 +19,7 @@ const acceptPause = 100 * time.Millisecond
 // accept takes what waits on the listening socket fd. It runs on the acceptor,
 // loop 0.
 func (l *loop) accept(fd int) {
+	l.readClock()
 	for range acceptsPerTurn {
 		conn, _, errno := poller.Accept(fd)
 		switch errno {

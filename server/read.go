@@ -141,9 +141,10 @@ func (l *loop) handleInput(c Conn, s *slot, r *loopRoute, input []byte) ending {
 }
 
 // events handles the events that are in the input, as long as the connection may
-// go on. whole says that a message has ended, or a control frame outside of one: what is
-// left began behind it. Every frame is an event. What the user's code panics with is caught here,
-// once for all of them: for each message it would cost as much as the reading.
+// go on. Every frame is an event. What the user's code panics with is caught here,
+// once for all of them: for each message it would cost as much as the reading. whole
+// says that a message has ended, or a control frame outside of one: what is left began
+// behind it.
 func (l *loop) events(c Conn, s *slot, r *loopRoute, p *frame.Protocol) (end ending, whole bool) {
 	defer l.rescue(c, r, &end)
 	for frames, bytes := 0, 0; frames < framesPerTurn && bytes < bytesPerTurn; frames++ {

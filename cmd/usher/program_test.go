@@ -105,11 +105,12 @@ type program struct {
 }
 
 // serve starts `usher serve` with the flags on a port of its own choice and
-// waits until it listens. The test's end kills it, and fails the test if it
-// told of a data race, a panic or an error of its own.
+// waits until it listens. It pings late, for the sake of clients that count every byte
+// on a busy machine. The test's end kills it, and fails the test if it told of a data
+// race, a panic or an error of its own.
 func serve(t testing.TB, flags ...string) *program {
 	t.Helper()
-	return start(t, usher(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...))
+	return start(t, usher(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--ping-interval", "0", "--idle-timeout", "10m"}, flags...)...))
 }
 
 func start(t testing.TB, cmd *exec.Cmd) *program {
