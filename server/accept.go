@@ -21,6 +21,7 @@ const acceptPause = 100 * time.Millisecond
 func (l *loop) accept(fd int) {
 	defer l.survive()
 	l.underWay, l.at = true, 0
+	l.readClock()
 	l.acceptSome(fd, acceptsPerTurn)
 	l.underWay = false
 }

@@ -36,7 +36,8 @@ func TestCrowd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, command(path, "serve", "--listen", "127.0.0.1:0", "--echo", "/echo"))
+	p := start(t, command(path, "serve", "--listen", "127.0.0.1:0", "--echo", "/echo",
+		"--ping-interval", "0", "--idle-timeout", "0")) // they answer nothing, and count every byte
 	listening := p.sockets(t)
 	clients := startCrowd(t, p.addr)
 

@@ -106,13 +106,16 @@ type program struct {
 }
 
 // serve starts `usher serve` with the flags on a port of its own choice, and with the
-// demo's users unless the flags name others, and waits until it listens. The test's end kills it, and fails the test if it
-// told of a data race, a panic or an error of its own.
+// demo's users unless the flags name others, and waits until it listens. It pings late,
+// for the sake of clients that count every byte on a busy machine. The test's end kills
+// it, and fails the test if it told of a data race, a panic or an error of its own.
 func serve(t testing.TB, flags ...string) *program {
 	t.Helper()
 	args := []string{"serve", "--listen", "127.0.0.1:0"}
-	if !slices.Contains(flags, "--users") {
-		args = append(args, "--users", "demo")
+	for name, value := range map[string]string{"--users": "demo", "--ping-interval": "0", "--idle-timeout": "10m"} {
+		if !slices.Contains(flags, name) {
+			args = append(args, name, value)
+		}
 	}
 	return start(t, usher(t, append(args, flags...)...))
 }

@@ -48,7 +48,7 @@ func TestQuiet(t *testing.T) {
 	if err != nil {
 		t.Skip("make quiet runs it: USHER_QUIET says for how long")
 	}
-	p := serve(t, "--echo", "/echo")
+	p := start(t, usher(t, "serve", "--listen", "127.0.0.1:0", "--echo", "/echo"))
 	c := joinQuiet(t, startNginx(t, p.addr, 0))
 	for begun := time.Now(); time.Since(begun) < while; {
 		c.want(t, "ping")
