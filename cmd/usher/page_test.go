@@ -159,7 +159,7 @@ func TestPageRestart(t *testing.T) {
 		if code := p.exit(t, patience); code != 0 {
 			t.Fatalf("exit code %d, want 0", code)
 		}
-		cmd := usher(t, "serve", "--listen", p.addr, "--drain", "1s")
+		cmd := usher(t, "serve", "--listen", p.addr, "--users", "demo", "--drain", "1s")
 		cmd.Env = append(cmd.Env, "USHER_SECRET="+secret)
 		p = start(t, cmd)
 	}

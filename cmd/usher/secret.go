@@ -60,7 +60,7 @@ func (f secretFlag) read() (secrets []secret, err error) {
 		}
 		secrets = append(secrets, parsed)
 	}
-	if text, set := os.LookupEnv("USHER_SECRET"); set && secrets == nil {
+	if text := os.Getenv("USHER_SECRET"); text != "" && secrets == nil {
 		parsed, err := parseSecret([]byte(text), "USHER_SECRET", "HS256")
 		if err != nil {
 			return nil, err

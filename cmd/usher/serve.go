@@ -29,6 +29,9 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	}
 	given := secrets != nil || s.keysFlags.given()
 	if !given {
+		if _, set := os.LookupEnv("USHER_SECRET"); set {
+			return usageError{errors.New("the secret in USHER_SECRET is empty: make one with `openssl rand -hex 32`, or unset it for one that is good for this run")}
+		}
 		secrets = []secret{newSecret()}
 	}
 	check, demo, err := s.logIn(secrets != nil, given)

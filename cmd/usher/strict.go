@@ -62,9 +62,12 @@ func refuseBlank(v *kong.Value, text string) error {
 
 func blank(s string) bool { return strings.TrimSpace(s) == "" }
 
-// refuseTwice says which flag is given more than once although it is no list: one of
-// its values would be ignored.
+// refuseTwice says which flag of serve is given more than once although it is no list:
+// of two values that guard, one would be ignored. Elsewhere the last one counts.
 func refuseTwice(ctx *kong.Context) error {
+	if ctx.Selected().Name != "serve" {
+		return nil
+	}
 	seen := make(map[*kong.Flag]bool)
 	for _, p := range ctx.Path {
 		if p.Flag == nil || p.Flag.IsCumulative() {
