@@ -81,17 +81,13 @@ func ReadHtpasswd(r io.Reader) (*Htpasswd, error) {
 	var err error
 	h.stranger, err = bcrypt.GenerateFromPassword([]byte(rand.Text()), cost)
 	h.took = time.Since(begin)
-	h.turns.Waiting = min(max(int(patience/h.took), leastLine), mostLine)
+	h.turns.Waiting = hashQueue
 	return h, err
 }
 
-// Whoever waits for a hash does so for some 20 s at most, less than a request may take:
-// that bounds the queue, beside what a connection costs.
-const (
-	patience  = 20 * time.Second
-	leastLine = 16
-	mostLine  = 256
-)
+// hashQueue is how many may wait for a hash: more than there are addresses in a small
+// crowd, each of which then has a place. net/http ends the wait of each after a while.
+const hashQueue = 256
 
 var rejectBusy = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable,
 	"Too many log in at this moment.")
@@ -105,7 +101,7 @@ func (h *Htpasswd) Check(ctx context.Context, username, password string) error {
 	remote, _ := ctx.Value(remoteKey{}).(netip.Addr)
 	switch err := h.turns.Acquire(ctx, limiter.Network(remote)); {
 	case err == limiter.ErrFull:
-		return rejectBusy.WithRetryAfter(max(time.Second, time.Duration(h.turns.Waiting)*h.took))
+		return rejectBusy.WithRetryAfter(max(time.Second, 16*h.took))
 	case err != nil:
 		return err
 	}

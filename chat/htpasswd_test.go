@@ -145,13 +145,6 @@ func TestHashesQueue(t *testing.T) {
 	}
 }
 
-// TestHashesTakeTime: the queue is no longer than a request may take.
-func TestHashesTakeTime(t *testing.T) {
-	if h := readHtpasswd(t); h.turns.Waiting < leastLine || h.turns.Waiting > mostLine {
-		t.Errorf("%d may wait", h.turns.Waiting)
-	}
-}
-
 // TestAttempts: ten wrong ones for a user from an address, whether there is one or not, thirty
 // failures for an address; what succeeds does not count.
 func TestAttempts(t *testing.T) {

@@ -42,15 +42,16 @@ type reading struct {
 	unexplained     bool       // no key of keys has its kid, if it has one: a key we do not know may have signed it
 }
 
-// read takes a token apart. Its err is nil if it is well-formed.
-func (r *reading) read() {
-	r.err = r.parse()
-	if r.err == nil {
+// read takes a token apart.
+func (v *JWT) read(token []byte, keys *KeySet) *reading {
+	r := &reading{door: v, text: string(token), keys: keys}
+	if r.err = r.parse(); r.err == nil {
 		r.err = r.readClaims()
 	}
 	if r.err == nil {
 		r.choose()
 	}
+	return r
 }
 
 // parse reads the header, the claims and the signature.

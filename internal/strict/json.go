@@ -74,18 +74,38 @@ func count(v any) (n int, ok bool) {
 			n += more
 		}
 	case map[string]any:
-		folded := make(map[string]struct{}, len(v))
+		alike := false
 		for name, value := range v {
 			more, ok := count(value)
 			if !ok {
 				return 0, false
 			}
 			n += 1 + more
-			folded[strings.Map(fold, name)] = struct{}{}
+			alike = alike || !isPlain(name)
 		}
-		return n, len(folded) == len(v)
+		return n, !alike || differ(v)
 	}
 	return n, true
+}
+
+// isPlain reports whether a name has no other case than that of small ASCII letters: as
+// nearly all names have, which then differ if they are not the same.
+func isPlain(name string) bool {
+	for i := 0; i < len(name); i++ {
+		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+			return false
+		}
+	}
+	return true
+}
+
+// differ reports whether the names of an object differ in more than their case.
+func differ(object map[string]any) bool {
+	folded := make(map[string]struct{}, len(object))
+	for name := range object {
+		folded[strings.Map(fold, name)] = struct{}{}
+	}
+	return len(folded) == len(object)
 }
 
 // fold returns the least of the runes that are r but for their case: U+212A and k are K.
