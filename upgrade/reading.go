@@ -80,9 +80,12 @@ func (r *reading) parse() error {
 	if _, ok := token.Header["crit"]; ok {
 		return errors.New("upgrade: token requires an extension") // RFC 7515 §4.1.11
 	}
-	kid, named := token.Header["kid"]
-	if r.kid, _ = kid.(string); named && r.kid == "" {
-		return errors.New("upgrade: kid is not a name")
+	switch kid := token.Header["kid"].(type) {
+	case nil: // some issuers write null, or "", where they have no name for the key
+	case string:
+		r.kid = kid
+	default:
+		return errors.New("upgrade: kid is not a string") // RFC 7515 §4.1.4
 	}
 	return nil
 }

@@ -160,12 +160,11 @@ type members struct {
 	err    error
 }
 
-// text returns the string of this name, "" if there is none; one that is there is not empty.
+// text returns the string of this name, "" if there is none, or null in its place.
 func (m *members) text(name string) string {
-	value, there := m.object[name]
-	s, ok := value.(string)
-	if there && (!ok || s == "") {
-		m.err = fmt.Errorf("%s is not a string, or empty", name)
+	s, ok := m.object[name].(string)
+	if !ok && m.object[name] != nil {
+		m.err = fmt.Errorf("%s is not a string", name)
 	}
 	return s
 }
@@ -180,12 +179,12 @@ func parseKey(value any, secrets bool) ([]upgrade.Key, error) {
 	id, algorithm, use := m.text("kid"), m.text("alg"), m.text("use")
 	public := jwk{m.text("kty"), m.text("crv"), m.text("x"), m.text("y"), m.text("n"), m.text("e"), m.text("k")}
 	_, private := object["d"]
-	ops, limited := object["key_ops"]
+	ops := object["key_ops"]
 	list, _ := ops.([]any)
 	switch {
 	case m.err != nil:
 		return nil, fmt.Errorf("%q: %w", id, m.err)
-	case use != "" && use != "sig", limited && !slices.Contains(list, any("verify")):
+	case use != "" && use != "sig", ops != nil && !slices.Contains(list, any("verify")):
 		return nil, fmt.Errorf("%q is not for signatures", id)
 	case public.Type == "oct" && !secrets, private && !secrets:
 		return nil, fmt.Errorf("%q is a secret, and published", id)
