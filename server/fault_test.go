@@ -55,6 +55,7 @@ func TestGoexit(t *testing.T) {
 		{name: "guard", route: Route{Guards: []upgrade.Guard{{OnRequest: func(*upgrade.Request) error { runtime.Goexit(); return nil }}}}, status: 500},
 		{name: "verifier", route: Route{Guards: []upgrade.Guard{upgrade.Bearer(exitingVerifier{}, upgrade.Query("token"))}}, status: 500},
 		{name: "authorize", route: Route{Authorize: func(context.Context, *upgrade.Request) error { runtime.Goexit(); return nil }}, status: 500},
+		{name: "keep", route: Route{Keep: func(*upgrade.Request) any { runtime.Goexit(); return nil }}, status: 500},
 		{name: "job", route: Route{Middleware: []Middleware{Offload(1)}, Message: exit}, code: 1011},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -100,7 +101,7 @@ func TestGoexit(t *testing.T) {
 // exitingVerifier ends the goroutine before it could verify.
 type exitingVerifier struct{}
 
-func (exitingVerifier) IsSlow([]byte, time.Time) bool { runtime.Goexit(); return false }
+func (exitingVerifier) Begin([]byte, time.Time) upgrade.Verification { runtime.Goexit(); return nil }
 
 func (exitingVerifier) Verify([]byte, time.Time) (*upgrade.Identity, error) { return nil, nil }
 

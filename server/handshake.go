@@ -154,12 +154,12 @@ func (l *loop) callIsSlow(lr *loopRoute, r *upgrade.Request) (slow bool, err err
 // callKeep asks the route what the connection keeps of its request. A panic is a bare
 // 500.
 func (l *loop) callKeep(lr *loopRoute, r *upgrade.Request) (kept any, err error) {
-	if lr.Keep == nil {
-		return nil, nil
-	}
 	defer l.guard(&err)
 	l.enter(lr)
-	return lr.Keep(r), nil
+	l.inside = true
+	kept = lr.Keep(r)
+	l.inside = false
+	return kept, nil
 }
 
 // match finds the route of r and sets its path values, which stay in l.values.
@@ -304,17 +304,29 @@ func retry(e *upgrade.Rejection, err error) error {
 // jitter spreads those who are told to come back over d to 2d.
 func jitter(d time.Duration) time.Duration { return d + rand.N(d) }
 
-// admit opens a connection: response, what Open says and the answers to early
-// leave together.
+// admit lets a request in, unless the route fails to say what is to be kept of it.
 func (l *loop) admit(i uint32, s *slot, place uint32, q quota, r *upgrade.Request, response, early []byte) {
-	kept, err := l.callKeep(l.places.all[place].route, r)
-	if err != nil {
-		lr := l.places.all[place].route
-		q.release(l.srv)
-		l.places.drop(place)
-		l.refuse(i, s, lr, r, err)
+	lr := l.places.all[place].route
+	if lr.Keep == nil {
+		l.seat(i, s, place, q, r, nil, response, early)
 		return
 	}
+	kept, err := any(nil), errExited // unless it returns
+	defer func() {
+		if err != nil {
+			q.release(l.srv)
+			l.places.drop(place)
+			l.refuse(i, s, lr, r, err)
+			return
+		}
+		l.seat(i, s, place, q, r, kept, response, early)
+	}()
+	kept, err = l.callKeep(lr, r)
+}
+
+// seat opens a connection: response, what Open says and the answers to early leave
+// together. kept is the connection's Data.
+func (l *loop) seat(i uint32, s *slot, place uint32, q quota, r *upgrade.Request, kept any, response, early []byte) {
 	s.state, s.place, s.last = open, place, l.tick
 	s.ident = l.identities.find(r.Identity)
 	s.flags |= opened
