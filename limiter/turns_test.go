@@ -135,8 +135,8 @@ func TestTurnsAreBounded(t *testing.T) {
 			t.Errorf("%s joins: %s", k, got)
 		}
 	}
-	join("c") // a a a, b, c
-	join("b") // a a, b b, c
+	join("c")   // a a a, b, c
+	join("b")   // a a, b b, c
 	p.mu.Lock() // until the newcomer is in line
 	for k, want := range map[string]int{"a": 2, "b": 2, "c": 1} {
 		if got := len(p.lines[k].callers); got != want {
