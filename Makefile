@@ -11,7 +11,7 @@ CLIENTS  := cmd/usher/testdata/clients
 PORTABLE := ./frame ./upgrade/... ./limiter
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
-TIMEOUT  ?= 8m
+TIMEOUT  ?= 15m
 
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)

@@ -95,6 +95,7 @@ func TestMistakes(t *testing.T) {
 		{"serve --users " + short, 2, "line 1"},
 		{"serve --users " + users + " --jwks " + users, 2, "USHER_SECRET"},
 		{"serve --log-format xml", 2, "json"},
+		{"serve --log-level loud", 2, "warn"},
 		{"serve --origin https://chat.example/", 2, "scheme://host"},
 		{"serve --rooms lobby,a.b", 2, "letters"},
 		{"serve --leave-grace=-1s", 2, "0 or more"},
@@ -251,7 +252,7 @@ func TestHelpAndVersion(t *testing.T) {
 	// These and no others.
 	want := strings.Fields("--listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-rooms-per-user --max-head --max-message --max-buffered --handshake-timeout " +
-		"--message-timeout --write-timeout --ping-interval --idle-timeout --drain --deflate --log-format --admin --help " +
+		"--message-timeout --write-timeout --ping-interval --idle-timeout --drain --deflate --log-format --log-level --admin --help " +
 		"--access-log --print-routes --users " +
 		"--leave-grace --announce-max --history --jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
 	var got []string

@@ -62,6 +62,7 @@ type serveCmd struct {
 
 	Admin     string `placeholder:"ADDR" help:"Where to serve /metrics, /stats, /healthz, /readyz and /debug/pprof to operators: an address that strangers cannot reach."`
 	LogFormat string `enum:"text,json" default:"text" help:"How to log to standard error: text or json."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error, and whatever is worse."`
 	AccessLog bool   `help:"Log every attempt, accepted or refused, and every end of a connection, too."`
 
 	PrintRoutes bool `help:"Say what there is at each path, its guards, limits and middleware in their order, and exit."`

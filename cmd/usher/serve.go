@@ -156,7 +156,9 @@ func orNone[N int | time.Duration](n N) N {
 }
 
 func (s *serveCmd) logHandler() slog.Handler {
-	options := &slog.HandlerOptions{ReplaceAttr: redact}
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(s.LogLevel)) // which is one of four
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: redact}
 	if s.LogFormat == "json" {
 		return slog.NewJSONHandler(os.Stderr, options)
 	}

@@ -50,6 +50,7 @@ var names = map[string][]string{
 	"serve --issuer":     nil,
 	"serve --audience":   nil,
 	"serve --log-format": {"xml", "JSON", " text"},
+	"serve --log-level":  {"loud", "INFO", "info+1", " info"},
 	"token --sub":        nil,
 	"token --rooms":      {"a.b", "a b", " ", strings.Repeat("x", 65)},
 	"token --kid":        nil,

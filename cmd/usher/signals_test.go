@@ -172,6 +172,20 @@ func TestSignalsAreToldOf(t *testing.T) {
 	}
 }
 
+// TestLogLevel: what is less than --log-level is not in the log.
+func TestLogLevel(t *testing.T) {
+	for level, told := range map[string]bool{"debug": true, "info": true, "warn": false, "error": false} {
+		p := serve(t, "--log-level", level)
+		p.signal(t, syscall.SIGTERM)
+		if code := p.exit(t, patience); code != 0 {
+			t.Errorf("%s: exit code %d", level, code)
+		}
+		if got := p.stderr.String(); strings.Contains(got, "level=INFO") != told {
+			t.Errorf("%s: got %q", level, got)
+		}
+	}
+}
+
 // TestOneBoundForTheDrain: whatever is there at the end, and all of it together, is cut
 // at one time, and the program ends with 0.
 func TestOneBoundForTheDrain(t *testing.T) {
