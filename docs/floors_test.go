@@ -1,5 +1,4 @@
-// Package docs holds what is written about usher; its test holds the floors
-// that are drawn there.
+// Package docs holds what is written about usher; its tests hold it to the code.
 package docs
 
 import (

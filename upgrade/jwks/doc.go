@@ -23,7 +23,7 @@
 // Keys are used for the one algorithm they name; if they name none, for all those of
 // their type: RS256 to PS512 for RSA, the one of its curve for EC, EdDSA for Ed25519. Those
 // for encryption, too weak ones, those of unknown kinds, and those whose kid, alg or use is
-// there and no string or empty are left out. Secrets (kty oct) and private keys are taken
-// from files only: one that is published at a URL is none. Names of members match exactly,
-// and a set that has two members of one name is none.
+// no string are left out; one that is null or empty counts as absent. Secrets (kty oct) and
+// private keys are taken from files only: one that is published at a URL is none. Names of
+// members match exactly, and a set that has two members of one name is none.
 package jwks
