@@ -27,7 +27,7 @@ func knock(t *testing.T, addr, head string) *http.Response {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Hour))
 	fmt.Fprint(c, head)
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

@@ -267,7 +267,7 @@ func TestPongsAndLimits(t *testing.T) {
 			s.Route("/limited", Route{Message: echo, Limits: c.limits})
 			said, _ := script("pttpttp")
 			conn := rawDial(t, start(t, s), "/limited")
-			conn.SetDeadline(time.Now().Add(time.Minute))
+			conn.SetDeadline(time.Now().Add(time.Hour))
 			conn.Write([]byte(said))
 			got := make([]byte, len(c.want))
 			n, _ := io.ReadFull(conn, got)

@@ -168,7 +168,7 @@ func gwsClient(pd gws.PermessageDeflate) func(*testing.T, string) (func(bool, []
 					return b, nil
 				case err := <-r.closed:
 					return nil, fmt.Errorf("closed: %w", err)
-				case <-time.After(20 * time.Second):
+				case <-time.After(time.Hour):
 					return nil, context.DeadlineExceeded
 				}
 			}, func() {

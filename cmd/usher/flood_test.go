@@ -161,7 +161,7 @@ func refusedPython(t *testing.T, url string) map[string]int {
 
 func refusedScript(t *testing.T, interpreter, script, url string) (seen map[string]int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, interpreter, script, url, strconv.Itoa(knocks), strconv.Itoa(atOnce))
 	cmd.Dir = clientsDir
