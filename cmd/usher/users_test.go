@@ -24,9 +24,6 @@ import (
 // Made by Apache's htpasswd -nbB -C 6: alice's password is "correct horse".
 const htpasswdFile = "alice:$2y$06$RJ73WfkokiGFCSkFiv3.1.uWZyFnravWh.SCunFGLhdOGqwl8DpS2\n"
 
-// costlyUsers is the same with -C 10, as one would today.
-const costlyUsers = "alice:$2y$10$JQAq9UURXML7whKs3nXUGO9OxH2dvmvn1E.o5mhqnA02Xdmibc0Kq\n"
-
 // serveUsers is serve with --users and a file of these.
 func serveUsers(t *testing.T, users string) *program {
 	t.Helper()
@@ -113,7 +110,7 @@ func TestUsersWithUndici(t *testing.T) {
 // they alice, whose name they use.
 func TestLoginQueue(t *testing.T) {
 	t.Parallel()
-	p := serveUsers(t, costlyUsers)
+	p := serveUsers(t, htpasswdFile)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var answered atomic.Int64
