@@ -131,6 +131,7 @@ func TestKeyIDs(t *testing.T) {
 		{"two keys of one name", []Key{{ID: "a", Key: &stranger.PublicKey}, named}, "a", true},
 		{"none, and as many as are tried", append(slices.Repeat([]Key{wrong}, maxTries-1), named), "", true},
 		{"none, and one more", append(slices.Repeat([]Key{wrong}, maxTries), named), "", false},
+		{"none, and one without an ID behind many that have one", append(slices.Repeat([]Key{wrong}, 2*maxTries), anonymous), "", true},
 		{"its own, of many without an ID", append(slices.Repeat([]Key{{Key: &stranger.PublicKey}}, 2*maxTries), named), "a", true},
 	} {
 		header := map[string]any{"kid": c.kid}

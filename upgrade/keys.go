@@ -121,27 +121,25 @@ func (s *KeySet) Current() *KeySet { return s }
 func (s *KeySet) Ask(context.Context, string) (*KeySet, error) { return s, nil }
 
 // candidates returns the keys that a token may be signed with: those it names,
-// else those without an ID, and all of its algorithm if it names none. named says that
-// a key has the ID kid, whatever its algorithm.
+// else those without an ID, and behind them all of its algorithm if it names none. named
+// says that a key has the ID kid, whatever its algorithm.
 func (s *KeySet) candidates(algorithm, kid string) (keys []knownKey, named bool) {
 	if s == nil {
 		return nil, false
 	}
-	if kid != "" {
-		for _, k := range s.keys {
-			if k.ID != kid {
-				continue
-			}
-			named = true
-			if k.Algorithm == algorithm {
-				keys = append(keys, k)
-			}
+	var others []knownKey
+	for _, k := range s.keys {
+		named = named || kid != "" && k.ID == kid
+		switch {
+		case k.Algorithm != algorithm:
+		case k.ID == kid:
+			keys = append(keys, k)
+		case kid == "" || k.ID == "":
+			others = append(others, k)
 		}
 	}
-	for _, k := range s.keys {
-		if !named && k.Algorithm == algorithm && (kid == "" || k.ID == "") {
-			keys = append(keys, k)
-		}
+	if !named {
+		keys = append(keys, others...)
 	}
 	return keys[:min(len(keys), maxTries)], named
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Everything that is printed goes through here: the line of a request, the URLs of
@@ -227,10 +229,10 @@ func appendParameter(dst, parameter []byte) []byte {
 	return append(dst, redacted...)
 }
 
-// hasSecret reports whether b, decoded, is a text with a secret in it: a URL or a form
-// in a parameter.
+// hasSecret reports whether b, decoded, is a text with a secret in it: a URL, a form or
+// JSON in a parameter.
 func hasSecret(b []byte) bool {
-	if bytes.IndexByte(b, '=') >= 0 && isSecret(b) || hasUserinfo(b) {
+	if bytes.ContainsAny(b, "=:") && isSecret(b) || hasUserinfo(b) {
 		return true
 	}
 	before, _, there := bytes.Cut(b, []byte{'/'})
@@ -256,10 +258,10 @@ var secrets = [...]string{
 	"code", "otp", "nonce", "assertion", "cookie", "csrf", "xsrf", "saml", "hmac",
 }
 
-// words are such names in full, too short to be looked for in others, or the name
-// of the path's next segment.
+// shortSecrets are looked for as words of their own, as they are in many others; words
+// are the names of the path's next segment.
 var (
-	shortSecrets = [...]string{"pin", "sid", "pw", "psk", "tok", "tkt"}
+	shortSecrets = [...]string{"pin", "sid", "pw", "psk", "tok", "tkt", "tkn", "sas"}
 	words        = [...]string{
 		"token", "tokens", "ticket", "tickets", "jwt", "password", "passwd", "pass", "pwd", "secret", "key", "apikey", "api-key", "api_key",
 		"access_token", "access-token", "id_token", "refresh_token", "session", "bearer",
@@ -275,9 +277,11 @@ func isSecret(b []byte) bool {
 			}
 		}
 	}
-	for _, s := range shortSecrets {
-		if equalFold(b, s) {
-			return true
+	for word := range bytes.FieldsFuncSeq(b, func(r rune) bool { return !unicode.IsLetter(r) }) {
+		for _, s := range shortSecrets {
+			if equalFold(word, s) {
+				return true
+			}
 		}
 	}
 	return false
@@ -293,22 +297,28 @@ func isWord(b []byte) bool {
 }
 
 // looksLikeToken reports whether b holds what every JWT begins with, {" in base64, or
-// is like a ticket: 16 random bytes in base64url, which nobody's word for a room is.
+// what is like a ticket: 16 random bytes in base64url, which nobody's word for a room is.
 func looksLikeToken(b []byte) bool {
-	return bytes.Contains(b, []byte("eyJ")) || looksLikeTicket(b)
+	if bytes.Contains(b, []byte("eyJ")) {
+		return true
+	}
+	for word := range bytes.FieldsFuncSeq(b, func(r rune) bool { return r >= utf8.RuneSelf || classes[r]&isBase64URL == 0 }) {
+		if looksLikeTicket(word) {
+			return true
+		}
+	}
+	return false
 }
 
-func looksLikeTicket(b []byte) bool {
-	if len(b) != 22 || !bytes.Contains([]byte("AQgw"), b[21:]) {
+// looksLikeTicket reports whether word, which is base64url, can be a ticket.
+func looksLikeTicket(word []byte) bool {
+	if len(word) != 22 || !bytes.Contains([]byte("AQgw"), word[21:]) {
 		return false
 	}
 	upper, lower := false, false
-	for _, c := range b {
+	for _, c := range word {
 		upper = upper || 'A' <= c && c <= 'Z'
 		lower = lower || 'a' <= c && c <= 'z'
-		if classes[c]&isBase64 == 0 && c != '-' && c != '_' || c == '+' || c == '/' {
-			return false
-		}
 	}
 	return upper && lower
 }

@@ -49,7 +49,7 @@ func NoteOrigin(log *slog.Logger, r *Request) (attrs []any) {
 		return nil
 	}
 	attrs = []any{"origin", Redact(cut(string(origin), maxOrigin))}
-	if flag := originFlag(origin); flag != "" && r.known[hOrigin].count == 1 {
+	if flag := originFlag(origin, r.page.allowed); flag != "" && r.known[hOrigin].count == 1 {
 		attrs = append(attrs, "flag", flag)
 	}
 	return append(attrs, "remote", r.RemoteAddr.String())
@@ -69,10 +69,12 @@ func cut(s string, n int) string {
 
 // originFlag returns the flag that lets an origin in, as a shell reads it; "" if it
 // is none that can be listed.
-func originFlag(origin []byte) string {
+func originFlag(origin []byte, connects bool) string {
 	p := string(origin)
 	_, _, full := cutOrigin(origin)
 	switch {
+	case !full && connects: // it was its cookie that did not count, and nothing makes it
+		return ""
 	case len(p) > maxOrigin || !validPattern(p) || !full && p != "null" && !strings.HasSuffix(p, "://"):
 		return ""
 	case strings.Contains(p, "["):

@@ -172,6 +172,27 @@ func TestOriginsAreLogged(t *testing.T) {
 	if lines := said.String(); strings.Contains(lines, "s3cret") || strings.Count(lines, "\n") != strings.Count(lines, "level=INFO msg=") {
 		t.Errorf("got %s", lines)
 	}
+	// A cookie that does not count: the flag is one that makes it, and not one that is there.
+	u = &Upgrader{Guards: authDoor.Guards, Origins: []string{"*", "null", "file://", "bare.example"}, Now: authDoor.Now}
+	for origin, want := range map[string]string{
+		"null":                   `origin=null remote=`,
+		"file://":                `origin=file:// remote=`,
+		"https://mine.example":   `flag="--origin https://mine.example"`,
+		"http://bare.example":    `flag="--origin http://bare.example"`,
+		"https://slash.example/": `origin=https://slash.example/ remote=`,
+	} {
+		var said record
+		u.Logger = slog.New(slog.NewTextHandler(&said, nil))
+		for way, got := range everyWay(t, u, up("GET /ws/x HTTP/1.1", "Origin: "+origin, "Cookie: token="+goodToken("alice"), "X-Forwarded-Proto: https")) {
+			if got != "403 origin_not_allowed" {
+				t.Errorf("%s with a cookie: %s: got %s", origin, way, got)
+			}
+		}
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("%s with a cookie: got %s, want %s", origin, said.String(), want)
+		}
+	}
+	u = &Upgrader{Logger: slog.New(slog.NewTextHandler(&said, nil))}
 	if err := u.JudgePage(request(t, "POST", "/token", "Origin: https://form.evil.example")); rejected(err) != "403 origin_not_allowed" {
 		t.Errorf("a form: %v", err)
 	}

@@ -60,11 +60,12 @@ func TestMistakes(t *testing.T) {
 	if err := os.WriteFile(users, []byte(htpasswdFile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tests := []struct {
+	type mistake struct {
 		args string
 		code int
 		says string
-	}{
+	}
+	tests := []mistake{
 		{"", 2, "serve"},
 		{"dance", 2, "dance"},
 		{"serve --dance", 2, "usher serve --help"},
@@ -113,6 +114,11 @@ func TestMistakes(t *testing.T) {
 		{"serve --public-key /does/not/exist", 1, "--public-key"},
 		{"serve --jwks /does/not/exist", 1, "--jwks"},
 		{"serve --jwks " + short, 1, "--jwks"},
+		{"serve --jwks ftp://id.example/jwks.json", 2, "--jwks"},
+		{"serve --jwks htps://u:p@id.example/jwks.json?x=y", 2, "htps://REDACTED@id.example/jwks.json?REDACTED"},
+		{"serve --jwks http://", 2, "--jwks"},
+		{"serve --jwks https://:8443/jwks.json", 2, "--jwks"},
+		{"serve --jwks http://us:er:p/a@ss@id.example/?x", 2, "http://REDACTED@id.example/?REDACTED"},
 		{"serve --leeway=-1s", 2, "0 or more"},
 		{"serve --listen " + busy.Addr().String(), 1, "--listen"},
 		{"token", 2, "--sub"},
@@ -124,8 +130,16 @@ func TestMistakes(t *testing.T) {
 		{"token --sub alice --ttl 0", 2, "1s"},
 		{"token --sub alice --rooms a.b", 2, "letters"},
 	}
+	mistaken := strings.Repeat("s3cret", 8) // for a file's name
+	for _, args := range []string{"serve", "token --sub alice", "serve --users none"} {
+		tests = append(tests, mistake{args + " --secret-file " + mistaken, 2, "the secret itself"})
+		tests = append(tests, mistake{args + " --secret-file HS256:" + strings.Repeat("s3cret/", 70), 2, "the secret itself"})
+	}
 	for _, tt := range tests {
 		got := finish(t, nil, strings.Fields(tt.args)...)
+		if strings.Contains(got.stderr, "s3cret") {
+			t.Errorf("usher %s: %s", tt.args, got.stderr)
+		}
 		one := strings.HasPrefix(got.stderr, "usher: ") && strings.Count(got.stderr, "\n") == 1
 		if got.code != tt.code || !one || !strings.Contains(got.stderr, tt.says) || got.stdout != "" {
 			t.Errorf("usher %s: got %+v, want code %d and one line with %q", tt.args, got, tt.code, tt.says)

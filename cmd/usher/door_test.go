@@ -243,7 +243,6 @@ func TestNoCredentialIsPrinted(t *testing.T) {
 	ticket := "q8JkZs3cretXyW0aB4cD5g"
 	for _, jwks := range []string{
 		"http://user:s3cret@" + host + "/keys?x=s3cret", "http://user:s3cret@" + host + "/moved?code=s3cret#s3cret", "http://s3cret@127.0.0.1:1/?s3cret",
-		"http://us:er:s3/cr@et@" + host + "/?s3cret",
 	} {
 		for _, format := range []string{"text", "json"} {
 			p, base := serveAdmin(t, "--jwks", jwks, "--access-log", "--log-format", format, "--echo-auth", "/auth")

@@ -36,6 +36,9 @@ func (f *keysFlags) validate() error {
 			return err
 		}
 	}
+	if err := jwks.CheckLocation(f.JWKS); err != nil {
+		return fmt.Errorf("--jwks: %w", err)
+	}
 	return nil
 }
 

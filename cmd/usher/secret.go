@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -51,6 +53,9 @@ type secret struct {
 func (f secretFlag) read() (secrets []secret, err error) {
 	for _, file := range f.SecretFile {
 		text, err := readSetting("--secret-file", file.path)
+		if err != nil && mayBeSecret(file.path) {
+			return nil, usageError{errors.New("--secret-file: cannot read the file of that name, which may be the secret itself: write that into a file, and name the file")}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -68,6 +73,11 @@ func (f secretFlag) read() (secrets []secret, err error) {
 		secrets = append(secrets, parsed)
 	}
 	return secrets, nil
+}
+
+// mayBeSecret reports whether what was given for a file's name is not to be printed.
+func mayBeSecret(path string) bool {
+	return len(path) >= minSecrets["HS256"] && !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, ".")
 }
 
 // parseSecret returns the secret that text is, without the newline that an editor

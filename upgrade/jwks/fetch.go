@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -41,15 +42,25 @@ func newFetcher(location string, client *http.Client) fetcher {
 
 // name is what a log calls the location: a URL may hold a secret.
 func (f *fetcher) name() string {
-	if strings.Contains(f.location, "://") {
+	if f.remote {
 		return upgrade.RedactURL(f.location)
 	}
 	return f.location
 }
 
 // IsURL reports whether a Source's Location is a URL and not a file.
-func IsURL(location string) bool {
-	return strings.HasPrefix(location, "https://") || strings.HasPrefix(location, "http://")
+func IsURL(location string) bool { return strings.Contains(location, "://") }
+
+// CheckLocation says why location, which is a URL, can be none of a Source.
+func CheckLocation(location string) error {
+	if !IsURL(location) {
+		return nil
+	}
+	u, err := url.Parse(location)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" {
+		return nil
+	}
+	return fmt.Errorf("jwks: %q: want a URL like https://id.example/jwks.json, or a file", upgrade.RedactURL(location))
 }
 
 // stayEncrypted refuses to be sent from https to http, where anybody could give us

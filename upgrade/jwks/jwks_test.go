@@ -117,7 +117,10 @@ func (s *keyServer) say(status int, body string) {
 func open(t testing.TB, s Source) *Keys {
 	t.Helper()
 	client := &http.Client{Transport: new(http.Transport), Timeout: 2 * time.Second, CheckRedirect: stayEncrypted}
-	s.Client, s.Logger = client, slog.New(slog.NewTextHandler(io.Discard, nil))
+	s.Client = client
+	if s.Logger == nil {
+		s.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
 	if s.cooldown == 0 {
 		s.cooldown = time.Millisecond
 	}
@@ -549,6 +552,67 @@ func TestRevoked(t *testing.T) {
 				return err == nil
 			})
 		})
+	}
+}
+
+// TestLocationIsRedacted: whatever becomes of the set, no line of the log has a secret
+// of its URL, whatever that is called.
+func TestLocationIsRedacted(t *testing.T) {
+	t.Parallel()
+	s := newKeyServer(t)
+	var log lines
+	at := strings.Replace(s.URL, "://", "://user:s3cret@", 1) + "/keys?v=s3cret#s3cret"
+	s.say(http.StatusOK, `{"keys":[]}`)
+	open(t, Source{Location: at, Refresh: 10 * time.Millisecond, Grace: time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	told := func(what string) {
+		t.Helper()
+		eventually(t, what, func() bool { return strings.Contains(log.String(), what) })
+	}
+	told("no key in the set can be used")
+	s.serve(newSigner(t, "first"))
+	told("the keys have changed")
+	s.say(http.StatusInternalServerError, "")
+	told("the keys cannot be read")
+	if strings.Contains(log.String(), "s3cret") {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
+// lines is a log that goroutines may write to.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// TestLocations: what is a URL but none that keys come from is an error at once, which
+// does not print its secrets.
+func TestLocations(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"ftp://u:s3cret@h/?x=s3cret", "htps://h/?s3cret", "http://", "https://:443/keys", "http://u:s3/cr@et@h/", "http://[::1/#s3cret", "://h"} {
+		k, err := Open(Source{Location: at, Logger: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			k.Close()
+			t.Errorf("%s was opened", at)
+		} else if strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), "et@") {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+	for _, at := range []string{"HTTP://h/keys", "https://u:p@h:8443/keys?x", "http://[::1]/", "keys.json", "/etc/keys:1"} {
+		if err := CheckLocation(at); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -77,9 +77,12 @@ type retired struct {
 	until time.Time
 }
 
-// Open reads the set and goes on doing so until Close. For a file it fails if the
-// file cannot be read; a server may as well come up later.
+// Open reads the set and goes on doing so until Close. It fails if Location is a URL that
+// can be none, or a file that cannot be read; a server may as well come up later.
 func Open(s Source) (*Keys, error) {
+	if err := CheckLocation(s.Location); err != nil {
+		return nil, err
+	}
 	local, err := upgrade.NewKeySet(s.Local...)
 	if err != nil {
 		return nil, err
@@ -229,7 +232,7 @@ func (k *Keys) begin() {
 func (k *Keys) learn(keys []upgrade.Key) {
 	now := time.Now()
 	if len(keys) == 0 && (len(k.listed) > 0 || !k.loaded) {
-		k.source.Logger.Warn("jwks: no key in the set can be used; those that were count until their grace is over", "location", k.source.Location, "grace", k.source.Grace)
+		k.source.Logger.Warn("jwks: no key in the set can be used; those that were count until their grace is over", "location", k.fetcher.name(), "grace", k.source.Grace)
 	}
 	for _, old := range k.listed {
 		if !slices.ContainsFunc(keys, old.Equal) {
