@@ -65,7 +65,7 @@ func (c Conn) window() frame.Window { return frame.Window(c.gen & windowBits >> 
 // Errors are ErrBacklog, net.ErrClosed, and one for an opcode that is not text or
 // binary.
 func (c Conn) Send(op frame.Opcode, b []byte) error {
-	if op != frame.OpText && op != frame.OpBinary {
+	if !isMessage(op) {
 		return fmt.Errorf("server: cannot send %v as a message", op)
 	}
 	if c.loop == nil {
@@ -77,9 +77,19 @@ func (c Conn) Send(op frame.Opcode, b []byte) error {
 	return c.loop.mail.send(c, op, b)
 }
 
+func isMessage(op frame.Opcode) bool { return op == frame.OpText || op == frame.OpBinary }
+
+var errUnprepared = errors.New("server: cannot send what was not made by Prepare")
+
 // SendPrepared sends m, which was encoded once and may go to many connections. It
 // is Send in all else.
 func (c Conn) SendPrepared(m *frame.Prepared) error {
+	if m == nil || len(m.Bytes()) == 0 {
+		return errUnprepared
+	}
+	if op := m.Opcode(); !isMessage(op) {
+		return fmt.Errorf("server: cannot send %v as a message", op)
+	}
 	if c.loop == nil {
 		return net.ErrClosed
 	}

@@ -285,6 +285,34 @@ func TestLeaveWhatNobodyJoined(t *testing.T) {
 	}
 }
 
+// What was not prepared, or is no message, is not sent, wherever from.
+func TestUnprepared(t *testing.T) {
+	wrong := []*frame.Prepared{nil, new(frame.Prepared), frame.Prepare(frame.OpClose, nil), frame.Prepare(frame.OpPing, nil), frame.Prepare(frame.OpContinuation, []byte("x"))}
+	check := func(c Conn, where string) {
+		for i, p := range wrong {
+			if err := c.SendPrepared(p); err == nil || err == net.ErrClosed {
+				t.Errorf("%s, %d: got %v", where, i, err)
+			}
+		}
+	}
+	s := &Server{Loops: 1}
+	s.Route("/", Route{Message: func(c Conn, m Message) error {
+		check(c, "in a callback")
+		elsewhere := make(chan struct{})
+		go func() { defer close(elsewhere); check(c, "elsewhere") }()
+		<-elsewhere
+		return c.SendPrepared(frame.Prepare(m.Opcode, m.Data))
+	}})
+	c := dial(t, start(t, s), "/")
+	for range 2 {
+		say(t, c, "hi")
+		if got := read(t, c); got != "hi" {
+			t.Fatalf("got %q", got)
+		}
+	}
+	check(Conn{}, "of the zero Conn")
+}
+
 // Who asks the server, in a callback, for what only the loop could do gets an answer; a
 // drain has begun.
 func TestShutdownInACallback(t *testing.T) {

@@ -86,7 +86,7 @@ func (g *Group) Leave(c Conn) error {
 // b. ErrBacklog means that a loop's mailbox was full: its members will not get
 // the message, others may.
 func (g *Group) Send(op frame.Opcode, b []byte) error {
-	if op != frame.OpText && op != frame.OpBinary {
+	if !isMessage(op) {
 		return fmt.Errorf("server: cannot send %v as a message", op)
 	}
 	g.once.Do(func() {

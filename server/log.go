@@ -84,8 +84,12 @@ func newLogWriter(logger *slog.Logger) *logWriter {
 
 func (w *logWriter) error(msg string, args ...any) { w.add(slog.LevelError, msg, args...) }
 
-func (w *logWriter) enabled(level slog.Level) bool {
-	return w.logger.Enabled(context.Background(), level)
+func (w *logWriter) enabled(level slog.Level) bool { return isEnabled(w.logger.Handler(), level) }
+
+// isEnabled asks a handler, and takes a panic for a no.
+func isEnabled(h slog.Handler, level slog.Level) (on bool) {
+	defer func() { _ = recover() }()
+	return h.Enabled(context.Background(), level)
 }
 
 func (w *logWriter) add(level slog.Level, msg string, args ...any) {
@@ -175,7 +179,7 @@ func (r *ring) next() bool {
 		r.lose(1)
 		return true
 	}
-	if n := r.dropped.Swap(0); n > 0 && r.to.Enabled(context.Background(), slog.LevelWarn) {
+	if n := r.dropped.Swap(0); n > 0 && isEnabled(r.to, slog.LevelWarn) {
 		told := slog.NewRecord(time.Now(), slog.LevelWarn, "server: log records were dropped", 0)
 		told.Add("count", n)
 		if !r.handle(logged{r.to, told}) {

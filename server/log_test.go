@@ -51,6 +51,46 @@ func TestLogThatFails(t *testing.T) {
 	log.Info("too late") // and harmless
 }
 
+// moody panics when it is asked whether it wants a record.
+type moody struct{ slog.Handler }
+
+func (moody) Enabled(context.Context, slog.Level) bool { panic("in Enabled") }
+
+// A log that cannot say what it wants gets nothing, and hurts nobody.
+func TestMoodyLog(t *testing.T) {
+	given := NewLogRing(moody{})
+	defer given.Close(time.Minute)
+	for _, h := range []slog.Handler{moody{}, given} {
+		s := &Server{Loops: 1, Logger: slog.New(h)}
+		s.Route("/", Route{Message: func(c Conn, m Message) error {
+			switch string(m.Data) {
+			case "panic":
+				panic("x")
+			case "fail":
+				return errors.New("x")
+			}
+			return echo(c, m)
+		}})
+		addr := start(t, s)
+		for _, what := range []string{"panic", "fail"} {
+			c := dial(t, addr, "/")
+			say(t, c, what)
+			if e := closeOf(t, c); e.Code != 1011 {
+				t.Errorf("%s: closed with %v", what, e)
+			}
+		}
+		c := dial(t, addr, "/")
+		say(t, c, "hi")
+		if got := read(t, c); got != "hi" {
+			t.Errorf("got %q", got)
+		}
+	}
+	r := newRing(moody{})
+	r.lose(1)
+	r.hand(slog.NewTextHandler(new(journal), nil), slog.NewRecord(time.Now(), slog.LevelInfo, "x", 0))
+	r.stop(time.Now().Add(time.Minute))
+}
+
 // What a value stands for is asked before the caller goes on, who may change it.
 func TestLogRingResolves(t *testing.T) {
 	said := new(journal)
