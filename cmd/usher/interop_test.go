@@ -164,7 +164,7 @@ func runScript(t *testing.T, interpreter, script string, do, saw any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, interpreter, script, string(what))
 	cmd.Dir = clientsDir
