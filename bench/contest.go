@@ -162,6 +162,9 @@ func (s *Stand) verdict() string {
 	case s.Name == self && s.Ratio.known():
 		return ""
 	case !s.Ratio.known():
+		if why := s.reason(); strings.HasPrefix(why, "withheld: ") { // nothing went wrong
+			return why
+		}
 		return "failed: " + s.reason()
 	case s.Name == again:
 		return fmt.Sprintf("%.2f to %.2f ×: the noise", s.RatioRange[0], s.RatioRange[1])
@@ -192,7 +195,7 @@ func (c *Contest) Markdown() string {
 		"The last column is the median of the ratios to usher in the same round: over 1, the other needs more. " +
 		"A ratio within what usher shows against itself is not distinguishable.\n")
 	for _, a := range c.Answers {
-		fmt.Fprintf(&b, "\n## %s\n\n![%s](versus-%s.svg)\n\n| server | median | min–max | to usher | runs with errors |\n|---|--:|--:|--:|--:|\n",
+		fmt.Fprintf(&b, "\n## %s\n\n![%s](versus-%s.svg)\n\n| server | median | min–max | to usher | runs without a figure or with errors |\n|---|--:|--:|--:|--:|\n",
 			a.Title, a.Title, a.Name)
 		for _, s := range a.sorted() {
 			faulty := 0

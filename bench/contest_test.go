@@ -12,7 +12,7 @@ import (
 // TestContest: a difference is one only beyond what usher shows against itself.
 func TestContest(t *testing.T) {
 	asked := []question{{name: "q", title: "A question", unit: Nanos}}
-	c := newContest("machine", asked, []contender{{name: self}, {name: again}, {name: "near"}, {name: "far"}, {name: "broken"}})
+	c := newContest("machine", asked, []contender{{name: self}, {name: again}, {name: "near"}, {name: "far"}, {name: "broken"}, {name: "short"}})
 	for round := range 9 {
 		base := Number(1000 * (1 + 0.4*float64(round%2))) // a machine of two speeds
 		drift := Number(1 + 0.02*float64(round%3))
@@ -21,10 +21,11 @@ func TestContest(t *testing.T) {
 		c.record(0, 2, round, Run{Value: base * 0.97}, nil)
 		c.record(0, 3, round, Run{Value: base * 1.2, Faults: 1}, nil)
 		c.record(0, 4, round, Run{}, errors.New("it fell"))
+		c.record(0, 5, round, Run{}, errors.New("withheld: too short"))
 	}
 	c.finish(9)
 	a := c.Answers[0]
-	for k, want := range []string{"", "1.00 to 1.04 ×: the noise", "0.97 ×, not distinguishable", "1.20 ×", "failed: it fell"} {
+	for k, want := range []string{"", "1.00 to 1.04 ×: the noise", "0.97 ×, not distinguishable", "1.20 ×", "failed: it fell", "withheld: too short"} {
 		if got := a.Stands[k].verdict(); got != want {
 			t.Errorf("%s: got %q, want %q", a.Stands[k].Name, got, want)
 		}

@@ -61,13 +61,13 @@ func TestEchoFaults(t *testing.T) {
 			[]load.Fault{{Kind: load.WrongLength}}, nil},
 		{"twice", new(fake).every(5, func(c *fakeConn, op frame.Opcode, b []byte) { c.send(op, b); c.send(op, b) }),
 			[]load.Fault{{Kind: load.WrongOrder}}, nil},
-		{"reset", new(fake).every(100, func(c *fakeConn, _ frame.Opcode, _ []byte) { c.reset() }),
+		{"reset", new(fake).every(10, func(c *fakeConn, _ frame.Opcode, _ []byte) { c.reset() }),
 			[]load.Fault{{Kind: load.Reset, Code: 104}}, []load.Fault{always}},
-		{"close frame", new(fake).every(100, func(c *fakeConn, _ frame.Opcode, _ []byte) {
+		{"close frame", new(fake).every(10, func(c *fakeConn, _ frame.Opcode, _ []byte) {
 			b, _ := c.proto.AppendClose(nil, frame.StatusInternalError, "")
 			c.write(b)
 		}), []load.Fault{{Kind: load.Closed, Code: 1011}}, []load.Fault{always}},
-		{"protocol", new(fake).every(100, func(c *fakeConn, _ frame.Opcode, _ []byte) { c.write([]byte{0xF1, 0}) }),
+		{"protocol", new(fake).every(10, func(c *fakeConn, _ frame.Opcode, _ []byte) { c.write([]byte{0xF1, 0}) }),
 			[]load.Fault{{Kind: load.Broken, Code: 1002}}, []load.Fault{always}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -185,7 +185,7 @@ func TestContestWithheld(t *testing.T) {
 			t.Errorf("it lacks %s: %s", want, b)
 		}
 	}
-	if got := c.Markdown(); !has(got, "| broken | – | – | failed: withheld: the client was late itself | 1 |", "| usher again | 1.01 µs |") {
+	if got := c.Markdown(); !has(got, "| broken | – | – | withheld: the client was late itself | 1 |", "| usher again | 1.01 µs |") {
 		t.Errorf("got %s", got)
 	}
 	if svg := string(c.Answers[0].Chart()); strings.Contains(svg, "broken") {

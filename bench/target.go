@@ -90,6 +90,8 @@ func doorOf(ctx context.Context, raw string, known map[string]netip.Addr) (d loa
 		return d, usagef("URL %q has no host: %s", raw, wanted)
 	case u.User != nil:
 		return d, usagef("a URL with a user's name in it: give a --token or a --header in its place, and %s", wanted)
+	case strings.ContainsAny(raw, " #"): // RFC 6455 §3: no fragment
+		return d, usagef("URL %q has a space or a # in it: %s", raw, wanted)
 	case strings.HasSuffix(u.Host, ":") || err != nil || n == 0:
 		return d, usagef("URL %q: %q is no port: %s", raw, u.Port(), wanted)
 	}

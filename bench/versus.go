@@ -213,6 +213,9 @@ func (v *Versus) complete() error {
 		if p == "" || filepath.Base(p) != p {
 			return usagef("peer %q: want a name", p)
 		}
+		if _, err := os.Stat(filepath.Join(v.Source, p)); err != nil {
+			return usagef("peer %q: %v: want the name of a directory in %s", p, err, v.Source)
+		}
 	}
 	for _, o := range v.Others {
 		if name, command, ok := strings.Cut(o, "="); !ok || name == "" || command == "" {

@@ -45,7 +45,7 @@ func ValidName(name string) bool {
 			}
 		// IsPrint knows no space but the ASCII one, and no code point that is for private
 		// use or not assigned.
-		case r == ' ', !unicode.IsPrint(r), !base(r):
+		case r == ' ', !unicode.IsPrint(r) && !pictograph(r), !base(r):
 			return false
 		default:
 			marks = 0
@@ -79,6 +79,12 @@ func belongs(all []rune, i int) bool {
 	case r == textStyle, r == emojiStyle:
 		keycap := i+1 < len(all) && all[i+1] == '\u20e3'
 		return emoji(before) || keycap && strings.ContainsRune("0123456789#*", before)
+	case tag(r): // the flag of a part of a country
+		ends := i+1 == len(all) || !tag(all[i+1])
+		for i--; i > 0 && tag(all[i]) && all[i] != tagEnd; {
+			i--
+		}
+		return all[i] == blackFlag && ends == (r == tagEnd)
 	case unicode.Is(unicode.Variation_Selector, r):
 		return unicode.Is(unicode.Han, before) || unicode.Is(unicode.Mongolian, before) && unicode.IsLetter(before)
 	}
@@ -90,13 +96,25 @@ const (
 	zwj        = '\u200d'
 	textStyle  = '\ufe0e'
 	emojiStyle = '\ufe0f'
+	blackFlag  = '\U0001F3F4'
+	tagEnd     = '\U000E007F'
 )
 
-// emoji reports whether r can be a part of an emoji. All symbols can: Go does not
-// know the property, and names that differ in joiners only pass for each other anyway.
+// tag reports whether r is a part of what turns a black flag into another one: UTS #51
+// ED-14a.
+func tag(r rune) bool { return '\U000E0020' <= r && r <= tagEnd }
+
+// emoji reports whether r can be a part of an emoji. All symbols can, and three that
+// are punctuation: Go does not know the property, and names that differ in joiners only pass
+// for each other anyway.
 func emoji(r rune) bool {
-	return r == emojiStyle || r > utf8.RuneSelf && unicode.In(r, unicode.So, unicode.Sm, unicode.Sk)
+	return r == emojiStyle || r > utf8.RuneSelf && unicode.In(r, unicode.So, unicode.Sm, unicode.Sk) ||
+		strings.ContainsRune("‼⁉〰", r) || pictograph(r)
 }
+
+// pictograph reports whether r is where all new emoji come from: Extended_Pictographic has
+// what is not assigned there, too, and Go's tables are older than people's telephones.
+func pictograph(r rune) bool { return '\U0001F000' <= r && r <= '\U0001FAFF' }
 
 func wordly(r rune) bool { return unicode.In(r, unicode.L, unicode.M) }
 
@@ -109,6 +127,9 @@ var joining = []*unicode.RangeTable{
 	unicode.Khmer, unicode.Myanmar,
 }
 
+// lunate turns the Greek sigmas that look like a c into one. Their decomposition does not.
+var lunate = strings.NewReplacer("ϲ", "c", "Ϲ", "c")
+
 // looksOf returns what a name looks like: two names pass for each other if it is the same
 // for both. That is the name after compatibility decomposition and case folding, without what
 // cannot be seen, and with the Latin letter for each of another script that looks like one.
@@ -116,6 +137,7 @@ func looksOf(name string) string {
 	if ascii(name) {
 		return strings.ToLower(name)
 	}
+	name = lunate.Replace(name)
 	for range 2 { // folding can make what decomposes further: Unicode 3.13, D146
 		name = cases.Fold().String(norm.NFKD.String(name))
 	}

@@ -23,6 +23,7 @@ func TestValidName(t *testing.T) {
 		"a\u3164", "a\u2800b", "a\u034fb", "a\u00adb", "a\ufe0f", "a\u115f", "a\U000e0041", "a\ufffc", "a\u17b4",
 		"al\u200dice", "al\u200cice", "а\u200dб", "علی\u200c", "\u200cعلی", "علی\u200c\u200cرضا", "👩\u200d", "👩\u200da", "علی\u200da",
 		"z" + strings.Repeat("\u0301", 5),
+		"a\U000E0067\U000E007F", "\U000E007F", "🏴\U000E0067", "🏴\U000E0067\U000E007F\U000E0067\U000E007F", "🏴a\U000E0067\U000E007F", "🏴\U000E0067a\U000E007F", "!\ufe0f",
 	} {
 		if ValidName(name) {
 			t.Errorf("ValidName(%+q): got true, want false", name)
@@ -52,7 +53,7 @@ func TestServersName(t *testing.T) {
 // TestLooks: names that pass for each other look alike, and others do not.
 func TestLooks(t *testing.T) {
 	for _, alike := range [][]string{
-		{"alice", "Alice", "ALICE", "ａｌｉｃｅ", "𝖆𝖑𝖎𝖈𝖊", "аlice", "аӏісе", "ᴀʟɪᴄᴇ", "alıce", "alice\u200b", "al\u00adice", "a\u034flice", "ali\ufe0fce", "\u3164alice"},
+		{"alice", "Alice", "ALICE", "ａｌｉｃｅ", "𝖆𝖑𝖎𝖈𝖊", "аlice", "аӏісе", "ᴀʟɪᴄᴇ", "alıce", "aliϲe", "aliϹe", "alice\u200b", "al\u00adice", "a\u034flice", "ali\ufe0fce", "\u3164alice"},
 		{"José", "Jose\u0301", "JOSÉ", "josе\u0301"},
 		{"Straße", "STRASSE", "straſſe"},
 		{"علی\u200cرضا", "علیرضا"},

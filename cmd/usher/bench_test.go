@@ -134,6 +134,7 @@ func TestBenchErrors(t *testing.T) {
 		{"echo ws://x/{1..2", 2, "is no range"},
 		{"echo ws://x/{1..99999}", 2, "{1..99999} stands for more than 10000"},
 		{"echo ws://alice:wonderland@x/", 2, "user's name"},
+		{"echo ws://127.0.0.1:1/echo#top", 2, "a # in it"},
 		{"echo ws://127.0.0.1:1/ --rate x", 2, "--rate"},
 		{"echo ws://127.0.0.1:1/ --conns=-5", 2, "--conns: -5"},
 		{"echo ws://127.0.0.1:1/ --conns 0", 2, "--conns: 0"},
@@ -146,6 +147,7 @@ func TestBenchErrors(t *testing.T) {
 		{"flood ws://127.0.0.1:1/ --at http://x/", 2, "has the scheme http"},
 		{"hostile ws://127.0.0.1:1/ --attack shout", 2, "slow-head"},
 		{"versus --questions shout", 2, "want one of echo-20"},
+		{"versus --peers shout", 2, `peer "shout"`},
 		{"echo ws://127.0.0.1:1/ -d 1s", 1, "connection refused"},
 	} {
 		got := finish(t, nil, append([]string{"bench"}, strings.Fields(tt.args)...)...)

@@ -89,6 +89,12 @@ func TestContractSpellings(t *testing.T) {
 			t.Errorf("%s, at POST /ticket: got %s", name, got)
 		}
 	}
+	for _, kid := range []string{`null`, `""`} { // are as if they were not there
+		token := mint(`{"alg":"HS256","kid":`+kid+`}`, fmt.Sprintf(`{"sub":"alice","exp":%d}`, soon))
+		if got := upgrade("", "Authorization: Bearer "+token); got != "101 " {
+			t.Errorf("a kid of %s: got %s, want 101", kid, got)
+		}
+	}
 	for _, junk := range []string{"%0A", "%20", "="} {
 		if got := upgrade("?ticket=" + strings.Repeat("A", 22) + junk); got != "401 ticket_invalid" {
 			t.Errorf("?ticket=T%s: got %s", junk, got)

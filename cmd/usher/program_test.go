@@ -53,7 +53,12 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(scratch)
-	if code := m.Run(); code != 0 {
+	code := m.Run()
+	if err := closeBrowser(); err != nil {
+		fmt.Fprintln(os.Stderr, "browser.mjs:", err)
+		return 1
+	}
+	if code != 0 {
 		return code
 	}
 	if err := goleak.Find(); err != nil {

@@ -7,25 +7,76 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
-// browser is a headless Chromium with people in it.
+// chromiumOnce is the one browser of all tests, as most of a page's test would be its start.
+var chromiumOnce struct {
+	sync.Once
+	endpoint string // where puppets.mjs finds it
+	err      error
+	stop     func() error
+}
+
+// endpoint starts the browser for the first test that needs it.
+func endpoint(t *testing.T) (interpreter, address string) {
+	t.Helper()
+	interpreter, path := chromium(t)
+	chromiumOnce.Do(func() {
+		cmd := exec.Command(interpreter, "browser.mjs", path)
+		cmd.Dir = clientsDir
+		cmd.Stderr = os.Stderr
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			chromiumOnce.err = err
+			return
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			chromiumOnce.err = err
+			return
+		}
+		if chromiumOnce.err = cmd.Start(); chromiumOnce.err != nil {
+			return
+		}
+		chromiumOnce.stop = func() error {
+			in.Close()
+			return cmd.Wait()
+		}
+		chromiumOnce.endpoint, chromiumOnce.err = bufio.NewReader(out).ReadString('\n')
+	})
+	if chromiumOnce.err != nil {
+		t.Fatalf("browser.mjs: %v", chromiumOnce.err)
+	}
+	return interpreter, strings.TrimSpace(chromiumOnce.endpoint)
+}
+
+// closeBrowser ends the browser, if there was one.
+func closeBrowser() error {
+	if chromiumOnce.stop == nil {
+		return nil
+	}
+	return chromiumOnce.stop()
+}
+
+// browser is people of a test in the headless Chromium of all.
 type browser struct {
 	t       *testing.T
 	tell    io.Writer
 	answers *json.Decoder
 }
 
-// newBrowser starts one; it ends with the test, which fails if a page had an error
-// or did what its policy forbids.
+// newBrowser returns one for a test; its people leave at the test's end, which fails if a page
+// had an error or did what its policy forbids.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	interpreter, path := chromium(t)
-	cmd := exec.Command(interpreter, "puppets.mjs", path)
+	interpreter, address := endpoint(t)
+	cmd := exec.Command(interpreter, "puppets.mjs", address)
 	cmd.Dir = clientsDir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -1,20 +1,12 @@
-// People in a headless Chromium: node puppets.mjs BROWSER
+// People in a headless Chromium: node puppets.mjs ENDPOINT, where browser.mjs has one.
 // Each line of standard input is {"who":NAME,"how":METHOD,"args":[…]} and is answered
 // by a line {"value":…} or {"error":…}. Most methods are Playwright's of a page;
 // the others are below. It ends with its input.
 import {createInterface} from "node:readline";
 import {chromium} from "playwright-core";
 
-const patience = 30_000;
-const browser = await chromium.launch({
-  executablePath: process.argv[2],
-  headless: true,
-  timeout: patience,
-  args: [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-  ],
-});
+const patience = 300_000; // of a busy machine
+const browser = await chromium.connect(process.argv[2], {timeout: patience});
 const pages = new Map(), errors = [];
 
 const methods = {
