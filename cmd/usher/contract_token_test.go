@@ -51,11 +51,6 @@ func TestContractSpellings(t *testing.T) {
 	if got := ticket(good); !strings.HasPrefix(got, "200") {
 		t.Fatalf("the good token: got %s", got)
 	}
-	for _, kid := range []string{`""`, "null"} { // no name for the key
-		if got := ticket(mint(`{"alg":"HS256","kid":`+kid+`}`, fmt.Sprintf(`{"sub":"alice","exp":%d}`, soon))); !strings.HasPrefix(got, "200") {
-			t.Errorf("a kid of %s: got %s", kid, got)
-		}
-	}
 	const refused = "401 token_invalid"
 	for _, junk := range []string{"%0A", "%0D%0A", "%0d", "%20", "%3D", "=", "%00", "."} {
 		if got := upgrade("?token=" + good + junk); got != refused {
