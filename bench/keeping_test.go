@@ -80,18 +80,19 @@ func TestIdleMemory(t *testing.T) {
 	}
 }
 
-// TestSiegeMemory: what a server grows by during an attack is what is reported.
+// TestSiegeMemory: what a server grows by during an attack is what is reported. On a
+// busy machine it may not have grown yet when a short attack is over.
 func TestSiegeMemory(t *testing.T) {
 	for _, name := range attackNames() {
 		n := Neighbours{Common: keeping(t, "besieged", 3), Rate: 100}
-		r, err := runAssault(t, name, n)
-		if err != nil {
-			t.Fatal(err)
+		r, grown := growth(t, name, n)
+		for ; grown < 0.9*keepBesieged && n.Duration < time.Minute; r, grown = growth(t, name, n) {
+			n.Duration *= 4
 		}
-		peace, during := r.Figure("peace_server_rss").Value, r.Figure(name+"_server_rss").Value
-		if got := during - peace; got < 0.9*keepBesieged || got > 1.5*keepBesieged {
-			t.Errorf("%s: grew by %s, want %s", name, size(got), size(keepBesieged))
+		if grown < 0.9*keepBesieged || grown > 1.5*keepBesieged {
+			t.Errorf("%s: grew by %s, want %s", name, size(grown), size(keepBesieged))
 		}
+		peace := r.Figure("peace_server_rss").Value
 		if got := r.Figure(name + "_server_rss_after").Value; got-peace < 0.9*keepBesieged {
 			t.Errorf("%s: got %s after it, %s in peace, want %s more", name, size(got), size(peace), size(keepBesieged))
 		}
@@ -99,4 +100,14 @@ func TestSiegeMemory(t *testing.T) {
 			t.Errorf("got %s", r.Text())
 		}
 	}
+}
+
+// growth runs an attack, and returns by how much the server had grown during it.
+func growth(t *testing.T, name string, n Neighbours) (r *Report, grown float64) {
+	t.Helper()
+	r, err := runAssault(t, name, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, r.Figure(name+"_server_rss").Value - r.Figure("peace_server_rss").Value
 }
