@@ -1,0 +1,202 @@
+//go:build linux
+
+package stream
+
+import (
+	"sync"
+	"time"
+
+	"github.com/usher-ws/usher/poller"
+	"golang.org/x/sys/unix"
+)
+
+// acceptsPerTurn bounds how long new streams keep the acceptor from its own.
+const acceptsPerTurn = 64
+
+// acceptPause is how long the listeners rest when the process is out of
+// descriptors or memory. Until then newcomers wait in the kernel's backlog.
+const acceptPause = 100 * time.Millisecond
+
+// adoption is a socket the acceptor gives to a loop.
+type adoption struct {
+	fd       int
+	listener uint8
+	excess   bool // beyond MaxConns
+}
+
+// inbox is where a loop finds the sockets it is given.
+type inbox struct {
+	mu     sync.Mutex
+	dead   bool // the loop has ended
+	queued []adoption
+
+	// The loop's.
+	taken, spare []adoption
+	next         int // how many of taken are done
+}
+
+// listening is a listening socket of the acceptor.
+type listening struct {
+	fd     int
+	number uint8
+}
+
+// listen accepts what comes to fd from now on. It runs on the acceptor.
+func (l *Loop[T, X]) listen(fd int, number uint8) error {
+	at := listening{fd, number}
+	if err := l.poll.Listen(fd, func() { l.accept(at) }); err != nil {
+		return err
+	}
+	l.listenings = append(l.listenings, at)
+	return nil
+}
+
+// accept takes what waits on a listening socket. It runs on the acceptor, loop 0.
+func (l *Loop[T, X]) accept(from listening) {
+	defer l.survive()
+	l.underWay, l.at = true, 0
+	l.readClock()
+	l.acceptSome(from, acceptsPerTurn)
+	l.underWay = false
+}
+
+// acceptSome takes up to n of those that wait.
+func (l *Loop[T, X]) acceptSome(from listening, n int) {
+	for range n {
+		conn, _, errno := poller.Accept(from.fd)
+		switch errno {
+		case 0:
+			l.place(adoption{fd: conn, listener: from.number})
+		case unix.EAGAIN:
+			return
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			l.pauseAccept(errno)
+			return
+		default:
+			// The connection failed before we took it, accept(2): the next may not.
+		}
+	}
+}
+
+func (l *Loop[T, X]) pauseAccept(cause error) {
+	l.engine.acceptPauses.Add(1)
+	l.engine.logError("stream: accepting pauses", "err", cause)
+	for _, at := range l.listenings {
+		if err := l.poll.PauseListen(at.fd); err != nil {
+			l.engine.logError("stream: pause listener", "err", err)
+		}
+	}
+	l.acceptAt = l.poll.Now() + acceptPause
+}
+
+func (l *Loop[T, X]) resumeAccept() {
+	l.acceptAt = 0
+	for _, at := range l.listenings {
+		if err := l.poll.ResumeListen(at.fd); err != nil {
+			l.engine.logError("stream: resume listener", "err", err)
+		}
+	}
+}
+
+// unlisten closes the listening sockets. What is in their backlogs is let in.
+func (l *Loop[T, X]) unlisten() {
+	for _, at := range l.listenings {
+		_ = poller.Unreachable(at.fd)
+		l.acceptSome(at, poller.Backlog)
+		_ = l.poll.Unlisten(at.fd)
+		unix.Close(at.fd)
+	}
+	l.acceptAt, l.listenings = 0, nil
+}
+
+// place gives a new socket to the loop with the fewest; it runs on the acceptor. One
+// beyond MaxConns is let in only to be told so, within the reserve.
+func (l *Loop[T, X]) place(a adoption) {
+	e := l.engine
+	if n := e.live.Add(1); n > int64(e.cfg.MaxConns) {
+		e.live.Add(-1)
+		a.excess = true
+		if e.reserved.Add(1) > int64(e.cfg.Reserve) && !l.evictOldest() {
+			e.reserved.Add(-1)
+			e.turnedAway.Add(1)
+			unix.Close(a.fd)
+			return
+		}
+	}
+	fewest := e.fewest()
+	fewest.conns.Add(1)
+	if fewest == l {
+		l.adopt(a)
+		return
+	}
+	if !fewest.inbox.put(a) {
+		e.discount(a.excess)
+		unix.Close(a.fd)
+		return
+	}
+	fewest.Wake()
+}
+
+// put queues a socket; false if the loop has ended.
+func (b *inbox) put(a adoption) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.dead {
+		return false
+	}
+	b.queued = append(b.queued, a)
+	return true
+}
+
+// adoptAll begins the lives of the sockets that were queued, those first that a pass has
+// left that did not come to its end.
+func (l *Loop[T, X]) adoptAll() {
+	b := &l.inbox
+	for {
+		for b.next < len(b.taken) {
+			b.next++
+			l.adopt(b.taken[b.next-1])
+		}
+		b.mu.Lock()
+		b.spare, b.next = b.taken[:0], 0
+		b.taken, b.queued = b.queued, b.spare
+		b.mu.Unlock()
+		if len(b.taken) == 0 {
+			return
+		}
+	}
+}
+
+// adopt begins the life of a stream that was accepted.
+func (l *Loop[T, X]) adopt(a adoption) {
+	i, s := l.slab.take()
+	l.at = i
+	s.fd, s.state, s.listener = int32(a.fd), Flowing, a.listener
+	if a.excess {
+		s.flags |= excess | reserved
+	}
+	if err := l.poll.Add(a.fd, token(i, s.gen.Load()), interest(armedRead)); err != nil {
+		l.engine.logError("stream: cannot watch a socket", "err", err)
+		l.shut(s)
+		l.engine.discount(s.flags&reserved != 0)
+		l.vacate(i, s)
+		return
+	}
+	s.flags |= armedRead
+	call := l.enter(i, s)
+	l.handler.Opened(l.of(i, s))
+	l.leave(i, s, call)
+}
+
+// stopAdopting refuses all sockets from now on, and closes those that are queued.
+func (l *Loop[T, X]) stopAdopting() {
+	l.inbox.mu.Lock()
+	queued := l.inbox.queued
+	l.inbox.dead, l.inbox.queued = true, nil
+	l.inbox.mu.Unlock()
+	for _, a := range queued {
+		unix.Close(a.fd)
+		l.conns.Add(-1)
+		l.engine.discount(a.excess)
+	}
+}

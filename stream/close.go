@@ -1,0 +1,87 @@
+//go:build linux
+
+package stream
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file is the one exit: nothing else closes a socket that the loop has.
+
+// Causes of an end that are the stream's own.
+var (
+	ErrHangup       = errors.New("stream: the peer hung up")
+	ErrWriteTimeout = errors.New("stream: the peer took nothing for too long")
+	ErrEvicted      = errors.New("stream: lingered while others needed the room")
+	ErrShed         = errors.New("stream: held most of the memory when it ran out")
+)
+
+// release closes the socket, after its owner has heard of the end, and frees all there is
+// of the stream but what the owner keeps.
+func (l *Loop[T, X]) release(i uint32, s *slot[T], cause error) {
+	if s.state == Free || s.state == Gone {
+		return
+	}
+	s.state, s.why = Gone, 0
+	*l.slab.due(i) = 0
+	keep := false
+	defer func() {
+		l.shut(s)
+		l.dropOutbox(i, s)
+		if s.flags&uncounted == 0 {
+			l.engine.discount(s.flags&reserved != 0)
+		}
+		if !keep {
+			l.vacate(i, s)
+		}
+	}()
+	keep = l.handler.Ended(l.of(i, s), cause)
+}
+
+// shut closes the socket.
+func (l *Loop[T, X]) shut(s *slot[T]) {
+	_ = l.poll.Remove(int(s.fd)) // fails only if Add did
+	unix.Close(int(s.fd))
+	s.fd = -1
+}
+
+// dropOutbox gives back what the peer will not take any more.
+func (l *Loop[T, X]) dropOutbox(i uint32, s *slot[T]) {
+	if s.ext == 0 {
+		return
+	}
+	x := l.exts.get(s.ext)
+	l.Buffers.Put(x.outbox)
+	x.outbox, x.sent, x.stalled, x.due = nil, 0, 0, 0
+	l.trim(s)
+}
+
+// vacate frees the slot. The descriptor is closed or somebody else's.
+func (l *Loop[T, X]) vacate(i uint32, s *slot[T]) {
+	if s.ext != 0 {
+		x := l.exts.get(s.ext)
+		l.Buffers.Put(x.outbox)
+		*x = ext[X]{}
+		l.exts.put(s.ext)
+	}
+	l.conns.Add(-1)
+	l.slab.put(i)
+}
+
+// need returns the extension of s, to be written.
+func (l *Loop[T, X]) need(i uint32, s *slot[T]) *ext[X] {
+	if s.ext == 0 {
+		s.ext = l.exts.take(i)
+	}
+	return l.exts.all[s.ext]
+}
+
+// trim drops the extension of s if nothing is in it.
+func (l *Loop[T, X]) trim(s *slot[T]) {
+	if s.ext != 0 && l.exts.isZero(l.exts.all[s.ext]) {
+		l.exts.put(s.ext)
+		s.ext = 0
+	}
+}

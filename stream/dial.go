@@ -1,0 +1,90 @@
+//go:build linux
+
+package stream
+
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dial begins to connect to an address, from another if that is valid, and keeps data with
+// the stream. The owner hears of Opened, within Dial if the kernel has connected at once
+// as it often does over loopback; or of Ended, with the errno. An error means that there
+// is no stream. Only on the loop.
+func (l *Loop[T, X]) Dial(to netip.AddrPort, from netip.Addr, data T) (S[T, X], error) {
+	fd, err := socket(to.Addr(), from)
+	if err != nil {
+		return S[T, X]{}, err
+	}
+	err = unix.Connect(fd, sockaddr(to))
+	if err != nil && err != unix.EINPROGRESS {
+		unix.Close(fd)
+		return S[T, X]{}, err
+	}
+	i, s := l.slab.take()
+	s.fd, s.state, s.flags, s.data = int32(fd), Dialing, uncounted|armedWrite, data
+	isConnected := err == nil
+	if isConnected {
+		s.state, s.flags = Flowing, uncounted|armedRead
+	}
+	l.conns.Add(1)
+	if err := l.poll.Add(fd, token(i, s.gen.Load()), interest(s.flags)); err != nil {
+		l.shut(s)
+		l.vacate(i, s)
+		return S[T, X]{}, err
+	}
+	stream := l.of(i, s)
+	if isConnected {
+		call := l.enter(i, s)
+		l.handler.Opened(stream)
+		l.leave(i, s, call)
+	}
+	return stream, nil
+}
+
+// connected learns how the connecting went.
+func (l *Loop[T, X]) connected(i uint32, s *slot[T]) {
+	code, err := unix.GetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && code != 0 {
+		err = unix.Errno(code)
+	}
+	if err != nil {
+		l.release(i, s, err)
+		return
+	}
+	s.state = Flowing
+	call := l.enter(i, s)
+	l.handler.Opened(l.of(i, s))
+	l.leave(i, s, call)
+}
+
+// socket makes a socket, bound to from if that is valid. The port is left to connect,
+// which may then share it between destinations.
+func socket(to, from netip.Addr) (fd int, err error) {
+	family := unix.AF_INET6
+	if to.Is4() {
+		family = unix.AF_INET
+	}
+	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return -1, err
+	}
+	if err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err == nil && from.IsValid() {
+		if err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err == nil {
+			err = unix.Bind(fd, sockaddr(netip.AddrPortFrom(from, 0)))
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}

@@ -1,0 +1,184 @@
+//go:build linux
+
+package stream
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/usher-ws/usher/poller"
+)
+
+// Config is what an Engine needs to know. Loops and MaxConns are required, and so is
+// Weigh.
+type Config[X any] struct {
+	Loops int
+
+	// MaxConns is how many accepted streams there may be; beyond, a stream is accepted
+	// to be told so (S.Excess), within Reserve, in which those that linger are counted,
+	// too. What is dialled does not count.
+	MaxConns, Reserve int
+
+	// MaxBuffered is how many bytes all loops together may have lent after a pass; 0 is
+	// no limit. A loop that has more makes victims.
+	MaxBuffered int
+
+	// WriteTimeout is for how long a peer may take nothing of what waits for it; 0 is no
+	// limit.
+	WriteTimeout time.Duration
+
+	// ReadAlways has streams read from while bytes wait: for clients, whose peers may
+	// have to be heard before they take anything. Otherwise a peer that does not take
+	// its answers cannot ask for more.
+	ReadAlways bool
+
+	// Weigh says how many bytes of a loop's Buffers x holds, and whether all of it is
+	// zero.
+	Weigh func(x *X) (bytes int, isZero bool)
+
+	// LogError is told of errors that are no stream's; nil for nobody. It must not wait.
+	LogError func(msg string, args ...any)
+
+	// Progress is poller.Progress, but for tests that have no time.
+	Progress func(fd int) poller.Outgoing
+}
+
+// Engine is several loops with one clock and one account of their streams.
+type Engine[T, X any] struct {
+	cfg   Config[X]
+	loops []*Loop[T, X]
+
+	live, reserved                          atomic.Int64 // streams that count against MaxConns, and against Reserve
+	evicted, turnedAway, acceptPauses, shed atomic.Int64
+	listeners                               uint8
+}
+
+// Stats is what an Engine has counted.
+type Stats struct {
+	Live, Reserved int   // accepted streams now: of MaxConns, and of Reserve
+	Evicted        int64 // streams whose lingering was cut short for others
+	TurnedAway     int64 // sockets closed at once, with the reserve full too
+	AcceptPauses   int64 // times the process was out of descriptors
+	Shed           int64 // streams cut for memory that had only their end to send
+}
+
+// New makes an engine whose loops have not started yet. handler returns the owner of a
+// loop's streams.
+func New[T, X any](cfg Config[X], handler func(*Loop[T, X]) Handler[T, X]) (*Engine[T, X], error) {
+	if cfg.Loops <= 0 || cfg.Weigh == nil {
+		return nil, errors.New("stream: a Config needs Loops and Weigh")
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = poller.Progress
+	}
+	e := &Engine[T, X]{cfg: cfg}
+	origin := time.Now()
+	for id := range cfg.Loops {
+		l, err := newLoop(e, id, origin)
+		if err != nil {
+			e.Close()
+			return nil, err
+		}
+		l.handler = handler(l)
+		e.loops = append(e.loops, l)
+	}
+	return e, nil
+}
+
+// Start begins the loops' goroutines.
+func (e *Engine[T, X]) Start() error {
+	for _, l := range e.loops {
+		_ = l.Post(l.begin)
+		if err := l.poll.Start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends all loops and waits until nothing of them runs any more. Their streams must
+// have been cut before.
+func (e *Engine[T, X]) Close() {
+	for _, l := range e.loops {
+		_ = l.Close()
+	}
+}
+
+// Loops returns the loops.
+func (e *Engine[T, X]) Loops() []*Loop[T, X] { return e.loops }
+
+// Listen accepts, from now on, what comes to the listening sockets; failed is told if that
+// cannot be. S.Listener counts them from 0, in their order. Safe for any goroutine.
+func (e *Engine[T, X]) Listen(fds []int, failed func(error)) error {
+	acceptor := e.loops[0]
+	return acceptor.Post(func() {
+		for _, fd := range fds {
+			if err := acceptor.listen(fd, e.listeners); err != nil {
+				failed(err)
+			}
+			e.listeners++
+		}
+	})
+}
+
+// Unlisten closes the listening sockets. What is in their backlogs is let in. It waits
+// until that is done, or ctx ends; the acceptor does it then when it can. Not on a loop.
+func (e *Engine[T, X]) Unlisten(ctx context.Context) {
+	done := make(chan struct{})
+	acceptor := e.loops[0]
+	err := acceptor.Post(func() {
+		defer close(done)
+		acceptor.unlisten()
+	})
+	if err != nil {
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// Sockets returns how many accepted streams there are, those included that Detach has
+// given away and that were not yet discounted. Safe for any goroutine.
+func (e *Engine[T, X]) Sockets() int { return int(e.live.Load() + e.reserved.Load()) }
+
+// Stats returns the counters. Safe for any goroutine.
+func (e *Engine[T, X]) Stats() Stats {
+	return Stats{
+		Live:         int(e.live.Load()),
+		Reserved:     int(e.reserved.Load()),
+		Evicted:      e.evicted.Load(),
+		TurnedAway:   e.turnedAway.Load(),
+		AcceptPauses: e.acceptPauses.Load(),
+		Shed:         e.shed.Load(),
+	}
+}
+
+// fewest returns the loop with the fewest streams.
+func (e *Engine[T, X]) fewest() *Loop[T, X] {
+	fewest := e.loops[0]
+	for _, l := range e.loops[1:] {
+		if l.conns.Load() < fewest.conns.Load() {
+			fewest = l
+		}
+	}
+	return fewest
+}
+
+// discount takes a closed stream out of the count.
+func (e *Engine[T, X]) discount(isReserved bool) {
+	if isReserved {
+		e.reserved.Add(-1)
+		return
+	}
+	e.live.Add(-1)
+}
+
+func (e *Engine[T, X]) logError(msg string, args ...any) {
+	if e.cfg.LogError != nil {
+		e.cfg.LogError(msg, args...)
+	}
+}

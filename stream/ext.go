@@ -1,0 +1,69 @@
+//go:build linux
+
+package stream
+
+// ext is what only some streams need, most of them for a moment. It belongs to the loop,
+// is found through slot.ext, and is dropped when all of it is zero.
+type ext[X any] struct {
+	slot      uint32 // whose it is
+	outbox    []byte // what the peer has not taken, from the loop's Buffers
+	sent      int    // bytes of outbox already taken
+	stalled   uint32 // the tick in which the peer last took something
+	due       uint32 // the owner's deadline, while bytes wait; 0 for none
+	discarded int    // bytes read and thrown away while lingering
+	owner     X
+}
+
+// unsent returns the bytes that wait for the peer.
+func (x *ext[X]) unsent() []byte { return x.outbox[x.sent:] }
+
+// exts are the extensions of one loop; index 0 is none.
+type exts[X any] struct {
+	all   []*ext[X]
+	free  []uint32
+	none  ext[X]                              // read only: the answer for a stream without one
+	weigh func(x *X) (bytes int, isZero bool) // the owner's part
+}
+
+func (t *exts[X]) isZero(x *ext[X]) bool {
+	if x.outbox != nil || x.stalled != 0 || x.due != 0 || x.discarded != 0 {
+		return false
+	}
+	_, zero := t.weigh(&x.owner)
+	return zero
+}
+
+// size is the memory x holds that comes from Buffers.
+func (t *exts[X]) size(x *ext[X]) int {
+	n, _ := t.weigh(&x.owner)
+	return n + cap(x.outbox)
+}
+
+// get returns extension k, never nil, to be read.
+func (t *exts[X]) get(k uint32) *ext[X] {
+	if k == 0 {
+		return &t.none
+	}
+	return t.all[k]
+}
+
+// take returns a new extension of slot i.
+func (t *exts[X]) take(i uint32) uint32 {
+	if n := len(t.free); n > 0 {
+		k := t.free[n-1]
+		t.free = t.free[:n-1]
+		t.all[k].slot = i
+		return k
+	}
+	if len(t.all) == 0 {
+		t.all = append(t.all, &t.none)
+	}
+	t.all = append(t.all, &ext[X]{slot: i})
+	return uint32(len(t.all) - 1)
+}
+
+// put takes extension k back, whose fields are zero.
+func (t *exts[X]) put(k uint32) {
+	t.all[k].slot = 0
+	t.free = append(t.free, k)
+}

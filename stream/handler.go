@@ -1,0 +1,47 @@
+//go:build linux
+
+package stream
+
+import "time"
+
+// Handler is the owner of a loop's streams: what they carry is its business. All methods
+// are called on the loop's goroutine and must not block. They may call any method of the
+// Loop and of its streams, but Cut and Finish end a stream at once: of one that has ended
+// nothing may be asked but in Ended.
+//
+// One that panics, or ends its goroutine by runtime.Goexit, is not called again for the
+// same event. The loop goes on, on another goroutine in the second case, with Fault.
+type Handler[T, X any] interface {
+	// Opened says that s was accepted, or that what was dialled has connected.
+	Opened(s S[T, X])
+	// Input hands over what was read, or says that there will be nothing more: then b
+	// is empty. b is the loop's, valid until Input returns, and may be changed.
+	Input(s S[T, X], b []byte, eof bool)
+	// Resume says that s was held and is no longer, at least not by the stream: all that
+	// waited has left, or its turn has come.
+	Resume(s S[T, X])
+	// Due says that the deadline of s has passed, or a point in time given to At has
+	// come. It has none until one is set.
+	Due(s S[T, X])
+	// Victim says that memory is short and s holds most of it, which should end that. s
+	// may be Gone.
+	Victim(s S[T, X])
+	// Ended is called exactly once for each stream that was opened or dialled, for
+	// whatever cause. Nothing can be read or written any more, but what s was can still
+	// be asked. If it returns true the slot stays until Free: then s is Gone.
+	Ended(s S[T, X], cause error) (keep bool)
+
+	// Mail follows at least one call of Loop.Wake.
+	Mail()
+	// Turn ends a pass over the ready streams. It returns when it wants to be called
+	// at the latest, by the loop's clock; 0 leaves that to the loop.
+	Turn(now time.Duration) (next time.Duration)
+	// Late says that the loop was held up for d: nobody was read, whatever was sent.
+	Late(d time.Duration)
+	// Fault says that a method has panicked, or ended its goroutine, while the loop dealt
+	// with s, which has to end; or with no stream in particular if s is zero. A nil err
+	// is an end that NoteExit has told of.
+	Fault(s S[T, X], err error)
+	// Failed says that the loop has ended because the kernel refused to wait.
+	Failed(err error)
+}

@@ -1,0 +1,120 @@
+//go:build linux
+
+package stream
+
+import (
+	"time"
+
+	"github.com/usher-ws/usher/internal/timer"
+	"github.com/usher-ws/usher/poller"
+	"golang.org/x/sys/unix"
+)
+
+// Lingering ends when the peer hangs up, or lingerTime after what was said last has
+// left. Of what it says meanwhile lingerBytes are read.
+const (
+	lingerTime  = 2 * time.Second
+	lingerBytes = 256 << 10
+)
+
+// linger says FIN and waits for the peer's: closing a socket with unread input
+// would send RST, and the peer could lose what it was told last, RFC 9112 §9.6.
+func (l *Loop[T, X]) linger(i uint32, s *slot[T]) {
+	if err := l.wire.finish(int(s.fd)); err != nil {
+		l.release(i, s, err) // the peer has reset the connection
+		return
+	}
+	s.state = Lingering
+	l.arm(i, s, armedRead)
+	l.rest(i, s)
+	if l.engine.reserved.Load() > int64(l.engine.cfg.Reserve) {
+		l.evictOldest()
+	}
+}
+
+// rest lets a stream linger within the reserve, for lingerTime at the most.
+func (l *Loop[T, X]) rest(i uint32, s *slot[T]) {
+	l.setDue(i, 0)
+	l.lingerers.Push(timer.Timer{At: l.poll.Now() + lingerTime, Token: token(i, s.gen.Load())})
+	if s.flags&(reserved|uncounted) == 0 {
+		s.flags |= reserved
+		l.engine.live.Add(-1)
+		l.engine.reserved.Add(1)
+	}
+}
+
+// discard reads what a peer still says that is not listened to any more.
+func (l *Loop[T, X]) discard(i uint32, s *slot[T]) {
+	n, errno := l.recv(s)
+	if n == 0 {
+		if errno != unix.EAGAIN {
+			l.release(i, s, ErrHangup)
+		}
+		return
+	}
+	x := l.need(i, s)
+	if x.discarded += n; x.discarded > lingerBytes {
+		l.arm(i, s, 0) // the rest waits in the kernel
+	}
+}
+
+// recv reads once into l.buf. A read that fills it may have left something.
+func (l *Loop[T, X]) recv(s *slot[T]) (int, unix.Errno) {
+	n, errno := l.wire.recv(int(s.fd), l.buf)
+	l.isFull = n == len(l.buf)
+	return n, errno
+}
+
+// expireLingering ends the lingering, unless what was said last has not left yet, or
+// only just: as long as the peer keeps taking it, nothing is lost.
+func (l *Loop[T, X]) expireLingering(i uint32, s *slot[T]) {
+	switch o := l.progress(s); {
+	case !o.Waits() && o.Sent >= lingerTime-lateTick:
+		l.release(i, s, ErrHangup)
+	case o.Waits() && !l.takes(o):
+		l.release(i, s, ErrWriteTimeout)
+	case !l.spare(i, s, o):
+		l.rest(i, s)
+	}
+}
+
+// takes reports whether the peer has taken something within the write-timeout.
+func (l *Loop[T, X]) takes(o poller.Outgoing) bool {
+	limit := l.engine.cfg.WriteTimeout
+	return limit == 0 || o.Taken() < limit
+}
+
+// evictOldest closes the stream that has lingered longest, and reports whether there was
+// one.
+func (l *Loop[T, X]) evictOldest() bool {
+	for {
+		tok, ok := l.lingerers.Pop()
+		if !ok {
+			return false
+		}
+		if i, s := l.slab.find(tok); s != nil && !l.spare(i, s, l.progress(s)) {
+			l.engine.evicted.Add(1)
+			l.release(i, s, ErrEvicted)
+			return true
+		}
+	}
+}
+
+// spare keeps a stream out of the reserve that has yet to send what was said last, to a
+// peer that keeps taking it: it counts as any other, if there is room for one. It reports
+// whether it did.
+func (l *Loop[T, X]) spare(i uint32, s *slot[T], o poller.Outgoing) bool {
+	if o.Unsent == 0 || !l.takes(o) {
+		return false
+	}
+	if s.flags&reserved != 0 {
+		if l.engine.live.Add(1) > int64(l.engine.cfg.MaxConns) {
+			l.engine.live.Add(-1)
+			return false
+		}
+		l.engine.reserved.Add(-1)
+		s.flags &^= reserved
+	}
+	l.setDue(i, l.Deadline(lingerTime))
+	return true
+}

@@ -1,0 +1,20 @@
+//go:build linux
+
+package stream
+
+import "golang.org/x/sys/unix"
+
+// read reads once and hands over what came. It reports whether anything did.
+func (l *Loop[T, X]) read(i uint32, s *slot[T]) bool {
+	n, errno := l.recv(s)
+	if n == 0 && errno != 0 {
+		if errno != unix.EAGAIN {
+			l.release(i, s, errno)
+		}
+		return errno != unix.EAGAIN
+	}
+	call := l.enter(i, s)
+	l.handler.Input(l.of(i, s), l.buf[:n], n == 0)
+	l.leave(i, s, call)
+	return true
+}

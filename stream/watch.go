@@ -1,0 +1,35 @@
+//go:build linux
+
+package stream
+
+import "github.com/usher-ws/usher/poller"
+
+// arm tells epoll what to report, armedRead or armedWrite, if that has changed.
+func (l *Loop[T, X]) arm(i uint32, s *slot[T], want flags) {
+	if s.flags&(armedRead|armedWrite) == want {
+		return
+	}
+	s.flags = s.flags&^(armedRead|armedWrite) | want
+	l.watch(i, s)
+}
+
+// watch has epoll report what the stream is armed for, and what of it holds already.
+func (l *Loop[T, X]) watch(i uint32, s *slot[T]) {
+	if err := l.poll.Mod(int(s.fd), token(i, s.gen.Load()), interest(s.flags)); err != nil {
+		l.engine.logError("stream: cannot rearm a socket", "err", err)
+	}
+}
+
+// interest is what epoll is asked for. An edge is reported once, which saves the kernel
+// a second look at every stream that was read from. The peer's end is asked for with
+// readable alone: a held stream reads nothing, so it has no use for it.
+func interest(f flags) poller.Event {
+	want := poller.Edge
+	if f&armedRead != 0 {
+		want |= poller.Readable | poller.PeerClosed
+	}
+	if f&armedWrite != 0 {
+		want |= poller.Writable
+	}
+	return want
+}

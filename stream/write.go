@@ -1,0 +1,156 @@
+//go:build linux
+
+package stream
+
+import (
+	"github.com/usher-ws/usher/poller"
+	"golang.org/x/sys/unix"
+)
+
+// transmit gives b to the kernel, or what it does not take to the outbox, and
+// brings the stream into the state that follows from it. b is not kept.
+func (l *Loop[T, X]) transmit(i uint32, s *slot[T], b []byte) {
+	if len(b) > 0 && len(l.exts.get(s.ext).unsent()) == 0 {
+		n, ok := l.send(i, s, b)
+		if !ok {
+			return
+		}
+		b = b[n:]
+	}
+	if len(b) > 0 {
+		l.queue(i, s, b)
+	}
+	l.settle(i, s)
+}
+
+// send gives b to the kernel, and reports false if that has ended the stream. One that is
+// read from while bytes wait is left to be read: what its peer said before it ended may
+// still be there.
+func (l *Loop[T, X]) send(i uint32, s *slot[T], b []byte) (n int, ok bool) {
+	if s.flags&deaf != 0 {
+		return len(b), true
+	}
+	n, errno := l.wire.send(int(s.fd), b, s.state == Finishing)
+	switch {
+	case errno == 0 || errno == unix.EAGAIN:
+		return n, true
+	case l.engine.cfg.ReadAlways && s.state != Finishing:
+		s.flags |= deaf
+		return len(b), true
+	}
+	l.release(i, s, errno)
+	return 0, false
+}
+
+// queue appends b to the outbox.
+func (l *Loop[T, X]) queue(i uint32, s *slot[T], b []byte) {
+	x := l.need(i, s)
+	if len(x.unsent()) == 0 {
+		x.stalled = l.tick
+		if x.due = *l.slab.due(i); s.state == Finishing {
+			x.due = 0
+		}
+		l.setDue(i, earlier(x.due, l.Deadline(l.engine.cfg.WriteTimeout)))
+	}
+	if x.sent > 0 && len(x.outbox)+len(b) > cap(x.outbox) {
+		x.outbox = x.outbox[:copy(x.outbox, x.unsent())]
+		x.sent = 0
+	}
+	x.outbox = l.Buffers.Append(x.outbox, b)
+}
+
+// settle chooses the state that fits: bytes that wait, a reason to be held, or neither.
+func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
+	waiting := s.ext != 0 && len(l.exts.get(s.ext).unsent()) > 0
+	switch {
+	case s.state == Finishing && waiting:
+		l.arm(i, s, armedWrite)
+	case s.state == Finishing:
+		l.linger(i, s)
+	case s.state != Flowing && s.state != Held:
+	case waiting && l.engine.cfg.ReadAlways && s.why&^Backlog == 0:
+		s.state = Flowing
+		l.arm(i, s, armedRead|armedWrite)
+	case waiting:
+		s.state = Held
+		s.why |= Backlog
+		l.arm(i, s, armedWrite)
+	case s.why != 0:
+		s.state = Held
+		l.arm(i, s, 0)
+	default:
+		s.state = Flowing
+		l.arm(i, s, armedRead)
+	}
+}
+
+// flush gives the kernel what waits, and lets the stream go on when nothing does any
+// more.
+func (l *Loop[T, X]) flush(i uint32, s *slot[T]) {
+	if len(l.exts.get(s.ext).unsent()) == 0 {
+		return
+	}
+	x := l.need(i, s)
+	n, ok := l.send(i, s, x.unsent())
+	if !ok {
+		return
+	}
+	x.sent += n
+	if n > 0 {
+		x.stalled = l.tick
+	}
+	if len(x.unsent()) > 0 {
+		if n == poller.SendLimit {
+			l.watch(i, s) // there may be room for more
+		}
+		return
+	}
+	l.setDue(i, x.due)
+	l.dropOutbox(i, s)
+	if s.state == Finishing {
+		l.linger(i, s)
+		return
+	}
+	s.why &^= Backlog
+	l.callResume(i, s)
+}
+
+// callResume tells the owner that the stream may go on.
+func (l *Loop[T, X]) callResume(i uint32, s *slot[T]) {
+	if s.why == 0 {
+		s.state = Flowing
+	}
+	call := l.enter(i, s)
+	l.handler.Resume(l.of(i, s))
+	l.leave(i, s, call)
+}
+
+// call is what there is to know when a callback about a stream returns.
+type call struct{ before, gen uint32 }
+
+// enter says that a callback about s is called.
+func (l *Loop[T, X]) enter(i uint32, s *slot[T]) call {
+	c := call{l.current, s.gen.Load() & genBits}
+	l.current = i
+	return c
+}
+
+// leave brings s into the state that follows from what was done meanwhile.
+func (l *Loop[T, X]) leave(i uint32, s *slot[T], c call) {
+	l.current = c.before
+	if s.gen.Load()&genBits == c.gen {
+		l.settle(i, s)
+	}
+}
+
+// finish is S.Finish.
+func (l *Loop[T, X]) finish(i uint32, s *slot[T], b []byte) {
+	if s.state != Flowing && s.state != Held {
+		return
+	}
+	s.state, s.why = Finishing, 0
+	x := l.exts.get(s.ext)
+	x.due = 0
+	l.setDue(i, l.stallEnd(s))
+	l.transmit(i, s, b)
+}
