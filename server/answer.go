@@ -9,26 +9,17 @@ import (
 
 // This file is what a loop does about its mailbox.
 
-// Wake does what other goroutines asked for, in the order they asked.
-func (l *loop) Wake() {
-	defer l.survive()
-	l.underWay, l.at = true, 0
-	l.readClock()
+// Mail does what other goroutines asked for, in the order they asked.
+func (l *loop) Mail() {
 	l.answerAll() // what a pass has left that did not come to its end
-	l.taken, l.adopted = l.mail.take()
+	l.taken = l.mail.take()
 	l.answerAll()
-	l.takeTurns()
-	l.underWay = false
 }
 
 // answerAll does what was taken from the mailbox, and gives the memory back.
 func (l *loop) answerAll() {
-	if l.taken.entries == nil && l.adopted == nil {
+	if l.taken.entries == nil {
 		return
-	}
-	for l.nextAdopted < len(l.adopted) {
-		l.nextAdopted++
-		l.adopt(l.adopted[l.nextAdopted-1])
 	}
 	if l.walking != nil {
 		l.nextTaken-- // its members have not all got it
@@ -38,8 +29,8 @@ func (l *loop) answerAll() {
 		l.nextTaken++
 		l.nextTaken = k + l.answer(l.taken.entries[k:], l.taken.data)
 	}
-	l.mail.recycle(l.taken, l.adopted)
-	l.taken, l.adopted, l.nextTaken, l.nextAdopted = lane{}, nil, 0, 0
+	l.mail.recycle(l.taken)
+	l.taken, l.nextTaken = lane{}, 0
 }
 
 // answer does the first of the entries, and those behind it that can be done in
@@ -50,57 +41,57 @@ func (l *loop) answer(entries []entry, data []byte) int {
 		return l.publishRun(entries)
 	}
 	if e.kind == entryJobDone {
-		l.jobDone(e.tok)
+		l.takeJob(e.tok)
 		return 1
 	}
-	i, s := l.slab.find(e.tok)
-	if s == nil {
+	s, ok := l.Find(e.tok)
+	if !ok {
 		return 1
 	}
-	l.at = i
+	l.DealWith(s)
 	switch e.kind {
 	case entrySend, entryPrepared, entryPong:
-		if table[s.state][post].do == deliver {
-			return l.deliverRun(i, s, entries, data)
+		if takesPosts(s) {
+			return l.deliverRun(s, entries, data)
 		}
 	case entryClose:
-		if table[s.state][post].do == deliver {
-			l.endAsAsked(i, s, e, data)
+		if takesPosts(s) {
+			l.endAsAsked(s, e, data)
 		}
 	case entryVerdict:
-		if table[s.state][verdict].do == decide {
-			l.decide(i, s, e.err)
+		if table[s.Data().facts.state()][verdict].do == decide {
+			l.door.decide(s, e.err)
 		}
 	case entryJoin:
-		if table[s.state][post].do == deliver {
-			l.join(i, s, e.group)
+		if takesPosts(s) {
+			l.join(s, e.group)
 		}
 	case entryLeave:
-		l.leave(i, s, e.group)
+		l.leave(s, e.group)
 	}
 	return 1
 }
 
 // endAsAsked carries out an entryClose.
-func (l *loop) endAsAsked(i uint32, s *slot, e *entry, data []byte) {
+func (l *loop) endAsAsked(s link, e *entry, data []byte) {
 	cause := e.err.(*CloseError)
 	if e.from == e.to {
-		l.conclude(i, s, nil, cause)
+		l.conclude(s, nil, cause)
 		return
 	}
-	l.end(i, s, data[e.from:e.to], cause)
+	l.end(s, data[e.from:e.to], cause)
 }
 
 // deliverRun sends what is queued in a row for one connection in one go, up to what one
 // send takes. If its outbox is in use there is no send: it takes them one by one, as many
 // as it has room for.
-func (l *loop) deliverRun(i uint32, s *slot, entries []entry, data []byte) int {
-	waits := len(l.exts.get(s).unsent()) > 0
+func (l *loop) deliverRun(s link, entries []entry, data []byte) int {
+	waits := s.Waiting() > 0
 	fan, n, said := l.fan[plain][:0], 0, 0
 	for n < len(entries) && entries[n].tok == entries[0].tok && entries[n].kind <= entryPong {
 		b := data[entries[n].from:entries[n].to]
 		if p := entries[n].prepared; p != nil {
-			b = p.Deflated(s.frame.Window())
+			b = p.Deflated(s.Data().frame.Window())
 		}
 		if n > 0 && (waits || len(fan)+len(b) > poller.SendLimit) {
 			break
@@ -111,7 +102,7 @@ func (l *loop) deliverRun(i uint32, s *slot, entries []entry, data []byte) int {
 		}
 		n++
 	}
-	l.deliver(i, s, fan, said)
+	l.deliver(s, fan, said)
 	l.fan[plain] = fan
 	l.keepFan()
 	return n

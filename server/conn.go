@@ -9,7 +9,7 @@ import (
 	"net/netip"
 
 	"github.com/usher-ws/usher/frame"
-	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -53,11 +53,11 @@ type Conn struct {
 	slot, gen uint32
 }
 
-func (c Conn) token() uint64 { return token(c.slot, c.gen) }
+func (c Conn) token() uint64 { return stream.Token(c.slot, c.gen) }
 
 // window says how messages to c are compressed, 0 if they are not. Safe for any
 // goroutine.
-func (c Conn) window() frame.Window { return frame.Window(c.gen & windowBits >> windowShift) }
+func (c Conn) window() frame.Window { return frame.Window(c.gen & windowBits >> stream.MarkShift) }
 
 // Send sends b as one message. It copies b and does not wait: nil means that the
 // message was accepted, not that it has arrived. What one callback sends to its
@@ -122,22 +122,22 @@ var ErrRenew = errors.New("server: not a later token of the same user")
 // not have expired; otherwise, and if the connection had no Identity, it is
 // ErrRenew. What else the claims allow is for the caller to see.
 func (c Conn) Renew(id *upgrade.Identity) error {
-	s := c.mine()
-	if s == nil {
+	s, ok := c.mine()
+	if !ok {
 		return net.ErrClosed
 	}
 	l := c.loop
-	old := l.identities.get(s.ident)
+	old := l.identities.get(s.Data().ident)
 	if old == nil || id == nil || id.Subject != old.Subject || !id.ExpiresAt.IsZero() && !l.wall().Before(id.ExpiresAt) {
 		return ErrRenew
 	}
 	ident := l.identities.find(id)
-	l.identities.drop(s.ident)
-	s.ident = ident
-	if q := l.exts.get(s).line; q != nil {
+	l.identities.drop(s.Data().ident)
+	s.Data().ident = ident
+	if q := s.Extra().line; q != nil {
 		q.identity.Store(id)
 	}
-	l.dueBy(c.slot, l.expiry(s)) // a later one is found when the old one's comes
+	s.DueBy(l.expiry(s)) // a later one is found when the old one's comes
 	return nil
 }
 
@@ -146,11 +146,11 @@ func (c Conn) Identity() *upgrade.Identity {
 	if q := c.line(); q != nil {
 		return q.identity.Load()
 	}
-	s := c.mine()
-	if s == nil {
+	s, ok := c.mine()
+	if !ok {
 		return nil
 	}
-	return c.loop.identities.get(s.ident)
+	return c.loop.identities.get(s.Data().ident)
 }
 
 // PathValue returns what the wildcard of the route's pattern matched, or "".
@@ -158,11 +158,11 @@ func (c Conn) PathValue(name string) string {
 	if q := c.line(); q != nil {
 		return q.route.value(q.values, name)
 	}
-	s := c.mine()
-	if s == nil {
+	s, ok := c.mine()
+	if !ok {
 		return ""
 	}
-	p := &c.loop.places.all[s.place]
+	p := &c.loop.places.all[s.Data().place]
 	return p.route.value(p.values, name)
 }
 
@@ -171,11 +171,11 @@ func (c Conn) Subprotocol() string {
 	if q := c.line(); q != nil {
 		return q.proto
 	}
-	s := c.mine()
-	if s == nil {
+	s, ok := c.mine()
+	if !ok {
 		return ""
 	}
-	return c.loop.exts.get(s).proto
+	return s.Extra().proto
 }
 
 // RemoteAddr asks the kernel for the peer's address. It is the zero AddrPort when
@@ -184,43 +184,43 @@ func (c Conn) RemoteAddr() netip.AddrPort {
 	if q := c.line(); q != nil {
 		return q.peer
 	}
-	s := c.mine()
-	if s == nil {
+	s, ok := c.mine()
+	if !ok {
 		return netip.AddrPort{}
 	}
-	return poller.Peer(int(s.fd))
+	return s.RemoteAddr()
 }
 
 // Buffered returns how many bytes wait for the peer to take them.
 func (c Conn) Buffered() int {
-	s := c.mine()
-	if s == nil {
+	s, ok := c.mine()
+	if !ok {
 		return 0
 	}
-	return len(c.loop.exts.get(s).unsent())
+	return s.Waiting()
 }
 
 // Data returns what SetData, or before it Route.Keep, has kept, or nil.
 func (c Conn) Data() any {
-	s := c.mine()
-	if s == nil {
+	s, ok := c.mine()
+	if !ok {
 		return nil
 	}
-	return c.loop.exts.get(s).data
+	return s.Extra().data
 }
 
 // SetData keeps v with the connection until it ends; nil forgets it. It costs an
 // idle connection a few hundred bytes: what the identity and the path say need
 // not be kept again.
 func (c Conn) SetData(v any) {
-	s := c.mine()
-	if s == nil {
+	s, ok := c.mine()
+	if !ok {
 		return
 	}
-	if v == nil && s.ext == 0 {
+	if v == nil && !s.HasExtra() {
 		return
 	}
-	c.loop.exts.need(s).data = v
+	s.NeedExtra().data = v
 }
 
 // line returns the connection's jobs, or nil if it has none. A worker may ask, since
@@ -233,16 +233,13 @@ func (c Conn) line() *line {
 }
 
 // isClosed reports whether nothing can be sent any more. Safe for any goroutine.
-func (c Conn) isClosed() bool { return c.loop.slab.at(c.slot).gen.Load() != c.gen }
+func (c Conn) isClosed() bool { return c.loop.Generation(c.slot) != c.gen }
 
-// mine returns the connection's slot, or nil when it is gone. Only on the loop.
-func (c Conn) mine() *slot {
+// mine returns the connection, and false when it is gone. Only on the loop.
+func (c Conn) mine() (link, bool) {
 	if c.loop == nil {
-		return nil
+		return link{}, false
 	}
-	s := c.loop.slab.at(c.slot)
-	if s.state == closed || (s.gen.Load()^c.gen)&genBits != 0 {
-		return nil
-	}
-	return s
+	s := c.loop.At(c.slot)
+	return s, (s.Generation()^c.gen)&^stream.Marks == 0
 }

@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
-	"github.com/usher-ws/usher/poller"
-	"golang.org/x/sys/unix"
+	"github.com/usher-ws/usher/stream"
 )
 
 // drainStep is how often a draining loop closes its next connections.
@@ -76,7 +75,7 @@ func (s *Server) shutDown(ctx context.Context) error {
 	s.drainWindow = s.pace()
 	s.drainingFlag.Store(true)
 	for _, l := range s.loops {
-		_ = l.post(l.startDrain)
+		_ = l.Post(l.startDrain)
 	}
 	end := begin.Add(drain + DrainGrace)
 	err := s.waitDrained(ctx, begin.Add(drain*8/10), end)
@@ -106,7 +105,7 @@ func (s *Server) waitDrained(ctx context.Context, unlisten, end time.Time) error
 	for {
 		if listening && (s.total() == 0 || !time.Now().Before(unlisten)) {
 			listening = false
-			s.closeListeners(deadline)
+			s.engine.Unlisten(deadline)
 		}
 		if !listening && s.total() == 0 {
 			return nil
@@ -114,39 +113,13 @@ func (s *Server) waitDrained(ctx context.Context, unlisten, end time.Time) error
 		select {
 		case <-deadline.Done():
 			if listening {
-				s.closeListeners(deadline)
+				s.engine.Unlisten(deadline)
 			}
 			return ctx.Err()
 		case err := <-s.failed:
 			return err
 		case <-tick.C:
 		}
-	}
-}
-
-// closeListeners runs on the acceptor, since nothing else may touch them. Whoever is in
-// their backlogs is let in, to be told to come back. Nobody waits for an acceptor that is
-// held up when the time has come.
-func (s *Server) closeListeners(ctx context.Context) {
-	done := make(chan struct{})
-	acceptor := s.loops[0]
-	err := acceptor.post(func() {
-		defer close(done)
-		for _, fd := range s.listeners {
-			_ = poller.Unreachable(fd)
-			acceptor.acceptSome(fd, poller.Backlog)
-			_ = acceptor.poll.Unlisten(fd)
-			unix.Close(fd)
-		}
-		acceptor.acceptAt = 0
-		s.listeners = nil
-	})
-	if err != nil {
-		return
-	}
-	select {
-	case <-done:
-	case <-ctx.Done():
 	}
 }
 
@@ -175,13 +148,13 @@ func (l *loop) stop() bool {
 	go func() {
 		defer close(ended)
 		done := make(chan struct{})
-		if err := l.post(func() { l.cutAll(done) }); err == nil {
+		if err := l.Post(func() { l.cutAll(done) }); err == nil {
 			select {
 			case <-done:
-			case <-l.failed:
+			case <-l.Dead():
 			}
 		}
-		_ = l.poll.Close()
+		_ = l.Close()
 	}()
 	tick := time.NewTicker(cutPatience / 10)
 	defer tick.Stop()
@@ -205,7 +178,7 @@ func (l *loop) cutAll(done chan<- struct{}) {
 	returned := false
 	defer func() {
 		if !returned {
-			_ = l.post(func() { l.cutAll(done) })
+			_ = l.Post(func() { l.cutAll(done) })
 		}
 	}()
 	l.cut()
@@ -216,45 +189,52 @@ func (l *loop) cutAll(done chan<- struct{}) {
 
 // startDrain begins the loop's share of the drain.
 func (l *loop) startDrain() {
-	l.drain = drainage{active: true, start: l.poll.Now(), window: l.srv.drainWindow, next: 1}
-	for i := uint32(1); i < l.slab.next; i++ {
-		switch s := l.slab.at(i); {
-		case table[s.state][drain].do == goodbye:
+	l.drain = drainage{active: true, start: l.Now(), window: l.srv.drainWindow, next: 1}
+	for s := range l.All() {
+		switch f := s.Data().facts; {
+		case hasTurn(s):
 			l.drain.total++
-		case s.state == head && l.exts.get(s).head == nil:
-			l.dueBy(i, l.deadline(drainSilence))
+		case f.state() == head && s.Extra().head == nil:
+			s.DueBy(l.Deadline(drainSilence))
 		}
 	}
-	l.drainOn()
+	l.drainOn(l.Now())
+}
+
+// hasTurn reports whether a connection is closed by a drain.
+func hasTurn(s link) bool {
+	return table[s.Data().facts.state()][drain].do == goodbye && (s.State() == stream.Flowing || s.State() == stream.Held)
 }
 
 // drainOn closes as many as are due by now: the k-th of n in the middle of the
-// k-th n-th of the window.
-func (l *loop) drainOn() {
+// k-th n-th of the window. It returns when it is to be called again.
+func (l *loop) drainOn(now time.Duration) (next time.Duration) {
 	d := &l.drain
 	if !d.active {
-		return
+		return 0
 	}
 	goal := d.total
-	if passed := l.poll.Now() - d.start; passed < d.window {
+	if passed := now - d.start; passed < d.window {
 		goal = int(float64(d.total)*float64(passed)/float64(d.window) + 0.5)
 	}
-	for d.done < goal && d.next < l.slab.next {
-		i := d.next
+	for d.done < goal && d.next < l.Slots() {
+		s := l.At(d.next)
 		d.next++
-		if s := l.slab.at(i); table[s.state][drain].do == goodbye {
+		if hasTurn(s) {
 			d.done++
-			l.handle(i, s, drain)
+			l.DealWith(s)
+			l.goodbye(s)
 		}
 	}
+	return now + drainStep
 }
 
 // goodbye closes one connection, and tells it when to come back: after the drain,
 // spread over as long again so that the crowd does not return as one.
-func (l *loop) goodbye(i uint32, s *slot) {
-	left := max(0, l.drain.start+l.srv.drainTime()-l.poll.Now())
+func (l *loop) goodbye(s link) {
+	left := max(0, l.drain.start+l.srv.drainTime()-l.Now())
 	wait := left + rand.N(max(l.srv.drainTime(), time.Second))
-	l.conclude(i, s, nil, &CloseError{
+	l.conclude(s, nil, &CloseError{
 		Code:   frame.StatusGoingAway,
 		Reason: fmt.Sprintf("draining; retry-after-ms=%d", wait.Milliseconds()),
 	})
@@ -262,18 +242,16 @@ func (l *loop) goodbye(i uint32, s *slot) {
 
 // cut closes everything, now.
 func (l *loop) cut() {
-	for _, a := range l.mail.kill() {
-		unix.Close(a.fd)
-		l.conns.Add(-1)
-		l.srv.discount(a.over)
-	}
-	for l.cutNext++; l.cutNext < l.slab.next; l.cutNext++ {
-		i := l.cutNext
-		s := l.slab.at(i)
-		l.at = i
+	l.mail.kill()
+	l.StopAdopting()
+	for s := range l.All() {
+		l.DealWith(s)
 		l.abandonJobs(s)
-		if s.state != closed {
-			l.release(i, s, errCut)
+		if s.State() != stream.Gone {
+			s.Cut(errCut)
+			continue
 		}
+		defer s.Free()
+		l.depart(s, &CloseError{Code: frame.StatusAbnormalClosure, Err: errCut})
 	}
 }

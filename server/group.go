@@ -64,8 +64,8 @@ func (g *Group) admit(l *loop) error {
 	if g.shards == nil {
 		g.shards = make([]*shard, len(l.srv.loops))
 	}
-	if g.shards[l.id] == nil {
-		g.shards[l.id] = new(shard)
+	if g.shards[l.ID()] == nil {
+		g.shards[l.ID()] = new(shard)
 		g.loops = append(g.loops, l)
 	}
 	return nil
@@ -156,9 +156,9 @@ func (g *Group) windowsNow() (of [encodings]frame.Window) {
 }
 
 // enrol counts a member that came, n being 1, or went, -1.
-func (g *Group) enrol(s *slot, n int32) {
+func (g *Group) enrol(s link, n int32) {
 	g.count.Add(int64(n))
-	if w := s.frame.Window(); w != 0 {
+	if w := s.Data().frame.Window(); w != 0 {
 		g.windows[w].Add(n)
 	}
 }
@@ -171,7 +171,7 @@ func (g *Group) of(l *loop) *shard {
 	if len(g.loops) == 0 || g.loops[0].srv != l.srv {
 		return nil
 	}
-	return g.shards[l.id]
+	return g.shards[l.ID()]
 }
 
 // shard is a group's members on one loop: their slots, four bytes each, sorted so
@@ -229,7 +229,7 @@ func (h *shard) size() int { return len(h.sorted) - h.left + len(h.fresh) }
 const manyGroups = ^uint32(0)
 
 // join makes the connection a member of g.
-func (l *loop) join(i uint32, s *slot, g *Group) {
+func (l *loop) join(s link, g *Group) {
 	h := g.of(l)
 	if h == nil {
 		return // meanwhile it is another server's
@@ -239,72 +239,72 @@ func (l *loop) join(i uint32, s *slot, g *Group) {
 		l.groups[h.index] = g
 	}
 	switch {
-	case s.group == 0:
-		s.group = h.index
-	case s.group == h.index:
+	case s.Data().group == 0:
+		s.Data().group = h.index
+	case s.Data().group == h.index:
 		return
-	case s.group != manyGroups:
-		x := l.exts.need(s)
-		x.groups = []uint32{s.group, h.index}
-		s.group = manyGroups
+	case s.Data().group != manyGroups:
+		x := s.NeedExtra()
+		x.groups = []uint32{s.Data().group, h.index}
+		s.Data().group = manyGroups
 	default:
-		x := l.exts.need(s)
+		x := s.NeedExtra()
 		if slices.Contains(x.groups, h.index) {
 			return
 		}
 		x.groups = append(x.groups, h.index)
 	}
-	h.add(i)
+	h.add(s.Slot())
 	g.enrol(s, 1)
 }
 
 // leave ends the connection's membership of g.
-func (l *loop) leave(i uint32, s *slot, g *Group) {
+func (l *loop) leave(s link, g *Group) {
 	h := g.of(l)
 	if h == nil || h.index == 0 {
 		return
 	}
 	switch {
-	case s.group == h.index:
-		s.group = 0
-	case s.group == manyGroups:
-		x := l.exts.need(s)
+	case s.Data().group == h.index:
+		s.Data().group = 0
+	case s.Data().group == manyGroups:
+		x := s.NeedExtra()
 		at := slices.Index(x.groups, h.index)
 		if at < 0 {
 			return
 		}
 		if x.groups = slices.Delete(x.groups, at, at+1); len(x.groups) == 0 {
-			s.group, x.groups = 0, nil
-			l.exts.trim(s)
+			s.Data().group, x.groups = 0, nil
+			s.TrimExtra()
 		}
 	default:
 		return
 	}
-	l.drop(i, g, h)
+	l.drop(s, g, h)
 }
 
 // leaveAll ends all memberships of a connection that has ended.
-func (l *loop) leaveAll(i uint32, s *slot) {
-	switch s.group {
+func (l *loop) leaveAll(s link) {
+	switch s.Data().group {
 	case 0:
 		return
 	case manyGroups:
-		x := l.exts.need(s)
+		x := s.NeedExtra()
 		for _, index := range x.groups {
 			g := l.groups[index]
-			l.drop(i, g, g.of(l))
+			l.drop(s, g, g.of(l))
 		}
 		x.groups = nil
 	default:
-		g := l.groups[s.group]
-		l.drop(i, g, g.of(l))
+		g := l.groups[s.Data().group]
+		l.drop(s, g, g.of(l))
 	}
-	s.group = 0
+	s.Data().group = 0
 }
 
-func (l *loop) drop(i uint32, g *Group, h *shard) {
-	h.remove(i)
-	g.enrol(l.slab.at(i), -1)
+func (l *loop) drop(s link, g *Group, h *shard) {
+	h.remove(s.Slot())
+	g.enrol(s, -1)
 	if h.size() == 0 && h != l.walking {
 		*h = shard{index: h.index}
 		l.forget(h)
@@ -336,12 +336,12 @@ func (l *loop) fanOut(g *Group, n int, out [encodings][]byte) {
 		if i&gone != 0 {
 			continue
 		}
-		l.at = i
-		s := l.slab.at(i)
-		if table[s.state][post].do != deliver {
+		s := l.At(i)
+		l.DealWith(s)
+		if !takesPosts(s) {
 			continue
 		}
-		l.deliver(i, s, out[encodingFor(s.frame.Window())], n)
+		l.deliver(s, out[encodingFor(s.Data().frame.Window())], n)
 	}
 	l.walking = nil
 	if h.size() == 0 {

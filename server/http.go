@@ -16,23 +16,24 @@ import (
 // handOver gives a request that no route matched to Server.Handler, by way of
 // net/http: the descriptor leaves the loop, and what was read of it is replayed.
 // The connection goes on counting until net/http closes it.
-func (l *loop) handOver(i uint32, s *slot, q quota, head, early []byte) {
-	if l.srv.Handler == nil {
-		q.release(l.srv)
-		l.said = nil
-		l.refuse(i, s, nil, &l.req, errNotFound)
+func (d *door) handOver(s link, q quota, head, early []byte) {
+	srv := d.srv
+	if srv.Handler == nil {
+		q.release(srv)
+		d.refuse(s, nil, &d.req, errNotFound)
 		return
 	}
 	replay := append(append(make([]byte, 0, len(head)+len(early)), head...), early...)
-	fd, isReserved := int(s.fd), s.flags&reserved != 0
-	if err := l.poll.Remove(fd); err != nil {
-		l.release(i, s, err)
+	d.dropHead(s)
+	fd, discount, err := s.Detach()
+	if err != nil {
+		q.release(srv)
+		s.Data().facts.become(over)
+		s.Cut(err)
 		return
 	}
-	l.vacate(i, s)
-	l.unroutedTally.Passed++
-	srv := l.srv
-	c := srv.http.expect(replay, func() { q.release(srv); srv.discount(isReserved) })
+	d.unroutedTally.Passed++
+	c := srv.http.expect(replay, func() { q.release(srv); discount() })
 	go srv.http.take(fd, c)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/stream"
 )
 
 // This file is about peers that say nothing: when they are asked, and when that they
@@ -34,14 +35,14 @@ func (s *Server) pingAfter() time.Duration {
 
 // openDeadline sets when an open connection is looked at next: to be pinged, or for
 // want of an answer; for the end of a message; or when its token expires.
-func (l *loop) openDeadline(i uint32, s *slot) {
-	at := l.pingDue(s.last)
-	if s.pinged != 0 {
-		at = behind(s.last, ticks(l.srv.idleTimeout()))
+func (l *loop) openDeadline(s link) {
+	at := l.pingDue(s.Data().last)
+	if s.Data().pinged != 0 {
+		at = stream.Behind(s.Data().last, stream.Ticks(l.srv.idleTimeout()))
 	}
-	l.setDue(i, at)
-	l.dueBy(i, l.messageEnd(s))
-	l.dueBy(i, l.expiry(s))
+	s.SetDue(at)
+	s.DueBy(l.messageEnd(s))
+	s.DueBy(l.expiry(s))
 }
 
 // pingDue is when a peer is pinged that was heard of last at a tick: spread over two
@@ -51,109 +52,99 @@ func (l *loop) pingDue(last uint32) uint32 {
 	if after == 0 {
 		return 0
 	}
-	return max(behind(last, ticks(after*4/5+rand.N(after*2/5+1))), l.tick+1)
-}
-
-// messageEnd is by when the message under way must be complete, 0 for any time.
-func (l *loop) messageEnd(s *slot) uint32 {
-	x := l.exts.get(s)
-	if x.since == 0 || x.paused != 0 {
-		return 0
-	}
-	return behind(x.since-1, ticks(l.srv.messageTimeout()))
+	return max(stream.Behind(last, stream.Ticks(after*4/5+rand.N(after*2/5+1))), l.Tick()+1)
 }
 
 // expireOpen pings a peer that is silent, and closes one that does not answer, that
 // does not finish its message, or whose token has expired.
-func (l *loop) expireOpen(i uint32, s *slot) {
-	if l.expired(i, s) {
+func (l *loop) expireOpen(s link) {
+	if l.expired(s) {
 		return
 	}
 	if l.isLate(s) || l.isIdle(s) {
 		// What has come is heard before the verdict.
-		tok := token(i, s.gen.Load())
-		l.readInput(i, s)
-		if _, s := l.slab.find(tok); s == nil || s.state != open {
+		tok := s.Token()
+		s.Read()
+		if _, ok := l.Find(tok); !ok || !isFlowing(s) {
 			return
 		}
 	}
 	if l.isLate(s) {
-		l.conclude(i, s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "message_timeout"})
+		l.conclude(s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "message_timeout"})
 		return
 	}
-	if l.isIdle(s) && l.giveUp(i, s) {
+	if l.isIdle(s) && l.giveUp(s) {
 		return
 	}
-	if after := l.srv.pingAfter(); after > 0 && s.pinged == 0 {
-		l.ping(i, s, ticks(after*4/5))
+	if after := l.srv.pingAfter(); after > 0 && s.Data().pinged == 0 {
+		l.ping(s, stream.Ticks(after*4/5))
 	}
-	if s.state == open {
-		l.openDeadline(i, s)
+	if isFlowing(s) {
+		l.openDeadline(s)
 	}
 }
 
-// isLate reports whether the message under way takes too long.
-func (l *loop) isLate(s *slot) bool {
-	end := l.messageEnd(s)
-	return end != 0 && end <= l.tick
+// isFlowing reports whether a connection is open and read from.
+func isFlowing(s link) bool {
+	return s.Data().facts.state() == open && s.State() == stream.Flowing
 }
 
 // isIdle reports whether the peer has not answered for the idle-timeout.
-func (l *loop) isIdle(s *slot) bool {
-	return s.pinged != 0 && behind(s.last, ticks(l.srv.idleTimeout())) <= l.tick
+func (l *loop) isIdle(s link) bool {
+	return s.Data().pinged != 0 && stream.Behind(s.Data().last, stream.Ticks(l.srv.idleTimeout())) <= l.Tick()
 }
 
 // ping asks a peer that was silent for so many ticks whether it is there.
-func (l *loop) ping(i uint32, s *slot, silence uint32) {
-	if l.tick-s.last < silence {
+func (l *loop) ping(s link, silence uint32) {
+	if l.Tick()-s.Data().last < silence {
 		return
 	}
-	if s.last = max(s.last, l.takenAt(progress(int(s.fd)))); l.tick-s.last < silence {
+	if s.Data().last = max(s.Data().last, l.TakenAt(s.Progress())); l.Tick()-s.Data().last < silence {
 		return
 	}
 	l.notePing(s)
-	l.deliver(i, s, pingFrame, 0)
+	l.deliver(s, pingFrame, 0)
 }
 
 // pingUnits of what slot.pinged counts are the idle-timeout.
 const pingUnits = 128
 
 // notePing notes that a ping leaves now. If nobody is idle, it begins another silence.
-func (l *loop) notePing(s *slot) {
-	limit, half := ticks(l.srv.idleTimeout()), ticks(l.srv.idleTimeout()/2)
+func (l *loop) notePing(s link) {
+	limit, half := stream.Ticks(l.srv.idleTimeout()), stream.Ticks(l.srv.idleTimeout()/2)
 	if limit == 0 {
-		s.last = l.tick
+		s.Data().last = l.Tick()
 		return
 	}
-	if now := l.tick + half; now >= limit {
-		s.last = max(s.last, now-limit)
+	if now := l.Tick() + half; now >= limit {
+		s.Data().last = max(s.Data().last, now-limit)
 	}
-	s.pinged = uint8(1 + uint64(l.tick-s.last)*pingUnits/uint64(limit))
+	s.Data().pinged = uint8(1 + uint64(l.Tick()-s.Data().last)*pingUnits/uint64(limit))
 }
 
 // pingedAt is when the ping left, or up to a unit and the time of a pass later.
-func (l *loop) pingedAt(s *slot) uint32 {
+func (l *loop) pingedAt(s link) uint32 {
 	const pass = 2
-	return s.last + uint32((uint64(s.pinged)*uint64(ticks(l.srv.idleTimeout()))+pingUnits-1)/pingUnits) + pass
+	return s.Data().last + uint32((uint64(s.Data().pinged)*uint64(stream.Ticks(l.srv.idleTimeout()))+pingUnits-1)/pingUnits) + pass
 }
 
 // giveUp closes a peer that did not answer, and reports whether it did. One that took
 // bytes since it was asked is alive. One that has no room for the ping has not been
 // asked, and if it takes nothing that is for the write-timeout.
-func (l *loop) giveUp(i uint32, s *slot) bool {
-	o := progress(int(s.fd))
-	if taken := l.takenAt(o); taken > l.pingedAt(s) {
-		s.last, s.pinged = taken, 0
+func (l *loop) giveUp(s link) bool {
+	o := s.Progress()
+	if taken := l.TakenAt(o); taken > l.pingedAt(s) {
+		s.Data().last, s.Data().pinged = taken, 0
 		return false
 	}
 	if o.Unsent > 0 && o.Acked < l.srv.idleTimeout() { // its kernel answers ours
 		if limit := l.srv.writeTimeout(); limit > 0 && o.Taken() >= limit {
-			l.release(i, s, errWriteTimeout)
+			s.Cut(stream.ErrWriteTimeout)
 			return true
 		}
 		l.notePing(s) // it leaves now at the earliest
 		return false
 	}
-	l.conclude(i, s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "idle_timeout"})
+	l.conclude(s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "idle_timeout"})
 	return true
 }

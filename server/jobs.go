@@ -9,9 +9,8 @@ import (
 	"sync/atomic"
 
 	"github.com/usher-ws/usher/frame"
-	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
-	"golang.org/x/sys/unix"
 )
 
 // This file is the loop's side of Offload: what it hands to the workers, what it
@@ -46,10 +45,10 @@ type line struct {
 	next   *line
 
 	// The loop's.
-	open  int                 // jobs of whose end the loop has not heard
-	bytes int                 // of their data, as buffers count them
-	then  func(uint32, *slot) // how the connection ends when there are none
-	told  *CloseError         // what then tells Close, if that is known and was first
+	open  int         // jobs of whose end the loop has not heard
+	bytes int         // of their data, as buffers count them
+	then  func(link)  // how the connection ends when there are none
+	told  *CloseError // what then tells Close, if that is known and was first
 }
 
 // lines are the lines of a loop's connections by their token. Any goroutine may look
@@ -89,27 +88,27 @@ func (t *lines) drop(tok uint64) {
 // submit makes a job of a message. It is called by the connection's chain, on the
 // loop.
 func (l *loop) submit(c Conn, p *pool, next Handler, m Message) {
-	s := l.slab.at(c.slot)
-	x := l.exts.need(s)
+	s := l.At(c.slot)
+	x := s.NeedExtra()
 	if x.line == nil {
-		at := &l.places.all[s.place]
-		x.line = &line{conn: c, pool: p, route: at.route, values: at.values, proto: x.proto, peer: poller.Peer(int(s.fd))}
-		x.line.identity.Store(l.identities.get(s.ident))
+		at := &l.places.all[s.Data().place]
+		x.line = &line{conn: c, pool: p, route: at.route, values: at.values, proto: x.proto, peer: s.RemoteAddr()}
+		x.line.identity.Store(l.identities.get(s.Data().ident))
 		l.lines.put(c.token(), x.line)
 	}
 	q := x.line
-	m.Data = append(l.buffers.Get(len(m.Data)), m.Data...)
+	m.Data = append(l.Buffers.Get(len(m.Data)), m.Data...)
 	q.open++
 	q.bytes += cap(m.Data)
 	if q.open >= jobsAtOnce || q.bytes >= jobBytes {
-		s.why |= byJobs
+		s.Hold(byJobs)
 	}
 	p.add(q, job{next, m})
 }
 
-// jobDone takes note of a job that is over, what it sent being delivered, and lets the
+// takeJob takes note of a job that is over, what it sent being delivered, and lets the
 // connection end if it waited for that, or go on.
-func (l *loop) jobDone(tok uint64) {
+func (l *loop) takeJob(tok uint64) {
 	q := l.lines.get(tok)
 	if q == nil {
 		return // abandoned
@@ -118,20 +117,29 @@ func (l *loop) jobDone(tok uint64) {
 	r := q.over[0]
 	q.over = q.over[1:]
 	q.pool.mu.Unlock()
-	i, s := q.conn.slot, l.slab.at(q.conn.slot)
-	l.at = i
+	s := l.At(q.conn.slot)
+	l.DealWith(s)
 	l.giveBack(q, r.data)
 	if r.err != nil {
 		l.jobFailed(q, r.err)
 	}
-	if l.endIfDone(i, s, q) {
+	if l.windUp(s, q) {
 		return
 	}
-	if s.why&byJobs != 0 && q.then == nil && q.open <= jobsAtOnce/2 && q.bytes <= jobBytes/2 {
+	if s.Why()&byJobs != 0 && q.then == nil && q.open <= jobsAtOnce/2 && q.bytes <= jobBytes/2 {
 		// In its turn: what else is in the mailbox for it comes first.
-		s.why &^= byJobs
-		l.waitTurn(q.conn, s)
+		s.Yield()
+		s.Go(byJobs)
 	}
+}
+
+// windUp is endIfDone for a connection whose socket may be closed: then its slot is given
+// up, too.
+func (l *loop) windUp(s link, q *line) bool {
+	if q.open == 0 && s.State() == stream.Gone {
+		defer s.Free()
+	}
+	return l.endIfDone(s, q)
 }
 
 // jobFailed ends the connection as a handler's error does. The line's worker has
@@ -143,14 +151,14 @@ func (l *loop) jobFailed(q *line, err error) {
 		l.logPanic(p)
 	}
 	if e := l.closeErrorFor(q.conn, q.route, err); e != nil && q.then == nil {
-		q.then = func(i uint32, s *slot) { l.conclude(i, s, nil, e) }
+		q.then = func(s link) { l.conclude(s, nil, e) }
 	}
 }
 
 func (l *loop) giveBack(q *line, data []byte) {
 	q.open--
 	q.bytes -= cap(data)
-	l.buffers.Put(data)
+	l.Buffers.Put(data)
 }
 
 // dropJobs forgets the jobs that have not begun.
@@ -160,16 +168,9 @@ func (l *loop) dropJobs(q *line) {
 	}
 }
 
-// waits reports whether there are jobs that have not begun.
-func (q *line) waits() bool {
-	q.pool.mu.Lock()
-	defer q.pool.mu.Unlock()
-	return len(q.jobs) > 0
-}
-
 // endIfDone retires a line without jobs, and reports whether the connection waited for
 // that and has ended.
-func (l *loop) endIfDone(i uint32, s *slot, q *line) bool {
+func (l *loop) endIfDone(s link, q *line) bool {
 	if q.open > 0 {
 		return false
 	}
@@ -177,108 +178,72 @@ func (l *loop) endIfDone(i uint32, s *slot, q *line) bool {
 	if q.then == nil {
 		return false
 	}
-	q.then(i, s)
+	q.then(s)
 	return true
 }
 
 // retire ends a line without jobs.
-func (l *loop) retire(s *slot, q *line) {
+func (l *loop) retire(s link, q *line) {
 	l.lines.drop(q.conn.token())
-	l.exts.get(s).line = nil
-	l.exts.trim(s)
+	s.Extra().line = nil
+	s.TrimExtra()
 }
 
 // afterJobs puts the end of a connection off until its jobs are done, and reports
 // whether the caller has nothing more to do. Until then nothing is read; the first end
 // counts.
-func (l *loop) afterJobs(i uint32, s *slot, then func(uint32, *slot)) bool {
-	q := l.exts.get(s).line
+func (l *loop) afterJobs(s link, then func(link)) bool {
+	q := s.Extra().line
 	if q == nil {
 		return false
 	}
-	if s.gen.Load()&closeAsked != 0 {
+	if s.Generation()&closeAsked != 0 {
 		if l.dropJobs(q); q.open == 0 {
-			return l.endIfDone(i, s, q)
+			return l.endIfDone(s, q)
 		}
 	}
 	if q.then == nil {
 		q.then = then
 	}
 	l.dropInput(s)
-	s.why = s.why&byBacklog | byJobs
-	l.settle(i, s)
+	s.Data().facts.become(winding)
+	s.Hold(byJobs)
+	s.Go(byDelay | stream.Turn)
+	l.pause(s)
 	return true
 }
 
-// pin closes the socket of a connection that has jobs. Its slot, its quotas and its
-// Close callback wait for those that may still be done.
-func (l *loop) pin(i uint32, s *slot, q *line, cause error) {
+// pin keeps a connection whose socket is closed until those of its jobs are done that may
+// still be, and reports whether there are any.
+func (l *loop) pin(s link, q *line, cause error) (keep bool) {
 	q.pool.mu.Lock()
 	q.pinned = true // before closeAsked is set, which else would be the user's
 	q.pool.mu.Unlock()
-	asked := s.gen.Or(closeAsked)&closeAsked != 0
-	l.leaveAll(i, s)
+	asked := s.Mark(closeAsked)&closeAsked != 0
+	s.Data().facts.become(winding)
+	l.leaveAll(s)
 	l.dropInput(s)
-	l.dropOutbox(s)
-	l.shut(s)
-	s.state, s.why = closed, 0
-	l.setDue(i, 0)
-	q.then = func(i uint32, s *slot) {
-		s.state = closing // the Close callback may ask about the connection
-		if q.told != nil {
-			l.depart(i, s, q.told)
+	q.then = func(s link) {
+		e := q.told
+		if e == nil {
+			e = &CloseError{Code: frame.StatusAbnormalClosure, Err: cause}
 		}
-		l.release(i, s, cause)
+		l.depart(s, e)
 	}
 	if asked {
 		l.dropJobs(q) // the workers have stopped, or will
 	}
-	l.endIfDone(i, s, q)
+	return !l.endIfDone(s, q)
 }
 
 // abandonJobs ends the waiting for jobs: the loop ends. One may be under way; its
 // buffer is left to it, and its line to its questions.
-func (l *loop) abandonJobs(s *slot) {
-	q := l.exts.get(s).line
+func (l *loop) abandonJobs(s link) {
+	q := s.Extra().line
 	if q == nil {
 		return
 	}
 	l.dropJobs(q)
-	l.buffers.inUse -= q.bytes
-	l.exts.get(s).line = nil
-	if s.state == closed {
-		s.state = closing
-	}
-}
-
-// shut closes the socket, once.
-func (l *loop) shut(s *slot) {
-	if s.fd < 0 {
-		return
-	}
-	_ = l.poll.Remove(int(s.fd)) // fails only if Add did
-	unix.Close(int(s.fd))
-	s.fd = -1
-}
-
-// dropInput gives back what has been read and will not be handled.
-func (l *loop) dropInput(s *slot) {
-	if s.ext == 0 {
-		return
-	}
-	x := l.exts.get(s)
-	x.partial.Release(&frame.Config{Buffers: &l.buffers})
-	x.partial, x.since, x.paused, x.resume = nil, 0, 0, 0
-	l.exts.trim(s)
-}
-
-// dropOutbox gives back what the peer will not take any more.
-func (l *loop) dropOutbox(s *slot) {
-	if s.ext == 0 {
-		return
-	}
-	x := l.exts.get(s)
-	l.buffers.Put(x.outbox)
-	x.outbox, x.sent, x.stalled = nil, 0, 0
-	l.exts.trim(s)
+	l.Buffers.Forget(q.bytes)
+	s.Extra().line = nil
 }

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/stream"
 )
 
 // exceeded does what the route does about a limit that an event exceeds, and returns
 // how the connection ends if that is what it does. A message over a limit is not
 // handled; a ping is answered whatever the byte limit says.
-func (l *loop) exceeded(c Conn, s *slot, r *loopRoute, kind frame.EventKind, over excess) *CloseError {
+func (l *loop) exceeded(c Conn, s link, r *loopRoute, kind frame.EventKind, over excess) *CloseError {
 	if kind != frame.MessageEvent && r.Limits.Over != Close {
 		return nil
 	}
@@ -32,7 +33,7 @@ func (l *loop) exceeded(c Conn, s *slot, r *loopRoute, kind frame.EventKind, ove
 // consequence says what is to be done about a limit that is exceeded: the route's
 // action, or Close for who was over too often; and whether the last time it was told
 // is long enough ago to tell again. It counts, and tells the log.
-func (l *loop) consequence(c Conn, s *slot, r *loopRoute, over excess) (act Action, tell bool) {
+func (l *loop) consequence(c Conn, s link, r *loopRoute, over excess) (act Action, tell bool) {
 	act = r.Limits.Over
 	if most := r.Limits.CloseAfter; most > 0 && l.strike(s) >= most {
 		act = Close
@@ -56,28 +57,28 @@ func (s *Server) limitLevel() slog.Level {
 }
 
 // strikeTime is the time over which Limits.CloseAfter counts.
-const strikeTime = uint32(time.Minute / tickLength)
+const strikeTime = uint32(time.Minute / stream.TickLength)
 
 // strike counts how often s was over a limit in the minute that began when it first
 // was.
-func (l *loop) strike(s *slot) int {
-	x := l.exts.need(s)
-	if x.strikes == 0 || l.tick-x.struck >= strikeTime {
-		x.strikes, x.struck = 0, l.tick
+func (l *loop) strike(s link) int {
+	x := s.NeedExtra()
+	if x.strikes == 0 || l.Tick()-x.struck >= strikeTime {
+		x.strikes, x.struck = 0, l.Tick()
 	}
 	x.strikes++
 	return x.strikes
 }
 
 // violation says which limit is exceeded and when it has room for the same again.
-func (l *loop) violation(s *slot, r *loopRoute, over excess) Violation {
+func (l *loop) violation(s link, r *loopRoute, over excess) Violation {
 	v := Violation{Limit: over.limit.String()}
-	now := l.poll.Now()
+	now := l.Now()
 	user, addr := l.keys(s)
 	switch over.limit {
 	case bytesLimit:
 		v.Rate = r.Limits.Bytes
-		v.RetryAfter = s.bytes.WaitN(v.Rate, now, over.n)
+		v.RetryAfter = s.Data().bytes.WaitN(v.Rate, now, over.n)
 	case userLimit:
 		v.Rate = l.srv.MessagesPerUser
 		v.RetryAfter = l.srv.userMessages.WaitN(user, now, over.n)
@@ -86,7 +87,7 @@ func (l *loop) violation(s *slot, r *loopRoute, over excess) Violation {
 		v.RetryAfter = l.srv.ipMessages.WaitN(addr, now, over.n)
 	default:
 		v.Rate = r.Limits.Messages
-		v.RetryAfter = s.messages.WaitN(v.Rate, now, over.n)
+		v.RetryAfter = s.Data().messages.WaitN(v.Rate, now, over.n)
 	}
 	return v
 }
@@ -106,11 +107,11 @@ const tellEvery = time.Second
 
 // mayTell reports whether the last time is long enough ago, and if so notes this
 // one. The clock is kept in milliseconds that wrap after 49 days.
-func (l *loop) mayTell(s *slot) bool {
-	now := uint32(l.poll.Now()/time.Millisecond) | 1
-	if s.told != 0 && now-s.told < uint32(tellEvery/time.Millisecond) {
+func (l *loop) mayTell(s link) bool {
+	now := uint32(l.Now()/time.Millisecond) | 1
+	if s.Data().told != 0 && now-s.Data().told < uint32(tellEvery/time.Millisecond) {
 		return false
 	}
-	s.told = now
+	s.Data().told = now
 	return true
 }

@@ -15,32 +15,24 @@ type excess struct {
 	n     int
 }
 
-// quiet is what the limiter remembers of a connection between events.
-type quiet uint8
-
-const (
-	prepaid quiet = 1 << iota // a message has been taken of the shared buckets that has not come yet
-	spoiled                   // a part of the message under way was over the byte limit
-)
-
 // slows reports whether r slows down who is over its limits.
 func (l *loop) slows(r *loopRoute) bool { return r.Limits.Over == Delay && !l.srv.LimitDryRun }
 
 // charge takes what an event costs from the buckets, and says which limit it
 // exceeds, if one. Every frame costs bytes; a complete data message costs what the
 // route says, one if it says nothing, before anybody has looked at what it says.
-func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, kind frame.EventKind, m Message) (over excess) {
+func (l *loop) charge(s link, r *loopRoute, p *frame.Protocol, kind frame.EventKind, m Message) (over excess) {
 	if !r.Limits.Bytes.Unlimited() {
 		over = l.chargeBytes(s, r, p.TakeCost())
 	}
 	if kind != frame.MessageEvent {
 		if over.limit != within && p.InMessage() {
-			s.quiet |= spoiled
+			s.Data().facts |= spoiled
 		}
 		return over
 	}
-	if s.quiet&spoiled != 0 {
-		s.quiet &^= spoiled
+	if s.Data().facts.has(spoiled) {
+		s.Data().facts &^= spoiled
 		over = excess{bytesLimit, 1}
 	}
 	n := 1
@@ -57,15 +49,15 @@ func (l *loop) charge(s *slot, r *loopRoute, p *frame.Protocol, kind frame.Event
 	return over
 }
 
-func (l *loop) chargeBytes(s *slot, r *loopRoute, n int) excess {
+func (l *loop) chargeBytes(s link, r *loopRoute, n int) excess {
 	if n == 0 {
 		return excess{}
 	}
 	if l.slows(r) {
-		s.bytes.DelayN(r.Limits.Bytes, l.poll.Now(), n) // a debt: the next frame waits until it is paid
+		s.Data().bytes.DelayN(r.Limits.Bytes, l.Now(), n) // a debt: the next frame waits until it is paid
 		return excess{}
 	}
-	if s.bytes.AllowN(r.Limits.Bytes, l.poll.Now(), n) {
+	if s.Data().bytes.AllowN(r.Limits.Bytes, l.Now(), n) {
 		return excess{}
 	}
 	return excess{bytesLimit, n}
@@ -73,9 +65,9 @@ func (l *loop) chargeBytes(s *slot, r *loopRoute, n int) excess {
 
 // take takes n from the connection's bucket and from those it shares: from all, or
 // from none if one of them has too few.
-func (l *loop) take(s *slot, r *loopRoute, n int) limit {
-	now := l.poll.Now()
-	if !s.messages.AllowN(r.Limits.Messages, now, n) {
+func (l *loop) take(s link, r *loopRoute, n int) limit {
+	now := l.Now()
+	if !s.Data().messages.AllowN(r.Limits.Messages, now, n) {
 		return messagesLimit
 	}
 	if !l.srv.sharesMessages {
@@ -83,11 +75,11 @@ func (l *loop) take(s *slot, r *loopRoute, n int) limit {
 	}
 	user, addr := l.keys(s)
 	if user != "" && !l.srv.userMessages.AllowN(user, now, n) {
-		s.messages.CancelN(r.Limits.Messages, now, n)
+		s.Data().messages.CancelN(r.Limits.Messages, now, n)
 		return userLimit
 	}
 	if addr.IsValid() && !l.srv.ipMessages.AllowN(addr, now, n) {
-		s.messages.CancelN(r.Limits.Messages, now, n)
+		s.Data().messages.CancelN(r.Limits.Messages, now, n)
 		if user != "" {
 			l.srv.userMessages.CancelN(user, now, n)
 		}
@@ -98,13 +90,13 @@ func (l *loop) take(s *slot, r *loopRoute, n int) limit {
 
 // owe takes n from the buckets whether it is there or not: mustWait has waited for
 // the first, and waits for the rest before the next message is read.
-func (l *loop) owe(s *slot, r *loopRoute, n int) {
-	now := l.poll.Now()
-	s.messages.DelayN(r.Limits.Messages, now, n)
+func (l *loop) owe(s link, r *loopRoute, n int) {
+	now := l.Now()
+	s.Data().messages.DelayN(r.Limits.Messages, now, n)
 	if !l.srv.sharesMessages || n == 0 {
 		return
 	}
-	s.quiet &^= prepaid
+	s.Data().facts &^= prepaid
 	user, addr := l.keys(s)
 	if user != "" && n > 1 {
 		l.srv.userMessages.DelayN(user, now, n-1)
@@ -116,12 +108,12 @@ func (l *loop) owe(s *slot, r *loopRoute, n int) {
 
 // keys returns by what the connection's messages are counted together with those of
 // others, zero for what they are not.
-func (l *loop) keys(s *slot) (user string, addr netip.Addr) {
-	if id := l.identities.get(s.ident); id != nil && !l.srv.MessagesPerUser.Unlimited() {
+func (l *loop) keys(s link) (user string, addr netip.Addr) {
+	if id := l.identities.get(s.Data().ident); id != nil && !l.srv.MessagesPerUser.Unlimited() {
 		user = id.Subject
 	}
 	if !l.srv.MessagesPerIP.Unlimited() {
-		addr = l.exts.get(s).addr
+		addr = s.Extra().addr
 	}
 	return user, addr
 }
@@ -131,16 +123,16 @@ func (l *loop) keys(s *slot) (user string, addr netip.Addr) {
 // read, so that nothing has to be put back. From a shared one the message is taken
 // at once: those who wait get their turns one after the other, instead of all waking
 // up for the same.
-func (l *loop) mustWait(c Conn, s *slot, r *loopRoute) (bool, *CloseError) {
-	now := l.poll.Now()
-	over, wait := excess{messagesLimit, 1}, s.messages.WaitN(r.Limits.Messages, now, 1)
+func (l *loop) mustWait(c Conn, s link, r *loopRoute) (bool, *CloseError) {
+	now := l.Now()
+	over, wait := excess{messagesLimit, 1}, s.Data().messages.WaitN(r.Limits.Messages, now, 1)
 	if !r.Limits.Bytes.Unlimited() {
-		if w := s.bytes.WaitN(r.Limits.Bytes, now, 0); w > wait {
+		if w := s.Data().bytes.WaitN(r.Limits.Bytes, now, 0); w > wait {
 			over, wait = excess{bytesLimit, 1}, w
 		}
 	}
-	if l.srv.sharesMessages && s.quiet&prepaid == 0 {
-		s.quiet |= prepaid
+	if l.srv.sharesMessages && !s.Data().facts.has(prepaid) {
+		s.Data().facts |= prepaid
 		user, addr := l.keys(s)
 		if user != "" {
 			if w := l.srv.userMessages.DelayN(user, now, 1); w > wait {
@@ -159,23 +151,23 @@ func (l *loop) mustWait(c Conn, s *slot, r *loopRoute) (bool, *CloseError) {
 	if act, _ := l.consequence(c, s, r, over); act == Close {
 		return true, limitClose(l.violation(s, r, over))
 	}
-	s.why |= byDelay
-	l.exts.need(s).resume = now + wait
-	l.delays.push(timer{now + wait, c.token()})
+	s.Hold(byDelay)
+	s.NeedExtra().resume = now + wait
+	s.DueAt(now + wait)
 	return true, nil
 }
 
 // refund gives back what a connection that ends has taken in advance.
-func (l *loop) refund(s *slot) {
-	if s.quiet&prepaid == 0 {
+func (l *loop) refund(s link) {
+	if !s.Data().facts.has(prepaid) {
 		return
 	}
-	s.quiet &^= prepaid
+	s.Data().facts &^= prepaid
 	user, addr := l.keys(s)
 	if user != "" {
-		l.srv.userMessages.CancelN(user, l.poll.Now(), 1)
+		l.srv.userMessages.CancelN(user, l.Now(), 1)
 	}
 	if addr.IsValid() {
-		l.srv.ipMessages.CancelN(addr, l.poll.Now(), 1)
+		l.srv.ipMessages.CancelN(addr, l.Now(), 1)
 	}
 }

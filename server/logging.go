@@ -47,7 +47,7 @@ type stayKey struct {
 func (a *accessLog) open(next OpenFunc) OpenFunc {
 	return func(c Conn) error {
 		l := c.loop
-		v := &stay{since: l.poll.Now(), remote: c.RemoteAddr()}
+		v := &stay{since: l.Now(), remote: c.RemoteAddr()}
 		if l.stays == nil {
 			l.stays = make(map[stayKey]*stay)
 		}
@@ -77,7 +77,7 @@ func (a *accessLog) close(next CloseFunc) CloseFunc {
 		}
 		delete(c.loop.stays, key)
 		attrs := append(a.who(c, v),
-			slog.Duration("duration", (c.loop.poll.Now()-v.since).Round(time.Millisecond)),
+			slog.Duration("duration", (c.loop.Now()-v.since).Round(time.Millisecond)),
 			slog.Int64("messages", v.messages),
 			slog.Int64("bytes", v.bytes))
 		if e, ok := err.(*CloseError); ok {
@@ -103,7 +103,7 @@ func (a *accessLog) refused(l *loop, r *upgrade.Request, e *upgrade.Rejection) {
 // who are the attributes that accepted and closed have in common.
 func (a *accessLog) who(c Conn, v *stay) []slog.Attr {
 	attrs := make([]slog.Attr, 0, 8)
-	attrs = append(attrs, slog.String("route", c.loop.routeOf(c.loop.slab.at(c.slot)).pattern), slog.Any("remote", v.remote))
+	attrs = append(attrs, slog.String("route", c.loop.routeOf(c.loop.At(c.slot)).pattern), slog.Any("remote", v.remote))
 	if id := c.Identity(); id != nil {
 		attrs = append(attrs, slog.String("user", id.Subject))
 	}

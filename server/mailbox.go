@@ -17,20 +17,16 @@ import (
 // What the callbacks of an event send to their own connection does not come here,
 // see reply.
 type mailbox struct {
-	wake func()
-	slab *slab
+	loop *loop // whose generations any goroutine may read
 
 	queued atomic.Bool // the lane is not empty; written under mu
 
-	mu      sync.Mutex
-	lane    lane
-	limit   int  // bytes a lane may hold, beyond one message
-	dead    bool // the loop has ended
-	adopted []adoption
+	mu    sync.Mutex
+	lane  lane
+	limit int  // bytes a lane may hold, beyond one message
+	dead  bool // the loop has ended
 
-	// The loop's: what it emptied last.
-	spare        lane
-	spareAdopted []adoption
+	spare lane // the loop's: what it emptied last
 }
 
 // lane is a queue of entries and the bytes they refer to.
@@ -67,12 +63,6 @@ const (
 	entryPublish
 	entryJobDone
 )
-
-// adoption is a connection the acceptor gives to the loop.
-type adoption struct {
-	fd   int
-	over bool // beyond max-conns
-}
 
 // send queues b as a frame for c.
 func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
@@ -135,7 +125,7 @@ func (m *mailbox) sendPrepared(c Conn, p *frame.Prepared) error {
 
 // admit says whether n bytes for c may be queued.
 func (m *mailbox) admit(c Conn, n int) error {
-	if m.dead || m.slab.at(c.slot).gen.Load() != c.gen {
+	if m.dead || m.loop.Generation(c.slot) != c.gen {
 		return net.ErrClosed
 	}
 	return m.space(n)
@@ -155,7 +145,7 @@ func (m *mailbox) push(e entry, bytes int) {
 	if len(m.lane.entries) == 1 {
 		m.queued.Store(true)
 	}
-	m.wake()
+	m.loop.Wake()
 }
 
 // close queues the one close of c.
@@ -168,7 +158,7 @@ func (m *mailbox) close(c Conn, code frame.StatusCode, reason string) error {
 func (m *mailbox) closeWith(c Conn, e *CloseError, framed []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.dead || !m.slab.at(c.slot).gen.CompareAndSwap(c.gen, c.gen|closeAsked) {
+	if m.dead || !m.loop.Mark(c.slot, c.gen, closeAsked) {
 		return net.ErrClosed
 	}
 	from := len(m.lane.data)
@@ -199,7 +189,7 @@ func (m *mailbox) jobDone(tok uint64) {
 func (m *mailbox) member(kind entryKind, c Conn, g *Group) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.dead || m.slab.at(c.slot).gen.Load() != c.gen {
+	if m.dead || m.loop.Generation(c.slot) != c.gen {
 		return net.ErrClosed // it has left all its groups, or will by itself
 	}
 	m.push(entry{kind: kind, tok: c.token(), group: g}, 0)
@@ -219,36 +209,22 @@ func (m *mailbox) publish(g *Group, p *frame.Prepared) error {
 	return nil
 }
 
-// adopt queues a new connection; false if the loop has ended.
-func (m *mailbox) adopt(a adoption) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.dead {
-		return false
-	}
-	m.adopted = append(m.adopted, a)
-	m.wake()
-	return true
-}
-
 // keepDirect is the largest buffer kept between events.
 const keepDirect = 512 << 10
 
 // take returns what is queued, and makes room. It is valid until recycle. Only the
 // loop calls take and recycle.
-func (m *mailbox) take() (lane, []adoption) {
+func (m *mailbox) take() lane {
 	m.mu.Lock()
-	taken, adopted := m.lane, m.adopted
+	taken := m.lane
 	m.lane, m.spare = m.spare, lane{}
-	m.adopted, m.spareAdopted = m.spareAdopted, nil
 	m.queued.Store(false)
 	m.mu.Unlock()
-	return taken, adopted
+	return taken
 }
 
 // recycle keeps the memory of what was taken, unless it grew large.
-func (m *mailbox) recycle(l lane, adopted []adoption) {
-	m.spareAdopted = adopted[:0]
+func (m *mailbox) recycle(l lane) {
 	clear(l.entries)
 	if cap(l.data) > keepDirect || cap(l.entries) > keepDirect/entryCost {
 		return
@@ -256,12 +232,10 @@ func (m *mailbox) recycle(l lane, adopted []adoption) {
 	m.spare = lane{entries: l.entries[:0], data: l.data[:0]}
 }
 
-// kill refuses all that comes from now on, and returns what the loop will not do.
-func (m *mailbox) kill() []adoption {
+// kill refuses all that comes from now on.
+func (m *mailbox) kill() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dead = true
-	adopted := m.adopted
-	m.adopted, m.lane = nil, lane{}
-	return adopted
+	m.lane = lane{}
 }

@@ -46,14 +46,7 @@ func (r *reply) end() []byte {
 // replies reports whether the caller is a callback of the event of c that is being
 // handled.
 func (l *loop) replies(c Conn) bool {
-	return l.onLoop() && l.reply.tok == c.token()
-}
-
-// onLoop reports whether the caller runs on the loop's goroutine; false where that
-// cannot be told.
-func (l *loop) onLoop() bool {
-	of := l.self.Load()
-	return of != 0 && self() == of
+	return l.IsHere() && l.reply.tok == c.token()
 }
 
 // say is a callback's Send.

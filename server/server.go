@@ -4,6 +4,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
@@ -80,6 +82,7 @@ type Server struct {
 	middleware []Middleware
 
 	// Set by Start.
+	engine         *stream.Engine[session, extra]
 	loops          []*loop
 	listeners      []int
 	addrs          []netip.AddrPort
@@ -97,8 +100,6 @@ type Server struct {
 	done           chan struct{}
 
 	// Shared by the loops.
-	live         atomic.Int64 // connections that count against connLimit
-	reserved     atomic.Int64 // those that count against reserve
 	perIP        limiter.Keyed[netip.Addr]
 	perUser      limiter.Keyed[string]
 	ipMessages   limiter.Keyed[netip.Addr]
@@ -167,14 +168,7 @@ func (s *Server) Start() error {
 	}
 	s.watch.start(s)
 	s.running.Store(true)
-	acceptor := s.loops[0]
-	return acceptor.post(func() {
-		for _, fd := range s.listeners {
-			if err := acceptor.poll.Listen(fd, func() { acceptor.accept(fd) }); err != nil {
-				s.fail(err)
-			}
-		}
-	})
+	return s.engine.Listen(s.listeners, s.fail)
 }
 
 // validate looks for what can never work.
@@ -200,13 +194,8 @@ func (s *Server) validate() error {
 
 // open makes the sockets and the loops.
 func (s *Server) open() error {
-	origin := time.Now()
-	for id := range s.loopCount() {
-		l, err := newLoop(s, id, origin)
-		if err != nil {
-			return err
-		}
-		s.loops = append(s.loops, l)
+	if err := s.newEngine(); err != nil {
+		return err
 	}
 	for _, addr := range strings.Split(s.Addr, ",") {
 		fd, err := poller.Listen(strings.TrimSpace(addr))
@@ -220,21 +209,37 @@ func (s *Server) open() error {
 		}
 		s.addrs = append(s.addrs, bound)
 	}
-	for _, l := range s.loops {
-		_ = l.post(l.begin)
-		if err := l.poll.Start(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.engine.Start()
 }
+
+// newEngine makes the loops, which do not run yet.
+func (s *Server) newEngine() (err error) {
+	s.engine, err = stream.New(stream.Config[extra]{
+		Loops:        s.loopCount(),
+		MaxConns:     s.connLimit,
+		Reserve:      s.reserve,
+		MaxBuffered:  s.maxBuffered(),
+		WriteTimeout: s.writeTimeout(),
+		Weigh:        weigh,
+		LogError:     s.log.error,
+		Progress:     progress,
+	}, func(of *stream.Loop[session, extra]) stream.Handler[session, extra] {
+		l := newLoop(s, of)
+		s.loops = append(s.loops, l)
+		return l
+	})
+	return err
+}
+
+// progress is poller.Progress, but for tests that have no time.
+var progress = poller.Progress
 
 func (s *Server) closeAll() {
 	for _, fd := range s.listeners {
 		unix.Close(fd)
 	}
-	for _, l := range s.loops {
-		_ = l.poll.Close()
+	if s.engine != nil {
+		s.engine.Close()
 	}
 }
 
@@ -312,20 +317,22 @@ func (s *Server) setConnLimit() error {
 	return nil
 }
 
-// discount takes a closed connection out of the count.
-func (s *Server) discount(isReserved bool) {
-	if isReserved {
-		s.reserved.Add(-1)
-		return
-	}
-	s.live.Add(-1)
-}
-
-func (s *Server) total() int { return int(s.live.Load() + s.reserved.Load()) }
+func (s *Server) total() int { return s.engine.Sockets() }
 
 // Sockets returns how many connections there are, in whatever state. It asks no loop, so
 // it does not wait.
-func (s *Server) Sockets() int { return s.total() }
+func (s *Server) Sockets() int {
+	if !s.running.Load() { // not started, or in vain
+		return 0
+	}
+	return s.total()
+}
+
+// giveUp ends a server whose loop has a fault that is no connection's.
+func (s *Server) giveUp(e error) {
+	s.fault.CompareAndSwap(nil, &e)
+	go func() { _ = s.Shutdown(context.Background()) }()
+}
 
 // here returns the loop that the caller is a callback of, or nil.
 func (s *Server) here() *loop {
@@ -333,7 +340,7 @@ func (s *Server) here() *loop {
 		return nil
 	}
 	for _, l := range s.loops {
-		if l.onLoop() {
+		if l.IsHere() {
 			return l
 		}
 	}
@@ -383,8 +390,13 @@ func (s *Server) loopCount() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// share is a loop's part of a total; none stays none.
-func (s *Server) share(total int) int { return total / s.loopCount() }
+// tidy forgets what the limits by address and user need not know any more.
+func (s *Server) tidy(now time.Duration) {
+	s.perIP.Sweep(now)
+	s.perUser.Sweep(now)
+	s.ipMessages.Sweep(now)
+	s.userMessages.Sweep(now)
+}
 
 // forever is as good as no limit of a time, and far from where sums of times overflow.
 const forever = 10 * 365 * 24 * time.Hour

@@ -2,51 +2,58 @@
 
 package server
 
-// state is where a connection is in its life. A slot that is not in use is
-// closed.
+// state is where a session is in its life. Its stream has states of its own.
 type state uint8
 
+// The states.
 const (
-	closed    state = iota // no descriptor; the slot is free, or waits for the last job
-	head                   // the request head is being gathered
-	pending                // the head is good; a verifier or authorizer that may block is asked
-	open                   // messages flow
-	held                   // open, but we do not read: delay, fairness, jobs or backpressure
-	closing                // the last bytes are on their way out
-	lingering              // all is said, FIN included; the peer may still be talking
+	head    state = iota // the request head is being gathered
+	asked                // the head is good; a verifier or authorizer that may block is asked
+	open                 // messages flow, or are held
+	winding              // the end is decided on, or the socket is gone, and jobs still run
+	over                 // nothing of it is the user's any more
 	numStates
 )
 
-// event is what can happen to a connection.
+// event is what can happen to a session.
 type event uint8
 
 const (
-	readable event = iota // there are bytes, or their end
-	writable              // the kernel takes bytes again
-	hangup                // both directions have ended, or the socket has an error
-	due                   // the connection's deadline has come
-	verdict               // its verifier or authorizer has answered
-	post                  // another goroutine wants something sent or closed
-	drain                 // the server shuts down and it is this connection's turn
+	input   event = iota // there are bytes
+	end                  // there will be none any more
+	due                  // the connection's deadline has come
+	resume               // it is no longer held by its stream
+	verdict              // its verifier or authorizer has answered
+	post                 // another goroutine wants something sent or closed
+	done                 // a job of Offload is over
+	drain                // the server shuts down and it is this connection's turn
+	victim               // memory is short
+	ended                // the socket is closed
 	numEvents
 )
 
-// action is what the loop does about an event. Each is one method, in the file
-// named beside it, and that method knows the next states listed in the table.
+// action is what the loop does about an event. Each is one method, in the file named
+// beside it, and that method knows the next states listed in the table.
 type action uint8
 
 const (
-	ignore    action = iota // stale, or nothing to do
-	readHead                // handshake.go
-	readEarly               // authorize.go
-	decide                  // authorize.go
-	readInput               // read.go
-	discard                 // close.go
-	flush                   // write.go
-	deliver                 // write.go
-	expire                  // deadline.go
-	goodbye                 // drain.go
-	release                 // close.go
+	ignore     action = iota // stale, or nothing to do
+	readHead                 // door.go
+	expireHead               // door.go
+	readEarly                // ask.go
+	expireAsk                // ask.go
+	decide                   // ask.go
+	withdraw                 // ask.go
+	readInput                // read.go
+	hearEnd                  // end.go
+	expireOpen               // idle.go
+	goOn                     // held.go
+	deliver                  // write.go
+	takeJob                  // jobs.go
+	goodbye                  // drain.go
+	shed                     // end.go
+	lose                     // end.go
+	forget                   // end.go
 	numActions
 )
 
@@ -56,105 +63,84 @@ type cell struct {
 	next []state
 }
 
-// table is the life of a connection, every state by every event. It is what the
-// loop dispatches by; docs/ARCHITECTURE.md shows it, and a test keeps the two the
-// same. An event that a state does not arm can still arrive, late: such cells
-// ignore it.
+// table is the life of a session, every state by every event. It is what the loop
+// dispatches by; docs/ARCHITECTURE.md shows it, and a test keeps the two the same. An
+// event that a state does not wait for can still come, late: such cells ignore it.
 var table = [numStates][numEvents]cell{
-	closed: {
-		readable: {ignore, []state{closed}},
-		writable: {ignore, []state{closed}},
-		hangup:   {ignore, []state{closed}},
-		due:      {ignore, []state{closed}},
-		verdict:  {ignore, []state{closed}},
-		post:     {ignore, []state{closed}},
-		drain:    {ignore, []state{closed}},
-	},
 	head: {
-		readable: {readHead, []state{head, pending, open, held, closing, lingering, closed}},
-		writable: {ignore, []state{head}},
-		hangup:   {release, []state{closed}},
-		due:      {expire, []state{closing, lingering, closed}}, // 408 if a head began
-		verdict:  {ignore, []state{head}},
-		post:     {ignore, []state{head}},
-		drain:    {ignore, []state{head}}, // the head's own answer will be 503
+		input:   {readHead, []state{head, asked, open, winding, over}},
+		end:     {forget, []state{over}},
+		due:     {expireHead, []state{over}}, // 408 if a head began
+		resume:  {ignore, []state{head}},
+		verdict: {ignore, []state{head}},
+		post:    {ignore, []state{head}},
+		done:    {ignore, []state{head}},
+		drain:   {ignore, []state{head}}, // the head's own answer will be 503
+		victim:  {forget, []state{over}},
+		ended:   {forget, []state{over}},
 	},
-	pending: {
-		readable: {readEarly, []state{pending, closed}}, // the end of input cancels the question
-		writable: {ignore, []state{pending}},
-		hangup:   {release, []state{closed}},
-		due:      {expire, []state{closing, lingering, closed}},                      // 503
-		verdict:  {decide, []state{pending, open, held, closing, lingering, closed}}, // the door's question, then the route's
-		post:     {ignore, []state{pending}},
-		drain:    {ignore, []state{pending}}, // the verdict will be 503
+	asked: {
+		input:   {readEarly, []state{asked}},
+		end:     {withdraw, []state{over}},  // it cancels the question
+		due:     {expireAsk, []state{over}}, // 503
+		resume:  {ignore, []state{asked}},
+		verdict: {decide, []state{asked, open, winding, over}}, // the door's question, then the route's
+		post:    {ignore, []state{asked}},
+		done:    {ignore, []state{asked}},
+		drain:   {ignore, []state{asked}}, // the verdict will be 503
+		victim:  {withdraw, []state{over}},
+		ended:   {withdraw, []state{over}},
 	},
 	open: {
-		readable: {readInput, []state{open, held, closing, lingering, closed}},
-		writable: {ignore, []state{open}},
-		hangup:   {readInput, []state{open, held, closing, lingering, closed}}, // what was sent first is read first
-		due:      {expire, []state{open, held, closing, lingering, closed}},
-		verdict:  {ignore, []state{open}},
-		post:     {deliver, []state{open, held, closing, lingering, closed}},
-		drain:    {goodbye, []state{closing, lingering, closed}},
+		input:   {readInput, []state{open, winding, over}},
+		end:     {hearEnd, []state{winding, over}},
+		due:     {expireOpen, []state{open, winding, over}},
+		resume:  {goOn, []state{open, winding, over}},
+		verdict: {ignore, []state{open}},
+		post:    {deliver, []state{open, winding, over}},
+		done:    {takeJob, []state{open, winding, over}},
+		drain:   {goodbye, []state{winding, over}},
+		victim:  {shed, []state{winding, over}},
+		ended:   {lose, []state{winding, over}},
 	},
-	held: {
-		readable: {ignore, []state{held}},
-		writable: {flush, []state{held, open, closing, lingering, closed}},
-		hangup:   {release, []state{closed}},
-		due:      {expire, []state{held, open, closing, lingering, closed}},
-		verdict:  {ignore, []state{held}},
-		post:     {deliver, []state{held, closing, lingering, closed}},
-		drain:    {goodbye, []state{closing, lingering, closed}},
+	winding: {
+		input:   {ignore, []state{winding}},
+		end:     {ignore, []state{winding}},
+		due:     {expireOpen, []state{winding}}, // the first end counts
+		resume:  {goOn, []state{winding}},
+		verdict: {ignore, []state{winding}},
+		post:    {deliver, []state{winding, over}}, // over if the socket fails
+		done:    {takeJob, []state{winding, over}},
+		drain:   {goodbye, []state{winding}},
+		victim:  {shed, []state{winding, over}},
+		ended:   {lose, []state{winding, over}},
 	},
-	closing: {
-		readable: {ignore, []state{closing}},
-		writable: {flush, []state{closing, lingering, closed}},
-		hangup:   {release, []state{closed}},
-		due:      {expire, []state{closing, closed}}, // closed if the peer took nothing for too long
-		verdict:  {ignore, []state{closing}},
-		post:     {ignore, []state{closing}},
-		drain:    {ignore, []state{closing}},
+	over: {
+		input:   {ignore, []state{over}},
+		end:     {ignore, []state{over}},
+		due:     {ignore, []state{over}},
+		resume:  {ignore, []state{over}},
+		verdict: {ignore, []state{over}},
+		post:    {ignore, []state{over}},
+		done:    {ignore, []state{over}},
+		drain:   {ignore, []state{over}},
+		victim:  {ignore, []state{over}},
+		ended:   {ignore, []state{over}},
 	},
-	lingering: {
-		readable: {discard, []state{lingering, closed}},
-		writable: {ignore, []state{lingering}},
-		hangup:   {discard, []state{lingering, closed}}, // closing with unread input would send RST
-		due:      {expire, []state{lingering, closed}},  // closed if what was said has left
-		verdict:  {ignore, []state{lingering}},
-		post:     {ignore, []state{lingering}},
-		drain:    {ignore, []state{lingering}},
-	},
-}
-
-// facts is what holds as long as a connection is in a state.
-type facts struct {
-	interest string // what epoll is asked for
-	deadline string
-	memory   string // who owns what beyond the slot
-}
-
-var factsOf = [numStates]facts{
-	closed:    {"not registered", "none", "none; the slot and the data of jobs until they are done"},
-	head:      {"readable", "handshake-timeout", "the loop's read buffer; a pooled head buffer once a read ended within the head"},
-	pending:   {"readable until 16 KiB came early, then nothing", "handshake-timeout", "the 101 withheld, the early bytes, two copies of the request"},
-	open:      {"readable", "ping-interval, the idle-timeout once a ping is out, message-timeout while a message is incomplete, the token's exp", "none; the partial message while one straddles reads, the data of jobs"},
-	held:      {"writable while bytes wait, else nothing", "write-timeout since the peer last took a byte; the exact end of a delay; the token's exp", "the outbox, the unread tail, the partial message, the data of jobs"},
-	closing:   {"writable", "write-timeout", "the outbox"},
-	lingering: {"readable until 256 KiB were discarded, then nothing", "2 s after what was said has left, write-timeout since the peer last took a byte", "none"},
 }
 
 // String returns the state's name in the table.
 func (s state) String() string {
-	return [...]string{"closed", "head", "pending", "open", "held", "closing", "lingering"}[s]
+	return [...]string{"head", "asked", "open", "winding", "over"}[s]
 }
 
 // String returns the event's name in the table.
 func (e event) String() string {
-	return [...]string{"readable", "writable", "hangup", "due", "verdict", "post", "drain"}[e]
+	return [...]string{"input", "end", "due", "resume", "verdict", "post", "done", "drain", "victim", "ended"}[e]
 }
 
 // String returns the name of the method that does it.
 func (a action) String() string {
-	return [...]string{"ignore", "readHead", "readEarly", "decide", "readInput", "discard", "flush",
-		"deliver", "expire", "goodbye", "release"}[a]
+	return [...]string{"ignore", "readHead", "expireHead", "readEarly", "expireAsk", "decide", "withdraw", "readInput",
+		"hearEnd", "expireOpen", "goOn", "deliver", "takeJob", "goodbye", "shed", "lose", "forget"}[a]
 }

@@ -9,7 +9,7 @@ import (
 
 // stats counts what is rare, or belongs to no loop.
 type stats struct {
-	evicted, turnedAway, slow, shed, acceptPauses atomic.Int64
+	slow, shed atomic.Int64
 }
 
 // Stats is a server's counters since Start. Per second is for who asks twice.
@@ -74,16 +74,17 @@ func (s *Server) Stats() Stats {
 	if !s.running.Load() { // not started, or in vain
 		return Stats{}
 	}
+	streams := s.engine.Stats()
 	st := Stats{
 		Uptime:       time.Since(s.begun),
 		Draining:     s.isDraining(),
 		Sockets:      s.total(),
-		Lingering:    int(s.reserved.Load()),
-		Evicted:      s.stats.evicted.Load(),
-		TurnedAway:   s.stats.turnedAway.Load(),
+		Lingering:    streams.Reserved,
+		Evicted:      streams.Evicted,
+		TurnedAway:   streams.TurnedAway,
 		Slow:         s.stats.slow.Load(),
-		Shed:         s.stats.shed.Load(),
-		AcceptPauses: s.stats.acceptPauses.Load(),
+		Shed:         s.stats.shed.Load() + streams.Shed,
+		AcceptPauses: streams.AcceptPauses,
 		LogDropped:   s.log.lost.Load(),
 		Routes:       make([]RouteStats, len(s.routes)+1),
 		Limits:       s.LimitStats(),

@@ -60,12 +60,12 @@ func (s *Server) survey(loops []LoopStats) []*loopCopy {
 			l.publish()
 			continue
 		}
-		err := l.post(func() {
+		err := l.Post(func() {
 			l.publish()
-			answers <- answer{l.id, time.Since(asked)}
+			answers <- answer{l.ID(), time.Since(asked)}
 		})
 		if err == nil && here == nil {
-			loops[l.id].Stuck, loops[l.id].Delay = true, surveyTime
+			loops[l.ID()].Stuck, loops[l.ID()].Delay = true, surveyTime
 			waiting++
 		}
 	}
@@ -91,9 +91,9 @@ func (s *Server) survey(loops []LoopStats) []*loopCopy {
 // publish makes a copy of the loop's counters for others to see.
 func (l *loop) publish() {
 	c := &loopCopy{
-		conns:    int(l.conns.Load()),
-		buffered: l.buffers.inUse,
-		late:     l.late,
+		conns:    l.Streams(),
+		buffered: l.Buffers.InUse(),
+		late:     l.LateTicks(),
 		routes:   make([]RouteStats, len(l.routes)+1),
 	}
 	for k := range c.routes {
@@ -117,7 +117,7 @@ func (l *loop) tallyOf(lr *loopRoute) *RouteStats {
 
 // noteRefusal counts a refusal by its code, and tells the log and the middleware of
 // it. What is answered to a probe or a preflight is none.
-func (l *loop) noteRefusal(s *slot, lr *loopRoute, r *upgrade.Request, err error) {
+func (l *loop) noteRefusal(s link, lr *loopRoute, r *upgrade.Request, err error) {
 	var e *upgrade.Rejection
 	if !errors.As(err, &e) {
 		return
@@ -127,7 +127,7 @@ func (l *loop) noteRefusal(s *slot, lr *loopRoute, r *upgrade.Request, err error
 		r = new(upgrade.Request)
 	}
 	if !r.RemoteAddr.IsValid() {
-		r.RemoteAddr = peer(int(s.fd))
+		r.RemoteAddr = peer(s)
 	}
 	l.srv.logRefusal(r, e, err)
 	for _, told := range l.refusedOf(lr) {

@@ -1,0 +1,189 @@
+//go:build linux
+
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/usher-ws/usher/stream"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// askedAtOnce is the default of Server.MaxAuthorize.
+const askedAtOnce = 1024
+
+// earlyLimit is how much input is kept meanwhile. Beyond it the kernel's buffer,
+// and so the client, waits.
+const earlyLimit = 16 << 10
+
+// question is what is answered elsewhere, and what will be needed then.
+type question struct {
+	cancel   context.CancelFunc
+	request  *upgrade.Request // a copy
+	given    *upgrade.Request // another: who answers has it until then
+	response []byte           // the 101, withheld, or a probe's 200; nil if the question is the door's
+	early    []byte           // from the pool
+	place    uint32
+	quota    quota
+}
+
+// authorize calls the route's authorizer. response is the 101 it would get.
+func (d *door) authorize(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
+	lr := d.places.all[place].route
+	a := &question{request: r.Clone(), given: r.Clone(), response: append([]byte(nil), response...), place: place, quota: q}
+	if !d.srv.authorizing.Acquire() {
+		d.abandon(a)
+		d.refuse(s, lr, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
+		return
+	}
+	d.ask(s, a, early, func(ctx context.Context) error {
+		defer d.srv.authorizing.Release()
+		return lr.Authorize(ctx, a.given)
+	})
+}
+
+// prepareElsewhere has a token verified that would keep the loop from its other
+// connections. Then the request is judged as any other. How many there may be, and whose
+// turn it is, is for package upgrade to say, that verifies for POST /ticket too.
+func (d *door) prepareElsewhere(s link, place uint32, q quota, r *upgrade.Request, early []byte) {
+	by := &d.places.all[place].route.door
+	a := &question{request: r.Clone(), given: r.Clone(), place: place, quota: q}
+	d.ask(s, a, early, func(ctx context.Context) error {
+		by.Prepare(ctx, a.given)
+		return nil
+	})
+}
+
+// ask has f called on a goroutine of its own, and its answer decided about.
+func (d *door) ask(s link, a *question, early []byte, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	a.cancel = cancel
+	if len(early) > 0 {
+		a.early = d.Buffers.Append(nil, early)
+	}
+	s.NeedExtra().question = a
+	d.dropHead(s)
+	s.Data().facts.become(asked)
+	tok, l := s.Token(), d.loop
+	l.srv.asking.Acquire()
+	go func() {
+		defer l.srv.asking.Release()
+		defer cancel()
+		err := fmt.Errorf("server: Authorize or a Verifier: %w", errExited) // unless it returns
+		defer func() { l.mail.verdict(tok, err) }()
+		err = callSafely(ctx, f)
+	}()
+	if len(a.early) >= earlyLimit {
+		s.Hold(byQuestion)
+	}
+}
+
+func callSafely(ctx context.Context, f func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("server: panic in Authorize or a Verifier: %v", p)
+		}
+	}()
+	return sane(f(ctx))
+}
+
+// readEarly keeps what a client sends before it is let in.
+func (d *door) readEarly(s link, b []byte) {
+	a := s.Extra().question
+	a.early = d.Buffers.Append(a.early, b)
+	if len(a.early) >= earlyLimit {
+		s.Hold(byQuestion)
+	}
+}
+
+// expireAsk ends the waiting for an answer, with 503.
+func (d *door) expireAsk(s link) {
+	a := d.takeQuestion(s)
+	lr := d.places.all[a.place].route
+	d.abandon(a)
+	d.refuse(s, lr, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
+}
+
+// withdraw ends it because nobody waits for the answer any more.
+func (d *door) withdraw(s link) {
+	d.abandon(d.takeQuestion(s))
+	s.Data().facts.become(over)
+	s.Cut(stream.ErrHangup)
+}
+
+// decide does what was answered.
+func (d *door) decide(s link, err error) {
+	a := d.takeQuestion(s)
+	s.Go(byQuestion)
+	if err == nil && d.srv.isDraining() {
+		err = errDraining.WithRetryAfter(jitter(5 * time.Second))
+	}
+	if err == nil {
+		err = a.identify(d.loop)
+	}
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			err = errUndecided.WithRetryAfter(jitter(time.Second))
+		}
+		lr := d.places.all[a.place].route
+		d.abandon(a)
+		d.refuse(s, lr, a.request, err)
+		return
+	}
+	if a.response == nil {
+		d.judgeOn(s, a)
+		return
+	}
+	if a.request.IsProbe() {
+		d.abandon(a)
+		s.Data().facts.become(over)
+		s.Finish(a.response)
+		return
+	}
+	defer d.Buffers.Put(a.early)
+	d.admit(s, a.place, a.quota, a.request, a.response, a.early)
+}
+
+// judgeOn judges a request whose token has been verified.
+func (d *door) judgeOn(s link, a *question) {
+	p := &d.places.all[a.place]
+	route := p.route
+	d.values = append(d.values[:0], p.values...)
+	d.places.drop(a.place)
+	defer d.Buffers.Put(a.early)
+	d.respond(s, route, d.values, a.quota, a.given, a.early)
+}
+
+// identify takes over whom the authorizer has recognised, and counts the connection
+// as that user's.
+func (a *question) identify(l *loop) error {
+	if a.given.Identity == a.request.Identity {
+		return nil
+	}
+	a.request.Identity = a.given.Identity
+	if a.quota.name != "" {
+		l.srv.perUser.Release(a.quota.name)
+		a.quota.name = ""
+	}
+	return a.quota.user(l, l.places.all[a.place].route, a.request)
+}
+
+// takeQuestion ends the waiting for an answer.
+func (d *door) takeQuestion(s link) *question {
+	x := s.Extra()
+	a := x.question
+	x.question = nil
+	s.TrimExtra()
+	a.cancel()
+	return a
+}
+
+// abandon gives back what a connection that is not let in had taken.
+func (d *door) abandon(a *question) {
+	a.quota.release(d.srv)
+	d.places.drop(a.place)
+	d.Buffers.Put(a.early)
+}

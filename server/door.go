@@ -1,0 +1,269 @@
+//go:build linux
+
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/usher-ws/usher/stream"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// Refusals of the server's own, in docs/CODES.md with their places in the order.
+var (
+	errDraining  = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeDraining, "the server is shutting down")
+	errFull      = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeFull, "the server has no room for another connection")
+	errPerIP     = upgrade.Reject(http.StatusTooManyRequests, upgrade.CodeTooManyRequests, "too many connections from this address")
+	errPerUser   = upgrade.Reject(http.StatusTooManyRequests, upgrade.CodeTooManyRequests, "too many connections of this user")
+	errNotFound  = upgrade.Reject(http.StatusNotFound, upgrade.CodeNotFound, "nothing is served at this path")
+	errTimeout   = upgrade.Reject(http.StatusRequestTimeout, upgrade.CodeTimeout, "the request did not end in time")
+	errUndecided = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable, "the authorization did not finish in time")
+)
+
+// door judges the requests of a loop's connections: it is where they are until they are
+// let in or refused.
+type door struct {
+	*loop
+	gate upgrade.Upgrader // for what comes before a route is known
+
+	// Memory every request uses in turn.
+	req    upgrade.Request
+	resp   []byte
+	values []string
+	ruling ruling // what the route's door has said, for callUpgrade
+}
+
+// ruling is what the route's own door said of a request: its answer, which lets it in
+// unless there is an error.
+type ruling struct {
+	response []byte // valid until the next request
+	err      error
+}
+
+// judgeBy returns the innermost of a route's Upgrade hooks.
+func (d *door) judgeBy(lr *loopRoute) UpgradeFunc {
+	return func(req *upgrade.Request) error {
+		d.resp, d.ruling.err = lr.door.Respond(d.resp[:0], req)
+		d.ruling.response = d.resp
+		return d.ruling.err
+	}
+}
+
+// readHead gathers the request head. One that arrives in a single read is judged
+// where it lies.
+func (d *door) readHead(s link, b []byte) {
+	from := 0
+	if x := s.Extra(); x.head != nil {
+		from = len(x.head)
+		x.head = d.Buffers.Append(x.head, b)
+		b = x.head
+	}
+	length, err := d.gate.Read(b, from, &d.req)
+	switch {
+	case err != nil:
+		d.refuse(s, nil, &d.req, err)
+	case length == 0:
+		if x := s.NeedExtra(); x.head == nil {
+			x.head = d.Buffers.Append(nil, b)
+		}
+	default:
+		d.judge(s, &d.req, b[:length], b[length:])
+	}
+}
+
+// expireHead ends the waiting for a request: with 408 if it has begun. Those that never
+// spoke are not spoken to.
+func (d *door) expireHead(s link) {
+	if s.Extra().head != nil {
+		d.refuse(s, nil, nil, errTimeout)
+		return
+	}
+	d.dropHead(s)
+	s.Data().facts.become(over)
+	s.Cut(stream.ErrHangup)
+}
+
+// judge answers a request. head is what it was read from, and early what came
+// behind that.
+func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
+	r.RemoteAddr = peer(s)
+	lr, values := d.match(r)
+	q, err := d.quotas(s, lr, r)
+	if err != nil {
+		d.refuse(s, lr, r, err)
+		return
+	}
+	if lr == nil {
+		d.handOver(s, q, head, early)
+		return
+	}
+	isSlow, err := false, errExited // unless it returns
+	defer func() {
+		switch {
+		case err != nil:
+			q.release(d.srv)
+			d.refuse(s, lr, r, err)
+		case isSlow:
+			d.prepareElsewhere(s, d.places.find(lr, values), q, r, early)
+		default:
+			d.respond(s, lr, values, q, r, early)
+		}
+	}()
+	isSlow, err = d.callIsSlow(lr, r)
+}
+
+// peer is S.RemoteAddr, but for tests that play many addresses.
+var peer = link.RemoteAddr
+
+// respond answers a request that matches lr with these path values.
+func (d *door) respond(s link, lr *loopRoute, values []string, q quota, r *upgrade.Request, early []byte) {
+	d.enter(lr)
+	var said ruling
+	err := errExited // unless it returns
+	defer func() { d.responded(s, lr, values, q, r, early, said, err) }()
+	said, err = d.callUpgrade(lr, r)
+}
+
+// responded goes on with what the route's door said, and err, which its hooks made of it.
+func (d *door) responded(s link, lr *loopRoute, values []string, q quota, r *upgrade.Request, early []byte, said ruling, err error) {
+	if err == nil {
+		err = said.err // a hook cannot let in whom the door refused
+	}
+	isProbe := errors.Is(err, upgrade.ErrProbe)
+	if err == nil || isProbe {
+		if over := q.user(d.loop, lr, r); over != nil {
+			err, isProbe = over, false
+		}
+	}
+	if err != nil && !(isProbe && lr.Authorize != nil) {
+		d.countGuard(lr, err)
+		q.release(d.srv)
+		if said.err != nil && errors.Is(err, said.err) {
+			d.answer(s, lr, r, said.response, err)
+		} else {
+			d.refuse(s, lr, r, err)
+		}
+		return
+	}
+	place := d.places.find(lr, values)
+	if lr.Authorize != nil {
+		d.authorize(s, place, q, r, said.response, early)
+		return
+	}
+	d.admit(s, place, q, r, said.response, early)
+}
+
+// callUpgrade asks the route's hooks and guards. A panic of theirs is a bare 500.
+func (d *door) callUpgrade(lr *loopRoute, r *upgrade.Request) (said ruling, err error) {
+	defer d.guard(&err)
+	d.ruling = ruling{}
+	d.inside = true
+	err = sane(lr.upgrade(r))
+	d.inside = false
+	return d.ruling, err
+}
+
+// sane looks at an error of the user's where a panic of its own methods is caught. A nil
+// *Rejection is none, and no verdict either.
+func sane(err error) error {
+	var e *upgrade.Rejection
+	if errors.As(err, &e) && e == nil {
+		return errors.New("server: a nil *Rejection as an error")
+	}
+	_ = errors.Is(err, context.Canceled)
+	return err
+}
+
+// callIsSlow asks the verifiers of the route's guards. A panic of theirs is a bare 500.
+func (d *door) callIsSlow(lr *loopRoute, r *upgrade.Request) (isSlow bool, err error) {
+	defer d.guard(&err)
+	d.inside = true
+	isSlow = lr.door.IsSlow(r)
+	d.inside = false
+	return isSlow, nil
+}
+
+// match finds the route of r and sets its path values, which are valid until the next
+// request.
+func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
+	path := string(r.RawPath())
+	for k := range d.routes {
+		lr := &d.routes[k]
+		values, ok := lr.match(path, d.values[:0])
+		d.values = values
+		if !ok {
+			continue
+		}
+		for at, n := 0, 0; at < len(lr.segments); at++ {
+			if seg := lr.segments[at]; seg.kind != literal {
+				r.SetPathValue(seg.text, values[n])
+				n++
+			}
+		}
+		return lr, values
+	}
+	return nil, nil
+}
+
+// admit lets a request in, unless the route fails to say what is to be kept of it.
+func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
+	lr := d.places.all[place].route
+	if lr.Keep == nil {
+		d.seat(s, place, q, r, nil, response, early)
+		return
+	}
+	kept, err := any(nil), errExited // unless it returns
+	defer func() {
+		if err != nil {
+			q.release(d.srv)
+			d.places.drop(place)
+			d.refuse(s, lr, r, err)
+			return
+		}
+		d.seat(s, place, q, r, kept, response, early)
+	}()
+	kept, err = d.callKeep(lr, r)
+}
+
+// callKeep asks the route what the connection keeps of its request. A panic is a bare
+// 500.
+func (d *door) callKeep(lr *loopRoute, r *upgrade.Request) (kept any, err error) {
+	defer d.guard(&err)
+	d.enter(lr)
+	d.inside = true
+	kept = lr.Keep(r)
+	d.inside = false
+	return kept, nil
+}
+
+// refuse answers a request that is not let in with err in words. lr is nil if no route is
+// known, and r may be.
+func (d *door) refuse(s link, lr *loopRoute, r *upgrade.Request, err error) {
+	by := &d.gate
+	if lr != nil {
+		by = &lr.door
+	}
+	d.resp, err = by.Refuse(d.resp[:0], r, err)
+	d.answer(s, lr, r, d.resp, err)
+}
+
+// answer ends a connection that is not let in with response, which tells err.
+func (d *door) answer(s link, lr *loopRoute, r *upgrade.Request, response []byte, err error) {
+	d.noteRefusal(s, lr, r, err)
+	d.dropHead(s)
+	s.Data().facts.become(over)
+	s.Finish(response)
+}
+
+// dropHead gives back the memory of a head that was answered.
+func (d *door) dropHead(s link) {
+	if !s.HasExtra() {
+		return
+	}
+	x := s.Extra()
+	d.Buffers.Put(x.head)
+	x.head = nil
+	s.TrimExtra()
+}

@@ -1,0 +1,76 @@
+//go:build linux
+
+package server
+
+import "github.com/usher-ws/usher/stream"
+
+// This file is about connections that are held: by their stream, because bytes wait or it
+// is not their turn, or by us, for a delay or for jobs.
+
+// pause notes that a connection is held, if it is: the clock of its message stops, and
+// nothing but its token and the write-timeout can end it.
+func (l *loop) pause(s link) {
+	if s.State() != stream.Held || !s.Data().facts.isUsers() {
+		return
+	}
+	if s.Waiting() > 0 {
+		s.Data().facts |= owesDrain
+	}
+	l.stopMessage(s)
+	s.SetDue(l.expiry(s))
+}
+
+// goOn lets a connection go on that was held by its stream, as far as it may. One that is
+// owed a Drain is read from, too: it may be owed the next as soon as it had this one, and
+// must not get deaf of it.
+func (l *loop) goOn(s link) {
+	why := s.Why()
+	owed := s.Data().facts.has(owesDrain) && l.routeOf(s).Drain != nil && why&stream.Backlog == 0 && s.Generation()&closeAsked == 0
+	switch {
+	case why != 0 && !owed:
+		l.pause(s)
+	case owed && why == 0 && s.Extra().partial == nil:
+		l.reopen(s)
+		if !s.Read() {
+			l.run(s, nil, nil)
+		}
+	default:
+		l.proceed(s)
+	}
+}
+
+// proceed lets a connection that was held go on with the tail it had to keep.
+func (l *loop) proceed(s link) {
+	l.reopen(s)
+	l.run(s, nil, nil)
+}
+
+// reopen ends the holding of a connection: its clocks run again.
+func (l *loop) reopen(s link) {
+	d := s.Data()
+	d.last, d.pinged = l.Tick(), 0
+	if s.HasExtra() {
+		if x := s.Extra(); x.paused != 0 {
+			x.since += l.Tick() + 1 - x.paused
+			x.paused = 0
+		}
+	}
+	l.openDeadline(s)
+}
+
+// expireHeld ends a delay, or a connection whose token has expired.
+func (l *loop) expireHeld(s link) {
+	if l.expired(s) {
+		return
+	}
+	if x := s.Extra(); s.Why()&byDelay != 0 && x.resume <= l.Now() {
+		x.resume = 0
+		s.Go(byDelay)
+		s.TrimExtra()
+		if s.Why() == 0 {
+			l.proceed(s)
+			return
+		}
+	}
+	s.SetDue(l.expiry(s))
+}

@@ -1,0 +1,135 @@
+//go:build linux
+
+package server
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// quota is by what limits per address and user count a connection.
+type quota struct {
+	addr netip.Addr // zero: by none
+	name string     // "": by none
+}
+
+// quotas asks the limits of connections that need no identity. A probe takes nothing. lr
+// is nil if no route matches.
+func (l *loop) quotas(s link, lr *loopRoute, r *upgrade.Request) (q quota, err error) {
+	switch {
+	case l.srv.isDraining():
+		return q, errDraining.WithRetryAfter(jitter(5 * time.Second))
+	case s.Excess():
+		return q, errFull.WithRetryAfter(jitter(5 * time.Second))
+	case l.srv.MaxConnsPerIP <= 0 && l.srv.ConnRate.Unlimited() && l.srv.MessagesPerIP.Unlimited():
+		return q, nil
+	}
+	addr := limiter.Network(r.RemoteAddr.Addr())
+	if !addr.IsValid() {
+		return q, nil // hung up already, or no IP socket
+	}
+	if r.IsProbe() {
+		return q, l.overConns(lr, r, errPerIP, l.srv.perIP.Check(addr, l.Now()))
+	}
+	if err := l.srv.perIP.Acquire(addr, l.Now()); err != nil {
+		if err := l.overConns(lr, r, errPerIP, err); err != nil {
+			return q, err
+		}
+		l.srv.perIP.Add(addr)
+	}
+	if l.srv.MaxConnsPerIP <= 0 {
+		l.srv.perIP.Release(addr) // it has come; how many there are does not matter
+	}
+	q.addr = addr
+	return q, nil
+}
+
+// user asks the limit of the user's connections. A probe takes nothing.
+func (q *quota) user(l *loop, lr *loopRoute, r *upgrade.Request) error {
+	if l.srv.MaxConnsPerUser <= 0 || r.Identity == nil || r.Identity.Subject == "" {
+		return nil
+	}
+	name := r.Identity.Subject
+	if r.IsProbe() {
+		return l.overConns(lr, r, errPerUser, l.srv.perUser.Check(name, l.Now()))
+	}
+	if err := l.srv.perUser.Acquire(name, l.Now()); err != nil {
+		if err := l.overConns(lr, r, errPerUser, err); err != nil {
+			return err
+		}
+		l.srv.perUser.Add(name)
+	}
+	q.name = name
+	return nil
+}
+
+func (q quota) release(srv *Server) {
+	if q.addr.IsValid() && srv.MaxConnsPerIP > 0 {
+		srv.perIP.Release(q.addr)
+	}
+	if q.name != "" {
+		srv.perUser.Release(q.name)
+	}
+}
+
+// overConns counts that a limit of connections has refused r, if err says so, and
+// returns e as the refusal; nil in a dry run. A probe is not counted.
+func (l *loop) overConns(lr *loopRoute, r *upgrade.Request, e *upgrade.Rejection, err error) error {
+	var over *limiter.ErrLimit
+	if !errors.As(err, &over) {
+		return nil
+	}
+	which := userConnsLimit
+	switch {
+	case e == errPerIP && over.RetryAfter > 0:
+		which = ipConnRateLimit
+	case e == errPerIP:
+		which = ipConnsLimit
+	}
+	if !r.IsProbe() {
+		l.decisionsOf(lr).count(which, refusal)
+	}
+	if l.srv.LimitDryRun {
+		l.srv.logDryRun(r, which)
+		return nil
+	}
+	return retry(e, err)
+}
+
+// countGuard counts a guard's 429.
+func (l *loop) countGuard(lr *loopRoute, err error) {
+	var e *upgrade.Rejection
+	if errors.As(err, &e) && e.Status == http.StatusTooManyRequests && e.Code == upgrade.CodeTooManyRequests {
+		lr.decided.count(guardLimit, refusal)
+	}
+}
+
+func (l *loop) decisionsOf(lr *loopRoute) *decisions {
+	if lr == nil {
+		return &l.unrouted
+	}
+	return &lr.decided
+}
+
+// retry is e with the time to come back, spread so that those who were refused
+// together do not return together: from when the limit has room again, if it knows
+// that. nil stays nil.
+func retry(e *upgrade.Rejection, err error) error {
+	if err == nil {
+		return nil
+	}
+	var limit *limiter.ErrLimit
+	if errors.As(err, &limit) && limit.RetryAfter > 0 {
+		return e.WithRetryAfter(limit.RetryAfter + rand.N(max(limit.RetryAfter, 2*time.Second)))
+	}
+	return e.WithRetryAfter(jitter(5 * time.Second))
+}
+
+// jitter spreads those who are told to come back over d to 2d.
+func jitter(d time.Duration) time.Duration { return d + rand.N(d) }

@@ -1,7 +1,0 @@
-//go:build linux && (amd64 || arm64)
-
-package server
-
-// self returns a number that no other goroutine has while this one lives: the
-// address of the runtime's record of it.
-func self() uintptr

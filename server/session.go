@@ -1,0 +1,108 @@
+//go:build linux
+
+package server
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/stream"
+)
+
+// link is a connection as its loop sees it: a stream, with a session in its table and the
+// extra that few of them need.
+type link = stream.S[session, extra]
+
+// session is what an idle connection costs beside its stream: 40 bytes without a pointer.
+// A zero one is waiting for its request.
+type session struct {
+	frame  frame.State
+	facts  facts
+	pinged uint8 // how long after last a ping left that was not answered, and one (idle.go); 0 for none
+
+	// Time, in ticks of the loop's clock but for told.
+	last uint32 // when the peer last gave a sign of life
+	told uint32 // when it was last told that it is too loud, in milliseconds, never 0 then
+
+	// What the loop keeps elsewhere, 0 for nothing.
+	place uint32 // route and path values (intern.go)
+	ident uint32 // identity (intern.go)
+	group uint32 // its one group, or manyGroups (group.go)
+
+	// The limiter.
+	messages limiter.Bucket
+	bytes    limiter.Bucket
+}
+
+// facts are a session's state and small facts about it, in one byte.
+type facts uint8
+
+const (
+	stateBits facts = 1<<3 - 1
+	owesDrain facts = 1 << (iota + 2) // something had to wait or was refused: Route.Drain is to be called
+	prepaid                           // a message has been taken of the shared buckets that has not come yet
+	spoiled                           // a part of the message under way was over the byte limit
+)
+
+func (f facts) state() state        { return state(f & stateBits) }
+func (f facts) has(what facts) bool { return f&what != 0 }
+func (f *facts) become(s state)     { *f = *f&^stateBits | facts(s) }
+
+// isUsers reports whether the connection is the user's: Open was called, and Close is yet
+// to be.
+func (f facts) isUsers() bool { s := f.state(); return s == open || s == winding }
+
+// Why a connection is held, beside the reasons of its stream.
+const (
+	byDelay    = stream.Custom << iota // the limiter's delay
+	byJobs                             // it has many jobs, or ends when they are done
+	byQuestion                         // enough has come early
+)
+
+// A generation's marks.
+//
+//	31         30     27
+//	closeAsked  window
+const (
+	closeAsked = 1 << 31                // Conn.Close was called, or the connection has departed
+	windowBits = 15 << stream.MarkShift // the frame.Window of what is sent; a Conn's gen has it, too
+)
+
+// extra is what only some connections need, most of them for a moment.
+type extra struct {
+	// Input that straddles reads.
+	head    []byte         // the request head gathered so far
+	partial *frame.Partial // half a frame or message, or a held tail
+	since   uint32         // the tick in which the incomplete message began, +1
+	paused  uint32         // the tick in which its clock was stopped, +1; 0 while it runs
+
+	// What the workers of an Offload have of it.
+	line *line
+
+	// The limiter.
+	strikes int           // how often it was over a limit, if that is counted
+	struck  uint32        // the tick in which it first was
+	resume  time.Duration // when a delay ends
+
+	// The rest.
+	question *question  // that is answered elsewhere
+	data     any        // the user's
+	addr     netip.Addr // by which limits per address count it, if there are any
+	proto    string     // the negotiated subprotocol
+	groups   []uint32   // its groups, when there are several
+}
+
+// weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
+func weigh(x *extra) (bytes int, isZero bool) {
+	if x.head == nil && x.partial == nil && x.since == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
+		x.question == nil && x.data == nil && x.addr == (netip.Addr{}) && x.proto == "" && x.groups == nil {
+		return 0, true
+	}
+	bytes = cap(x.head) + x.partial.Size()
+	if x.line != nil {
+		bytes += x.line.bytes
+	}
+	return bytes, false
+}
