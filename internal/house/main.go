@@ -1,0 +1,154 @@
+// House prints how a package is built: the files that call each other in one cycle, the
+// types with many methods, the files and functions that are long, and with -from how
+// often a value comes to each file on its way through the calls.
+//
+//	go run ./internal/house [-ties] [-from FUNC] PACKAGE...
+//	go run ./internal/house -from loop.readInput ./server
+//
+// It is for people, and judges nothing. It reads the package as it is built for Linux,
+// its tests left out.
+//
+// # How to read it
+//
+// A file is tied to another one if it calls a function or a method that is declared
+// there, or takes it as a value. Which one that is must be plain from the text: a call
+// through an interface or a variable ties nothing. The methods of a generic type are those
+// that were declared, whatever the type is made with. In the cycle are the files from each of which the
+// ties lead to each other one: none of them can be read, tested or moved without the
+// rest. The share that counts is that of the lines: whole files, comments among them. A small
+// share means that most files stand in an order, and a reader can begin at the lowest. The second
+// cycle also has the ties to types that are named, receivers among them, so it is bigger
+// for any package whose methods are spread over files. To make a cycle smaller, look with -ties at the
+// pairs of files that have the fewest names between them.
+//
+// -from walks from a function, a method with its type before it, and follows its
+// parameters (its receiver, if it has none) into every call of this package that is given
+// one of them, or a variable that was made of one. Calls come in the order of the text,
+// each body is gone through once, and a call into another file than the one before is a stop there.
+// Many stops at one file mean that the way leads past it again and again: what it keeps
+// could be fetched once and handed on. Values in fields, in channels and behind type
+// switches are lost from sight.
+package main
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
+
+// What is more is listed.
+const (
+	methods = 30
+	inFile  = 300 // lines
+	inFunc  = 50  // lines
+)
+
+func main() {
+	log.SetFlags(0)
+	showTies := flag.Bool("ties", false, "print the names that tie the files of the cycle of calls")
+	from := flag.String("from", "", "count the stops on the way from `FUNC`, such as loop.read")
+	flag.Parse()
+	if flag.NArg() == 0 {
+		log.Fatal("usage: house [-ties] [-from FUNC] PACKAGE...")
+	}
+	houses, err := load(flag.Args()...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	w := bufio.NewWriter(os.Stdout)
+	defer w.Flush()
+	for _, h := range houses {
+		report(w, h, *showTies)
+		if *from != "" {
+			reportStops(w, h, *from)
+		}
+	}
+}
+
+// report prints all but the stops.
+func report(w io.Writer, h *house, showTies bool) {
+	lines, inFuncs := h.fileLines(), h.funcLines()
+	all := slices.Collect(maps.Keys(lines))
+	fmt.Fprintf(w, "%s: %d files, %d lines, %d of them in functions\n", h.path, len(all), sum(lines, all), sum(inFuncs, all))
+	for _, withTypes := range []bool{false, true} {
+		title, t := "calls", h.tie(withTypes)
+		if withTypes {
+			title = "calls and types"
+		}
+		files := t.cycle(lines)
+		fmt.Fprintf(w, "\ncycle by %s: %d of %d files, %.1f %% of the lines, %.1f %% of those in functions\n", title,
+			len(files), len(all), percent(sum(lines, files), sum(lines, all)), percent(sum(inFuncs, files), sum(inFuncs, all)))
+		for _, f := range files {
+			fmt.Fprintf(w, "%6d %s\n", lines[f], f)
+		}
+		if showTies && !withTypes {
+			reportTies(w, t, files)
+		}
+	}
+	fmt.Fprintf(w, "\ntypes with more than %d methods:\n", methods)
+	for _, s := range h.bigTypes(methods) {
+		fmt.Fprintf(w, "%6d %s, %d fields\n", s.n, s.name, s.fields)
+	}
+	fmt.Fprintf(w, "\nfiles over %d lines:\n", inFile)
+	for _, s := range h.longFiles(inFile) {
+		fmt.Fprintf(w, "%6d %s\n", s.n, s.name)
+	}
+	fmt.Fprintf(w, "\nfunctions over %d lines:\n", inFunc)
+	for _, s := range h.longFuncs(inFunc) {
+		fmt.Fprintf(w, "%6d %s\n", s.n, s.name)
+	}
+	fmt.Fprintln(w)
+}
+
+// reportTies prints what ties the files of a cycle, the weakest tie first.
+func reportTies(w io.Writer, t ties, cycle []string) {
+	type tie struct {
+		pair  string
+		names []string
+	}
+	var all []tie
+	for _, a := range cycle {
+		for _, b := range cycle {
+			if names := t[a][b]; len(names) > 0 {
+				all = append(all, tie{a + " -> " + b, slices.Sorted(maps.Keys(names))})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b tie) int { return len(a.names) - len(b.names) })
+	fmt.Fprintln(w, "\nties in it, the weakest first:")
+	for _, t := range all {
+		fmt.Fprintf(w, "%6d %s: %s\n", len(t.names), t.pair, strings.Join(t.names, ", "))
+	}
+}
+
+// reportStops prints the files that a walk comes to, the one it comes to most first.
+func reportStops(w io.Writer, h *house, from string) {
+	walk, err := h.walkFrom(from)
+	if err != nil {
+		fmt.Fprintf(w, "%v\n\n", err)
+		return
+	}
+	fmt.Fprintf(w, "from %s: %d stops at %d files, through %d functions\n", from, walk.total(), len(walk.stops), len(walk.passed))
+	var files []size
+	for name, n := range walk.stops {
+		files = append(files, size{name: name, n: n})
+	}
+	for _, s := range biggest(files) {
+		fmt.Fprintf(w, "%6d %s\n", s.n, s.name)
+	}
+	fmt.Fprintln(w)
+}
+
+// percent returns part as a share of whole.
+func percent(part, whole int) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return 100 * float64(part) / float64(whole)
+}
