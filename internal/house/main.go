@@ -5,29 +5,30 @@
 //	go run ./internal/house [-ties] [-from FUNC] PACKAGE...
 //	go run ./internal/house -from loop.readInput ./server
 //
-// It is for people, and judges nothing. It reads the package as it is built for Linux,
-// its tests left out.
+// It is for people and judges nothing: its exit status is 0 for any package that
+// compiles. It reads the package as it is built for Linux, without its tests.
 //
 // # How to read it
 //
-// A file is tied to another one if it calls a function or a method that is declared
-// there, or takes it as a value. Which one that is must be plain from the text: a call
-// through an interface or a variable ties nothing. The methods of a generic type are those
-// that were declared, whatever the type is made with. In the cycle are the files from each of which the
-// ties lead to each other one: none of them can be read, tested or moved without the
-// rest. The share that counts is that of the lines: whole files, comments among them. A small
-// share means that most files stand in an order, and a reader can begin at the lowest. The second
-// cycle also has the ties to types that are named, receivers among them, so it is bigger
-// for any package whose methods are spread over files. To make a cycle smaller, look with -ties at the
-// pairs of files that have the fewest names between them.
+// File A is tied to file B if A calls a function or method that B declares, or takes it as
+// a value. Only what the text itself decides counts: a call through an interface or a
+// variable is no tie. A method of a generic type is one method, whatever the type
+// arguments. Two files are in one cycle if the ties lead from each to the other. Nobody
+// can read, test or move one of them without the rest. The share of the cycle is that of
+// whole files, comments included. A small share means that most files stand in an order,
+// and that a reader can begin at the lowest.
 //
-// -from walks from a function, a method with its type before it, and follows its
-// parameters (its receiver, if it has none) into every call of this package that is given
-// one of them, or a variable that was made of one. Calls come in the order of the text,
-// each body is gone through once, and a call into another file than the one before is a stop there.
-// Many stops at one file mean that the way leads past it again and again: what it keeps
-// could be fetched once and handed on. Values in fields, in channels and behind type
-// switches are lost from sight.
+// The second cycle counts the types that A names, too, also as receivers. It is bigger in
+// any package that spreads the methods of a type over files. To make a cycle smaller,
+// print the -ties, and begin with the pairs of files that few names tie together.
+//
+// -from walks from a function, for a method TYPE.METHOD. It follows the parameters, or the
+// receiver if there are none, into every call within the package that passes one of them
+// on, or a variable made from one. Calls are taken in the order of the text, and each body
+// once. A call into another file than the call before it is one stop at that file. Many
+// stops at one file mean that the way passes it again and again: what the file keeps could
+// be fetched once and handed on. The walk does not see values in fields and channels, what
+// a type switch names, and calls of interfaces and variables.
 package main
 
 import (
@@ -42,7 +43,7 @@ import (
 	"strings"
 )
 
-// What is more is listed.
+// Whatever has more than this is listed.
 const (
 	methods = 30
 	inFile  = 300 // lines
