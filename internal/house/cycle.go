@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// ties are a package's files, each with the files that it refers to and the names by
-// which it does.
+// ties are a package's files, or its functions, each with those that it refers to, and
+// the names by which a file does.
 type ties map[string]map[string]map[string]bool
 
 // tie ties each file to those whose functions and methods it calls or takes as values;
@@ -39,6 +39,27 @@ func (h *house) tie(withTypes bool) ties {
 	return t
 }
 
+// tieFuncs ties functions instead of files, with the lines of each.
+func (h *house) tieFuncs() (t ties, lines map[string]int) {
+	t, lines = make(ties), make(map[string]int)
+	for f, d := range h.decls {
+		from := nameOf(f)
+		lines[from] += h.lines(d)
+		if t[from] == nil { // there may be several of the name init
+			t[from] = make(map[string]map[string]bool)
+		}
+		ast.Inspect(d, func(n ast.Node) bool {
+			if id, ok := n.(*ast.Ident); ok {
+				if to, pos := h.target(id, false); pos.IsValid() && to != from {
+					t[from][to] = nil
+				}
+			}
+			return true
+		})
+	}
+	return t, lines
+}
+
 // target returns the name and the place of the function, or of the type, that id refers
 // to; no place if the package has no body for it: another package's, or an interface's.
 func (h *house) target(id *ast.Ident, withTypes bool) (string, token.Pos) {
@@ -55,9 +76,9 @@ func (h *house) target(id *ast.Ident, withTypes bool) (string, token.Pos) {
 	return "", token.NoPos
 }
 
-// cycle returns the files of the biggest strongly connected component, in lines; none if
-// no file comes back to itself.
-func (t ties) cycle(lines map[string]int) (files []string) {
+// cycle returns the files, or functions, of the biggest strongly connected component, in lines; empty if
+// none comes back to itself.
+func (t ties) cycle(lines map[string]int) (biggest []string) {
 	reached := make(map[string]map[string]bool)
 	for a := range t {
 		reached[a] = make(map[string]bool)
@@ -72,13 +93,13 @@ func (t ties) cycle(lines map[string]int) (files []string) {
 			}
 		}
 		if n := sum(lines, together); n > most {
-			files, most = together, n
+			biggest, most = together, n
 		}
 	}
-	return files
+	return biggest
 }
 
-// reach adds all files to seen that lie on a way from a.
+// reach adds all to seen that lie on a way from a.
 func (t ties) reach(a string, seen map[string]bool) {
 	for b := range t[a] {
 		if !seen[b] {
@@ -88,9 +109,9 @@ func (t ties) reach(a string, seen map[string]bool) {
 	}
 }
 
-// sum adds up the lines of some files.
-func sum(lines map[string]int, files []string) (n int) {
-	for _, f := range files {
+// sum adds up the lines of some.
+func sum(lines map[string]int, names []string) (n int) {
+	for _, f := range names {
 		n += lines[f]
 	}
 	return n

@@ -48,6 +48,11 @@ func TestTies(t *testing.T) {
 	if want := []string{"close.go", "loop.go", "write.go"}; !slices.Equal(cycle, want) {
 		t.Errorf("cycle: got %q, want %q", cycle, want)
 	}
+	funcs, sizes := h.tieFuncs()
+	cycle = funcs.cycle(sizes)
+	if want := []string{"Loop.Read", "Loop.again", "Loop.close", "Loop.write"}; !slices.Equal(cycle, want) {
+		t.Errorf("cycle of functions: got %q, want %q", cycle, want)
+	}
 	if !h.tie(true)["loop.go"]["slot.go"]["Slot"] {
 		t.Error("with types: got no tie of loop.go to Slot in slot.go")
 	}

@@ -22,6 +22,9 @@
 // any package that spreads the methods of a type over files. To make a cycle smaller,
 // print the -ties, and begin with the pairs of files that few names tie together.
 //
+// The cycle of functions is what remains however the functions are spread over files. If
+// it is small, to move functions is enough to put the files in an order.
+//
 // -from walks from a function, for a method TYPE.METHOD. It follows the parameters, or the
 // receiver if there are none, into every call within the package that passes one of them
 // on, or a variable made from one. Calls are taken in the order of the text, and each body
@@ -52,7 +55,7 @@ const (
 
 func main() {
 	log.SetFlags(0)
-	showTies := flag.Bool("ties", false, "print the names that tie the files of the cycle of calls")
+	showTies := flag.Bool("ties", false, "print the names that tie the files of the cycle of calls, and the cycle of functions")
 	from := flag.String("from", "", "count the stops on the way from `FUNC`, such as loop.read")
 	flag.Parse()
 	if flag.NArg() == 0 {
@@ -92,6 +95,7 @@ func report(w io.Writer, h *house, showTies bool) {
 			reportTies(w, t, files)
 		}
 	}
+	reportKnot(w, h, showTies)
 	fmt.Fprintf(w, "\ntypes with more than %d methods:\n", methods)
 	for _, s := range h.bigTypes(methods) {
 		fmt.Fprintf(w, "%6d %s, %d fields\n", s.n, s.name, s.fields)
@@ -105,6 +109,24 @@ func report(w io.Writer, h *house, showTies bool) {
 		fmt.Fprintf(w, "%6d %s\n", s.n, s.name)
 	}
 	fmt.Fprintln(w)
+}
+
+// reportKnot prints the cycle of functions.
+func reportKnot(w io.Writer, h *house, showAll bool) {
+	t, lines := h.tieFuncs()
+	names := t.cycle(lines)
+	all := slices.Collect(maps.Keys(lines))
+	fmt.Fprintf(w, "\ncycle of functions: %d of %d, %.1f %% of their lines\n",
+		len(names), len(all), percent(sum(lines, names), sum(lines, all)))
+	if showAll {
+		var sizes []size
+		for _, name := range names {
+			sizes = append(sizes, size{name: name, n: lines[name]})
+		}
+		for _, s := range biggest(sizes) {
+			fmt.Fprintf(w, "%6d %s\n", s.n, s.name)
+		}
+	}
 }
 
 // reportTies prints what ties the files of a cycle, the weakest tie first.
