@@ -41,27 +41,15 @@ type listening struct {
 	number uint8
 }
 
-// listen accepts what comes to fd from now on. It runs on the acceptor.
-func (l *Loop[T, X]) listen(fd int, number uint8) error {
-	at := listening{fd, number}
-	if err := l.poll.Listen(fd, func() { l.accept(at) }); err != nil {
-		return err
-	}
-	l.listenings = append(l.listenings, at)
-	return nil
-}
-
-// accept takes what waits on a listening socket. It runs on the acceptor, loop 0.
-func (l *Loop[T, X]) accept(from listening) {
-	defer l.survive()
-	l.underWay, l.at = true, 0
-	l.readClock()
-	l.acceptSome(from, acceptsPerTurn)
-	l.underWay = false
+// acceptor is a loop as the one that accepts for all.
+type acceptor[T, X any] struct {
+	*Loop[T, X]
+	listenings []listening
+	pausedTo   time.Duration // when paused listeners are tried again; 0: they are not paused
 }
 
 // acceptSome takes up to n of those that wait.
-func (l *Loop[T, X]) acceptSome(from listening, n int) {
+func (l *acceptor[T, X]) acceptSome(from listening, n int) {
 	for range n {
 		conn, _, errno := poller.Accept(from.fd)
 		switch errno {
@@ -78,54 +66,59 @@ func (l *Loop[T, X]) acceptSome(from listening, n int) {
 	}
 }
 
-func (l *Loop[T, X]) pauseAccept(cause error) {
+func (l *acceptor[T, X]) pauseAccept(cause error) {
 	l.engine.acceptPauses.Add(1)
-	l.engine.logError("stream: accepting pauses", "err", cause)
+	l.logError("stream: accepting pauses", "err", cause)
 	for _, at := range l.listenings {
 		if err := l.poll.PauseListen(at.fd); err != nil {
-			l.engine.logError("stream: pause listener", "err", err)
+			l.logError("stream: pause listener", "err", err)
 		}
 	}
-	l.acceptAt = l.poll.Now() + acceptPause
+	l.pausedTo = l.poll.Now() + acceptPause
 }
 
-func (l *Loop[T, X]) resumeAccept() {
-	l.acceptAt = 0
+func (l *acceptor[T, X]) resumeAccept() {
+	l.pausedTo = 0
 	for _, at := range l.listenings {
 		if err := l.poll.ResumeListen(at.fd); err != nil {
-			l.engine.logError("stream: resume listener", "err", err)
+			l.logError("stream: resume listener", "err", err)
 		}
 	}
 }
 
 // unlisten closes the listening sockets. What is in their backlogs is let in.
-func (l *Loop[T, X]) unlisten() {
+func (l *acceptor[T, X]) unlisten() {
 	for _, at := range l.listenings {
 		_ = poller.Unreachable(at.fd)
 		l.acceptSome(at, poller.Backlog)
 		_ = l.poll.Unlisten(at.fd)
 		unix.Close(at.fd)
 	}
-	l.acceptAt, l.listenings = 0, nil
+	l.pausedTo, l.listenings = 0, nil
 }
 
 // place gives a new socket to the loop with the fewest; it runs on the acceptor. One
 // beyond MaxConns is let in only to be told so, within the reserve.
-func (l *Loop[T, X]) place(a adoption) {
+func (l *acceptor[T, X]) place(a adoption) {
 	e := l.engine
 	if n := e.live.Add(1); n > int64(e.cfg.MaxConns) {
 		e.live.Add(-1)
 		a.excess = true
-		if e.reserved.Add(1) > int64(e.cfg.Reserve) && !l.evictOldest() {
+		if e.reserved.Add(1) > int64(e.cfg.Reserve) && !l.lingering.evictOldest() {
 			e.reserved.Add(-1)
 			e.turnedAway.Add(1)
 			unix.Close(a.fd)
 			return
 		}
 	}
-	fewest := e.fewest()
+	fewest := e.loops[0]
+	for _, other := range e.loops[1:] {
+		if other.conns.Load() < fewest.conns.Load() {
+			fewest = other
+		}
+	}
 	fewest.conns.Add(1)
-	if fewest == l {
+	if fewest == l.Loop {
 		l.adopt(a)
 		return
 	}
@@ -150,7 +143,7 @@ func (b *inbox) put(a adoption) bool {
 
 // adoptAll begins the lives of the sockets that were queued, those first that a pass has
 // left that did not come to its end.
-func (l *Loop[T, X]) adoptAll() {
+func (l events[T, X]) adoptAll() {
 	b := &l.inbox
 	for {
 		for b.next < len(b.taken) {
@@ -176,7 +169,7 @@ func (l *Loop[T, X]) adopt(a adoption) {
 		s.flags |= excess | reserved
 	}
 	if err := l.poll.Add(a.fd, token(i, s.gen.Load()), interest(armedRead)); err != nil {
-		l.engine.logError("stream: cannot watch a socket", "err", err)
+		l.logError("stream: cannot watch a socket", "err", err)
 		l.shut(s)
 		l.engine.discount(s.flags&reserved != 0)
 		l.vacate(i, s)
@@ -188,8 +181,8 @@ func (l *Loop[T, X]) adopt(a adoption) {
 	l.leave(i, s, call)
 }
 
-// stopAdopting refuses all sockets from now on, and closes those that are queued.
-func (l *Loop[T, X]) stopAdopting() {
+// StopAdopting refuses all new sockets from now on, and closes those on their way.
+func (l *Loop[T, X]) StopAdopting() {
 	l.inbox.mu.Lock()
 	queued := l.inbox.queued
 	l.inbox.dead, l.inbox.queued = true, nil

@@ -27,29 +27,29 @@ func (d Drive[T, X]) Adopt(fd int) S[T, X] {
 }
 
 // Readable, Writable, Hangup and Due are what epoll and the clock can tell of a stream.
-func (d Drive[T, X]) Readable(s S[T, X]) { d.loop.handle(s.i, s.slot, readable) }
+func (d Drive[T, X]) Readable(s S[T, X]) { events[T, X]{d.loop}.handle(s.i, s.slot, readable) }
 
 // Writable is an event.
-func (d Drive[T, X]) Writable(s S[T, X]) { d.loop.handle(s.i, s.slot, writable) }
+func (d Drive[T, X]) Writable(s S[T, X]) { events[T, X]{d.loop}.handle(s.i, s.slot, writable) }
 
 // Hangup is an event.
-func (d Drive[T, X]) Hangup(s S[T, X]) { d.loop.handle(s.i, s.slot, hangup) }
+func (d Drive[T, X]) Hangup(s S[T, X]) { events[T, X]{d.loop}.handle(s.i, s.slot, hangup) }
 
 // Due is an event.
-func (d Drive[T, X]) Due(s S[T, X]) { d.loop.handle(s.i, s.slot, due) }
+func (d Drive[T, X]) Due(s S[T, X]) { events[T, X]{d.loop}.handle(s.i, s.slot, due) }
 
 // Ready is an event with all that follows from it, as the poller tells of it.
-func (d Drive[T, X]) Ready(s S[T, X], ev poller.Event) { d.loop.onReady(s.Token(), ev) }
+func (d Drive[T, X]) Ready(s S[T, X], ev poller.Event) { events[T, X]{d.loop}.Ready(s.Token(), ev) }
 
 // Wake is what follows Loop.Wake, Timer what comes when its time has come, and After ends a
 // pass.
-func (d Drive[T, X]) Wake() { d.loop.onWake() }
+func (d Drive[T, X]) Wake() { events[T, X]{d.loop}.Wake() }
 
 // Timer is an event.
-func (d Drive[T, X]) Timer() { d.loop.onTimer() }
+func (d Drive[T, X]) Timer() { events[T, X]{d.loop}.Timer() }
 
 // After is an event.
-func (d Drive[T, X]) After() { d.loop.onAfter() }
+func (d Drive[T, X]) After() { events[T, X]{d.loop}.After() }
 
 // Advance has the clock of the deadlines go forward by n ticks.
 func (d Drive[T, X]) Advance(n uint32) { d.loop.tick += n }

@@ -5,7 +5,6 @@ package stream
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/usher-ws/usher/poller"
@@ -47,21 +46,11 @@ type Config[X any] struct {
 
 // Engine is several loops with one clock and one account of their streams.
 type Engine[T, X any] struct {
-	cfg   Config[X]
-	loops []*Loop[T, X]
-
-	live, reserved                          atomic.Int64 // streams that count against MaxConns, and against Reserve
-	evicted, turnedAway, acceptPauses, shed atomic.Int64
-	listeners                               uint8
-}
-
-// Stats is what an Engine has counted.
-type Stats struct {
-	Live, Reserved int   // accepted streams now: of MaxConns, and of Reserve
-	Evicted        int64 // streams whose lingering was cut short for others
-	TurnedAway     int64 // sockets closed at once, with the reserve full too
-	AcceptPauses   int64 // times the process was out of descriptors
-	Shed           int64 // streams cut for memory that had only their end to send
+	cfg       Config[X]
+	loops     []*Loop[T, X]
+	acceptor  acceptor[T, X] // loop 0's
+	listeners uint8
+	account
 }
 
 // New makes an engine whose loops have not started yet. handler returns the owner of a
@@ -84,13 +73,14 @@ func New[T, X any](cfg Config[X], handler func(*Loop[T, X]) Handler[T, X]) (*Eng
 		l.handler = handler(l)
 		e.loops = append(e.loops, l)
 	}
+	e.acceptor.Loop = e.loops[0]
 	return e, nil
 }
 
 // Start begins the loops' goroutines.
 func (e *Engine[T, X]) Start() error {
 	for _, l := range e.loops {
-		_ = l.Post(l.begin)
+		_ = l.Post(events[T, X]{l}.begin)
 		if err := l.poll.Start(); err != nil {
 			return err
 		}
@@ -112,10 +102,10 @@ func (e *Engine[T, X]) Loops() []*Loop[T, X] { return e.loops }
 // Listen accepts, from now on, what comes to the listening sockets; failed is told if that
 // cannot be. S.Listener counts them from 0, in their order. Safe for any goroutine.
 func (e *Engine[T, X]) Listen(fds []int, failed func(error)) error {
-	acceptor := e.loops[0]
-	return acceptor.Post(func() {
+	return e.loops[0].Post(func() {
+		acceptor := events[T, X]{e.loops[0]}
 		for _, fd := range fds {
-			if err := acceptor.listen(fd, e.listeners); err != nil {
+			if err := acceptor.listen(listening{fd, e.listeners}); err != nil {
 				failed(err)
 			}
 			e.listeners++
@@ -127,10 +117,9 @@ func (e *Engine[T, X]) Listen(fds []int, failed func(error)) error {
 // until that is done, or ctx ends; the acceptor does it then when it can. Not on a loop.
 func (e *Engine[T, X]) Unlisten(ctx context.Context) {
 	done := make(chan struct{})
-	acceptor := e.loops[0]
-	err := acceptor.Post(func() {
+	err := e.loops[0].Post(func() {
 		defer close(done)
-		acceptor.unlisten()
+		e.acceptor.unlisten()
 	})
 	if err != nil {
 		return
@@ -138,47 +127,5 @@ func (e *Engine[T, X]) Unlisten(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-	}
-}
-
-// Sockets returns how many accepted streams there are, those included that Detach has
-// given away and that were not yet discounted. Safe for any goroutine.
-func (e *Engine[T, X]) Sockets() int { return int(e.live.Load() + e.reserved.Load()) }
-
-// Stats returns the counters. Safe for any goroutine.
-func (e *Engine[T, X]) Stats() Stats {
-	return Stats{
-		Live:         int(e.live.Load()),
-		Reserved:     int(e.reserved.Load()),
-		Evicted:      e.evicted.Load(),
-		TurnedAway:   e.turnedAway.Load(),
-		AcceptPauses: e.acceptPauses.Load(),
-		Shed:         e.shed.Load(),
-	}
-}
-
-// fewest returns the loop with the fewest streams.
-func (e *Engine[T, X]) fewest() *Loop[T, X] {
-	fewest := e.loops[0]
-	for _, l := range e.loops[1:] {
-		if l.conns.Load() < fewest.conns.Load() {
-			fewest = l
-		}
-	}
-	return fewest
-}
-
-// discount takes a closed stream out of the count.
-func (e *Engine[T, X]) discount(isReserved bool) {
-	if isReserved {
-		e.reserved.Add(-1)
-		return
-	}
-	e.live.Add(-1)
-}
-
-func (e *Engine[T, X]) logError(msg string, args ...any) {
-	if e.cfg.LogError != nil {
-		e.cfg.LogError(msg, args...)
 	}
 }

@@ -5,7 +5,6 @@ package stream
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 )
 
 // ErrExited is the cause of a fault that was no panic: the goroutine has ended.
@@ -29,40 +28,3 @@ func (l *Loop[T, X]) NoteExit() { l.exited = true }
 // DealWith says whom a Fault would be about from here on, until the callback ends. It is
 // for the callbacks that are about no stream.
 func (l *Loop[T, X]) DealWith(s S[T, X]) { l.at = s.i }
-
-// survive is deferred by all that the poller calls.
-func (l *Loop[T, X]) survive() {
-	if !l.underWay {
-		return
-	}
-	p, i := recover(), l.at
-	known := l.exited // and done with
-	l.underWay, l.exited, l.at, l.current = false, false, 0, 0
-	if p == nil {
-		l.self.Store(0)
-		_ = l.Post(l.begin)
-	}
-	l.poll.Wake() // for the rest of the pass
-	if known && p == nil {
-		l.handler.Fault(S[T, X]{}, nil)
-		return
-	}
-	if p == nil {
-		p = ErrExited
-	}
-	l.callFault(i, &PanicError{p, debug.Stack()})
-}
-
-// callFault tells the owner, who may panic again: then it was no stream's fault.
-func (l *Loop[T, X]) callFault(i uint32, e *PanicError) {
-	defer func() {
-		if p := recover(); p != nil {
-			l.handler.Fault(S[T, X]{}, &PanicError{p, debug.Stack()})
-		}
-	}()
-	var s S[T, X]
-	if i != 0 {
-		s = l.of(i, l.slab.at(i))
-	}
-	l.handler.Fault(s, e)
-}

@@ -17,9 +17,15 @@ const (
 	lingerBytes = 256 << 10
 )
 
-// linger says FIN and waits for the peer's: closing a socket with unread input
+// lingering is a loop as the one whose streams say farewell.
+type lingering[T, X any] struct {
+	*Loop[T, X]
+	queue timer.Queue // all linger equally long
+}
+
+// begin says FIN and waits for the peer's: closing a socket with unread input
 // would send RST, and the peer could lose what it was told last, RFC 9112 §9.6.
-func (l *Loop[T, X]) linger(i uint32, s *slot[T]) {
+func (l *lingering[T, X]) begin(i uint32, s *slot[T]) {
 	if err := l.wire.finish(int(s.fd)); err != nil {
 		l.release(i, s, err) // the peer has reset the connection
 		return
@@ -33,9 +39,9 @@ func (l *Loop[T, X]) linger(i uint32, s *slot[T]) {
 }
 
 // rest lets a stream linger within the reserve, for lingerTime at the most.
-func (l *Loop[T, X]) rest(i uint32, s *slot[T]) {
+func (l *lingering[T, X]) rest(i uint32, s *slot[T]) {
 	l.setDue(i, 0)
-	l.lingerers.Push(timer.Timer{At: l.poll.Now() + lingerTime, Token: token(i, s.gen.Load())})
+	l.queue.Push(timer.Timer{At: l.poll.Now() + lingerTime, Token: token(i, s.gen.Load())})
 	if s.flags&(reserved|uncounted) == 0 {
 		s.flags |= reserved
 		l.engine.live.Add(-1)
@@ -44,7 +50,7 @@ func (l *Loop[T, X]) rest(i uint32, s *slot[T]) {
 }
 
 // discard reads what a peer still says that is not listened to any more.
-func (l *Loop[T, X]) discard(i uint32, s *slot[T]) {
+func (l *lingering[T, X]) discard(i uint32, s *slot[T]) {
 	n, errno := l.recv(s)
 	if n == 0 {
 		if errno != unix.EAGAIN {
@@ -58,16 +64,9 @@ func (l *Loop[T, X]) discard(i uint32, s *slot[T]) {
 	}
 }
 
-// recv reads once into l.buf. A read that fills it may have left something.
-func (l *Loop[T, X]) recv(s *slot[T]) (int, unix.Errno) {
-	n, errno := l.wire.recv(int(s.fd), l.buf)
-	l.isFull = n == len(l.buf)
-	return n, errno
-}
-
-// expireLingering ends the lingering, unless what was said last has not left yet, or
+// expire ends the lingering, unless what was said last has not left yet, or
 // only just: as long as the peer keeps taking it, nothing is lost.
-func (l *Loop[T, X]) expireLingering(i uint32, s *slot[T]) {
+func (l *lingering[T, X]) expire(i uint32, s *slot[T]) {
 	switch o := l.progress(s); {
 	case !o.Waits() && o.Sent >= lingerTime-lateTick:
 		l.release(i, s, ErrHangup)
@@ -79,16 +78,16 @@ func (l *Loop[T, X]) expireLingering(i uint32, s *slot[T]) {
 }
 
 // takes reports whether the peer has taken something within the write-timeout.
-func (l *Loop[T, X]) takes(o poller.Outgoing) bool {
+func (l *lingering[T, X]) takes(o poller.Outgoing) bool {
 	limit := l.engine.cfg.WriteTimeout
 	return limit == 0 || o.Taken() < limit
 }
 
 // evictOldest closes the stream that has lingered longest, and reports whether there was
 // one.
-func (l *Loop[T, X]) evictOldest() bool {
+func (l *lingering[T, X]) evictOldest() bool {
 	for {
-		tok, ok := l.lingerers.Pop()
+		tok, ok := l.queue.Pop()
 		if !ok {
 			return false
 		}
@@ -103,7 +102,7 @@ func (l *Loop[T, X]) evictOldest() bool {
 // spare keeps a stream out of the reserve that has yet to send what was said last, to a
 // peer that keeps taking it: it counts as any other, if there is room for one. It reports
 // whether it did.
-func (l *Loop[T, X]) spare(i uint32, s *slot[T], o poller.Outgoing) bool {
+func (l *lingering[T, X]) spare(i uint32, s *slot[T], o poller.Outgoing) bool {
 	if o.Unsent == 0 || !l.takes(o) {
 		return false
 	}

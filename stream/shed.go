@@ -9,7 +9,7 @@ import (
 
 // shed ends the streams that hold most of the loop's buffers until it is within its
 // budget again.
-func (l *Loop[T, X]) shed() {
+func (l events[T, X]) shed() {
 	type holder struct {
 		slot uint32
 		size int

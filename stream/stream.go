@@ -12,16 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// S is a stream: a small value. It belongs to the loop's goroutine, and to the callback
-// it was given to: whoever keeps it for later keeps its Token, and asks Loop.Find.
-type S[T, X any] struct {
-	loop *Loop[T, X]
-	slot *slot[T]
-	i    uint32
-}
-
-func (l *Loop[T, X]) of(i uint32, s *slot[T]) S[T, X] { return S[T, X]{l, s, i} }
-
 // Find returns the stream of a token, and false if it has ended.
 func (l *Loop[T, X]) Find(token uint64) (S[T, X], bool) {
 	i, s := l.slab.find(token)
@@ -70,9 +60,6 @@ func (l *Loop[T, X]) Extras() iter.Seq[*X] {
 		}
 	}
 }
-
-// StopAdopting refuses all new sockets from now on, and closes those on their way.
-func (l *Loop[T, X]) StopAdopting() { l.stopAdopting() }
 
 // LateTicks is how many looks at the deadlines came late.
 func (l *Loop[T, X]) LateTicks() int64 { return l.late }
@@ -209,7 +196,10 @@ func (s S[T, X]) Why() Hold { return s.slot.why }
 
 // Yield holds the stream until the others of its loop have had their turn, Resume.
 func (s S[T, X]) Yield() {
-	s.loop.yield(s.i, s.slot)
+	if s.slot.why&Turn == 0 {
+		s.slot.why |= Turn
+		s.loop.turns.waiting = append(s.loop.turns.waiting, s.Token())
+	}
 	s.settle()
 }
 

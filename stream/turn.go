@@ -2,24 +2,46 @@
 
 package stream
 
-// yield holds a stream until the others have had their turn.
-func (l *Loop[T, X]) yield(i uint32, s *slot[T]) {
-	if s.why&Turn == 0 {
-		s.why |= Turn
-		l.turns = append(l.turns, token(i, s.gen.Load()))
-	}
+// turns are streams that wait until the others have had theirs, by their tokens.
+type turns struct {
+	waiting []uint64
+	going   []uint64 // those that are going on now
+	ripe    int      // how many of waiting may go on: the pass in which they were held is over
+	spare   []uint64
 }
 
-// takeTurns lets those go on that had used up their turn in an earlier pass.
-func (l *Loop[T, X]) takeTurns() {
-	if len(l.going) == 0 { // else a pass did not come to its end
-		waiting := l.turns
-		l.turns = append(l.spareTurns[:0], waiting[l.ripe:]...)
-		l.going, l.spareTurns, l.ripe = waiting[:l.ripe], waiting, 0
+// ripen says that a pass is over, and reports whether anyone may go on in the next.
+func (t *turns) ripen() bool {
+	t.ripe = len(t.waiting)
+	return t.ripe > 0
+}
+
+// next returns the next that may go on in this pass, and false when there is none.
+func (t *turns) next() (uint64, bool) {
+	if len(t.going) == 0 {
+		return 0, false
 	}
-	for len(l.going) > 0 {
-		i, s := l.slab.find(l.going[0])
-		l.going = l.going[1:]
+	tok := t.going[0]
+	t.going = t.going[1:]
+	return tok, true
+}
+
+// begin lets those go on that had used up their turn in an earlier pass, if the pass before
+// came to its end.
+func (t *turns) begin() {
+	if len(t.going) > 0 {
+		return
+	}
+	waiting := t.waiting
+	t.waiting = append(t.spare[:0], waiting[t.ripe:]...)
+	t.going, t.spare, t.ripe = waiting[:t.ripe], waiting, 0
+}
+
+// takeTurns has those go on whose turn it is.
+func (l events[T, X]) takeTurns() {
+	l.turns.begin()
+	for tok, ok := l.turns.next(); ok; tok, ok = l.turns.next() {
+		i, s := l.slab.find(tok)
 		if s == nil || s.state != Held {
 			continue
 		}

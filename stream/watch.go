@@ -2,7 +2,10 @@
 
 package stream
 
-import "github.com/usher-ws/usher/poller"
+import (
+	"github.com/usher-ws/usher/poller"
+	"golang.org/x/sys/unix"
+)
 
 // arm tells epoll what to report, armedRead or armedWrite, if that has changed.
 func (l *Loop[T, X]) arm(i uint32, s *slot[T], want flags) {
@@ -16,7 +19,7 @@ func (l *Loop[T, X]) arm(i uint32, s *slot[T], want flags) {
 // watch has epoll report what the stream is armed for, and what of it holds already.
 func (l *Loop[T, X]) watch(i uint32, s *slot[T]) {
 	if err := l.poll.Mod(int(s.fd), token(i, s.gen.Load()), interest(s.flags)); err != nil {
-		l.engine.logError("stream: cannot rearm a socket", "err", err)
+		l.logError("stream: cannot rearm a socket", "err", err)
 	}
 }
 
@@ -32,4 +35,11 @@ func interest(f flags) poller.Event {
 		want |= poller.Writable
 	}
 	return want
+}
+
+// recv reads once into l.buf. A read that fills it may have left something.
+func (l *Loop[T, X]) recv(s *slot[T]) (int, unix.Errno) {
+	n, errno := l.wire.recv(int(s.fd), l.buf)
+	l.isFull = n == len(l.buf)
+	return n, errno
 }

@@ -66,7 +66,7 @@ func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
 	case s.state == Finishing && waiting:
 		l.arm(i, s, armedWrite)
 	case s.state == Finishing:
-		l.linger(i, s)
+		l.lingering.begin(i, s)
 	case s.state != Flowing && s.state != Held:
 	case waiting && l.engine.cfg.ReadAlways && s.why&^Backlog == 0:
 		s.state = Flowing
@@ -108,7 +108,7 @@ func (l *Loop[T, X]) flush(i uint32, s *slot[T]) {
 	l.setDue(i, x.due)
 	l.dropOutbox(i, s)
 	if s.state == Finishing {
-		l.linger(i, s)
+		l.lingering.begin(i, s)
 		return
 	}
 	s.why &^= Backlog
