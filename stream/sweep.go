@@ -99,7 +99,7 @@ func (l events[T, X]) schedule(next time.Duration) {
 	if at, ok := l.lingering.queue.First(); ok {
 		first = min(first, at)
 	}
-	if a := &l.engine.acceptor; l == a.Loop && a.pausedTo != 0 {
+	if a := &l.engine.acceptor; l.Loop == a.Loop && a.pausedTo != 0 {
 		first = min(first, a.pausedTo)
 	}
 	if next != 0 {
