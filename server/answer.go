@@ -8,86 +8,85 @@ import (
 )
 
 // This file is what a loop does about its mailbox.
-
 // Mail does what other goroutines asked for, in the order they asked.
-func (l *loop) Mail() {
-	l.answerAll() // what a pass has left that did not come to its end
-	l.taken = l.mail.take()
-	l.answerAll()
+func (o owner) Mail() {
+	o.answerAll() // what a pass has left that did not come to its end
+	o.taken = o.mail.take()
+	o.answerAll()
 }
 
 // answerAll does what was taken from the mailbox, and gives the memory back.
-func (l *loop) answerAll() {
-	if l.taken.entries == nil {
+func (o owner) answerAll() {
+	if o.taken.entries == nil {
 		return
 	}
-	if l.walking != nil {
-		l.nextTaken-- // its members have not all got it
+	if o.groups.walking != nil {
+		o.nextTaken-- // its members have not all got it
 	}
-	for l.nextTaken < len(l.taken.entries) {
-		k := l.nextTaken
-		l.nextTaken++
-		l.nextTaken = k + l.answer(l.taken.entries[k:], l.taken.data)
+	for o.nextTaken < len(o.taken.entries) {
+		k := o.nextTaken
+		o.nextTaken++
+		o.nextTaken = k + o.answer(o.taken.entries[k:], o.taken.data)
 	}
-	l.mail.recycle(l.taken)
-	l.taken, l.nextTaken = lane{}, 0
+	o.mail.recycle(o.taken)
+	o.taken, o.nextTaken = lane{}, 0
 }
 
 // answer does the first of the entries, and those behind it that can be done in
 // the same go. It returns how many that were.
-func (l *loop) answer(entries []entry, data []byte) int {
+func (o owner) answer(entries []entry, data []byte) int {
 	e := &entries[0]
 	if e.kind == entryPublish {
-		return l.publishRun(entries)
+		return o.publishRun(entries)
 	}
 	if e.kind == entryJobDone {
-		l.takeJob(e.tok)
+		o.jobs.takeJob(e.tok)
 		return 1
 	}
-	s, ok := l.Find(e.tok)
+	s, ok := o.Find(e.tok)
 	if !ok {
 		return 1
 	}
-	l.DealWith(s)
+	o.DealWith(s)
 	switch e.kind {
 	case entrySend, entryPrepared, entryPong:
 		if takesPosts(s) {
-			return l.deliverRun(s, entries, data)
+			return o.deliverRun(s, entries, data)
 		}
 	case entryClose:
 		if takesPosts(s) {
-			l.endAsAsked(s, e, data)
+			o.endAsAsked(s, e, data)
 		}
 	case entryVerdict:
 		if table[s.Data().facts.state()][verdict].do == decide {
-			l.door.decide(s, e.err)
+			o.door.decide(s, e.err)
 		}
 	case entryJoin:
 		if takesPosts(s) {
-			l.join(s, e.group)
+			o.groups.join(s, e.group)
 		}
 	case entryLeave:
-		l.leave(s, e.group)
+		o.groups.leave(s, e.group)
 	}
 	return 1
 }
 
 // endAsAsked carries out an entryClose.
-func (l *loop) endAsAsked(s link, e *entry, data []byte) {
+func (o owner) endAsAsked(s link, e *entry, data []byte) {
 	cause := e.err.(*CloseError)
 	if e.from == e.to {
-		l.conclude(s, nil, cause)
+		o.conclude(s, nil, cause)
 		return
 	}
-	l.end(s, data[e.from:e.to], cause)
+	o.end(s, data[e.from:e.to], cause)
 }
 
 // deliverRun sends what is queued in a row for one connection in one go, up to what one
 // send takes. If its outbox is in use there is no send: it takes them one by one, as many
 // as it has room for.
-func (l *loop) deliverRun(s link, entries []entry, data []byte) int {
+func (o owner) deliverRun(s link, entries []entry, data []byte) int {
 	waits := s.Waiting() > 0
-	fan, n, said := l.fan[plain][:0], 0, 0
+	fan, n, said := o.fan[plain][:0], 0, 0
 	for n < len(entries) && entries[n].tok == entries[0].tok && entries[n].kind <= entryPong {
 		b := data[entries[n].from:entries[n].to]
 		if p := entries[n].prepared; p != nil {
@@ -102,15 +101,15 @@ func (l *loop) deliverRun(s link, entries []entry, data []byte) int {
 		}
 		n++
 	}
-	l.deliver(s, fan, said)
-	l.fan[plain] = fan
-	l.keepFan()
+	o.deliver(s, fan, said)
+	o.fan[plain] = fan
+	o.keepFan()
 	return n
 }
 
 // publishRun sends what is queued in a row for one group: each member gets it in
 // one send.
-func (l *loop) publishRun(entries []entry) int {
+func (o owner) publishRun(entries []entry) int {
 	g, n, size := entries[0].group, 0, 0
 	for n < len(entries) && entries[n].kind == entryPublish && entries[n].group == g {
 		if size += len(entries[n].prepared.Bytes()); n > 0 && size > poller.SendLimit {
@@ -122,11 +121,11 @@ func (l *loop) publishRun(entries []entry) int {
 	for k, w := range g.windowsNow() {
 		out[k] = out[plain]
 		if k == plain || w != 0 {
-			out[k] = merged(&l.fan[k], entries[:n], w)
+			out[k] = merged(&o.fan[k], entries[:n], w)
 		}
 	}
-	l.fanOut(g, n, out)
-	l.keepFan()
+	o.fanOut(g, n, out)
+	o.keepFan()
 	return n
 }
 
@@ -144,12 +143,44 @@ func merged(buf *[]byte, entries []entry, w frame.Window) []byte {
 	return b
 }
 
-func (l *loop) keepFan() {
+func (o owner) keepFan() {
 	size := 0
-	for _, b := range l.fan {
+	for _, b := range o.fan {
 		size += cap(b)
 	}
 	if size > keepDirect {
-		clear(l.fan[:])
+		clear(o.fan[:])
+	}
+}
+
+// fanOut sends n messages of a group to its members on this loop, to each in the
+// encoding for its window.
+func (o owner) fanOut(g *Group, n int, out [encodings][]byte) {
+	h := g.of(o.loop)
+	if h == nil || h.index == 0 {
+		return
+	}
+	o.busy.Store(0)              // what follows is no callback's doing
+	if o.groups.walking == nil { // else it is gone on with
+		h.tidy()
+		o.groups.walking, o.groups.walked = h, 0
+	}
+	for o.groups.walked < len(h.sorted) {
+		i := h.sorted[o.groups.walked]
+		o.groups.walked++
+		if i&gone != 0 {
+			continue
+		}
+		s := o.At(i)
+		o.DealWith(s)
+		if !takesPosts(s) {
+			continue
+		}
+		o.deliver(s, out[encodingFor(s.Data().frame.Window())], n)
+	}
+	o.groups.walking = nil
+	if h.size() == 0 {
+		*h = shard{index: h.index}
+		o.groups.forget(h)
 	}
 }

@@ -122,7 +122,7 @@ func (d *door) decide(s link, err error) {
 		err = errDraining.WithRetryAfter(jitter(5 * time.Second))
 	}
 	if err == nil {
-		err = a.identify(d.loop)
+		err = a.identify(d)
 	}
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
@@ -159,16 +159,16 @@ func (d *door) judgeOn(s link, a *question) {
 
 // identify takes over whom the authorizer has recognised, and counts the connection
 // as that user's.
-func (a *question) identify(l *loop) error {
+func (a *question) identify(d *door) error {
 	if a.given.Identity == a.request.Identity {
 		return nil
 	}
 	a.request.Identity = a.given.Identity
 	if a.quota.name != "" {
-		l.srv.perUser.Release(a.quota.name)
+		d.srv.perUser.Release(a.quota.name)
 		a.quota.name = ""
 	}
-	return a.quota.user(l, l.places.all[a.place].route, a.request)
+	return a.quota.user(d, d.places.all[a.place].route, a.request)
 }
 
 // takeQuestion ends the waiting for an answer.

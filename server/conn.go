@@ -5,7 +5,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
 	"github.com/usher-ws/usher/frame"
@@ -59,87 +58,7 @@ func (c Conn) token() uint64 { return stream.Token(c.slot, c.gen) }
 // goroutine.
 func (c Conn) window() frame.Window { return frame.Window(c.gen & windowBits >> stream.MarkShift) }
 
-// Send sends b as one message. It copies b and does not wait: nil means that the
-// message was accepted, not that it has arrived. What one callback sends to its
-// own connection leaves in one piece when the callbacks of that event are done.
-// Errors are ErrBacklog, net.ErrClosed, and one for an opcode that is not text or
-// binary.
-func (c Conn) Send(op frame.Opcode, b []byte) error {
-	if !isMessage(op) {
-		return fmt.Errorf("server: cannot send %v as a message", op)
-	}
-	if c.loop == nil {
-		return net.ErrClosed
-	}
-	if l := c.loop; l.replies(c) {
-		return l.say(c, op, b)
-	}
-	return c.loop.mail.send(c, op, b)
-}
-
 func isMessage(op frame.Opcode) bool { return op == frame.OpText || op == frame.OpBinary }
-
-var errUnprepared = errors.New("server: cannot send what was not made by Prepare")
-
-// SendPrepared sends m, which was encoded once and may go to many connections. It
-// is Send in all else.
-func (c Conn) SendPrepared(m *frame.Prepared) error {
-	if m == nil || len(m.Bytes()) == 0 {
-		return errUnprepared
-	}
-	if op := m.Opcode(); !isMessage(op) {
-		return fmt.Errorf("server: cannot send %v as a message", op)
-	}
-	if c.loop == nil {
-		return net.ErrClosed
-	}
-	if l := c.loop; l.replies(c) {
-		return l.sayPrepared(c, m)
-	}
-	return c.loop.mail.sendPrepared(c, m)
-}
-
-// Close closes the connection, after what was sent before it. Only the first call
-// counts; a later one, or one that comes after the connection's end, is
-// net.ErrClosed.
-func (c Conn) Close(code frame.StatusCode, reason string) error {
-	if !code.Sendable() {
-		return fmt.Errorf("server: %v is not for the wire", code)
-	}
-	if c.loop == nil {
-		return net.ErrClosed
-	}
-	return c.loop.mail.close(c, code, reason)
-}
-
-// ErrRenew is why an Identity cannot take the place of a connection's own.
-var ErrRenew = errors.New("server: not a later token of the same user")
-
-// Renew puts id in the place of the connection's Identity, so that the connection
-// lives as long as id does: for who brings a new token before the old one expires
-// and the connection is closed with 4401. id is what a Verifier made of the new
-// token. It must speak for the same Subject, by which connections are counted, and
-// not have expired; otherwise, and if the connection had no Identity, it is
-// ErrRenew. What else the claims allow is for the caller to see.
-func (c Conn) Renew(id *upgrade.Identity) error {
-	s, ok := c.mine()
-	if !ok {
-		return net.ErrClosed
-	}
-	l := c.loop
-	old := l.identities.get(s.Data().ident)
-	if old == nil || id == nil || id.Subject != old.Subject || !id.ExpiresAt.IsZero() && !l.wall().Before(id.ExpiresAt) {
-		return ErrRenew
-	}
-	ident := l.identities.find(id)
-	l.identities.drop(s.Data().ident)
-	s.Data().ident = ident
-	if q := s.Extra().line; q != nil {
-		q.identity.Store(id)
-	}
-	s.DueBy(l.expiry(s)) // a later one is found when the old one's comes
-	return nil
-}
 
 // Identity returns whom the guards recognised, or nil. Only Renew changes it.
 func (c Conn) Identity() *upgrade.Identity {
@@ -229,7 +148,7 @@ func (c Conn) line() *line {
 	if c.loop == nil {
 		return nil
 	}
-	return c.loop.lines.get(c.token())
+	return c.loop.jobs.lines.get(c.token())
 }
 
 // isClosed reports whether nothing can be sent any more. Safe for any goroutine.

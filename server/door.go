@@ -95,7 +95,12 @@ func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
 		d.refuse(s, lr, r, err)
 		return
 	}
-	if lr == nil {
+	switch {
+	case lr == nil && d.srv.Handler == nil:
+		q.release(d.srv)
+		d.refuse(s, nil, r, errNotFound)
+		return
+	case lr == nil:
 		d.handOver(s, q, head, early)
 		return
 	}
@@ -133,7 +138,7 @@ func (d *door) responded(s link, lr *loopRoute, values []string, q quota, r *upg
 	}
 	isProbe := errors.Is(err, upgrade.ErrProbe)
 	if err == nil || isProbe {
-		if over := q.user(d.loop, lr, r); over != nil {
+		if over := q.user(d, lr, r); over != nil {
 			err, isProbe = over, false
 		}
 	}

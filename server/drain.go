@@ -38,6 +38,7 @@ var ErrOnLoop = errors.New("server: cannot wait in a callback")
 
 // drainage is a loop's progress in closing its connections evenly over the window.
 type drainage struct {
+	*loop
 	active bool
 	start  time.Duration
 	window time.Duration
@@ -75,7 +76,7 @@ func (s *Server) shutDown(ctx context.Context) error {
 	s.drainWindow = s.pace()
 	s.drainingFlag.Store(true)
 	for _, l := range s.loops {
-		_ = l.Post(l.startDrain)
+		_ = l.Post(l.drain.begin)
 	}
 	end := begin.Add(drain + DrainGrace)
 	err := s.waitDrained(ctx, begin.Add(drain*8/10), end)
@@ -128,7 +129,7 @@ func (s *Server) waitDrained(ctx context.Context, unlisten, end time.Time) error
 func (s *Server) stopLoops() error {
 	ended := make(chan bool, len(s.loops))
 	for _, l := range s.loops {
-		go func() { ended <- l.stop() }()
+		go func() { ended <- l.drain.stop() }()
 	}
 	stuck := 0
 	for range s.loops {
@@ -143,28 +144,28 @@ func (s *Server) stopLoops() error {
 }
 
 // stop ends the loop, and reports false if a callback holds it up.
-func (l *loop) stop() bool {
+func (d *drainage) stop() bool {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		done := make(chan struct{})
-		if err := l.Post(func() { l.cutAll(done) }); err == nil {
+		if err := d.Post(func() { d.cutAll(done) }); err == nil {
 			select {
 			case <-done:
-			case <-l.Dead():
+			case <-d.Dead():
 			}
 		}
-		_ = l.Close()
+		_ = d.Close()
 	}()
 	tick := time.NewTicker(cutPatience / 10)
 	defer tick.Stop()
-	seen, since := l.busy.Load(), time.Now()
+	seen, since := d.busy.Load(), time.Now()
 	for {
 		select {
 		case <-ended:
 			return true
 		case now := <-tick.C:
-			if busy := l.busy.Load(); busy == 0 || busy != seen {
+			if busy := d.busy.Load(); busy == 0 || busy != seen {
 				seen, since = busy, now
 			} else if now.Sub(since) >= cutPatience {
 				return false
@@ -174,31 +175,31 @@ func (l *loop) stop() bool {
 }
 
 // cutAll is cut, whatever happens in the Close callbacks.
-func (l *loop) cutAll(done chan<- struct{}) {
+func (d *drainage) cutAll(done chan<- struct{}) {
 	returned := false
 	defer func() {
 		if !returned {
-			_ = l.Post(func() { l.cutAll(done) })
+			_ = d.Post(func() { d.cutAll(done) })
 		}
 	}()
-	l.cut()
-	l.publish()
+	d.cut()
+	d.publish()
 	returned = true
 	close(done)
 }
 
-// startDrain begins the loop's share of the drain.
-func (l *loop) startDrain() {
-	l.drain = drainage{active: true, start: l.Now(), window: l.srv.drainWindow, next: 1}
-	for s := range l.All() {
+// begin begins the loop's share of the drain.
+func (d *drainage) begin() {
+	d.active, d.start, d.window, d.next = true, d.Now(), d.srv.drainWindow, 1
+	for s := range d.All() {
 		switch f := s.Data().facts; {
 		case hasTurn(s):
-			l.drain.total++
+			d.total++
 		case f.state() == head && s.Extra().head == nil:
-			s.DueBy(l.Deadline(drainSilence))
+			s.DueBy(d.Deadline(drainSilence))
 		}
 	}
-	l.drainOn(l.Now())
+	d.goOn(d.Now())
 }
 
 // hasTurn reports whether a connection is closed by a drain.
@@ -206,10 +207,9 @@ func hasTurn(s link) bool {
 	return table[s.Data().facts.state()][drain].do == goodbye && (s.State() == stream.Flowing || s.State() == stream.Held)
 }
 
-// drainOn closes as many as are due by now: the k-th of n in the middle of the
+// goOn closes as many as are due by now: the k-th of n in the middle of the
 // k-th n-th of the window. It returns when it is to be called again.
-func (l *loop) drainOn(now time.Duration) (next time.Duration) {
-	d := &l.drain
+func (d *drainage) goOn(now time.Duration) (next time.Duration) {
 	if !d.active {
 		return 0
 	}
@@ -217,13 +217,13 @@ func (l *loop) drainOn(now time.Duration) (next time.Duration) {
 	if passed := now - d.start; passed < d.window {
 		goal = int(float64(d.total)*float64(passed)/float64(d.window) + 0.5)
 	}
-	for d.done < goal && d.next < l.Slots() {
-		s := l.At(d.next)
+	for d.done < goal && d.next < d.Slots() {
+		s := d.At(d.next)
 		d.next++
 		if hasTurn(s) {
 			d.done++
-			l.DealWith(s)
-			l.goodbye(s)
+			d.DealWith(s)
+			d.goodbye(s)
 		}
 	}
 	return now + drainStep
@@ -231,27 +231,27 @@ func (l *loop) drainOn(now time.Duration) (next time.Duration) {
 
 // goodbye closes one connection, and tells it when to come back: after the drain,
 // spread over as long again so that the crowd does not return as one.
-func (l *loop) goodbye(s link) {
-	left := max(0, l.drain.start+l.srv.drainTime()-l.Now())
-	wait := left + rand.N(max(l.srv.drainTime(), time.Second))
-	l.conclude(s, nil, &CloseError{
+func (d *drainage) goodbye(s link) {
+	left := max(0, d.start+d.srv.drainTime()-d.Now())
+	wait := left + rand.N(max(d.srv.drainTime(), time.Second))
+	d.conclude(s, nil, &CloseError{
 		Code:   frame.StatusGoingAway,
 		Reason: fmt.Sprintf("draining; retry-after-ms=%d", wait.Milliseconds()),
 	})
 }
 
 // cut closes everything, now.
-func (l *loop) cut() {
-	l.mail.kill()
-	l.StopAdopting()
-	for s := range l.All() {
-		l.DealWith(s)
-		l.abandonJobs(s)
+func (d *drainage) cut() {
+	d.mail.kill()
+	d.StopAdopting()
+	for s := range d.All() {
+		d.DealWith(s)
+		d.jobs.abandonJobs(s)
 		if s.State() != stream.Gone {
 			s.Cut(errCut)
 			continue
 		}
 		defer s.Free()
-		l.depart(s, &CloseError{Code: frame.StatusAbnormalClosure, Err: errCut})
+		d.depart(s, &CloseError{Code: frame.StatusAbnormalClosure, Err: errCut})
 	}
 }

@@ -34,7 +34,7 @@ func (l *loop) conclude(s link, out []byte, e *CloseError) {
 func (l *loop) end(s link, out []byte, e *CloseError) {
 	if q := s.Extra().line; q != nil {
 		kept, first := bytes.Clone(out), q.then == nil
-		if l.afterJobs(s, func(s link) { l.end(s, kept, e) }) {
+		if l.jobs.afterJobs(s, func(s link) { l.end(s, kept, e) }) {
 			if first {
 				q.told = e
 			}
@@ -51,7 +51,7 @@ func (l *loop) end(s link, out []byte, e *CloseError) {
 
 // hearEnd is what is done when the peer has ended its side without a close frame: 1006.
 func (l *loop) hearEnd(s link) {
-	if !l.afterJobs(s, func(s link) { s.Cut(io.EOF) }) {
+	if !l.jobs.afterJobs(s, func(s link) { s.Cut(io.EOF) }) {
 		s.Cut(io.EOF)
 	}
 }
@@ -60,7 +60,7 @@ func (l *loop) hearEnd(s link) {
 // whether it still has jobs: its slot, its quotas and its Close callback wait for those.
 func (l *loop) lose(s link, cause error) (keep bool) {
 	if q := s.Extra().line; q != nil {
-		return l.pin(s, q, cause)
+		return l.jobs.pin(s, q, cause)
 	}
 	defer l.dropInput(s)
 	l.depart(s, &CloseError{Code: frame.StatusAbnormalClosure, Err: cause})
@@ -77,8 +77,8 @@ func (l *loop) depart(s link, e *CloseError) {
 	f.become(over)
 	s.Mark(closeAsked)
 	l.routeOf(s).tally.countClose(e)
-	l.refund(s)
-	l.leaveAll(s)
+	l.meter.refund(s)
+	l.groups.leaveAll(s)
 	defer l.departed(s)
 	l.callClose(l.routeOf(s), l.conn(s), e)
 }
@@ -126,13 +126,13 @@ func (l *loop) dropInput(s link) {
 func (l *loop) shed(s link) {
 	q := s.Extra().line
 	if s.State() == stream.Gone { // its peer has gone, its jobs have not
-		l.dropJobs(q)
-		l.windUp(s, q)
+		l.jobs.dropJobs(q)
+		l.jobs.windUp(s, q)
 		return
 	}
 	l.srv.stats.shed.Add(1)
 	if q != nil {
-		l.dropJobs(q)
+		l.jobs.dropJobs(q)
 	} else if s.Waiting() == 0 {
 		l.conclude(s, nil, &CloseError{Code: frame.StatusTryAgainLater, Reason: "memory"})
 		return

@@ -228,15 +228,24 @@ func (h *shard) size() int { return len(h.sorted) - h.left + len(h.fresh) }
 // manyGroups in slot.group says that the groups are listed in ext.groups.
 const manyGroups = ^uint32(0)
 
+// groups are those that have members on a loop.
+type groups struct {
+	loop    *loop
+	all     []*Group // index 0 is none
+	free    []uint32
+	walking *shard // the one that is being sent to
+	walked  int    // how many of its places are done with
+}
+
 // join makes the connection a member of g.
-func (l *loop) join(s link, g *Group) {
-	h := g.of(l)
+func (m *groups) join(s link, g *Group) {
+	h := g.of(m.loop)
 	if h == nil {
 		return // meanwhile it is another server's
 	}
 	if h.index == 0 {
-		h.index = takeIndex(&l.groups, &l.freeGroups)
-		l.groups[h.index] = g
+		h.index = takeIndex(&m.all, &m.free)
+		m.all[h.index] = g
 	}
 	switch {
 	case s.Data().group == 0:
@@ -259,8 +268,8 @@ func (l *loop) join(s link, g *Group) {
 }
 
 // leave ends the connection's membership of g.
-func (l *loop) leave(s link, g *Group) {
-	h := g.of(l)
+func (m *groups) leave(s link, g *Group) {
+	h := g.of(m.loop)
 	if h == nil || h.index == 0 {
 		return
 	}
@@ -280,72 +289,40 @@ func (l *loop) leave(s link, g *Group) {
 	default:
 		return
 	}
-	l.drop(s, g, h)
+	m.drop(s, g, h)
 }
 
 // leaveAll ends all memberships of a connection that has ended.
-func (l *loop) leaveAll(s link) {
+func (m *groups) leaveAll(s link) {
 	switch s.Data().group {
 	case 0:
 		return
 	case manyGroups:
 		x := s.NeedExtra()
 		for _, index := range x.groups {
-			g := l.groups[index]
-			l.drop(s, g, g.of(l))
+			g := m.all[index]
+			m.drop(s, g, g.of(m.loop))
 		}
 		x.groups = nil
 	default:
-		g := l.groups[s.Data().group]
-		l.drop(s, g, g.of(l))
+		g := m.all[s.Data().group]
+		m.drop(s, g, g.of(m.loop))
 	}
 	s.Data().group = 0
 }
 
-func (l *loop) drop(s link, g *Group, h *shard) {
+func (m *groups) drop(s link, g *Group, h *shard) {
 	h.remove(s.Slot())
 	g.enrol(s, -1)
-	if h.size() == 0 && h != l.walking {
+	if h.size() == 0 && h != m.walking {
 		*h = shard{index: h.index}
-		l.forget(h)
+		m.forget(h)
 	}
 }
 
 // forget drops the loop's reference to a group without members here.
-func (l *loop) forget(h *shard) {
-	l.groups[h.index] = nil
-	l.freeGroups = append(l.freeGroups, h.index)
+func (m *groups) forget(h *shard) {
+	m.all[h.index] = nil
+	m.free = append(m.free, h.index)
 	h.index = 0
-}
-
-// fanOut sends n messages of a group to its members on this loop, to each in the
-// encoding for its window.
-func (l *loop) fanOut(g *Group, n int, out [encodings][]byte) {
-	h := g.of(l)
-	if h == nil || h.index == 0 {
-		return
-	}
-	l.busy.Store(0)       // what follows is no callback's doing
-	if l.walking == nil { // else it is gone on with
-		h.tidy()
-		l.walking, l.walked = h, 0
-	}
-	for l.walked < len(h.sorted) {
-		i := h.sorted[l.walked]
-		l.walked++
-		if i&gone != 0 {
-			continue
-		}
-		s := l.At(i)
-		l.DealWith(s)
-		if !takesPosts(s) {
-			continue
-		}
-		l.deliver(s, out[encodingFor(s.Data().frame.Window())], n)
-	}
-	l.walking = nil
-	if h.size() == 0 {
-		*h = shard{index: h.index}
-		l.forget(h)
-	}
 }

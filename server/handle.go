@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"runtime/debug"
 	"time"
 
@@ -11,148 +12,156 @@ import (
 
 // This file is what a loop's streams tell it: it looks up in the table what is to be done.
 // Mail, which carries more, is dispatched in answer.go.
+// owner is a loop as its streams see it: a stream.Handler.
+type owner struct{ *loop }
 
 // Opened is stream.Handler's: the request is awaited.
-func (l *loop) Opened(s link) {
-	s.Data().last = l.Tick()
-	s.SetDue(l.Deadline(l.srv.handshakeTimeout()))
-	if l.drain.active {
-		s.DueBy(l.Deadline(drainSilence))
+func (o owner) Opened(s link) {
+	s.Data().last = o.Tick()
+	s.SetDue(o.Deadline(o.srv.handshakeTimeout()))
+	if o.drain.active {
+		s.DueBy(o.Deadline(drainSilence))
 	}
 }
 
 // Input is stream.Handler's.
-func (l *loop) Input(s link, b []byte, eof bool) {
+func (o owner) Input(s link, b []byte, eof bool) {
 	ev := input
 	if eof {
 		ev = end
 	}
 	switch table[s.Data().facts.state()][ev].do {
 	case readInput:
-		l.readInput(s, b)
+		o.readInput(s, b)
 	case readHead:
-		l.door.readHead(s, b)
+		o.door.readHead(s, b)
 	case readEarly:
-		l.door.readEarly(s, b)
+		o.door.readEarly(s, b)
 	case forget:
 		s.Cut(stream.ErrHangup)
 	case withdraw:
-		l.door.withdraw(s)
+		o.door.withdraw(s)
 	case hearEnd:
-		l.hearEnd(s)
+		o.hearEnd(s)
 	}
 }
 
 // Resume is stream.Handler's.
-func (l *loop) Resume(s link) {
+func (o owner) Resume(s link) {
 	if table[s.Data().facts.state()][resume].do == goOn {
-		l.goOn(s)
+		o.goOn(s)
 	}
 }
 
 // Due is stream.Handler's.
-func (l *loop) Due(s link) {
+func (o owner) Due(s link) {
 	switch table[s.Data().facts.state()][due].do {
 	case expireHead:
-		l.door.expireHead(s)
+		o.door.expireHead(s)
 	case expireAsk:
-		l.door.expireAsk(s)
+		o.door.expireAsk(s)
 	case expireOpen:
 		if s.State() == stream.Held {
-			l.expireHeld(s)
+			o.expireHeld(s)
 			return
 		}
-		l.expireOpen(s)
+		o.expireOpen(s)
 	}
 }
 
 // Victim is stream.Handler's.
-func (l *loop) Victim(s link) {
+func (o owner) Victim(s link) {
 	switch table[s.Data().facts.state()][victim].do {
 	case shed:
-		l.shed(s)
+		o.shed(s)
 	case forget, withdraw:
-		l.srv.stats.shed.Add(1)
+		o.srv.stats.shed.Add(1)
 		s.Cut(stream.ErrShed)
 	}
 }
 
 // Ended is stream.Handler's.
-func (l *loop) Ended(s link, cause error) (keep bool) {
+func (o owner) Ended(s link, cause error) (keep bool) {
 	switch table[s.Data().facts.state()][ended].do {
 	case lose:
-		return l.lose(s, cause)
+		return o.lose(s, cause)
 	case withdraw:
-		l.door.withdraw(s)
+		o.door.withdraw(s)
 	case forget:
-		l.door.dropHead(s)
+		o.door.dropHead(s)
 	}
 	return false
 }
 
 // Late is stream.Handler's.
-func (l *loop) Late(d time.Duration) { l.stopClocks(d) }
+func (o owner) Late(d time.Duration) { o.stopClocks(d) }
 
 // Turn is stream.Handler's: what is done beside the connections' events.
-func (l *loop) Turn(now time.Duration) (next time.Duration) {
-	l.busy.Store(0)
-	if l.ID() == 0 && now >= l.tidied+time.Second {
-		l.tidied = now
-		l.srv.tidy(now)
+func (o owner) Turn(now time.Duration) (next time.Duration) {
+	o.busy.Store(0)
+	if o.ID() == 0 && now >= o.tidied+time.Second {
+		o.tidied = now
+		o.srv.tidy(now)
 	}
-	return l.drainOn(now)
+	return o.drain.goOn(now)
 }
 
 // Failed is stream.Handler's.
-func (l *loop) Failed(err error) { l.srv.fail(err) }
+func (o owner) Failed(err error) { o.srv.fail(err) }
 
 // Fault is stream.Handler's. A panic of our own is the end of the connection that was
 // dealt with, or if there was none, of the server, by a drain.
-func (l *loop) Fault(s link, err error) {
-	l.inside = false
-	l.busy.Store(0)
+func (o owner) Fault(s link, err error) {
+	o.inside = false
+	o.busy.Store(0)
 	if err == nil {
 		return // the user's, and dealt with
 	}
 	if e, ok := err.(*stream.PanicError); ok {
-		l.srv.log.error("server: panic on a loop", "panic", e.Value, "stack", string(e.Stack))
+		o.srv.log.error("server: panic on a loop", "panic", e.Value, "stack", string(e.Stack))
 	}
-	if s.IsZero() || !l.expel(s, err) {
-		l.srv.giveUp(err)
+	if s.IsZero() || !o.expel(s, err) {
+		o.srv.giveUp(err)
 	}
 }
 
 // expel ends the connection that was dealt with when something went wrong, and reports
 // whether it could.
-func (l *loop) expel(s link, cause error) (ok bool) {
+func (o owner) expel(s link, cause error) (ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.srv.log.error("server: panic on a loop", "panic", p, "stack", string(debug.Stack()))
+			o.srv.log.error("server: panic on a loop", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	if s.State() == stream.Free {
 		return true
 	}
 	var out []byte
-	if l.reply.tok == s.Token() {
-		out = l.reply.end()
+	if o.reply.tok == s.Token() {
+		out = o.reply.end()
 	}
-	l.reply.tok = 0
+	o.reply.tok = 0
 	switch s.Data().facts.state() {
 	case head, asked:
 		if s.Extra().question != nil {
-			l.door.abandon(l.door.takeQuestion(s))
+			o.door.abandon(o.door.takeQuestion(s))
 		}
-		l.door.refuse(s, nil, nil, cause)
+		o.door.refuse(s, nil, nil, cause)
 	case open, winding:
 		if s.State() != stream.Gone {
-			l.conclude(s, out, errInternal)
+			o.conclude(s, out, errInternal)
 		}
 		if q := s.Extra().line; q != nil {
-			l.windUp(s, q)
+			o.jobs.windUp(s, q)
 		}
 	default:
 		s.Cut(cause)
 	}
 	return true
+}
+
+// giveUp ends a server whose loop has a fault that is no connection's.
+func (s *Server) giveUp(e error) {
+	s.fault.CompareAndSwap(nil, &e)
+	go func() { _ = s.Shutdown(context.Background()) }()
 }

@@ -6,20 +6,6 @@ import "github.com/usher-ws/usher/stream"
 
 // This file is about connections that are held: by their stream, because bytes wait or it
 // is not their turn, or by us, for a delay or for jobs.
-
-// pause notes that a connection is held, if it is: the clock of its message stops, and
-// nothing but its token and the write-timeout can end it.
-func (l *loop) pause(s link) {
-	if s.State() != stream.Held || !s.Data().facts.isUsers() {
-		return
-	}
-	if s.Waiting() > 0 {
-		s.Data().facts |= owesDrain
-	}
-	l.stopMessage(s)
-	s.SetDue(l.expiry(s))
-}
-
 // goOn lets a connection go on that was held by its stream, as far as it may. One that is
 // owed a Drain is read from, too: it may be owed the next as soon as it had this one, and
 // must not get deaf of it.
@@ -43,19 +29,6 @@ func (l *loop) goOn(s link) {
 func (l *loop) proceed(s link) {
 	l.reopen(s)
 	l.run(s, nil, nil)
-}
-
-// reopen ends the holding of a connection: its clocks run again.
-func (l *loop) reopen(s link) {
-	d := s.Data()
-	d.last, d.pinged = l.Tick(), 0
-	if s.HasExtra() {
-		if x := s.Extra(); x.paused != 0 {
-			x.since += l.Tick() + 1 - x.paused
-			x.paused = 0
-		}
-	}
-	l.openDeadline(s)
 }
 
 // expireHeld ends a delay, or a connection whose token has expired.

@@ -18,13 +18,8 @@ import (
 // The connection goes on counting until net/http closes it.
 func (d *door) handOver(s link, q quota, head, early []byte) {
 	srv := d.srv
-	if srv.Handler == nil {
-		q.release(srv)
-		d.refuse(s, nil, &d.req, errNotFound)
-		return
-	}
 	replay := append(append(make([]byte, 0, len(head)+len(early)), head...), early...)
-	d.dropHead(s)
+	d.Buffers.Put(s.Extra().head)
 	fd, discount, err := s.Detach()
 	if err != nil {
 		q.release(srv)

@@ -3,9 +3,6 @@
 package server
 
 import (
-	"math/rand/v2"
-	"time"
-
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/stream"
 )
@@ -20,40 +17,8 @@ import (
 // So that two numbers are enough, a ping that comes late moves last forward. When it
 // left, slot.pinged knows: what was sent behind it and taken is a sign of life, and
 // that the peer's kernel took the ping itself is none.
-
 // pingFrame is a ping without payload.
 var pingFrame = frame.AppendFrame(nil, frame.OpPing, nil)
-
-// pingAfter is the silence after which a peer is pinged; 0 for never.
-func (s *Server) pingAfter() time.Duration {
-	every, half := s.pingInterval(), s.idleTimeout()/2
-	if every == 0 || half > 0 && half < every {
-		return half
-	}
-	return every
-}
-
-// openDeadline sets when an open connection is looked at next: to be pinged, or for
-// want of an answer; for the end of a message; or when its token expires.
-func (l *loop) openDeadline(s link) {
-	at := l.pingDue(s.Data().last)
-	if s.Data().pinged != 0 {
-		at = stream.Behind(s.Data().last, stream.Ticks(l.srv.idleTimeout()))
-	}
-	s.SetDue(at)
-	s.DueBy(l.messageEnd(s))
-	s.DueBy(l.expiry(s))
-}
-
-// pingDue is when a peer is pinged that was heard of last at a tick: spread over two
-// fifths of the time, so that a crowd that came at once is not pinged at once.
-func (l *loop) pingDue(last uint32) uint32 {
-	after := l.srv.pingAfter()
-	if after == 0 {
-		return 0
-	}
-	return max(stream.Behind(last, stream.Ticks(after*4/5+rand.N(after*2/5+1))), l.Tick()+1)
-}
 
 // expireOpen pings a peer that is silent, and closes one that does not answer, that
 // does not finish its message, or whose token has expired.
@@ -146,5 +111,16 @@ func (l *loop) giveUp(s link) bool {
 		return false
 	}
 	l.conclude(s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "idle_timeout"})
+	return true
+}
+
+// expired closes a connection whose token was good until now, and reports whether
+// it did.
+func (l *loop) expired(s link) bool {
+	id := l.identities.get(s.Data().ident)
+	if id == nil || id.ExpiresAt.IsZero() || l.wall().Before(id.ExpiresAt) {
+		return false
+	}
+	l.conclude(s, nil, errTokenExpired)
 	return true
 }

@@ -123,13 +123,3 @@ func (a *accessLog) write(l *loop, msg string, attrs ...slog.Attr) {
 	r.AddAttrs(attrs...)
 	l.srv.log.hand(logger.Handler(), r)
 }
-
-// refusedHooks returns what mw wants to be told of refusals, the outermost first.
-func refusedHooks(mw []Middleware) (all []func(*loop, *upgrade.Request, *upgrade.Rejection)) {
-	for _, m := range mw {
-		if m.refused != nil {
-			all = append(all, m.refused)
-		}
-	}
-	return all
-}

@@ -76,3 +76,13 @@ func orElse[F OpenFunc | Handler | CloseFunc](f, standard F) F {
 	}
 	return f
 }
+
+// refusedHooks returns what mw wants to be told of refusals, the outermost first.
+func refusedHooks(mw []Middleware) (all []func(*loop, *upgrade.Request, *upgrade.Rejection)) {
+	for _, m := range mw {
+		if m.refused != nil {
+			all = append(all, m.refused)
+		}
+	}
+	return all
+}

@@ -3,8 +3,6 @@
 package server
 
 import (
-	"errors"
-
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
@@ -43,61 +41,4 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 	l.openDeadline(s)
 	defer l.Buffers.Put(buffer)
 	l.run(s, response, early)
-}
-
-func (l *loop) callOpen(r *loopRoute, c Conn) *CloseError {
-	return l.closeErrorFor(c, r, func() (err error) {
-		defer l.guard(&err)
-		l.inside = true
-		err = r.open(c)
-		l.inside = false
-		return err
-	}())
-}
-
-func (l *loop) callDrain(r *loopRoute, c Conn) *CloseError {
-	if r.Drain == nil {
-		return nil
-	}
-	return l.closeErrorFor(c, r, func() (err error) {
-		defer l.guard(&err)
-		l.inside = true
-		r.Drain(c)
-		l.inside = false
-		return nil
-	}())
-}
-
-// rescue turns a panic of the user's code into the end of the connection.
-func (l *loop) rescue(c Conn, r *loopRoute, end *ending) {
-	if p := recover(); p != nil || l.inside {
-		*end = ending{err: l.closeErrorFor(c, r, l.panicked(p))}
-	}
-}
-
-// closeErrorFor is how the user's error ends a connection: as it says, or with
-// 1011 and a line in the log. After Conn.Close it is too late to say anything.
-func (l *loop) closeErrorFor(c Conn, r *loopRoute, err error) (end *CloseError) {
-	if err == nil || l.Generation(c.slot)&closeAsked != 0 {
-		return nil
-	}
-	defer func() {
-		if p := recover(); p != nil { // the error's own methods
-			end = &CloseError{Code: frame.StatusInternalError, Reason: "internal", Err: l.panicked(p)}
-		}
-	}()
-	var e *CloseError
-	var p *panicError
-	switch {
-	case errors.As(err, &e) && e != nil && e.Code.Sendable():
-		return e
-	case errors.Is(err, ErrBacklog) && (l.reply.full > 0 || !l.CanTell()): // without a self the mailbox has refused it
-		if r.Overflow == DropNewest {
-			return nil
-		}
-		return errBacklogClose
-	case !errors.As(err, &p): // a panic has been logged, with its stack
-		l.srv.log.error("server: a handler failed", "route", r.pattern, "err", err)
-	}
-	return &CloseError{Code: frame.StatusInternalError, Reason: "internal", Err: err}
 }

@@ -21,13 +21,13 @@ type quota struct {
 
 // quotas asks the limits of connections that need no identity. A probe takes nothing. lr
 // is nil if no route matches.
-func (l *loop) quotas(s link, lr *loopRoute, r *upgrade.Request) (q quota, err error) {
+func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request) (q quota, err error) {
 	switch {
-	case l.srv.isDraining():
+	case d.srv.isDraining():
 		return q, errDraining.WithRetryAfter(jitter(5 * time.Second))
 	case s.Excess():
 		return q, errFull.WithRetryAfter(jitter(5 * time.Second))
-	case l.srv.MaxConnsPerIP <= 0 && l.srv.ConnRate.Unlimited() && l.srv.MessagesPerIP.Unlimited():
+	case d.srv.MaxConnsPerIP <= 0 && d.srv.ConnRate.Unlimited() && d.srv.MessagesPerIP.Unlimited():
 		return q, nil
 	}
 	addr := limiter.Network(r.RemoteAddr.Addr())
@@ -35,35 +35,35 @@ func (l *loop) quotas(s link, lr *loopRoute, r *upgrade.Request) (q quota, err e
 		return q, nil // hung up already, or no IP socket
 	}
 	if r.IsProbe() {
-		return q, l.overConns(lr, r, errPerIP, l.srv.perIP.Check(addr, l.Now()))
+		return q, d.overConns(lr, r, errPerIP, d.srv.perIP.Check(addr, d.Now()))
 	}
-	if err := l.srv.perIP.Acquire(addr, l.Now()); err != nil {
-		if err := l.overConns(lr, r, errPerIP, err); err != nil {
+	if err := d.srv.perIP.Acquire(addr, d.Now()); err != nil {
+		if err := d.overConns(lr, r, errPerIP, err); err != nil {
 			return q, err
 		}
-		l.srv.perIP.Add(addr)
+		d.srv.perIP.Add(addr)
 	}
-	if l.srv.MaxConnsPerIP <= 0 {
-		l.srv.perIP.Release(addr) // it has come; how many there are does not matter
+	if d.srv.MaxConnsPerIP <= 0 {
+		d.srv.perIP.Release(addr) // it has come; how many there are does not matter
 	}
 	q.addr = addr
 	return q, nil
 }
 
 // user asks the limit of the user's connections. A probe takes nothing.
-func (q *quota) user(l *loop, lr *loopRoute, r *upgrade.Request) error {
-	if l.srv.MaxConnsPerUser <= 0 || r.Identity == nil || r.Identity.Subject == "" {
+func (q *quota) user(d *door, lr *loopRoute, r *upgrade.Request) error {
+	if d.srv.MaxConnsPerUser <= 0 || r.Identity == nil || r.Identity.Subject == "" {
 		return nil
 	}
 	name := r.Identity.Subject
 	if r.IsProbe() {
-		return l.overConns(lr, r, errPerUser, l.srv.perUser.Check(name, l.Now()))
+		return d.overConns(lr, r, errPerUser, d.srv.perUser.Check(name, d.Now()))
 	}
-	if err := l.srv.perUser.Acquire(name, l.Now()); err != nil {
-		if err := l.overConns(lr, r, errPerUser, err); err != nil {
+	if err := d.srv.perUser.Acquire(name, d.Now()); err != nil {
+		if err := d.overConns(lr, r, errPerUser, err); err != nil {
 			return err
 		}
-		l.srv.perUser.Add(name)
+		d.srv.perUser.Add(name)
 	}
 	q.name = name
 	return nil
@@ -80,7 +80,7 @@ func (q quota) release(srv *Server) {
 
 // overConns counts that a limit of connections has refused r, if err says so, and
 // returns e as the refusal; nil in a dry run. A probe is not counted.
-func (l *loop) overConns(lr *loopRoute, r *upgrade.Request, e *upgrade.Rejection, err error) error {
+func (d *door) overConns(lr *loopRoute, r *upgrade.Request, e *upgrade.Rejection, err error) error {
 	var over *limiter.ErrLimit
 	if !errors.As(err, &over) {
 		return nil
@@ -93,26 +93,26 @@ func (l *loop) overConns(lr *loopRoute, r *upgrade.Request, e *upgrade.Rejection
 		which = ipConnsLimit
 	}
 	if !r.IsProbe() {
-		l.decisionsOf(lr).count(which, refusal)
+		d.decisionsOf(lr).count(which, refusal)
 	}
-	if l.srv.LimitDryRun {
-		l.srv.logDryRun(r, which)
+	if d.srv.LimitDryRun {
+		d.srv.logDryRun(r, which)
 		return nil
 	}
 	return retry(e, err)
 }
 
 // countGuard counts a guard's 429.
-func (l *loop) countGuard(lr *loopRoute, err error) {
+func (d *door) countGuard(lr *loopRoute, err error) {
 	var e *upgrade.Rejection
 	if errors.As(err, &e) && e.Status == http.StatusTooManyRequests && e.Code == upgrade.CodeTooManyRequests {
 		lr.decided.count(guardLimit, refusal)
 	}
 }
 
-func (l *loop) decisionsOf(lr *loopRoute) *decisions {
+func (d *door) decisionsOf(lr *loopRoute) *decisions {
 	if lr == nil {
-		return &l.unrouted
+		return &d.unrouted
 	}
 	return &lr.decided
 }

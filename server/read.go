@@ -137,8 +137,8 @@ func (l *loop) events(c Conn, s link, r *loopRoute, p *frame.Protocol) (end endi
 		if s.Generation()&closeAsked != 0 || s.Why()&byJobs != 0 {
 			return end, whole // the rest is not wanted any more, or not yet
 		}
-		if l.slows(r) && p.Unread() > 0 {
-			if wait, e := l.mustWait(c, s, r); wait {
+		if l.meter.slows(r) && p.Unread() > 0 {
+			if wait, e := l.meter.mustWait(c, s, r); wait {
 				return ending{err: e}, whole
 			}
 		}
@@ -148,8 +148,8 @@ func (l *loop) events(c Conn, s link, r *loopRoute, p *frame.Protocol) (end endi
 		}
 		var over excess
 		if r.limited {
-			if over = l.charge(s, r, p, ev.Kind, Message{ev.Opcode, ev.Data}); over.limit != within {
-				if end.err = l.exceeded(c, s, r, ev.Kind, over); end.err != nil {
+			if over = l.meter.charge(s, r, p, ev.Kind, Message{ev.Opcode, ev.Data}); over.limit != within {
+				if end.err = l.meter.exceeded(c, s, r, ev.Kind, over); end.err != nil {
 					return end, whole
 				}
 			}

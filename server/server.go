@@ -3,24 +3,17 @@
 package server
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/usher-ws/usher/limiter"
-	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/stream"
-	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
 
@@ -171,78 +164,6 @@ func (s *Server) Start() error {
 	return s.engine.Listen(s.listeners, s.fail)
 }
 
-// validate looks for what can never work.
-func (s *Server) validate() error {
-	if s.MaxHead < 0 || s.MaxHead > upgrade.MaxHeaderLimit {
-		return fmt.Errorf("server: MaxHead is %d: want 1 to %d, or 0 for 16 KiB", s.MaxHead, upgrade.MaxHeaderLimit)
-	}
-	for _, r := range s.routes {
-		door := upgrade.Upgrader{Origins: s.Origins, Subprotocols: r.Subprotocols}
-		if err := door.Validate(); err != nil {
-			return fmt.Errorf("server: route %s: %w", r.pattern, err)
-		}
-		offloaded := false
-		for _, m := range slices.Concat(s.middleware, r.Middleware) {
-			if offloaded && (m.offloads || m.onLoop) {
-				return fmt.Errorf("server: route %s: %s has no place behind an Offload", r.pattern, m.Name)
-			}
-			offloaded = offloaded || m.offloads
-		}
-	}
-	return nil
-}
-
-// open makes the sockets and the loops.
-func (s *Server) open() error {
-	if err := s.newEngine(); err != nil {
-		return err
-	}
-	for _, addr := range strings.Split(s.Addr, ",") {
-		fd, err := poller.Listen(strings.TrimSpace(addr))
-		if err != nil {
-			return err
-		}
-		s.listeners = append(s.listeners, fd)
-		bound, err := poller.Local(fd)
-		if err != nil {
-			return err
-		}
-		s.addrs = append(s.addrs, bound)
-	}
-	return s.engine.Start()
-}
-
-// newEngine makes the loops, which do not run yet.
-func (s *Server) newEngine() (err error) {
-	s.engine, err = stream.New(stream.Config[extra]{
-		Loops:        s.loopCount(),
-		MaxConns:     s.connLimit,
-		Reserve:      s.reserve,
-		MaxBuffered:  s.maxBuffered(),
-		WriteTimeout: s.writeTimeout(),
-		Weigh:        weigh,
-		LogError:     s.log.error,
-		Progress:     progress,
-	}, func(of *stream.Loop[session, extra]) stream.Handler[session, extra] {
-		l := newLoop(s, of)
-		s.loops = append(s.loops, l)
-		return l
-	})
-	return err
-}
-
-// progress is poller.Progress, but for tests that have no time.
-var progress = poller.Progress
-
-func (s *Server) closeAll() {
-	for _, fd := range s.listeners {
-		unix.Close(fd)
-	}
-	if s.engine != nil {
-		s.engine.Close()
-	}
-}
-
 // Addrs returns the addresses that are listened on, once Start has returned: with
 // the port the kernel chose where port 0 was asked for.
 func (s *Server) Addrs() []netip.AddrPort { return s.addrs }
@@ -274,14 +195,6 @@ func (s *Server) ListenAndServe() error {
 		return err
 	}
 	return s.Wait()
-}
-
-// fail ends Wait with err.
-func (s *Server) fail(err error) {
-	select {
-	case s.failed <- err:
-	default:
-	}
 }
 
 // ErrFiles is what Start returns, in words of its own, if the process may not open as
@@ -316,109 +229,3 @@ func (s *Server) setConnLimit() error {
 	}
 	return nil
 }
-
-func (s *Server) total() int { return s.engine.Sockets() }
-
-// Sockets returns how many connections there are, in whatever state. It asks no loop, so
-// it does not wait.
-func (s *Server) Sockets() int {
-	if !s.running.Load() { // not started, or in vain
-		return 0
-	}
-	return s.total()
-}
-
-// giveUp ends a server whose loop has a fault that is no connection's.
-func (s *Server) giveUp(e error) {
-	s.fault.CompareAndSwap(nil, &e)
-	go func() { _ = s.Shutdown(context.Background()) }()
-}
-
-// here returns the loop that the caller is a callback of, or nil.
-func (s *Server) here() *loop {
-	if !s.running.Load() {
-		return nil
-	}
-	for _, l := range s.loops {
-		if l.IsHere() {
-			return l
-		}
-	}
-	return nil
-}
-
-func (s *Server) isDraining() bool { return s.drainingFlag.Load() }
-
-// logRefusal tells of a refusal: at level debug, or error if it is our fault; and once
-// a minute, at info, of an origin whose pages are refused. No credential of the request
-// is in it.
-func (s *Server) logRefusal(r *upgrade.Request, e *upgrade.Rejection, err error) {
-	if e.Code == upgrade.CodeOriginNotAllowed && s.log.enabled(slog.LevelInfo) {
-		if attrs := upgrade.NoteOrigin(s.logger(), r); attrs != nil {
-			s.log.add(slog.LevelInfo, "server: pages of this origin may not connect", attrs...)
-		}
-	}
-	level, text := slog.LevelDebug, "server: a request was refused"
-	if e.StatusCode() == http.StatusInternalServerError {
-		level, text = slog.LevelError, "server: a request was refused for an internal reason"
-	}
-	if !s.log.enabled(level) {
-		return
-	}
-	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", wordOf(e), "err", upgrade.Redact(err.Error()))
-}
-
-// logDryRun tells of a request that would have been refused.
-func (s *Server) logDryRun(r *upgrade.Request, over limit) {
-	if level := s.limitLevel(); s.log.enabled(level) {
-		s.log.add(level, "server: over a limit", "request", r.String(), "remote", r.RemoteAddr.String(),
-			"code", over.code(), "action", "refuse", "enforced", false)
-	}
-}
-
-func (s *Server) logger() *slog.Logger {
-	if s.Logger != nil {
-		return s.Logger
-	}
-	return slog.Default()
-}
-
-func (s *Server) loopCount() int {
-	if s.Loops > 0 {
-		return s.Loops
-	}
-	return runtime.GOMAXPROCS(0)
-}
-
-// tidy forgets what the limits by address and user need not know any more.
-func (s *Server) tidy(now time.Duration) {
-	s.perIP.Sweep(now)
-	s.perUser.Sweep(now)
-	s.ipMessages.Sweep(now)
-	s.userMessages.Sweep(now)
-}
-
-// forever is as good as no limit of a time, and far from where sums of times overflow.
-const forever = 10 * 365 * 24 * time.Hour
-
-// span is or for a time.
-func span(setting, standard time.Duration) time.Duration {
-	return min(or(setting, standard), forever)
-}
-
-// or returns the default for a zero setting, and 0 for a negative one.
-func or[T int | time.Duration](setting, standard T) T {
-	if setting == 0 {
-		return standard
-	}
-	return max(setting, 0)
-}
-
-func (s *Server) maxBacklog() int                 { return cmp.Or(or(s.MaxBacklog, 1<<20), math.MaxInt) }
-func (s *Server) maxBuffered() int                { return or(s.MaxBuffered, 256<<20) }
-func (s *Server) handshakeTimeout() time.Duration { return span(s.HandshakeTimeout, 10*time.Second) }
-func (s *Server) messageTimeout() time.Duration   { return span(s.MessageTimeout, 30*time.Second) }
-func (s *Server) writeTimeout() time.Duration     { return span(s.WriteTimeout, 30*time.Second) }
-func (s *Server) pingInterval() time.Duration     { return span(s.PingInterval, 25*time.Second) }
-func (s *Server) idleTimeout() time.Duration      { return span(s.IdleTimeout, 2*time.Minute) }
-func (s *Server) drainTime() time.Duration        { return span(s.Drain, 10*time.Second) }

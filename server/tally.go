@@ -3,12 +3,9 @@
 package server
 
 import (
-	"cmp"
 	"errors"
 	"maps"
-	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/usher-ws/usher/upgrade"
@@ -17,7 +14,6 @@ import (
 // What a loop counts it keeps in plain numbers of its own, a RouteStats for each
 // route: the path of a message has no atomics for them. Who wants to know asks
 // the loops for copies.
-
 // mostWords is how many words a loop tells a route's refusals or closes apart by: those
 // of a guard or a handler may be any.
 const mostWords = 64
@@ -141,12 +137,6 @@ func (l *loop) refusedOf(lr *loopRoute) []func(*loop, *upgrade.Request, *upgrade
 		return l.unroutedRefused
 	}
 	return lr.refused
-}
-
-// wordOf returns the code of a refusal as its body has it.
-func wordOf(e *upgrade.Rejection) string {
-	word := cmp.Or(e.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(e.Status)), " ", "_"))
-	return strings.ToValidUTF8(word, "\uFFFD")
 }
 
 // countClose counts the end of a connection. A client can make up three thousand

@@ -1,0 +1,61 @@
+//go:build linux
+
+package server
+
+import (
+	"cmp"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// logRefusal tells of a refusal: at level debug, or error if it is our fault; and once
+// a minute, at info, of an origin whose pages are refused. No credential of the request
+// is in it.
+func (s *Server) logRefusal(r *upgrade.Request, e *upgrade.Rejection, err error) {
+	if e.Code == upgrade.CodeOriginNotAllowed && s.log.enabled(slog.LevelInfo) {
+		if attrs := upgrade.NoteOrigin(s.logger(), r); attrs != nil {
+			s.log.add(slog.LevelInfo, "server: pages of this origin may not connect", attrs...)
+		}
+	}
+	level, text := slog.LevelDebug, "server: a request was refused"
+	if e.StatusCode() == http.StatusInternalServerError {
+		level, text = slog.LevelError, "server: a request was refused for an internal reason"
+	}
+	if !s.log.enabled(level) {
+		return
+	}
+	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", wordOf(e), "err", upgrade.Redact(err.Error()))
+}
+
+// logDryRun tells of a request that would have been refused.
+func (s *Server) logDryRun(r *upgrade.Request, over limit) {
+	if level := s.limitLevel(); s.log.enabled(level) {
+		s.log.add(level, "server: over a limit", "request", r.String(), "remote", r.RemoteAddr.String(),
+			"code", over.code(), "action", "refuse", "enforced", false)
+	}
+}
+
+func (s *Server) logger() *slog.Logger {
+	if s.Logger != nil {
+		return s.Logger
+	}
+	return slog.Default()
+}
+
+// limitLevel is the level at which the log is told: who tries limits wants to see
+// what they would do, and who has them is not to be flooded with it.
+func (s *Server) limitLevel() slog.Level {
+	if s.LimitDryRun {
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
+}
+
+// wordOf returns the code of a refusal as its body has it.
+func wordOf(e *upgrade.Rejection) string {
+	word := cmp.Or(e.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(e.Status)), " ", "_"))
+	return strings.ToValidUTF8(word, "\uFFFD")
+}

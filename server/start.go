@@ -1,0 +1,124 @@
+//go:build linux
+
+package server
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/stream"
+	"github.com/usher-ws/usher/upgrade"
+	"golang.org/x/sys/unix"
+)
+
+// newLoop returns the owner of the streams of a loop.
+func newLoop(srv *Server, of *stream.Loop[session, extra]) *loop {
+	l := &loop{Loop: of, srv: srv, wall: time.Now}
+	l.door = door{loop: l, gate: upgrade.Upgrader{Origins: srv.Origins, MaxHeaderBytes: srv.MaxHead}}
+	l.meter.loop, l.jobs.loop, l.groups.loop, l.drain.loop = l, l, l, l
+	l.mail.loop = l
+	l.mail.limit = max(or(srv.MaxBacklog, 1<<20), cmp.Or(srv.maxBuffered()/srv.loopCount()/8, 16<<20)) // whatever the settings, there is one
+	l.unroutedRefused = refusedHooks(srv.middleware)
+	l.routes = make([]loopRoute, len(srv.routes))
+	for i, r := range srv.routes {
+		l.prepare(&l.routes[i], i, r)
+	}
+	return l
+}
+
+// prepare composes a route's chains for this loop.
+func (l *loop) prepare(lr *loopRoute, index int, r *route) {
+	lr.route, lr.index = r, index
+	lr.door = upgrade.Upgrader{
+		Guards:       r.Guards,
+		Subprotocols: r.Subprotocols,
+		AcceptClose:  r.AcceptClose,
+		Origins:      l.srv.Origins,
+		Deflate:      l.srv.Deflate,
+	}
+	lr.limited = r.Limits.any() || l.srv.sharesMessages
+	lr.frame = frame.Config{MaxMessage: l.srv.MaxMessage, Buffers: &l.Buffers, Fragments: true}
+	mw := l.srv.around(r)
+	lr.upgrade = compose(mw, l.door.judgeBy(lr), func(m *Middleware) func(UpgradeFunc) UpgradeFunc { return m.Upgrade })
+	lr.open = compose(mw, orElse(r.Open, func(Conn) error { return nil }), func(m *Middleware) func(OpenFunc) OpenFunc { return m.Open })
+	lr.message = compose(mw, orElse(r.Message, func(Conn, Message) error { return nil }), func(m *Middleware) func(Handler) Handler { return m.Message })
+	lr.close = compose(mw, orElse(r.Close, func(Conn, error) {}), func(m *Middleware) func(CloseFunc) CloseFunc { return m.Close })
+	lr.refused = refusedHooks(mw)
+}
+
+// validate looks for what can never work.
+func (s *Server) validate() error {
+	if s.MaxHead < 0 || s.MaxHead > upgrade.MaxHeaderLimit {
+		return fmt.Errorf("server: MaxHead is %d: want 1 to %d, or 0 for 16 KiB", s.MaxHead, upgrade.MaxHeaderLimit)
+	}
+	for _, r := range s.routes {
+		door := upgrade.Upgrader{Origins: s.Origins, Subprotocols: r.Subprotocols}
+		if err := door.Validate(); err != nil {
+			return fmt.Errorf("server: route %s: %w", r.pattern, err)
+		}
+		offloaded := false
+		for _, m := range slices.Concat(s.middleware, r.Middleware) {
+			if offloaded && (m.offloads || m.onLoop) {
+				return fmt.Errorf("server: route %s: %s has no place behind an Offload", r.pattern, m.Name)
+			}
+			offloaded = offloaded || m.offloads
+		}
+	}
+	return nil
+}
+
+// open makes the sockets and the loops.
+func (s *Server) open() error {
+	if err := s.newEngine(); err != nil {
+		return err
+	}
+	for _, addr := range strings.Split(s.Addr, ",") {
+		fd, err := poller.Listen(strings.TrimSpace(addr))
+		if err != nil {
+			return err
+		}
+		s.listeners = append(s.listeners, fd)
+		bound, err := poller.Local(fd)
+		if err != nil {
+			return err
+		}
+		s.addrs = append(s.addrs, bound)
+	}
+	return s.engine.Start()
+}
+
+// newEngine makes the loops, which do not run yet.
+func (s *Server) newEngine() (err error) {
+	s.engine, err = stream.New(stream.Config[extra]{
+		Loops:        s.loopCount(),
+		MaxConns:     s.connLimit,
+		Reserve:      s.reserve,
+		MaxBuffered:  s.maxBuffered(),
+		WriteTimeout: s.writeTimeout(),
+		Weigh:        weigh,
+		LogError:     s.log.error,
+		Progress:     progress,
+	}, func(of *stream.Loop[session, extra]) stream.Handler[session, extra] {
+		l := newLoop(s, of)
+		s.loops = append(s.loops, l)
+		return owner{l}
+	})
+	return err
+}
+
+// progress is poller.Progress, but for tests that have no time.
+var progress = poller.Progress
+
+func (s *Server) closeAll() {
+	for _, fd := range s.listeners {
+		unix.Close(fd)
+	}
+	if s.engine != nil {
+		s.engine.Close()
+	}
+}
