@@ -64,3 +64,13 @@ func (l *loop) closeErrorFor(c Conn, r *loopRoute, err error) (end *CloseError) 
 	}
 	return &CloseError{Code: frame.StatusInternalError, Reason: "internal", Err: err}
 }
+
+func (l *loop) callRun(r *loopRoute, c Conn, f func(Conn)) *CloseError {
+	return l.closeErrorFor(c, r, func() (err error) {
+		defer l.guard(&err)
+		l.inside = true
+		f(c)
+		l.inside = false
+		return nil
+	}())
+}

@@ -45,8 +45,9 @@ func (e *CloseError) Unwrap() error { return e.Err }
 // map key. A copy that outlives the connection is harmless; it answers
 // net.ErrClosed.
 //
-// Send, SendPrepared and Close are safe for any goroutine. All else belongs to
-// the connection's callbacks; see Offload for those that do not run on the loop.
+// Send, SendPrepared, Close, Run and ID are safe for any goroutine. All else belongs to
+// the connection's callbacks, those of Run included, and panics elsewhere; see Offload for
+// what its handlers may call.
 type Conn struct {
 	loop      *loop
 	slot, gen uint32
@@ -65,7 +66,7 @@ func (c Conn) Identity() *upgrade.Identity {
 	if q := c.line(); q != nil {
 		return q.identity.Load()
 	}
-	s, ok := c.mine()
+	s, ok := c.mine("Identity")
 	if !ok {
 		return nil
 	}
@@ -77,7 +78,7 @@ func (c Conn) PathValue(name string) string {
 	if q := c.line(); q != nil {
 		return q.route.value(q.values, name)
 	}
-	s, ok := c.mine()
+	s, ok := c.mine("PathValue")
 	if !ok {
 		return ""
 	}
@@ -90,7 +91,7 @@ func (c Conn) Subprotocol() string {
 	if q := c.line(); q != nil {
 		return q.proto
 	}
-	s, ok := c.mine()
+	s, ok := c.mine("Subprotocol")
 	if !ok {
 		return ""
 	}
@@ -103,7 +104,7 @@ func (c Conn) RemoteAddr() netip.AddrPort {
 	if q := c.line(); q != nil {
 		return q.peer
 	}
-	s, ok := c.mine()
+	s, ok := c.mine("RemoteAddr")
 	if !ok {
 		return netip.AddrPort{}
 	}
@@ -112,7 +113,7 @@ func (c Conn) RemoteAddr() netip.AddrPort {
 
 // Buffered returns how many bytes wait for the peer to take them.
 func (c Conn) Buffered() int {
-	s, ok := c.mine()
+	s, ok := c.mine("Buffered")
 	if !ok {
 		return 0
 	}
@@ -121,7 +122,7 @@ func (c Conn) Buffered() int {
 
 // Data returns what SetData, or before it Route.Keep, has kept, or nil.
 func (c Conn) Data() any {
-	s, ok := c.mine()
+	s, ok := c.mine("Data")
 	if !ok {
 		return nil
 	}
@@ -132,7 +133,7 @@ func (c Conn) Data() any {
 // idle connection a few hundred bytes: what the identity and the path say need
 // not be kept again.
 func (c Conn) SetData(v any) {
-	s, ok := c.mine()
+	s, ok := c.mine("SetData")
 	if !ok {
 		return
 	}
@@ -154,10 +155,14 @@ func (c Conn) line() *line {
 // isClosed reports whether nothing can be sent any more. Safe for any goroutine.
 func (c Conn) isClosed() bool { return c.loop.Generation(c.slot) != c.gen }
 
-// mine returns the connection, and false when it is gone. Only on the loop.
-func (c Conn) mine() (link, bool) {
+// mine returns the connection for a method, and false when it is gone. It panics off the
+// loop.
+func (c Conn) mine(method string) (link, bool) {
 	if c.loop == nil {
 		return link{}, false
+	}
+	if c.loop.IsElsewhere() {
+		panic("server: Conn." + method + " was called off the connection's loop: see Conn.Run")
 	}
 	s := c.loop.At(c.slot)
 	return s, (s.Generation()^c.gen)&^stream.Marks == 0

@@ -95,13 +95,34 @@ func (g *Group) Send(op frame.Opcode, b []byte) error {
 	return g.send(Message{Opcode: op, Data: b})
 }
 
+// Close closes all connections that are members when it is their loop's turn, after what
+// was published before. Errors are net.ErrClosed and one for a code that is not for the
+// wire.
+func (g *Group) Close(code frame.StatusCode, reason string) error {
+	if !code.Sendable() {
+		return fmt.Errorf("server: %v is not for the wire", code)
+	}
+	var failed error
+	for _, l := range g.members() {
+		if err := l.mail.disband(g, &CloseError{Code: code, Reason: reason}); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// members returns the loops that have or had members.
+func (g *Group) members() []*loop {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.loops // only ever appended to
+}
+
 // Len returns the number of members, those whose Join was carried out.
 func (g *Group) Len() int { return int(g.count.Load()) }
 
 func (g *Group) publish(m Message) error {
-	g.mu.Lock()
-	loops := g.loops // only ever appended to
-	g.mu.Unlock()
+	loops := g.members()
 	if len(loops) == 0 {
 		return nil
 	}
@@ -184,15 +205,15 @@ type shard struct {
 	left   int      // marks in sorted
 }
 
-// gone marks a slot in sorted that has left.
-const gone = 1 << 31
+// hasLeft marks a slot in sorted that has left.
+const hasLeft = 1 << 31
 
 func (h *shard) add(i uint32) { h.fresh = append(h.fresh, i) }
 
 // remove takes member i out.
 func (h *shard) remove(i uint32) {
 	if at, found := h.find(i); found {
-		h.sorted[at] |= gone
+		h.sorted[at] |= hasLeft
 		h.left++
 		return
 	}
@@ -203,9 +224,9 @@ func (h *shard) remove(i uint32) {
 
 func (h *shard) find(i uint32) (int, bool) {
 	at, found := slices.BinarySearchFunc(h.sorted, i, func(a, b uint32) int {
-		return int(int64(a&^gone) - int64(b))
+		return int(int64(a&^hasLeft) - int64(b))
 	})
-	return at, found && h.sorted[at]&gone == 0
+	return at, found && h.sorted[at]&hasLeft == 0
 }
 
 // tidy sorts in who joined and sweeps the marks if they are many. It is called
@@ -214,7 +235,7 @@ func (h *shard) tidy() {
 	if len(h.fresh) == 0 && h.left <= len(h.sorted)/2 {
 		return
 	}
-	all := slices.DeleteFunc(h.sorted, func(i uint32) bool { return i&gone != 0 })
+	all := slices.DeleteFunc(h.sorted, func(i uint32) bool { return i&hasLeft != 0 })
 	all = append(all, h.fresh...)
 	slices.Sort(all)
 	h.sorted, h.fresh, h.left = all, h.fresh[:0], 0

@@ -47,7 +47,8 @@ type entry struct {
 	from, to int             // the frame of an entrySend or entryPong, or of an entryClose if it has one, in lane.data
 	prepared *frame.Prepared // of entryPrepared and entryPublish
 	group    *Group
-	err      error // of entryVerdict; the *CloseError of an entryClose
+	err      error      // of entryVerdict; the *CloseError of an entryClose or entryDisband
+	run      func(Conn) // of entryRun
 }
 
 type entryKind uint8
@@ -62,6 +63,8 @@ const (
 	entryLeave
 	entryPublish
 	entryJobDone
+	entryRun
+	entryDisband // a group's members are closed
 )
 
 // send queues b as a frame for c.
@@ -193,6 +196,28 @@ func (m *mailbox) member(kind entryKind, c Conn, g *Group) error {
 		return net.ErrClosed // it has left all its groups, or will by itself
 	}
 	m.push(entry{kind: kind, tok: c.token(), group: g}, 0)
+	return nil
+}
+
+// run queues a call on c's loop.
+func (m *mailbox) run(c Conn, f func(Conn)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.admit(c, 0); err != nil {
+		return err
+	}
+	m.push(entry{kind: entryRun, tok: c.token(), run: f}, 0)
+	return nil
+}
+
+// disband queues the end of g's members for e.
+func (m *mailbox) disband(g *Group, e *CloseError) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return net.ErrClosed
+	}
+	m.push(entry{kind: entryDisband, group: g, err: e}, 0)
 	return nil
 }
 

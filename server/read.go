@@ -54,6 +54,18 @@ func (l *loop) run(s link, greeting, input []byte) {
 	}
 }
 
+// visit is an event of an open connection that is a call of f, see Conn.Run. It may come
+// while bytes wait, which then take of the room for what f says.
+func (l *loop) visit(s link, f func(Conn)) {
+	c, r := l.conn(s), l.routeOf(s)
+	l.enter(r)
+	l.reply.begin(c.token(), nil, l.srv.maxBacklog())
+	l.reply.behind = s.Waiting()
+	end := ending{err: errInternal} // unless it goes on
+	defer l.finish(s, r, 0, &end)
+	end.err = l.callRun(r, c, f)
+}
+
 // finish ends run, also if a callback has ended the goroutine: greeting is the length of
 // what was said that is no frame.
 func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {

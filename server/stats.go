@@ -71,13 +71,13 @@ type LoopStats struct {
 // that is exact at that moment. In a callback only its own loop's are: of the others there
 // is the copy that they made last, and they are asked for new ones. Safe for any goroutine.
 func (s *Server) Stats() Stats {
-	if !s.running.Load() { // not started, or in vain
+	if !s.life.hasRun() { // not started, or in vain
 		return Stats{}
 	}
 	streams := s.engine.Stats()
 	st := Stats{
 		Uptime:       time.Since(s.begun),
-		Draining:     s.isDraining(),
+		Draining:     s.life.isDraining(),
 		Sockets:      s.total(),
 		Lingering:    streams.Reserved,
 		Evicted:      streams.Evicted,
@@ -114,7 +114,7 @@ func (s *Server) Stats() Stats {
 }
 
 // Draining reports whether Shutdown has been called: newcomers are sent away.
-func (s *Server) Draining() bool { return s.isDraining() }
+func (s *Server) Draining() bool { return s.life.isDraining() }
 
 func (t *RouteStats) add(more *RouteStats) {
 	t.Conns += more.Conns
