@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -127,9 +128,9 @@ func ExampleMiddleware() {
 		},
 	}
 	s := &server.Server{Addr: "127.0.0.1:0", Drain: time.Second}
-	s.Use(server.Logging(slog.New(slog.DiscardHandler)))
+	s.Use(middleware.Logging(server.NewLogRing(slog.DiscardHandler)))
 	s.Route("/echo", server.Route{
-		Middleware: []server.Middleware{server.Transform(server.Upper, nil), sign},
+		Middleware: []server.Middleware{middleware.Transform(middleware.Upper, nil), sign},
 		Message:    func(c server.Conn, m server.Message) error { return c.Send(m.Opcode, m.Data) },
 	})
 	if err := s.Start(); err != nil {

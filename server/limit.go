@@ -116,7 +116,7 @@ func (m *meter) keys(s link) (user string, addr netip.Addr) {
 		user = id.Subject
 	}
 	if !m.srv.MessagesPerIP.Unlimited() {
-		addr = s.Extra().addr
+		addr = m.addrs[s.Slot()]
 	}
 	return user, addr
 }

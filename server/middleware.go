@@ -30,6 +30,9 @@ type (
 	OpenFunc func(c Conn) error
 	// SendFunc publishes a message to a Group.
 	SendFunc func(m Message) error
+	// RefusedFunc hears of a request that was refused. r is valid until it returns, and
+	// may lack all but RemoteAddr. Nothing it does changes the answer.
+	RefusedFunc func(r *upgrade.Request, e *upgrade.Rejection)
 	// CloseFunc ends a connection: exactly once for each that was opened. Nothing
 	// can be sent to it any more, but what it was can still be asked.
 	CloseFunc func(c Conn, err error)
@@ -52,12 +55,16 @@ type Middleware struct {
 	Send    func(next SendFunc) SendFunc
 	Close   func(next CloseFunc) CloseFunc
 
-	// refused is told of every refusal, whoever decided it and when: quotas and
-	// Authorize come after the Upgrade hooks. r may lack all but RemoteAddr.
-	refused func(l *loop, r *upgrade.Request, e *upgrade.Rejection)
+	// Refused is told of every refusal, whoever decided it and when: quotas and Authorize
+	// come after the Upgrade hooks. Of Use, it is told of those before a route is known,
+	// too.
+	Refused RefusedFunc
+
+	// OnLoop says that the middleware's Message hook belongs to the loop: Start fails if
+	// it is listed behind an Offload.
+	OnLoop bool
 
 	offloads bool // it is Offload's
-	onLoop   bool // its hooks have no place behind an Offload
 }
 
 // compose wraps inner in the hooks that pick finds, the first outermost.
@@ -78,10 +85,10 @@ func orElse[F OpenFunc | Handler | CloseFunc](f, standard F) F {
 }
 
 // refusedHooks returns what mw wants to be told of refusals, the outermost first.
-func refusedHooks(mw []Middleware) (all []func(*loop, *upgrade.Request, *upgrade.Rejection)) {
+func refusedHooks(mw []Middleware) (all []RefusedFunc) {
 	for _, m := range mw {
-		if m.refused != nil {
-			all = append(all, m.refused)
+		if m.Refused != nil {
+			all = append(all, m.Refused)
 		}
 	}
 	return all

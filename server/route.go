@@ -277,5 +277,5 @@ type loopRoute struct {
 	open    OpenFunc
 	message Handler
 	close   CloseFunc
-	refused []func(*loop, *upgrade.Request, *upgrade.Rejection)
+	refused []RefusedFunc
 }

@@ -5,6 +5,7 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ func newLoop(srv *Server, of *stream.Loop[session, extra]) *loop {
 	l.door = door{loop: l, gate: upgrade.Upgrader{Origins: srv.Origins, MaxHeaderBytes: srv.MaxHead}}
 	l.meter.loop, l.jobs.loop, l.groups.loop, l.drain.loop = l, l, l, l
 	l.mail.loop = l
+	l.data, l.addrs = make(perConn[any]), make(perConn[netip.Addr])
 	l.mail.limit = max(or(srv.MaxBacklog, 1<<20), cmp.Or(srv.maxBuffered()/srv.loopCount()/8, 16<<20)) // whatever the settings, there is one
 	l.unroutedRefused = refusedHooks(srv.middleware)
 	l.routes = make([]loopRoute, len(srv.routes))
@@ -63,7 +65,7 @@ func (s *Server) validate() error {
 		}
 		offloaded := false
 		for _, m := range slices.Concat(s.middleware, r.Middleware) {
-			if offloaded && (m.offloads || m.onLoop) {
+			if offloaded && (m.offloads || m.OnLoop) {
 				return fmt.Errorf("server: route %s: %s has no place behind an Offload", r.pattern, m.Name)
 			}
 			offloaded = offloaded || m.offloads

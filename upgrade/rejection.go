@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -96,6 +97,13 @@ func (e *Rejection) Error() string {
 // Unwrap returns the error a guard or a Verifier failed with, if that is what
 // made this refusal.
 func (e *Rejection) Unwrap() error { return e.cause }
+
+// Word returns the code as the body of the answer has it: of a Rejection without one it is
+// made of the status.
+func (e *Rejection) Word() string {
+	word := cmp.Or(e.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(e.Status)), " ", "_"))
+	return strings.ToValidUTF8(word, "\uFFFD")
+}
 
 // StatusCode returns the status that the client gets: Status, or 500 for what cannot
 // be a refusal's.

@@ -22,6 +22,7 @@ import (
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/metrics"
+	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/server/validate"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -149,7 +150,7 @@ func TestTutorialLogging(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
 		log := newTranscript()
 		s := &server.Server{}
-		s.Use(server.Logging(slog.New(slog.NewTextHandler(log, nil))))
+		s.Use(middleware.Logging(ring))
 		s.Route("/ws", server.Route{Guards: []upgrade.Guard{{OnBeforeUpgrade: byName}}, Message: sendBack})
 		url := embed(t, s)
 		if got := send(errand{URL: url + "/ws"}); got.Status != 401 {
@@ -283,7 +284,7 @@ usher_connections{route="/ws"} 0
 // goes out is upper-case.
 func TestExerciseTransformation(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
-		in, out := server.Transform(server.Censor("darn"), nil), server.Transform(nil, server.Upper)
+		in, out := middleware.Transform(middleware.Censor("darn"), nil), middleware.Transform(nil, middleware.Upper)
 		room := server.NewGroup(out)
 		s := &server.Server{}
 		s.Route("/ws", server.Route{

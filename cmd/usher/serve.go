@@ -17,6 +17,7 @@ import (
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -74,7 +75,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	srv.Route(chat.Pattern, app.Route())
 	s.routeEchoes(srv, app.Bearer())
 	if s.AccessLog {
-		srv.Use(server.Logging(nil))
+		srv.Use(middleware.Logging(ring))
 	}
 	if s.PrintRoutes {
 		_, err := io.WriteString(stdout, upgrade.Redact(string(srv.AppendRoutes(nil))))

@@ -1,6 +1,6 @@
 //go:build linux
 
-package server
+package middleware
 
 import (
 	"bytes"
@@ -8,22 +8,23 @@ import (
 	"unicode/utf8"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/server"
 )
 
 // Transform returns the middleware that changes messages: in those that come from
 // clients, before the handler, and out those that are published to a Group that has
 // it. Either may be nil. They may change the data where it lies, or return other; a
 // text must stay UTF-8. What a handler sends to one connection is its own business.
-func Transform(in, out func(Message) Message) Middleware {
-	m := Middleware{Name: "transform"}
+func Transform(in, out func(server.Message) server.Message) server.Middleware {
+	m := server.Middleware{Name: "transform"}
 	if in != nil {
-		m.Message = func(next Handler) Handler {
-			return func(c Conn, m Message) error { return next(c, in(m)) }
+		m.Message = func(next server.Handler) server.Handler {
+			return func(c server.Conn, m server.Message) error { return next(c, in(m)) }
 		}
 	}
 	if out != nil {
-		m.Send = func(next SendFunc) SendFunc {
-			return func(m Message) error {
+		m.Send = func(next server.SendFunc) server.SendFunc {
+			return func(m server.Message) error {
 				m.Data = bytes.Clone(m.Data) // which is the publisher's
 				return next(out(m))
 			}
@@ -33,7 +34,7 @@ func Transform(in, out func(Message) Message) Middleware {
 }
 
 // Upper is for Transform: it makes texts upper-case.
-func Upper(m Message) Message {
+func Upper(m server.Message) server.Message {
 	if m.Opcode == frame.OpText {
 		m.Data = bytes.ToUpper(m.Data)
 	}
@@ -42,7 +43,7 @@ func Upper(m Message) Message {
 
 // Censor is for Transform: it returns what puts an asterisk for each letter of these
 // words, wherever they stand by themselves in a text and in whatever case.
-func Censor(words ...string) func(Message) Message {
+func Censor(words ...string) func(server.Message) server.Message {
 	list := make(map[string]bool, len(words))
 	longest := 0
 	for _, w := range words {
@@ -50,7 +51,7 @@ func Censor(words ...string) func(Message) Message {
 		list[string(folded)] = true
 		longest = max(longest, len(folded))
 	}
-	return func(m Message) Message {
+	return func(m server.Message) server.Message {
 		if m.Opcode == frame.OpText {
 			m.Data = censor(m.Data, list, longest)
 		}
