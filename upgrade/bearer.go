@@ -30,32 +30,18 @@ type Source func(tokens [][]byte, r *Request) [][]byte
 // "null", nor a page of http: where a proxy says that the request came over TLS. A
 // probe needs no Origin, since a page that asks its own host sends none.
 func Bearer(v Verifier, sources ...Source) Guard {
-	return newBearerGuard(v, sources).guard()
+	b := &bearerGuard{verifier: v, sources: sources}
+	g := Guard{Name: "bearer", OnBeforeUpgrade: b.judge}
+	if !neverSlow(v) { // to ask each time would cost more than most answers
+		g.isSlow, g.prepare = b.isSlow, b.prepare
+	}
+	return g
 }
 
 // bearerGuard is what Bearer's hooks share.
 type bearerGuard struct {
 	verifier Verifier
 	sources  []Source
-	tickets  *Tickets // nil: there are none
-}
-
-func newBearerGuard(v Verifier, sources []Source) *bearerGuard {
-	if len(sources) == 0 {
-		sources = []Source{AuthorizationHeader, Subprotocol, Cookie("token"), Query("token")}
-	}
-	return &bearerGuard{verifier: v, sources: sources}
-}
-
-func (b *bearerGuard) guard() Guard {
-	g := Guard{Name: "bearer", OnBeforeUpgrade: b.judge}
-	if v, ok := b.verifier.(*JWT); ok && v.neverSlow() {
-		return g // the question would cost more than most answers
-	}
-	if _, ok := b.verifier.(SlowVerifier); ok {
-		g.isSlow, g.prepare = b.isSlow, b.prepare
-	}
-	return g
 }
 
 // judge is OnBeforeUpgrade.
@@ -63,15 +49,6 @@ func (b *bearerGuard) judge(r *Request) (http.Header, error) {
 	token, fromCookie, err := findToken(r, b.sources)
 	if err != nil {
 		return nil, err
-	}
-	if b.tickets != nil {
-		ticket, _, err := findToken(r, ticketSources)
-		switch {
-		case err != nil || ticket != nil && token != nil:
-			return nil, errTokenAmbiguous
-		case ticket != nil:
-			return nil, b.useTicket(r, ticket)
-		}
 	}
 	if token == nil {
 		return nil, errTokenMissing
@@ -88,18 +65,6 @@ func (b *bearerGuard) judge(r *Request) (http.Header, error) {
 	}
 	r.Identity = id
 	return nil, nil
-}
-
-// ticketSources is where a ticket is looked for.
-var ticketSources = []Source{Query("ticket")}
-
-func (b *bearerGuard) useTicket(r *Request, ticket []byte) (err error) {
-	if r.IsProbe() {
-		r.Identity, err = b.tickets.Peek(ticket, r.now)
-		return err
-	}
-	r.Identity, err = b.tickets.Spend(ticket, r.now)
-	return err
 }
 
 // verify asks the verifier, or goes on from where isSlow or prepare have come to.
@@ -165,9 +130,23 @@ func (r *Request) giveUp(err error) {
 	}
 }
 
-// findToken returns the one token of the request, nil for none; empty ones are
-// none. fromCookie says that no other source brought it.
+// usual are the sources that Bearer asks if it is given none.
+var usual = []Source{AuthorizationHeader, Subprotocol, Cookie("token"), Query("token")}
+
+// FindToken returns the one token that the sources find in r, nil if they find none; given
+// no sources, it asks Bearer's. An empty token is none. If there are two different ones,
+// the error is ErrTokenAmbiguous. It is for guards that look for a token themselves. The
+// token is valid as long as the request is.
+func FindToken(r *Request, sources ...Source) (token []byte, err error) {
+	token, _, err = findToken(r, sources)
+	return token, err
+}
+
+// findToken is FindToken. fromCookie reports whether only a cookie brought the token.
 func findToken(r *Request, sources []Source) (token []byte, fromCookie bool, err error) {
+	if len(sources) == 0 {
+		sources = usual
+	}
 	tokens, brought := r.tokens[:0], false
 	for _, find := range sources {
 		n := len(tokens)
@@ -183,7 +162,7 @@ func findToken(r *Request, sources []Source) (token []byte, fromCookie bool, err
 		case token == nil:
 			token = t
 		case !bytes.Equal(token, t):
-			err = errTokenAmbiguous
+			err = ErrTokenAmbiguous
 		}
 	}
 	clear(tokens)

@@ -60,10 +60,6 @@ func BenchmarkAcceptDeflate(b *testing.B) {
 func BenchmarkRefuseOrigin(b *testing.B) {
 	run(b, door(openDoor, []byte(strings.Replace(browserHead, "//chat", "//evil", 1))))
 }
-func BenchmarkAcceptToken(b *testing.B) {
-	h := strings.Replace(browserHead, "Pragma: no-cache", "Authorization: Bearer "+goodToken("alice"), 1)
-	run(b, door(authDoor, []byte(h)))
-}
 func BenchmarkHead(b *testing.B) {
 	head := []byte(browserHead)
 	run(b, func() { _, _ = openDoor.Head(head, 0) })

@@ -69,18 +69,22 @@ var (
 	errExtensions  = Reject(400, CodeBadExtensions, "Sec-WebSocket-Extensions must be a list of extensions.")
 	errOrigin      = Reject(403, CodeOriginNotAllowed, "Pages of this origin may not connect.")
 
-	errTokenMissing   = Reject(401, CodeTokenMissing, "A bearer token is required.")
-	errTokenInvalid   = rejectToken(CodeTokenInvalid, "The token is not valid.")
-	errTokenExpired   = rejectToken(CodeTokenExpired, "The token has expired.")
-	errCookieOrigin   = Reject(403, CodeOriginNotAllowed, "A token in a cookie counts only with the Origin of a page that may connect.")
-	errTokenAmbiguous = Reject(400, CodeTokenAmbiguous, "The request carries two different tokens.")
+	errTokenMissing = Reject(401, CodeTokenMissing, "A bearer token is required.")
+	errTokenInvalid = RejectToken(CodeTokenInvalid, "The token is not valid.")
+	errTokenExpired = RejectToken(CodeTokenExpired, "The token has expired.")
+	errCookieOrigin = Reject(403, CodeOriginNotAllowed, "A token in a cookie counts only with the Origin of a page that may connect.")
 
 	errInternal = Reject(500, CodeInternal, "The request could not be judged.")
 )
 
-// rejectToken returns the 401 for a token that was sent and is no good: RFC 6750
-// §3.1 has a word for it, which a request without a token must not get.
-func rejectToken(code, detail string) *Rejection {
+// ErrTokenAmbiguous refuses a request that has two different tokens: a *Rejection, 400
+// token_ambiguous.
+var ErrTokenAmbiguous error = Reject(400, CodeTokenAmbiguous, "The request carries two different tokens.")
+
+// RejectToken returns the 401 for a token, or for what stands in for one, that was sent
+// and is no good: with error="invalid_token" in WWW-Authenticate, RFC 6750 §3.1. A request
+// without a token must not get that: see Reject.
+func RejectToken(code, detail string) *Rejection {
 	e := Reject(401, code, detail)
 	e.challenge = ` error="invalid_token"`
 	return e

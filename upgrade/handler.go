@@ -88,3 +88,13 @@ func keepHeader(h http.Header, response []byte) {
 func (e *Rejection) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	replay(w, req, e.AppendTo(nil, nil, time.Now()))
 }
+
+// RefuseHTTP answers with the *Rejection in err's chain, or with a bare 500 if there is
+// none. It is how a handler of net/http refuses: see Rejection.ServeHTTP.
+func RefuseHTTP(w http.ResponseWriter, req *http.Request, err error) {
+	rej := asRejection(err)
+	if rej == nil {
+		rej = internal(err)
+	}
+	rej.ServeHTTP(w, req)
+}

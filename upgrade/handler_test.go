@@ -3,6 +3,7 @@ package upgrade
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -214,6 +215,23 @@ func TestRejectionServeHTTP(t *testing.T) {
 			h.Get("Content-Type") != problemJSON || h.Get("Cache-Control") != "no-store" || h.Get("X-Why") != "a" ||
 			h.Get("Content-Length") == "" || len(h["Date"]) != 1 {
 			t.Errorf("%s: got %v, %v, %q, want %q", method, err, resp, body, want)
+		}
+	}
+}
+
+// TestRefuseHTTP: an error that holds no Rejection is nobody's business but the log's.
+func TestRefuseHTTP(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]*Rejection{
+		fmt.Errorf("no seat: %w", errTooMany): errTooMany,
+		errors.New("10.0.0.7 is down"):        errInternal,
+	} {
+		got, bare := httptest.NewRecorder(), httptest.NewRecorder()
+		req := httptest.NewRequest("POST", "/ticket", nil)
+		RefuseHTTP(got, req, err)
+		want.ServeHTTP(bare, req)
+		if got.Code != want.Status || got.Body.String() != bare.Body.String() {
+			t.Errorf("%v: got %d %s, want %d %s", err, got.Code, got.Body, want.Status, bare.Body)
 		}
 	}
 }

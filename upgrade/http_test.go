@@ -50,7 +50,7 @@ func start(t *testing.T, h http.Handler) (url string) {
 }
 
 func liveDoor() *Upgrader { // for clients, whose clocks and Hosts are real
-	return &Upgrader{Guards: []Guard{Bearer(mustHS256(testSecret))}, Subprotocols: []string{"chat.v1"}, Now: func() time.Time { return testNow }}
+	return &Upgrader{Guards: []Guard{Bearer(hs256(testSecret))}, Subprotocols: []string{"chat.v1"}, Now: func() time.Time { return testNow }}
 }
 
 func TestForeignClients(t *testing.T) {

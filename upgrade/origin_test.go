@@ -167,3 +167,22 @@ func TestCookieOverTLS(t *testing.T) {
 		}
 	}
 }
+
+// TestCookieAndAnyOrigin: a list that lists everybody vouches for nobody.
+func TestCookieAndAnyOrigin(t *testing.T) {
+	t.Parallel()
+	u := &Upgrader{Guards: authDoor.Guards, Origins: []string{"*", "friend.example"}, Now: authDoor.Now}
+	for origin, want := range map[string]string{
+		"https://chat.example":   "101",
+		"https://friend.example": "101",
+		"https://evil.example":   "403 origin_not_allowed",
+	} {
+		answer, _, _ := knock(u, up("Cookie: token="+goodToken("alice"), "Origin: "+origin))
+		if got := verdict(answer); got != want {
+			t.Errorf("%s: got %s, want %s", origin, got, want)
+		}
+		if answer, _, _ = knock(u, up("Authorization: Bearer "+goodToken("alice"), "Origin: "+origin)); verdict(answer) != "101" {
+			t.Errorf("%s with a header: got %s, want 101", origin, verdict(answer))
+		}
+	}
+}

@@ -1,11 +1,11 @@
 // Package jwks has the keys of a JSON Web Key Set, RFC 7517, at a URL or in a file,
-// for an upgrade.JWT to verify with:
+// for a jwt.Verifier to verify with:
 //
 //	keys, err := jwks.Open(jwks.Source{Location: "https://id.example/jwks.json"})
 //	if err != nil { … }
 //	defer keys.Close()
 //	door := &upgrade.Upgrader{Guards: []upgrade.Guard{
-//		upgrade.Bearer(&upgrade.JWT{Keys: keys, Issuer: "https://id.example"}),
+//		upgrade.Bearer(&jwt.Verifier{Keys: keys, Issuer: "https://id.example"}),
 //	}}
 //
 // One goroutine reads the set now and again, and nobody else does, so that a loop

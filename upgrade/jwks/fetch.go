@@ -17,6 +17,7 @@ import (
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/usher-ws/usher/internal/strict"
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 const (
@@ -73,7 +74,7 @@ func stayEncrypted(req *http.Request, via []*http.Request) error {
 }
 
 // fetch returns the keys of the set as it is now.
-func (f *fetcher) fetch(ctx context.Context, log *slog.Logger) ([]upgrade.Key, error) {
+func (f *fetcher) fetch(ctx context.Context, log *slog.Logger) ([]jwt.Key, error) {
 	text, err := f.read(ctx)
 	if err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ var (
 // parse returns the keys of a set that can be used, each by itself, so that one odd key
 // does not take the others with it. Without an error the set was one, though it may have
 // no such key.
-func parse(text []byte, secrets bool, log *slog.Logger) ([]upgrade.Key, error) {
+func parse(text []byte, secrets bool, log *slog.Logger) ([]jwt.Key, error) {
 	set, err := strict.Object(text)
 	if err != nil {
 		return nil, fmt.Errorf("jwks: not a set of keys: %w", err)
@@ -149,7 +150,7 @@ func parse(text []byte, secrets bool, log *slog.Logger) ([]upgrade.Key, error) {
 	if len(listed) > maxKeys {
 		return nil, fmt.Errorf("jwks: the set has %d keys, more than %d", len(listed), maxKeys)
 	}
-	var keys []upgrade.Key
+	var keys []jwt.Key
 	for _, value := range listed {
 		parsed, err := parseKey(value, secrets)
 		if err != nil {
@@ -181,7 +182,7 @@ func (m *members) text(name string) string {
 }
 
 // parseKey reads one key, once for each algorithm that it is for.
-func parseKey(value any, secrets bool) ([]upgrade.Key, error) {
+func parseKey(value any, secrets bool) ([]jwt.Key, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
 		return nil, errors.New("not an object")
@@ -204,7 +205,7 @@ func parseKey(value any, secrets bool) ([]upgrade.Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", id, err)
 	}
-	return keysOf(upgrade.Key{ID: id, Algorithm: algorithm, Key: key})
+	return keysOf(jwt.Key{ID: id, Algorithm: algorithm, Key: key})
 }
 
 // key has keyfunc make a key of what was read.
@@ -231,14 +232,14 @@ var algorithms = []string{
 
 // keysOf returns the key for the algorithm it names. A key that names none is for all
 // those of its type, RFC 7517 §4.4: of RSA for RS256 to PS512, of an elliptic curve for one.
-func keysOf(key upgrade.Key) (keys []upgrade.Key, err error) {
+func keysOf(key jwt.Key) (keys []jwt.Key, err error) {
 	names := algorithms
 	if key.Algorithm != "" {
 		names = []string{key.Algorithm}
 	}
 	for _, name := range names {
 		key.Algorithm = name
-		if _, no := upgrade.NewKeySet(key); no != nil {
+		if _, no := jwt.NewKeySet(key); no != nil {
 			err = no
 			continue
 		}

@@ -25,8 +25,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	gojwt "github.com/golang-jwt/jwt/v5"
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 	"go.uber.org/goleak"
 )
 
@@ -49,7 +50,7 @@ func newSigner(t testing.TB, id string) signer {
 
 func (s signer) token(t testing.TB) []byte {
 	t.Helper()
-	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()})
+	token := gojwt.NewWithClaims(gojwt.SigningMethodES256, gojwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()})
 	if s.id != "" {
 		token.Header["kid"] = s.id
 	}
@@ -161,7 +162,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	first, second := newSigner(t, "first"), newSigner(t, "second")
 	s.serve(first)
 	k := open(t, Source{Location: s.URL, Refresh: 20 * time.Millisecond, Grace: 400 * time.Millisecond})
-	v := &upgrade.JWT{Keys: k}
+	v := &jwt.Verifier{Keys: k}
 	eventually(t, "the first reading", func() bool {
 		_, err := verify(v, first.token(t))
 		return err == nil
@@ -218,7 +219,7 @@ func TestUnknownKey(t *testing.T) {
 	first, second, stranger := newSigner(t, "first"), newSigner(t, "second"), newSigner(t, "../../etc/passwd")
 	s.serve(first)
 	k := open(t, Source{Location: s.URL, Refresh: -1, cooldown: 300 * time.Millisecond, patience: 5 * time.Second})
-	v := &upgrade.JWT{Keys: k}
+	v := &jwt.Verifier{Keys: k}
 	for range 100 {
 		if _, err := verify(v, stranger.token(t)); err == nil || isUnavailable(err) {
 			t.Fatalf("a stranger's token: got %v, want a 401", err)
@@ -267,9 +268,9 @@ func TestOutage(t *testing.T) {
 			s := newKeyServer(t)
 			s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 			s.serve(first)
-			k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Grace: time.Millisecond, Local: []upgrade.Key{
+			k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Grace: time.Millisecond, Local: []jwt.Key{
 				{ID: local.id, Key: &local.key.PublicKey}, {Key: secret}}})
-			v := &upgrade.JWT{Keys: k}
+			v := &jwt.Verifier{Keys: k}
 			eventually(t, "the first reading", func() bool {
 				_, err := verify(v, first.token(t))
 				return err == nil
@@ -323,8 +324,8 @@ func TestDownFromTheStart(t *testing.T) {
 	s := newKeyServer(t)
 	s.say(http.StatusBadGateway, "")
 	first, local := newSigner(t, "first"), newSigner(t, "local")
-	k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Local: []upgrade.Key{{ID: "local", Key: &local.key.PublicKey}}})
-	v := &upgrade.JWT{Keys: k}
+	k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Local: []jwt.Key{{ID: "local", Key: &local.key.PublicKey}}})
+	v := &jwt.Verifier{Keys: k}
 	if _, err := verify(v, first.token(t)); !isUnavailable(err) {
 		t.Errorf("got %v, want a 503", err)
 	}
@@ -344,7 +345,7 @@ func TestSameSetFlushesNothing(t *testing.T) {
 	s := newKeyServer(t)
 	first := newSigner(t, "first")
 	s.serve(first)
-	k := open(t, Source{Location: s.URL, Refresh: 5 * time.Millisecond, Local: []upgrade.Key{{Key: make([]byte, 32)}}})
+	k := open(t, Source{Location: s.URL, Refresh: 5 * time.Millisecond, Local: []jwt.Key{{Key: make([]byte, 32)}}})
 	eventually(t, "the first reading", func() bool { return s.served.Load() > 1 })
 	set := k.Current()
 	eventually(t, "a few readings", func() bool { return s.served.Load() > 5 })
@@ -369,8 +370,8 @@ func TestFile(t *testing.T) {
 	secret := map[string]any{"kty": "oct", "alg": "HS256", "kid": "s", "k": base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
 	write(first.jwk(), secret)
 	k := open(t, Source{Location: path})
-	v := &upgrade.JWT{Keys: k}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "a", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(make([]byte, 32))
+	v := &jwt.Verifier{Keys: k}
+	token, err := gojwt.NewWithClaims(gojwt.SigningMethodHS256, gojwt.MapClaims{"sub": "a", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -528,7 +529,7 @@ func TestRevoked(t *testing.T) {
 			s := newKeyServer(t)
 			s.serve(first)
 			k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Grace: 300 * time.Millisecond})
-			v := &upgrade.JWT{Keys: k}
+			v := &jwt.Verifier{Keys: k}
 			token := first.token(t)
 			eventually(t, "the first reading", func() bool {
 				_, err := verify(v, token)
@@ -630,7 +631,7 @@ func TestManyWithoutID(t *testing.T) {
 		all = append(all, j)
 	}
 	s.say(http.StatusOK, string(setOf(all...)))
-	v := &upgrade.JWT{Keys: open(t, Source{Location: s.URL, Refresh: -1})}
+	v := &jwt.Verifier{Keys: open(t, Source{Location: s.URL, Refresh: -1})}
 	for _, signer := range []signer{named, last, {"unknown", last.key}} {
 		if _, err := verify(v, signer.token(t)); err != nil {
 			t.Errorf("a token of %q: %v", signer.id, err)
@@ -667,12 +668,12 @@ func TestGivenUp(t *testing.T) {
 	k.mu.Unlock()
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
-	if _, err := (&upgrade.JWT{Keys: k}).Begin(newSigner(t, "x").token(t), time.Now()).Wait(ctx, time.Now()); !errors.Is(err, context.Canceled) {
+	if _, err := (&jwt.Verifier{Keys: k}).Begin(newSigner(t, "x").token(t), time.Now()).Wait(ctx, time.Now()); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
 
 // verify verifies a token whatever it takes.
-func verify(v *upgrade.JWT, token []byte) (*upgrade.Identity, error) {
+func verify(v *jwt.Verifier, token []byte) (*upgrade.Identity, error) {
 	return v.Begin(token, time.Now()).Wait(context.Background(), time.Now())
 }

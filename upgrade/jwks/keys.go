@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // Source says where the keys are. Of the times, zero is the default and a negative
@@ -22,7 +23,7 @@ type Source struct {
 	Location string
 
 	// Local are further keys, known without asking: they are in every set.
-	Local []upgrade.Key
+	Local []jwt.Key
 
 	Refresh time.Duration // how often the set is read, give or take a tenth; 5 min
 	Grace   time.Duration // how long a key counts that is not listed any more; 10 min
@@ -49,19 +50,19 @@ const (
 var errUnavailable = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable,
 	"The keys that could judge the token cannot be had at the moment.")
 
-// Keys are an upgrade.Keys. Open makes them. Safe for any goroutine.
+// Keys are a jwt.Keys. Open makes them. Safe for any goroutine.
 type Keys struct {
 	source  Source
 	fetcher fetcher
-	current atomic.Pointer[upgrade.KeySet]
+	current atomic.Pointer[jwt.KeySet]
 	wake    chan struct{}
 	cancel  context.CancelFunc
 	ended   chan struct{}
 
 	// Of the one goroutine that reads.
-	listed  []upgrade.Key // what the set had last
-	retired []retired     // what it had before, and has no more
-	failed  int           // readings in a row
+	listed  []jwt.Key // what the set had last
+	retired []retired // what it had before, and has no more
+	failed  int       // readings in a row
 
 	mu     sync.Mutex
 	round  chan struct{} // closed when the reading that is under way ends; nil for none
@@ -73,7 +74,7 @@ type Keys struct {
 
 // retired is a key that counts a while longer.
 type retired struct {
-	upgrade.Key
+	jwt.Key
 	until time.Time
 }
 
@@ -83,7 +84,7 @@ func Open(s Source) (*Keys, error) {
 	if err := CheckLocation(s.Location); err != nil {
 		return nil, err
 	}
-	local, err := upgrade.NewKeySet(s.Local...)
+	local, err := jwt.NewKeySet(s.Local...)
 	if err != nil {
 		return nil, err
 	}
@@ -123,12 +124,12 @@ func (k *Keys) Close() {
 	<-k.ended
 }
 
-// Current is upgrade.Keys'.
-func (k *Keys) Current() *upgrade.KeySet { return k.current.Load() }
+// Current is jwt.Keys'.
+func (k *Keys) Current() *jwt.KeySet { return k.current.Load() }
 
-// Ask is upgrade.Keys': it has the set read, unless it was just now, and waits for
+// Ask is jwt.Keys': it has the set read, unless it was just now, and waits for
 // that a few seconds at most, or until ctx ends. A token that names no key is no reason to read again.
-func (k *Keys) Ask(ctx context.Context, kid string) (*upgrade.KeySet, error) {
+func (k *Keys) Ask(ctx context.Context, kid string) (*jwt.KeySet, error) {
 	k.mu.Lock()
 	if kid == "" && k.loaded {
 		k.mu.Unlock()
@@ -161,7 +162,7 @@ func (k *Keys) Ask(ctx context.Context, kid string) (*upgrade.KeySet, error) {
 }
 
 // answer is what the last reading means to who asks. k.mu is held.
-func (k *Keys) answer(rest time.Duration) (*upgrade.KeySet, error) {
+func (k *Keys) answer(rest time.Duration) (*jwt.KeySet, error) {
 	if k.err != nil {
 		return nil, errUnavailable.WithRetryAfter(rest)
 	}
@@ -229,7 +230,7 @@ func (k *Keys) begin() {
 
 // learn takes over a set that was read, and retires what is not in it: all, if no key in
 // it can be used.
-func (k *Keys) learn(keys []upgrade.Key) {
+func (k *Keys) learn(keys []jwt.Key) {
 	now := time.Now()
 	if len(keys) == 0 && (len(k.listed) > 0 || !k.loaded) {
 		k.source.Logger.Warn("jwks: no key in the set can be used; those that were count until their grace is over", "location", k.fetcher.name(), "grace", k.source.Grace)
@@ -255,7 +256,7 @@ func (k *Keys) publish(now time.Time) {
 	if k.Current().Equal(all) {
 		return
 	}
-	set, err := upgrade.NewKeySet(all...)
+	set, err := jwt.NewKeySet(all...)
 	if err != nil { // each of them made a set by itself
 		k.source.Logger.Error("jwks: the keys cannot be used", "location", k.fetcher.name(), "err", err)
 		return
@@ -291,7 +292,7 @@ func (k *Keys) end(err error) time.Time {
 }
 
 // names lists the IDs of keys, for the log.
-func names(keys []upgrade.Key) string {
+func names(keys []jwt.Key) string {
 	var all []string
 	for _, key := range keys {
 		all = append(all, fmt.Sprintf("%q", key.ID))
