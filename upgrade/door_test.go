@@ -119,7 +119,7 @@ func up(edits ...string) string {
 
 // knock hands the chunks to a door as an event loop would, and returns the
 // answer, the bytes behind the head, and the error that came with the answer.
-// It checks that Head and Parse say what Read says.
+// It checks that findEnd and Parse say what Read says.
 func knock(u *Upgrader, chunks ...string) (answer, early string, err error) {
 	var b []byte
 	r, n := new(Request), 0
@@ -129,7 +129,7 @@ func knock(u *Upgrader, chunks ...string) (answer, early string, err error) {
 		if n == 0 && err == nil {
 			n, err = u.Read(b, from, r)
 			if two := u.headAndParse(b, from); fmt.Sprint(two) != fmt.Sprint(err) {
-				return fmt.Sprintf("Read says %v, Head and Parse %v", err, two), "", err
+				return fmt.Sprintf("Read says %v, findEnd and Parse %v", err, two), "", err
 			}
 		}
 	}
@@ -148,7 +148,7 @@ func knock(u *Upgrader, chunks ...string) (answer, early string, err error) {
 }
 
 func (u *Upgrader) headAndParse(b []byte, from int) error {
-	n, err := u.Head(b, from)
+	n, err := u.findEnd(b, from)
 	if n == 0 || err != nil {
 		return err
 	}

@@ -50,8 +50,8 @@ func ExampleUpgrader_Respond() {
 	// Sec-WebSocket-Protocol: chat
 }
 
-// Of two offers, the first wants a window that there is not and is declined; the second
-// wants one of 1 KiB from us, as in RFC 7692 §7.1.2.1, and can be had.
+// Of two offers the first names a window that does not exist, and is declined. The second
+// limits our window to 1 KiB, as in RFC 7692 §7.1.2.1, and is accepted.
 func ExampleRequest_Deflate() {
 	u := &upgrade.Upgrader{Deflate: true}
 	head := []byte("GET /chat HTTP/1.1\r\n" +
@@ -177,7 +177,7 @@ func ExampleUpgrader_UpgradeHTTP() {
 	// Output: 426 Upgrade Required - use websocket 13
 }
 
-// A door for those who have a token, in a header, a subprotocol, a cookie or the query.
+// A door for clients that have a token, in a header, a subprotocol, a cookie or the query.
 // Here a Verifier of our own says which tokens are good; package jwt has one for JSON Web
 // Tokens.
 func ExampleBearer() {
@@ -220,7 +220,7 @@ func ExampleReject() {
 	// {"type":"about:blank","title":"Service Unavailable","status":503,"detail":"No seat is free.","code":"full"}
 }
 
-// The door before the WebSocket handler of another library; here one that
+// The door in front of the WebSocket handler of another library; here one that
 // takes the connection over by hand.
 func ExampleUpgrader_Handler() {
 	u := &upgrade.Upgrader{Guards: []upgrade.Guard{upgrade.Bearer(sessions{"d7a9": "alice"})}}

@@ -17,7 +17,7 @@ import (
 	gorilla "github.com/gorilla/websocket"
 )
 
-// gorillaHello and coderHello are what others would put behind the door: they
+// gorillaHello and coderHello are handlers of other libraries behind the door: they
 // greet by name and echo one message.
 var gorillaHello = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 	up := gorilla.Upgrader{Subprotocols: []string{"chat.v1", "bearer"}, CheckOrigin: func(*http.Request) bool { return true }}
@@ -169,8 +169,8 @@ func TestFromContextOfOthers(t *testing.T) {
 	}
 }
 
-// TestHandlerNoHijack: where the connection cannot be had, the refusal goes
-// through w, and the rest is next's.
+// TestHandlerNoHijack: if w cannot be hijacked, the refusal goes through w, and next
+// gets the rest.
 func TestHandlerNoHijack(t *testing.T) {
 	t.Parallel()
 	h := openDoor.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }))
@@ -219,7 +219,7 @@ func TestRejectionServeHTTP(t *testing.T) {
 	}
 }
 
-// TestRefuseHTTP: an error that holds no Rejection is nobody's business but the log's.
+// TestRefuseHTTP: the client is told of a Rejection, and nothing of any other error.
 func TestRefuseHTTP(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]*Rejection{
@@ -236,8 +236,8 @@ func TestRefuseHTTP(t *testing.T) {
 	}
 }
 
-// TestExpiryBehindHandler: what docs/EMBEDDING.md has others do at a token's end, which
-// the door does not see.
+// TestExpiryBehindHandler: what docs/EMBEDDING.md tells others to do when a token expires,
+// which the door does not see.
 func TestExpiryBehindHandler(t *testing.T) {
 	t.Parallel()
 	id := &Identity{Subject: "alice", ExpiresAt: time.Now().Add(100 * time.Millisecond)}

@@ -46,7 +46,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// TestCookieScheme: for a cookie it counts by which scheme the page came.
+// TestCookieScheme: for a cookie the scheme of the page matters.
 func TestCookieScheme(t *testing.T) {
 	t.Parallel()
 	u := &Upgrader{
@@ -99,7 +99,7 @@ func TestCookieScheme(t *testing.T) {
 	}
 }
 
-// TestReflected: what is no scheme://host is written into no answer, and only an
+// TestReflected: an Origin that is no scheme://host is in no answer, and only an
 // origin that is listed by its name may use cookies.
 func TestReflected(t *testing.T) {
 	t.Parallel()
@@ -144,7 +144,7 @@ func TestReflected(t *testing.T) {
 	}
 }
 
-// TestCookieOverTLS: a connection whose TLS we end needs no proxy to say so.
+// TestCookieOverTLS: if TLS ends here, no proxy needs to say so.
 func TestCookieOverTLS(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -168,7 +168,7 @@ func TestCookieOverTLS(t *testing.T) {
 	}
 }
 
-// TestCookieAndAnyOrigin: a list that lists everybody vouches for nobody.
+// TestCookieAndAnyOrigin: "*" lets pages in, but not their cookies.
 func TestCookieAndAnyOrigin(t *testing.T) {
 	t.Parallel()
 	u := &Upgrader{Guards: authDoor.Guards, Origins: []string{"*", "friend.example"}, Now: authDoor.Now}

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// patient is a SlowVerifier: every token is alice's, and it takes Wait to find out.
+// patient is a SlowVerifier: every token is alice's, and only Wait can say so.
 type patient struct{}
 
 func (patient) Verify([]byte, time.Time) (*Identity, error) { return nil, ErrSlow }
@@ -28,7 +28,7 @@ func (patience) Wait(ctx context.Context, _ time.Time) (*Identity, error) {
 
 type patience struct{}
 
-// hasty says that it is never slow.
+// hasty says that none of its tokens is slow.
 type hasty struct{ patient }
 
 func (hasty) NeverSlow() bool { return true }
@@ -47,7 +47,7 @@ func TestNeverSlow(t *testing.T) {
 	}
 }
 
-// TestUnprepared: Respond does not wait, whoever forgot Prepare; the handlers remember.
+// TestUnprepared: Respond does not wait if Prepare was not called; Upgrade calls it.
 func TestUnprepared(t *testing.T) {
 	t.Parallel()
 	u := &Upgrader{Guards: []Guard{Bearer(patient{})}, Now: func() time.Time { return testNow }}
@@ -118,10 +118,10 @@ func (s *stepped) Wait(ctx context.Context, _ time.Time) (*Identity, error) {
 	}
 }
 
-// TestForgedTickets: a flood of requests for tickets, of which Authenticate judges the
-// tokens, neither refuses upgrades, of the same address or another, nor has them wait for
-// all of it; and when the clients have gone, nothing is left of it.
-func TestForgedTickets(t *testing.T) { // not parallel: the places are those of the process
+// TestForgedTickets: a flood of tokens for Authenticate, which POST /ticket calls, does not
+// get an upgrade refused, from the same address or another, nor does an upgrade wait for
+// the whole flood; and when the clients have gone, nothing is left of it.
+func TestForgedTickets(t *testing.T) { // not parallel: the process has one set of places
 	s := &steps{begun: make(chan string), step: make(chan struct{})}
 	ctx, leave := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

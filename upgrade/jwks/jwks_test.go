@@ -79,7 +79,7 @@ func setOf(keys ...any) []byte {
 	return text
 }
 
-// keyServer is a real one that can be broken in all ways.
+// keyServer is a real server that can be broken in many ways.
 type keyServer struct {
 	*httptest.Server
 	served atomic.Int32
@@ -212,7 +212,7 @@ func TestRotationUnderLoad(t *testing.T) {
 }
 
 // TestUnknownKey: the first token of a new key is good without waiting for the next
-// refresh, and strangers do not have the server asked again and again.
+// refresh, and forged tokens do not make us ask the server again and again.
 func TestUnknownKey(t *testing.T) {
 	t.Parallel()
 	s := newKeyServer(t)
@@ -235,8 +235,8 @@ func TestUnknownKey(t *testing.T) {
 	}
 }
 
-// TestOutage: what is known goes on counting, for what is not there is 503, and
-// nobody waits for long.
+// TestOutage: known keys still count, a token of an unknown one is 503, and nobody
+// waits for long.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	first, second, local := newSigner(t, "first"), newSigner(t, "second"), newSigner(t, "local")
@@ -297,7 +297,7 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// drip sends a byte now and again, wait nothing at all.
+// drip sends a byte from time to time, wait sends nothing.
 func drip(w http.ResponseWriter, r *http.Request, end chan struct{}) {
 	for r.Context().Err() == nil {
 		_, _ = io.WriteString(w, " ")
@@ -317,7 +317,7 @@ func wait(r *http.Request, end chan struct{}) {
 	}
 }
 
-// TestDownFromTheStart: Open does not fail for a server that may yet come up, and
+// TestDownFromTheStart: Open does not fail if the server is down, as it may come up, and
 // local keys count meanwhile.
 func TestDownFromTheStart(t *testing.T) {
 	t.Parallel()
@@ -339,7 +339,7 @@ func TestDownFromTheStart(t *testing.T) {
 	})
 }
 
-// TestSameSetFlushesNothing: reading what is known already changes nothing.
+// TestSameSetFlushesNothing: reading the same set again changes nothing.
 func TestSameSetFlushesNothing(t *testing.T) {
 	t.Parallel()
 	s := newKeyServer(t)
@@ -387,7 +387,7 @@ func TestFile(t *testing.T) {
 	})
 }
 
-// TestParse: what of a set is taken.
+// TestParse: which keys of a set are taken.
 func TestParse(t *testing.T) {
 	t.Parallel()
 	good := newSigner(t, "good")
@@ -460,7 +460,7 @@ func TestParse(t *testing.T) {
 }
 
 // TestKeysOf: a key that names no algorithm is for all those of its type, and one that
-// names one for that.
+// names an algorithm is for that one.
 func TestKeysOf(t *testing.T) {
 	t.Parallel()
 	encode := base64.RawURLEncoding.EncodeToString
@@ -515,7 +515,7 @@ func TestKeysOf(t *testing.T) {
 }
 
 // TestRevoked: a set that was read ends the keys that it lacks, after their grace, also
-// when it has none or only such as nobody can use.
+// if it has no key, or none that can be used.
 func TestRevoked(t *testing.T) {
 	t.Parallel()
 	first := newSigner(t, "first")
@@ -556,8 +556,8 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
-// TestLocationIsRedacted: whatever becomes of the set, no line of the log has a secret
-// of its URL, whatever that is called.
+// TestLocationIsRedacted: whatever happens to the set, no line of the log has a secret
+// of its URL, whatever the secret is called.
 func TestLocationIsRedacted(t *testing.T) {
 	t.Parallel()
 	s := newKeyServer(t)
@@ -597,8 +597,8 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// TestLocations: what is a URL but none that keys come from is an error at once, which
-// does not print its secrets.
+// TestLocations: a URL that cannot be one of a key set is an error at once, and the error
+// has no secret of the URL.
 func TestLocations(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"ftp://u:s3cret@h/?x=s3cret", "htps://h/?s3cret", "http://", "https://:443/keys", "http://u:s3/cr@et@h/", "http://[::1/#s3cret", "://h"} {
@@ -652,7 +652,7 @@ func TestNoKeyInAFile(t *testing.T) {
 	}
 }
 
-// TestGivenUp: who asks waits no longer than their own context.
+// TestGivenUp: Ask waits no longer than its context.
 func TestGivenUp(t *testing.T) {
 	t.Parallel()
 	s := newKeyServer(t)
@@ -673,7 +673,7 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
-// verify verifies a token whatever it takes.
+// verify verifies a token, however long it takes.
 func verify(v *jwt.Verifier, token []byte) (*upgrade.Identity, error) {
 	return v.Begin(token, time.Now()).Wait(context.Background(), time.Now())
 }

@@ -16,41 +16,42 @@ import (
 	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
-// Source says where the keys are. Of the times, zero is the default and a negative
-// one none.
+// Source says where the keys are. A Duration of zero means the default. With a negative
+// Refresh the set is read again only when a token asks for it; a negative Grace is none.
 type Source struct {
 	// Location is an http or https URL, or else a file's path.
 	Location string
 
-	// Local are further keys, known without asking: they are in every set.
+	// Local are further keys, which need not be read: they always count.
 	Local []jwt.Key
 
 	Refresh time.Duration // how often the set is read, give or take a tenth; 5 min
-	Grace   time.Duration // how long a key counts that is not listed any more; 10 min
+	Grace   time.Duration // how long a key counts when it is no longer listed; 10 min
 
 	Client *http.Client // default one with a timeout of 10 s
 	Logger *slog.Logger // default slog.Default()
 
-	cooldown, patience time.Duration // tests have less of them
+	cooldown, patience time.Duration // shorter in tests
 }
 
 const (
 	defaultRefresh = 5 * time.Minute
 	defaultGrace   = 10 * time.Minute
 
-	// defaultCooldown is between two readings of the set, whoever asks for it.
+	// defaultCooldown is the least time between two readings that tokens ask for.
 	defaultCooldown = 5 * time.Second
 
-	// defaultPatience is how long a reading is waited for: less than a handshake
+	// defaultPatience is how long Ask waits for a reading: less than a handshake
 	// may take.
 	defaultPatience = 3 * time.Second
 )
 
-// errUnavailable is for a token that only a set that cannot be had could judge.
+// errUnavailable refuses a token whose key could only be in a set that cannot be read.
 var errUnavailable = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable,
 	"The keys that could judge the token cannot be had at the moment.")
 
-// Keys are a jwt.Keys. Open makes them. Safe for any goroutine.
+// Keys are the keys of a Source: they implement jwt.Keys. Make them with Open. Safe for
+// any goroutine.
 type Keys struct {
 	source  Source
 	fetcher fetcher
@@ -59,27 +60,28 @@ type Keys struct {
 	cancel  context.CancelFunc
 	ended   chan struct{}
 
-	// Of the one goroutine that reads.
-	listed  []jwt.Key // what the set had last
-	retired []retired // what it had before, and has no more
-	failed  int       // readings in a row
+	// Owned by the one goroutine that reads.
+	listed  []jwt.Key // the keys that the set had when it was last read
+	retired []retired // keys that it had before, and has no more
+	failed  int       // how many readings in a row have failed
 
 	mu     sync.Mutex
-	round  chan struct{} // closed when the reading that is under way ends; nil for none
-	began  time.Time     // when that one did
+	round  chan struct{} // closed when the present reading ends; nil if there is none
+	began  time.Time     // when it began
 	tried  time.Time     // when the last one ended
-	err    error         // how
+	err    error         // of the last one
 	loaded bool          // one has succeeded; only the goroutine that reads sets it
 }
 
-// retired is a key that counts a while longer.
+// retired is a key that still counts for a while.
 type retired struct {
 	jwt.Key
 	until time.Time
 }
 
-// Open reads the set and goes on doing so until Close. It fails if Location is a URL that
-// can be none, or a file that cannot be read; a server may as well come up later.
+// Open reads the set, and again and again until Close. It fails if Location is a URL that
+// cannot be one of a set, or a file that cannot be read. A server that is down is no error:
+// it may come up later. Open waits for the first reading, for a few seconds at most.
 func Open(s Source) (*Keys, error) {
 	if err := CheckLocation(s.Location); err != nil {
 		return nil, err
@@ -118,17 +120,18 @@ func or(setting, standard time.Duration) time.Duration {
 	return max(setting, 0)
 }
 
-// Close ends the reading. What was read still counts.
+// Close ends the reading. The keys that were read still count.
 func (k *Keys) Close() {
 	k.cancel()
 	<-k.ended
 }
 
-// Current is jwt.Keys'.
+// Current is the method of jwt.Keys.
 func (k *Keys) Current() *jwt.KeySet { return k.current.Load() }
 
-// Ask is jwt.Keys': it has the set read, unless it was just now, and waits for
-// that a few seconds at most, or until ctx ends. A token that names no key is no reason to read again.
+// Ask is the method of jwt.Keys. It makes the goroutine read the set, unless it just has,
+// and waits for that a few seconds at most, or until ctx ends. For a token that names no
+// key, a set that was read once is not read again.
 func (k *Keys) Ask(ctx context.Context, kid string) (*jwt.KeySet, error) {
 	k.mu.Lock()
 	if kid == "" && k.loaded {
@@ -143,7 +146,7 @@ func (k *Keys) Ask(ctx context.Context, kid string) (*jwt.KeySet, error) {
 		k.round, k.began = make(chan struct{}), time.Now()
 		k.wake <- struct{}{} // there is room: one for each round
 	}
-	// Who comes when it has taken too long already does not wait at all.
+	// If it has taken too long already, this does not wait at all.
 	round, timeout := k.round, time.NewTimer(k.source.patience-time.Since(k.began))
 	k.mu.Unlock()
 	defer timeout.Stop()
@@ -161,7 +164,7 @@ func (k *Keys) Ask(ctx context.Context, kid string) (*jwt.KeySet, error) {
 	return k.answer(k.source.cooldown)
 }
 
-// answer is what the last reading means to who asks. k.mu is held.
+// answer returns what Ask returns after the last reading. k.mu is held.
 func (k *Keys) answer(rest time.Duration) (*jwt.KeySet, error) {
 	if k.err != nil {
 		return nil, errUnavailable.WithRetryAfter(rest)
@@ -174,7 +177,7 @@ func (k *Keys) run(ctx context.Context) {
 	defer close(k.ended)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var next time.Time // when the set is read again; zero: when somebody asks
+	var next time.Time // when the set is read again; zero: when Ask is called
 	for {
 		if at, ok := k.firstOf(next); ok {
 			timer.Reset(time.Until(at))
@@ -197,7 +200,7 @@ func (k *Keys) run(ctx context.Context) {
 			return
 		}
 		if err == nil && len(keys) == 0 && !k.loaded && !k.fetcher.remote {
-			err = errNoKeys // a file that guards nothing, and nobody to mend it meanwhile
+			err = errNoKeys // the file guards nothing, and nobody is going to mend it
 		}
 		if err == nil {
 			k.learn(keys)
@@ -217,19 +220,19 @@ func (k *Keys) firstOf(next time.Time) (at time.Time, ok bool) {
 	return at, !at.IsZero()
 }
 
-// begin makes a round for a reading that nobody has asked for.
+// begin makes a round for a reading that Ask did not ask for.
 func (k *Keys) begin() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	select {
-	case <-k.wake: // somebody has, meanwhile
+	case <-k.wake: // it has asked, meanwhile
 	default:
 		k.round, k.began = make(chan struct{}), time.Now()
 	}
 }
 
-// learn takes over a set that was read, and retires what is not in it: all, if no key in
-// it can be used.
+// learn takes over the keys of a set that was read, and retires those that are not in it
+// any more: all of them, if no key in it can be used.
 func (k *Keys) learn(keys []jwt.Key) {
 	now := time.Now()
 	if len(keys) == 0 && (len(k.listed) > 0 || !k.loaded) {
@@ -244,7 +247,7 @@ func (k *Keys) learn(keys []jwt.Key) {
 	k.publish(now)
 }
 
-// publish makes a set of what counts, if that has changed.
+// publish makes a new set of the keys that count, if they have changed.
 func (k *Keys) publish(now time.Time) {
 	k.retired = slices.DeleteFunc(k.retired, func(r retired) bool {
 		return !now.Before(r.until) || slices.ContainsFunc(k.listed, r.Key.Equal)
@@ -257,7 +260,7 @@ func (k *Keys) publish(now time.Time) {
 		return
 	}
 	set, err := jwt.NewKeySet(all...)
-	if err != nil { // each of them made a set by itself
+	if err != nil { // which cannot be, as each of them alone is a set
 		k.source.Logger.Error("jwks: the keys cannot be used", "location", k.fetcher.name(), "err", err)
 		return
 	}
@@ -265,12 +268,12 @@ func (k *Keys) publish(now time.Time) {
 	k.source.Logger.Info("jwks: the keys have changed", "location", k.fetcher.name(), "keys", names(k.listed), "retired", len(k.retired))
 }
 
-// end closes the round, and says when the next one is.
+// end closes the round, and returns when the next one is due.
 func (k *Keys) end(err error) time.Time {
 	now := time.Now()
 	k.mu.Lock()
 	k.tried, k.err, k.loaded = now, err, k.loaded || err == nil
-	told := !k.loaded && !k.fetcher.remote // by Open
+	told := !k.loaded && !k.fetcher.remote // Open returns the error
 	if k.round != nil {
 		close(k.round)
 		k.round = nil
@@ -297,6 +300,6 @@ func names(keys []jwt.Key) string {
 	for _, key := range keys {
 		all = append(all, fmt.Sprintf("%q", key.ID))
 	}
-	all = slices.Compact(all) // one that names no algorithm is there for each
+	all = slices.Compact(all) // a key that names no algorithm is listed once for each
 	return strings.Join(all, " ")
 }

@@ -93,7 +93,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// tokenHeads are upgrades with one token, by where they have it.
+// tokenHeads are upgrades with a token, by the place where they have it.
 func tokenHeads(token string) map[string][]byte {
 	const home = "Origin: https://chat.example"
 	return map[string][]byte{
@@ -149,7 +149,7 @@ func BenchmarkVerifyCached(b *testing.B) {
 	})
 }
 
-// uncached verifies a token, and forgets it by a rotation before that.
+// uncached verifies a token that is not remembered, because the keys have changed.
 func uncached(t testing.TB) func() {
 	token := []byte(goodToken("alice"))
 	one, two, keys := keySet(t, Key{Key: testSecret}), keySet(t, Key{Key: testSecret}), new(switchedKeys)

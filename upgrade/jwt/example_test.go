@@ -22,7 +22,7 @@ func sign(secret []byte, now time.Time) string {
 	return token
 }
 
-// A door for those who have a token that was signed with a secret.
+// A door for clients that have a token signed with a secret.
 func Example() {
 	secret := []byte("a secret of at least thirty-two bytes")
 	v, err := jwt.HS256(secret)

@@ -30,7 +30,7 @@ func claimsWith(more string) string {
 	return fmt.Sprintf(`{"sub":"alice","exp":%d%s}`, testNow.Add(time.Hour).Unix(), more)
 }
 
-// silentKeys are those of a key server that is asked elsewhere and never on a loop.
+// silentKeys are those of a key server that must not be asked.
 type silentKeys struct {
 	*KeySet
 	t *testing.T
@@ -41,8 +41,8 @@ func (s silentKeys) Ask(context.Context, string) (*KeySet, error) {
 	return s.KeySet, nil
 }
 
-// TestOneReading: whatever a header says, where its token is verified and by what key come
-// from one reading of it, and what can be read in two ways is refused before either.
+// TestOneReading: where a token is verified, and with which key, follows from one reading of
+// its header; a header that can be read in two ways is refused before either.
 func TestOneReading(t *testing.T) {
 	t.Parallel()
 	hs, es, slow, ed := pairOf("HS256"), pairOf("ES256"), pairOf("ES512"), pairOf("EdDSA")
@@ -87,7 +87,7 @@ func TestOneReading(t *testing.T) {
 			t.Errorf("%s: good, elsewhere", c.name)
 		}
 	}
-	// What is left is where it belongs.
+	// All others are verified where they belong.
 	for header, isSlow := range map[string]bool{
 		`{"alg":"ES256","kid":"k1"}`: false, `{"alg":"ES512","kid":"big"}`: true,
 		`{"kid":"k1","alg":"ES256","typ":"at+jwt","x":{"kid":1,"k":{"kid":2}}}`: false,
@@ -107,7 +107,7 @@ func TestOneReading(t *testing.T) {
 			t.Errorf("%s: got %v", header, err)
 		}
 	}
-	// Without a name for its key, however that is said.
+	// Tokens that do not name their key, in three ways.
 	for _, header := range []string{`{"alg":"ES256"}`, `{"alg":"ES256","kid":null}`, `{"alg":"ES256","kid":""}`} {
 		if _, err := wait(v, es.signed(t, header, fine)); err != nil {
 			t.Errorf("%s: got %v", header, err)
@@ -115,7 +115,8 @@ func TestOneReading(t *testing.T) {
 	}
 }
 
-// TestNamesOfClaims: what two parsers would read in two ways is refused though it is signed.
+// TestNamesOfClaims: claims that two parsers would read in two ways are refused, though they
+// are signed.
 func TestNamesOfClaims(t *testing.T) {
 	t.Parallel()
 	p := pairOf("HS256")
@@ -191,15 +192,15 @@ func TestSpellings(t *testing.T) {
 	}
 }
 
-// otherBits returns the token with bits behind the end of its signature, which some
-// decoders skip.
+// otherBits returns the token with other bits behind the end of its signature, which some
+// decoders ignore.
 func otherBits(token string) string {
 	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(token) - 1
 	return token[:last] + string(digits[strings.IndexByte(digits, token[last])+1])
 }
 
-// TestDates: a time out of range is neither early nor late but no time.
+// TestDates: a time out of range is neither early nor late: it is invalid.
 func TestDates(t *testing.T) {
 	t.Parallel()
 	p := pairOf("HS256")
@@ -263,7 +264,7 @@ func TestDates(t *testing.T) {
 	}
 }
 
-// TestEd25519 is EdDSA, in a token and of a key.
+// TestEd25519: the name means EdDSA, in a token and of a key.
 func TestEd25519(t *testing.T) {
 	t.Parallel()
 	p := pairOf("EdDSA")
@@ -286,7 +287,7 @@ func TestEd25519(t *testing.T) {
 	}
 }
 
-// TestManyKeysAreSlow: one of two keys takes a loop as long as it may, both take longer.
+// TestManyKeysAreSlow: a loop has time to try one of two keys, but not both.
 func TestManyKeysAreSlow(t *testing.T) {
 	t.Parallel()
 	p, other := pairOf("ES256"), pairOf("HS256")

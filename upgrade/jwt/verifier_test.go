@@ -229,7 +229,7 @@ func (s *switchedKeys) Ask(context.Context, string) (*KeySet, error) {
 	return s.set.Load(), s.err
 }
 
-// TestRotationFlushesTheCache: what an old set of keys found good is judged anew.
+// TestRotationFlushesTheCache: a token that was good by an old set of keys is judged anew.
 func TestRotationFlushesTheCache(t *testing.T) {
 	t.Parallel()
 	rs := pairOf("RS256")
@@ -254,7 +254,7 @@ func TestRotationFlushesTheCache(t *testing.T) {
 	}
 }
 
-// TestAsk: only for a token that a key we do not know may explain.
+// TestAsk: Ask is called only for a token that an unknown key may have signed.
 func TestAsk(t *testing.T) {
 	t.Parallel()
 	rs, es, hs := pairOf("RS256"), pairOf("ES256"), pairOf("HS256")
@@ -303,7 +303,7 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// TestCostlyKeysAreSlow, and asked for elsewhere: Respond then finds the answer.
+// TestCostlyKeysAreSlow: Prepare verifies their tokens, and Respond finds the answer.
 func TestCostlyKeysAreSlow(t *testing.T) {
 	t.Parallel()
 	es := pairOf("ES512")

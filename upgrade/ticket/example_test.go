@@ -24,7 +24,7 @@ func (s sessions) Verify(token []byte, _ time.Time) (*upgrade.Identity, error) {
 	return &upgrade.Identity{Subject: user}, nil
 }
 
-// A page sends its token in a header, and what it gets for it opens one WebSocket.
+// A page sends its token in a header, and gets a ticket that opens one WebSocket.
 func Example() {
 	users := sessions{"d7a9": "alice"}
 	tickets := new(ticket.Issuer)

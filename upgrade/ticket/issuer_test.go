@@ -36,7 +36,7 @@ func (v tokens) Verify(token []byte, now time.Time) (*upgrade.Identity, error) {
 
 var holders = tokens{"alice": testNow.Add(time.Hour), "bob": testNow.Add(time.Hour)}
 
-// head writes a head of whole lines, up one of an upgrade.
+// head writes a head of whole lines, and up the head of an upgrade without a key.
 func head(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n\r\n" }
 
 func up(target string, lines ...string) string {
@@ -160,7 +160,7 @@ func TestTicketsAreBounded(t *testing.T) {
 	}
 }
 
-// TestTicketReplay: of many who come with one ticket at once, one gets in.
+// TestTicketReplay: of many clients with the same ticket at once, one gets in.
 func TestTicketReplay(t *testing.T) {
 	t.Parallel()
 	var all Issuer
