@@ -69,7 +69,9 @@ func TestFloors(t *testing.T) {
 // with the verifier of JSON Web Tokens and with nothing else.
 func TestLean(t *testing.T) {
 	const deflate = "github.com/klauspost/compress"
-	handshake := []string{module + "/limiter", "github.com/gobwas/ws", "github.com/gobwas/httphead", "github.com/gobwas/pool"}
+	handshake := []string{
+		module + "/limiter", module + "/frame", deflate, "github.com/gobwas/ws", "github.com/gobwas/httphead", "github.com/gobwas/pool",
+	}
 	door := append([]string{module + "/upgrade"}, handshake...)
 	tokens := append([]string{module + "/internal/strict", "github.com/golang-jwt/jwt/v5"}, door...)
 	for pkg, want := range map[string][]string{
@@ -80,9 +82,7 @@ func TestLean(t *testing.T) {
 		"upgrade/forwardauth": door,
 		"upgrade/jwt":         tokens,
 		"upgrade/jwks":        append([]string{"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time"}, tokens...),
-		"server": append([]string{
-			module + "/poller", module + "/internal", module + "/frame", deflate, "github.com/mailru/easygo", "golang.org/x/sys",
-		}, door...),
+		"server":              append([]string{module + "/poller", module + "/internal", "github.com/mailru/easygo", "golang.org/x/sys"}, door...),
 	} {
 		for _, got := range foreign(t, pkg) {
 			if !slices.ContainsFunc(want, func(w string) bool { return got == w || strings.HasPrefix(got, w+"/") }) {
