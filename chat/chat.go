@@ -16,6 +16,8 @@ import (
 	"github.com/usher-ws/usher/hub"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
+	"github.com/usher-ws/usher/upgrade/ticket"
 )
 
 // Pattern is where [Chat.Route] belongs: its guard and its callbacks ask for
@@ -106,7 +108,7 @@ type Config struct {
 type Chat struct {
 	config   Config
 	door     *upgrade.Upgrader // for what pages ask over HTTP
-	tickets  upgrade.Tickets
+	tickets  ticket.Issuer
 	attempts *attempts
 	listed   map[string]bool // Config.Rooms; nil: any well-formed name
 	hub      hub.Hub         // a room is a topic
@@ -120,12 +122,12 @@ func New(config Config) (*Chat, error) {
 		config.Algorithm = "HS256"
 	}
 	if config.Secret != nil || config.Verifier == nil {
-		keys, err := upgrade.NewKeySet(upgrade.Key{Algorithm: config.Algorithm, Key: slices.Clone(config.Secret)})
+		keys, err := jwt.NewKeySet(jwt.Key{Algorithm: config.Algorithm, Key: slices.Clone(config.Secret)})
 		if err != nil {
 			return nil, fmt.Errorf("chat: %w", err)
 		}
 		if config.Verifier == nil {
-			config.Verifier = &upgrade.JWT{Keys: keys}
+			config.Verifier = &jwt.Verifier{Keys: keys}
 		}
 	}
 	for _, name := range config.Rooms {

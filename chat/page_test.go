@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // TestPageIsWhole: the page brings all it needs, and its policy allows that and
@@ -47,7 +47,7 @@ func TestPageIsWhole(t *testing.T) {
 // TestPageLogin: the page offers the log-in that there is, and tells of the demo
 // users nowhere else.
 func TestPageLogin(t *testing.T) {
-	jwks := &upgrade.JWT{}
+	jwks := &jwt.Verifier{}
 	secret := []byte(strings.Repeat("s", 32))
 	for _, tt := range []struct {
 		want   string

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // TestTicketRoute: what POST /ticket gives opens the chat's door once.
@@ -56,7 +57,7 @@ func TestTicketRoute(t *testing.T) {
 
 // TestNoSecretNoLogin: a chat whose tokens others make has no POST /token.
 func TestNoSecretNoLogin(t *testing.T) {
-	c, err := New(Config{Verifier: &upgrade.JWT{}})
+	c, err := New(Config{Verifier: &jwt.Verifier{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,27 +64,25 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-// TestLean: what is in the build of who embeds a package. The
-// ground floor needs nothing but the standard library and, for frame, deflate.
+// TestLean: what a package brings into the build of a program that embeds it. The ground
+// floor needs nothing but the standard library and, for frame, deflate; golang-jwt comes
+// with the verifier of JSON Web Tokens and with nothing else.
 func TestLean(t *testing.T) {
 	const deflate = "github.com/klauspost/compress"
+	handshake := []string{
+		module + "/limiter", module + "/frame", deflate, "github.com/gobwas/ws", "github.com/gobwas/httphead", "github.com/gobwas/pool",
+	}
+	door := append([]string{module + "/upgrade"}, handshake...)
+	tokens := append([]string{module + "/internal/strict", "github.com/golang-jwt/jwt/v5"}, door...)
 	for pkg, want := range map[string][]string{
-		"limiter": nil,
-		"frame":   {deflate},
-		"upgrade": {
-			module + "/limiter", module + "/internal", module + "/frame", deflate, "github.com/gobwas/ws",
-			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
-		},
-		"server": {
-			module + "/upgrade", module + "/poller", module + "/limiter", module + "/internal", module + "/frame", deflate,
-			"github.com/gobwas/ws", "github.com/gobwas/httphead", "github.com/gobwas/pool",
-			"github.com/golang-jwt/jwt/v5", "github.com/mailru/easygo", "golang.org/x/sys",
-		},
-		"upgrade/jwks": {
-			module + "/upgrade", module + "/limiter", module + "/internal", module + "/frame", deflate, "github.com/gobwas/ws",
-			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
-			"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time",
-		},
+		"limiter":             nil,
+		"frame":               {deflate},
+		"upgrade":             handshake,
+		"upgrade/ticket":      door,
+		"upgrade/forwardauth": door,
+		"upgrade/jwt":         tokens,
+		"upgrade/jwks":        append([]string{"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time"}, tokens...),
+		"server":              append([]string{module + "/poller", module + "/internal", "github.com/mailru/easygo", "golang.org/x/sys"}, door...),
 	} {
 		for _, got := range foreign(t, pkg) {
 			if !slices.ContainsFunc(want, func(w string) bool { return got == w || strings.HasPrefix(got, w+"/") }) {

@@ -25,6 +25,7 @@ import (
 	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/server/validate"
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // What the tutorial says of middleware, each of its rows and then its exercises, on
@@ -172,7 +173,7 @@ func TestTutorialLogging(t *testing.T) {
 // nowhere there, as a 1008 before the handshake. Here it is a 401 that one can read.
 func TestTutorialAuth(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
-		keys, err := upgrade.HS256([]byte(secret))
+		keys, err := jwt.HS256([]byte(secret))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package upgrade
+package jwt
 
 import (
 	"bytes"
@@ -16,7 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	gojwt "github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // pair is a key that signs for one algorithm, and the one that verifies it.
@@ -64,13 +65,13 @@ func pairOf(algorithm string) pair {
 // an exp; nil takes one of those away.
 func (p pair) mint(t testing.TB, header, claims map[string]any) []byte {
 	t.Helper()
-	token := jwt.NewWithClaims(jwt.GetSigningMethod(p.algorithm), jwt.MapClaims{"sub": "alice", "exp": testNow.Add(time.Hour).Unix()})
+	token := gojwt.NewWithClaims(gojwt.GetSigningMethod(p.algorithm), gojwt.MapClaims{"sub": "alice", "exp": testNow.Add(time.Hour).Unix()})
 	for k, v := range header {
 		token.Header[k] = v
 	}
 	for k, v := range claims {
-		if token.Claims.(jwt.MapClaims)[k] = v; v == nil {
-			delete(token.Claims.(jwt.MapClaims), k)
+		if token.Claims.(gojwt.MapClaims)[k] = v; v == nil {
+			delete(token.Claims.(gojwt.MapClaims), k)
 		}
 	}
 	s, err := token.SignedString(p.private)
@@ -96,7 +97,7 @@ func TestEveryAlgorithm(t *testing.T) {
 	for _, p := range pairs() {
 		token := p.mint(t, nil, nil)
 		for _, q := range pairs() {
-			v := &JWT{Keys: keySet(t, Key{Algorithm: q.algorithm, Key: q.public})}
+			v := &Verifier{Keys: keySet(t, Key{Algorithm: q.algorithm, Key: q.public})}
 			_, err := wait(v, token)
 			if good := err == nil; good != (p.algorithm == q.algorithm) {
 				t.Errorf("a token of %s with the key for %s: %v", p.algorithm, q.algorithm, err)
@@ -138,7 +139,7 @@ func TestKeyIDs(t *testing.T) {
 		if c.kid == "" {
 			header = nil
 		}
-		v := &JWT{Keys: keySet(t, c.keys...)}
+		v := &Verifier{Keys: keySet(t, c.keys...)}
 		if _, err := wait(v, rs.mint(t, header, nil)); (err == nil) != c.good {
 			t.Errorf("kid %s: got %v, want good: %t", c.name, err, c.good)
 		}
@@ -169,18 +170,21 @@ func TestBadKeys(t *testing.T) {
 			t.Errorf("%s: got %+v, want an error", name, set)
 		}
 	}
+	if _, err := HS256(make([]byte, 31)); err == nil {
+		t.Error("a secret of 31 bytes was taken")
+	}
 }
 
 func TestClaims(t *testing.T) {
 	t.Parallel()
 	p := pairOf("HS256")
-	v := &JWT{Keys: keySet(t, Key{Key: p.public}), Issuer: "https://id.example", Audience: "usher", Leeway: 30 * time.Second}
+	v := &Verifier{Keys: keySet(t, Key{Key: p.public}), Issuer: "https://id.example", Audience: "usher", Leeway: 30 * time.Second}
 	iss, aud := "https://id.example", "usher"
 	at := func(d time.Duration) int64 { return testNow.Add(d).Unix() }
 	for _, c := range []struct {
 		name   string
 		claims map[string]any
-		want   error // nil, ErrTokenExpired or anything
+		want   error // nil, upgrade.ErrTokenExpired or anything
 	}{
 		{"all", map[string]any{"iss": iss, "aud": aud}, nil},
 		{"one of several audiences", map[string]any{"iss": iss, "aud": []string{"a", aud}}, nil},
@@ -189,18 +193,18 @@ func TestClaims(t *testing.T) {
 		{"no audience", map[string]any{"iss": iss}, errAny},
 		{"another audience", map[string]any{"iss": iss, "aud": "ushers"}, errAny},
 		{"expired within the leeway", map[string]any{"iss": iss, "aud": aud, "exp": at(-29 * time.Second)}, nil},
-		{"expired", map[string]any{"iss": iss, "aud": aud, "exp": at(-31 * time.Second)}, ErrTokenExpired},
+		{"expired", map[string]any{"iss": iss, "aud": aud, "exp": at(-31 * time.Second)}, upgrade.ErrTokenExpired},
 		{"soon", map[string]any{"iss": iss, "aud": aud, "nbf": at(29 * time.Second)}, nil},
 		{"not so soon", map[string]any{"iss": iss, "aud": aud, "nbf": at(31 * time.Second)}, errAny},
 		{"no sub", map[string]any{"iss": iss, "aud": aud, "sub": nil}, errAny},
 		{"no exp", map[string]any{"iss": iss, "aud": aud, "exp": nil}, errAny},
 	} {
 		id, err := v.Verify(p.mint(t, nil, c.claims), testNow)
-		if c.want == nil && err != nil || c.want != nil && err == nil || c.want == ErrTokenExpired != errors.Is(err, ErrTokenExpired) {
+		if c.want == nil && err != nil || c.want != nil && err == nil || c.want == upgrade.ErrTokenExpired != errors.Is(err, upgrade.ErrTokenExpired) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
 		}
 		if err == nil && !id.ExpiresAt.After(testNow) {
-			t.Errorf("%s: the Identity has expired at %v", c.name, id.ExpiresAt)
+			t.Errorf("%s: the upgrade.Identity has expired at %v", c.name, id.ExpiresAt)
 		}
 	}
 }
@@ -225,14 +229,14 @@ func (s *switchedKeys) Ask(context.Context, string) (*KeySet, error) {
 	return s.set.Load(), s.err
 }
 
-// TestRotationFlushesTheCache: what an old set of keys found good is judged anew.
+// TestRotationFlushesTheCache: a token that was good by an old set of keys is judged anew.
 func TestRotationFlushesTheCache(t *testing.T) {
 	t.Parallel()
 	rs := pairOf("RS256")
 	token := rs.mint(t, map[string]any{"kid": "a"}, nil)
 	keys := new(switchedKeys)
 	keys.set.Store(keySet(t, Key{ID: "a", Key: rs.public}))
-	v := &JWT{Keys: keys}
+	v := &Verifier{Keys: keys}
 	first, err := v.Verify(token, testNow)
 	if err != nil {
 		t.Fatal(err)
@@ -250,11 +254,11 @@ func TestRotationFlushesTheCache(t *testing.T) {
 	}
 }
 
-// TestAsk: only for a token that a key we do not know may explain.
+// TestAsk: Ask is called only for a token that an unknown key may have signed.
 func TestAsk(t *testing.T) {
 	t.Parallel()
 	rs, es, hs := pairOf("RS256"), pairOf("ES256"), pairOf("HS256")
-	down := Reject(503, CodeUnavailable, "down")
+	down := upgrade.Reject(503, upgrade.CodeUnavailable, "down")
 	set := func() *KeySet { return keySet(t, Key{ID: "a", Key: rs.public}, Key{Key: hs.public}) }
 	for _, c := range []struct {
 		name  string
@@ -270,20 +274,20 @@ func TestAsk(t *testing.T) {
 		{"the secret's", hs.mint(t, nil, nil), nil, down, 0, false, nil},
 		{"forged with a known kid", es.mint(t, map[string]any{"kid": "a"}, nil), nil, down, 0, false, errAny},
 		{"a forged secret", pair{"HS256", make([]byte, 32), nil}.mint(t, map[string]any{"kid": "x"}, nil), nil, down, 0, false, errAny},
-		{"expired", rs.mint(t, nil, map[string]any{"exp": 1}), nil, down, 0, true, ErrTokenExpired},
+		{"expired", rs.mint(t, nil, map[string]any{"exp": 1}), nil, down, 0, true, upgrade.ErrTokenExpired},
 		{"unknown, and nobody to ask", es.mint(t, map[string]any{"kid": "b"}, nil), nil, down, 1, true, down},
 		{"unknown to all", es.mint(t, map[string]any{"kid": "b"}, nil), nil, nil, 1, true, errAny},
 		{"new", es.mint(t, map[string]any{"kid": "b"}, nil), keySet(t, Key{ID: "b", Key: es.public}), nil, 1, true, nil},
 		{"garbage", []byte("a.b.c"), nil, down, 0, false, errAny},
-		{"none", []byte(unsigned(testNow.Add(time.Hour).Unix())), nil, down, 0, false, errAny},
+		{"none", unsigned(), nil, down, 0, false, errAny},
 	} {
 		keys := &switchedKeys{newer: c.newer, err: c.err}
 		keys.set.Store(set())
-		v := &JWT{Keys: keys}
+		v := &Verifier{Keys: keys}
 		if slow := v.Begin(c.token, testNow).IsSlow(); slow != c.slow {
 			t.Errorf("%s: slow: got %t, want %t", c.name, slow, c.slow)
 		}
-		if _, err := v.Verify(c.token, testNow); (err == ErrSlow) != c.slow || keys.asked.Load() != 0 {
+		if _, err := v.Verify(c.token, testNow); (err == upgrade.ErrSlow) != c.slow || keys.asked.Load() != 0 {
 			t.Errorf("%s: Verify: got %v, asked %d times", c.name, err, keys.asked.Load())
 		}
 		_, err := wait(v, c.token)
@@ -299,26 +303,30 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// TestCostlyKeysAreSlow, and asked for elsewhere: Respond then finds the answer.
+// TestCostlyKeysAreSlow: Prepare verifies their tokens, and Respond finds the answer.
 func TestCostlyKeysAreSlow(t *testing.T) {
 	t.Parallel()
 	es := pairOf("ES512")
-	counted := &countedVerifier{JWT: JWT{Keys: keySet(t, Key{Key: es.public}, Key{Key: pairOf("HS256").public})}}
-	u := &Upgrader{Guards: []Guard{Bearer(counted)}, Now: func() time.Time { return testNow }}
-	ask := func(lines ...string) *Request {
-		r := new(Request)
+	counted := &countedVerifier{Verifier: Verifier{Keys: keySet(t, Key{Key: es.public}, Key{Key: pairOf("HS256").public})}}
+	u := doorOf(counted)
+	ask := func(lines ...string) *upgrade.Request {
+		r := new(upgrade.Request)
 		if err := u.Parse([]byte(up(lines...)), r); err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
 	bearer := "Authorization: Bearer " + string(es.mint(t, nil, nil))
-	for name, r := range map[string]*Request{
+	noUpgrade := new(upgrade.Request)
+	if err := u.Parse([]byte("GET /ws HTTP/1.1\r\nHost: h\r\n"+bearer+"\r\n\r\n"), noUpgrade); err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]*upgrade.Request{
 		"no token":       ask(),
 		"a quick key":    ask("Authorization: Bearer " + string(pairOf("HS256").mint(t, nil, nil))),
 		"garbage":        ask("Authorization: Bearer x"),
 		"a foreign page": ask(bearer, "Origin: https://evil.example"),
-		"no upgrade":     ask(bearer, "-Upgrade"),
+		"no upgrade":     noUpgrade,
 	} {
 		if u.IsSlow(r) {
 			t.Errorf("%s: slow", name)
@@ -344,44 +352,36 @@ func TestCostlyKeysAreSlow(t *testing.T) {
 }
 
 type countedVerifier struct {
-	JWT
+	Verifier
 	calls atomic.Int32
 }
 
-func (c *countedVerifier) Begin(token []byte, now time.Time) Verification {
-	return &counted{c.JWT.Begin(token, now), &c.calls}
+func (c *countedVerifier) Begin(token []byte, now time.Time) upgrade.Verification {
+	return &counted{c.Verifier.Begin(token, now), &c.calls}
 }
 
 type counted struct {
-	Verification
+	upgrade.Verification
 	calls *atomic.Int32
 }
 
-func (c *counted) Wait(ctx context.Context, now time.Time) (*Identity, error) {
+func (c *counted) Wait(ctx context.Context, now time.Time) (*upgrade.Identity, error) {
 	c.calls.Add(1)
 	return c.Verification.Wait(ctx, now)
 }
 
 // wait verifies a token whatever it takes.
-func wait(v SlowVerifier, token []byte) (*Identity, error) {
+func wait(v upgrade.SlowVerifier, token []byte) (*upgrade.Identity, error) {
 	return v.Begin(token, testNow).Wait(context.Background(), testNow)
 }
 
-// TestCookieAndAnyOrigin: a list that lists everybody vouches for nobody.
-func TestCookieAndAnyOrigin(t *testing.T) {
+// TestIdentityOwnsItsMemory: the head may be reused while the Identity lives.
+func TestIdentityOwnsItsMemory(t *testing.T) {
 	t.Parallel()
-	u := &Upgrader{Guards: authDoor.Guards, Origins: []string{"*", "friend.example"}, Now: authDoor.Now}
-	for origin, want := range map[string]string{
-		"https://chat.example":   "101",
-		"https://friend.example": "101",
-		"https://evil.example":   "403 origin_not_allowed",
-	} {
-		answer, _, _ := knock(u, up("Cookie: token="+goodToken("alice"), "Origin: "+origin))
-		if got := verdict(answer); got != want {
-			t.Errorf("%s: got %s, want %s", origin, got, want)
-		}
-		if answer, _, _ = knock(u, up("Authorization: Bearer "+goodToken("alice"), "Origin: "+origin)); verdict(answer) != "101" {
-			t.Errorf("%s with a header: got %s, want 101", origin, verdict(answer))
-		}
+	token := []byte(goodToken("alice"))
+	id, err := mustHS256(testSecret).Verify(token, testNow)
+	clear(token)
+	if err != nil || id.Subject != "alice" || id.Claims["sub"] != "alice" || !id.ExpiresAt.Equal(testNow.Add(time.Hour)) {
+		t.Errorf("%+v, %v", id, err)
 	}
 }

@@ -1,23 +1,16 @@
-package upgrade
+package jwt
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/netip"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	gojwt "github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // signed returns a token of p with just this header and these claims.
@@ -25,7 +18,7 @@ func (p pair) signed(t testing.TB, header, claims string) []byte {
 	t.Helper()
 	enc := base64.RawURLEncoding.EncodeToString
 	text := enc([]byte(header)) + "." + enc([]byte(claims))
-	signature, err := jwt.GetSigningMethod(p.algorithm).Sign(text, p.private)
+	signature, err := gojwt.GetSigningMethod(p.algorithm).Sign(text, p.private)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +30,7 @@ func claimsWith(more string) string {
 	return fmt.Sprintf(`{"sub":"alice","exp":%d%s}`, testNow.Add(time.Hour).Unix(), more)
 }
 
-// silentKeys are those of a key server that is asked elsewhere and never on a loop.
+// silentKeys are those of a key server that must not be asked.
 type silentKeys struct {
 	*KeySet
 	t *testing.T
@@ -48,12 +41,12 @@ func (s silentKeys) Ask(context.Context, string) (*KeySet, error) {
 	return s.KeySet, nil
 }
 
-// TestOneReading: whatever a header says, where its token is verified and by what key come
-// from one reading of it, and what can be read in two ways is refused before either.
+// TestOneReading: where a token is verified, and with which key, follows from one reading of
+// its header; a header that can be read in two ways is refused before either.
 func TestOneReading(t *testing.T) {
 	t.Parallel()
 	hs, es, slow, ed := pairOf("HS256"), pairOf("ES256"), pairOf("ES512"), pairOf("EdDSA")
-	v := &JWT{Keys: silentKeys{keySet(t, Key{ID: "k1", Key: es.public}, Key{ID: "big", Key: slow.public}, Key{ID: "hs", Key: hs.public}, Key{ID: "ed", Key: ed.public}), t}}
+	v := &Verifier{Keys: silentKeys{keySet(t, Key{ID: "k1", Key: es.public}, Key{ID: "big", Key: slow.public}, Key{ID: "hs", Key: hs.public}, Key{ID: "ed", Key: ed.public}), t}}
 	fine := claimsWith("")
 	for _, c := range []struct {
 		name   string
@@ -87,14 +80,14 @@ func TestOneReading(t *testing.T) {
 		if v.Begin(token, testNow).IsSlow() {
 			t.Errorf("%s: slow", c.name)
 		}
-		if id, err := v.Verify(token, testNow); err == nil || err == ErrSlow || id != nil {
+		if id, err := v.Verify(token, testNow); err == nil || err == upgrade.ErrSlow || id != nil {
 			t.Errorf("%s: got %+v, %v, want it refused", c.name, id, err)
 		}
 		if _, err := wait(v, token); err == nil {
 			t.Errorf("%s: good, elsewhere", c.name)
 		}
 	}
-	// What is left is where it belongs.
+	// All others are verified where they belong.
 	for header, isSlow := range map[string]bool{
 		`{"alg":"ES256","kid":"k1"}`: false, `{"alg":"ES512","kid":"big"}`: true,
 		`{"kid":"k1","alg":"ES256","typ":"at+jwt","x":{"kid":1,"k":{"kid":2}}}`: false,
@@ -105,7 +98,7 @@ func TestOneReading(t *testing.T) {
 		}
 		want := error(nil)
 		if isSlow {
-			want = ErrSlow
+			want = upgrade.ErrSlow
 		}
 		if _, err := v.Verify(p.signed(t, header, fine), testNow); err != want {
 			t.Errorf("%s: got %v, want %v", header, err, want)
@@ -114,7 +107,7 @@ func TestOneReading(t *testing.T) {
 			t.Errorf("%s: got %v", header, err)
 		}
 	}
-	// Without a name for its key, however that is said.
+	// Tokens that do not name their key, in three ways.
 	for _, header := range []string{`{"alg":"ES256"}`, `{"alg":"ES256","kid":null}`, `{"alg":"ES256","kid":""}`} {
 		if _, err := wait(v, es.signed(t, header, fine)); err != nil {
 			t.Errorf("%s: got %v", header, err)
@@ -122,11 +115,12 @@ func TestOneReading(t *testing.T) {
 	}
 }
 
-// TestNamesOfClaims: what two parsers would read in two ways is refused though it is signed.
+// TestNamesOfClaims: claims that two parsers would read in two ways are refused, though they
+// are signed.
 func TestNamesOfClaims(t *testing.T) {
 	t.Parallel()
 	p := pairOf("HS256")
-	v := &JWT{Keys: keySet(t, Key{Key: p.public})}
+	v := &Verifier{Keys: keySet(t, Key{Key: p.public})}
 	for more, good := range map[string]bool{
 		``: true, `,"x":{"sub":"a"},"y":[{"sub":"b"}]`: true, `,"rooms":["a:b","c"]`: true,
 		`,"sub":"bob"`: false, `,"Sub":"bob"`: false, `,"\u0073ub":"bob"`: false, `,"EXP":1`: false, `,"exp":1`: false,
@@ -147,7 +141,7 @@ func TestSpellings(t *testing.T) {
 	v := mustHS256(testSecret)
 	for at := range len(good) + 1 {
 		for c := range 256 {
-			if c != '.' && classes[c]&isBase64URL != 0 && at%7 != 0 {
+			if c != '.' && isBase64URL(byte(c)) && at%7 != 0 {
 				continue // another token: some will do
 			}
 			for _, token := range []string{good[:at] + string([]byte{byte(c)}) + good[at:], good[:max(at-1, 0)] + string([]byte{byte(c)}) + good[at:]} {
@@ -163,16 +157,16 @@ func TestSpellings(t *testing.T) {
 		"." + parts[1] + "." + parts[2], parts[0] + "=." + parts[1] + "." + parts[2], parts[0] + ".." + parts[2], parts[0] + "." + parts[1] + ".",
 		good + "\x00", good + "\u2028", "Bearer " + good, `"` + good + `"`, strings.ReplaceAll(good, ".", "。"), otherBits(good),
 	} {
-		if _, err := v.Verify([]byte(token), testNow); err == nil || errors.Is(err, ErrTokenExpired) {
+		if _, err := v.Verify([]byte(token), testNow); err == nil || errors.Is(err, upgrade.ErrTokenExpired) {
 			t.Errorf("%q: got %v", token, err)
 		}
 	}
 	for _, junk := range []string{"%0A", "%0D%0A", "%20", "%3D", "%00", "+", "%2B", "%C3%A9", "="} {
-		if answer, _, _ := knock(authDoor, up("GET /ws?token="+good+junk+" HTTP/1.1")); verdict(answer) != "401 token_invalid" {
-			t.Errorf("%s behind a token: got %s", junk, verdict(answer))
+		if got, _ := knock(authDoor, up("GET /ws?token="+good+junk+" HTTP/1.1")); got != "401 token_invalid" {
+			t.Errorf("%s behind a token: got %s", junk, got)
 		}
-		if answer, _, _ := knock(authDoor, up("GET /ws?token="+junk+good+" HTTP/1.1")); verdict(answer) != "401 token_invalid" {
-			t.Errorf("%s before a token: got %s", junk, verdict(answer))
+		if got, _ := knock(authDoor, up("GET /ws?token="+junk+good+" HTTP/1.1")); got != "401 token_invalid" {
+			t.Errorf("%s before a token: got %s", junk, got)
 		}
 	}
 	const home = "Origin: https://chat.example"
@@ -192,29 +186,29 @@ func TestSpellings(t *testing.T) {
 		"Cookie: a=b; token=x y":                                   "401 token_invalid",
 		"Cookie: token=" + good + "; token=" + good + "; other=\\": "101",
 	} {
-		if answer, _, _ := knock(authDoor, up(line, home)); verdict(answer) != want {
-			t.Errorf("%.40s…%q: got %s, want %s", line, line[len(line)-8:], verdict(answer), want)
+		if got, _ := knock(authDoor, up(line, home)); got != want {
+			t.Errorf("%.40s…%q: got %s, want %s", line, line[len(line)-8:], got, want)
 		}
 	}
 }
 
-// otherBits returns the token with bits behind the end of its signature, which some
-// decoders skip.
+// otherBits returns the token with other bits behind the end of its signature, which some
+// decoders ignore.
 func otherBits(token string) string {
 	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(token) - 1
 	return token[:last] + string(digits[strings.IndexByte(digits, token[last])+1])
 }
 
-// TestDates: a time out of range is neither early nor late but no time.
+// TestDates: a time out of range is neither early nor late: it is invalid.
 func TestDates(t *testing.T) {
 	t.Parallel()
 	p := pairOf("HS256")
-	v := &JWT{Keys: keySet(t, Key{Key: p.public})}
+	v := &Verifier{Keys: keySet(t, Key{Key: p.public})}
 	now := testNow.Unix()
 	for _, c := range []struct {
 		claims string
-		want   error // nil, ErrTokenExpired or any
+		want   error // nil, upgrade.ErrTokenExpired or any
 	}{
 		{`"exp":%d`, nil},
 		{`"exp":%d.5`, nil},
@@ -229,9 +223,9 @@ func TestDates(t *testing.T) {
 		{`"exp":1e400`, errAny},
 		{`"exp":NaN`, errAny},
 		{`"exp":-1`, errAny},
-		{`"exp":0`, ErrTokenExpired},
-		{`"exp":1`, ErrTokenExpired},
-		{`"exp":1e-400`, ErrTokenExpired},
+		{`"exp":0`, upgrade.ErrTokenExpired},
+		{`"exp":1`, upgrade.ErrTokenExpired},
+		{`"exp":1e-400`, upgrade.ErrTokenExpired},
 		{`"exp":"%d"`, errAny},
 		{`"exp":[%d]`, errAny},
 		{`"exp":null`, errAny},
@@ -257,20 +251,20 @@ func TestDates(t *testing.T) {
 			claims = fmt.Sprintf(claims, now+60)
 		}
 		id, err := v.Verify(p.signed(t, `{"alg":"HS256"}`, `{"sub":"alice",`+claims+`}`), testNow)
-		if (err == nil) != (c.want == nil) || errors.Is(err, ErrTokenExpired) != (c.want == ErrTokenExpired) {
+		if (err == nil) != (c.want == nil) || errors.Is(err, upgrade.ErrTokenExpired) != (c.want == upgrade.ErrTokenExpired) {
 			t.Errorf("%s: got %+v, %v, want %v", claims, id, err, c.want)
 		}
 	}
 	// Half a second is half a second.
 	half := fmt.Sprintf(`{"sub":"alice","nbf":%d.5,"exp":%d.5}`, now, now+1)
 	for at, good := range map[time.Duration]bool{400: false, 600: true, 1400: true, 1600: false} {
-		if _, err := (&JWT{Keys: v.Keys}).Verify(p.signed(t, `{"alg":"HS256"}`, half), time.Unix(now, 0).Add(at*time.Millisecond)); (err == nil) != good {
+		if _, err := (&Verifier{Keys: v.Keys}).Verify(p.signed(t, `{"alg":"HS256"}`, half), time.Unix(now, 0).Add(at*time.Millisecond)); (err == nil) != good {
 			t.Errorf("at %d ms: got %v, want good: %t", at, err, good)
 		}
 	}
 }
 
-// TestEd25519 is EdDSA, in a token and of a key.
+// TestEd25519: the name means EdDSA, in a token and of a key.
 func TestEd25519(t *testing.T) {
 	t.Parallel()
 	p := pairOf("EdDSA")
@@ -279,7 +273,7 @@ func TestEd25519(t *testing.T) {
 		if !set.Equal([]Key{{ID: "k", Algorithm: "Ed25519", Key: p.public}}) {
 			t.Errorf("%q: not the same key", algorithm)
 		}
-		v := &JWT{Keys: set}
+		v := &Verifier{Keys: set}
 		for _, named := range []string{"EdDSA", "Ed25519"} {
 			if _, err := v.Verify(p.signed(t, `{"alg":"`+named+`","kid":"k"}`, claimsWith("")), testNow); err != nil {
 				t.Errorf("%s by a key for %q: %v", named, algorithm, err)
@@ -293,172 +287,17 @@ func TestEd25519(t *testing.T) {
 	}
 }
 
-// TestManyKeysAreSlow: one of two keys takes a loop as long as it may, both take longer.
+// TestManyKeysAreSlow: a loop has time to try one of two keys, but not both.
 func TestManyKeysAreSlow(t *testing.T) {
 	t.Parallel()
 	p, other := pairOf("ES256"), pairOf("HS256")
-	v := &JWT{Keys: keySet(t, Key{ID: "a", Key: p.public}, Key{ID: "b", Key: p.public}, Key{Key: other.public})}
-	for header, want := range map[string]error{`{"alg":"ES256"}`: ErrSlow, `{"alg":"ES256","kid":"b"}`: nil} {
+	v := &Verifier{Keys: keySet(t, Key{ID: "a", Key: p.public}, Key{ID: "b", Key: p.public}, Key{Key: other.public})}
+	for header, want := range map[string]error{`{"alg":"ES256"}`: upgrade.ErrSlow, `{"alg":"ES256","kid":"b"}`: nil} {
 		if _, err := v.Verify(p.signed(t, header, claimsWith("")), testNow); err != want {
 			t.Errorf("%s: got %v, want %v", header, err, want)
 		}
 		if _, err := wait(v, p.signed(t, header, claimsWith(""))); err != nil {
 			t.Errorf("%s: got %v", header, err)
 		}
-	}
-}
-
-// TestUnprepared: Respond does not wait, whoever forgot Prepare; the handlers remember.
-func TestUnprepared(t *testing.T) {
-	t.Parallel()
-	p := pairOf("ES512")
-	u := &Upgrader{Guards: []Guard{Bearer(&JWT{Keys: keySet(t, Key{Key: p.public})})}, Now: func() time.Time { return testNow }}
-	head := up("Authorization: Bearer " + string(p.mint(t, nil, nil)))
-	r := new(Request)
-	if err := u.Parse([]byte(head), r); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := u.Respond(nil, r); !errors.Is(err, ErrSlow) || asRejection(err).Status != 500 {
-		t.Errorf("got %v, want a 500 that says why", err)
-	}
-	ours, theirs := net.Pipe()
-	go func() { _, _ = io.WriteString(theirs, head) }()
-	judged := make(chan error)
-	go func() { _, _, err := u.Upgrade(ours); judged <- err }()
-	if answer, err := http.ReadResponse(bufio.NewReader(theirs), nil); err != nil || answer.StatusCode != 101 {
-		t.Errorf("over a connection: got %v, %v", answer, err)
-	}
-	if err := <-judged; err != nil {
-		t.Errorf("over a connection: got %v", err)
-	}
-	ours.Close()
-	if err := u.Parse([]byte(head), r); err != nil {
-		t.Fatal(err)
-	}
-	gone, leave := context.WithCancel(t.Context())
-	leave()
-	forged := new(Request)
-	if err := u.Parse([]byte(up("Authorization: Bearer "+string(p.mint(t, nil, map[string]any{"sub": "bob"})))), forged); err != nil || !u.IsSlow(forged) {
-		t.Fatal(err)
-	}
-	u.Prepare(gone, forged)
-	if _, err := u.Respond(nil, forged); asRejection(err) == nil || asRejection(err).Status != 503 {
-		t.Errorf("given up: got %v, want 503", err)
-	}
-}
-
-// steps is a SlowVerifier each of whose tokens waits for a step of the test.
-type steps struct {
-	begun chan string
-	step  chan struct{}
-}
-
-func (s *steps) Verify([]byte, time.Time) (*Identity, error) { return nil, ErrSlow }
-
-func (s *steps) Begin(token []byte, _ time.Time) Verification { return &stepped{s, string(token)} }
-
-type stepped struct {
-	*steps
-	token string
-}
-
-func (s *stepped) IsSlow() bool { return true }
-
-func (s *stepped) Verify(time.Time) (*Identity, error) { return nil, ErrSlow }
-
-func (s *stepped) Wait(ctx context.Context, _ time.Time) (*Identity, error) {
-	select {
-	case s.begun <- s.token:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	select {
-	case <-s.step:
-		return nil, errors.New("forged")
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// TestForgedTickets: a flood at POST /ticket, of one address and then of many, neither
-// refuses upgrades, of the same address or another, nor has them wait for all of it; and
-// when the clients have gone, nothing is left of it.
-func TestForgedTickets(t *testing.T) { // not parallel: the places are those of the process
-	s := &steps{begun: make(chan string), step: make(chan struct{})}
-	handler := new(Tickets).Handler(s)
-	ctx, leave := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	codes := make(chan int, 5000)
-	flood := func(n int, from func(k int) string) {
-		for k := range n {
-			wg.Go(func() {
-				req := httptest.NewRequestWithContext(ctx, "POST", "/ticket", nil)
-				req.RemoteAddr = from(k)
-				req.Header.Set("Authorization", "Bearer forged")
-				w := httptest.NewRecorder()
-				handler.ServeHTTP(w, req)
-				codes <- w.Code
-			})
-		}
-	}
-	const attacker = "192.0.2.1:1"
-	flood(elsewhere.Places+elsewhere.Waiting+500, func(int) string { return attacker })
-	for range elsewhere.Places {
-		<-s.begun
-	}
-	for range 500 {
-		if code := <-codes; code != http.StatusServiceUnavailable {
-			t.Fatalf("one too many: got %d, want 503", code)
-		}
-	}
-	u := &Upgrader{Guards: []Guard{Bearer(s)}}
-	upgrade := func(from string) {
-		t.Helper()
-		r := new(Request)
-		if err := u.Parse([]byte(up("Authorization: Bearer upgrade")), r); err != nil || !u.IsSlow(r) {
-			t.Fatal(err)
-		}
-		r.RemoteAddr = netip.MustParseAddrPort(from)
-		done := make(chan error)
-		_, before := elsewhere.InUse()
-		go func() {
-			u.Prepare(t.Context(), r)
-			_, err := u.Respond(nil, r)
-			done <- err
-		}()
-		for now := before; now == before; _, now = elsewhere.InUse() {
-			runtime.Gosched()
-		}
-		turns := 0
-		for token := ""; token != "upgrade"; turns++ {
-			s.step <- struct{}{} // one of those inside
-			token = <-s.begun
-		}
-		if turns > 4 {
-			t.Errorf("an upgrade from %s waited for %d others", from, turns)
-		}
-		for verdict := error(nil); verdict == nil; {
-			select {
-			case verdict = <-done:
-			case s.step <- struct{}{}:
-				<-s.begun
-			}
-			if verdict != nil && asRejection(verdict).Status != 401 {
-				t.Errorf("an upgrade from %s: got %v", from, verdict)
-			}
-		}
-	}
-	s.step <- struct{}{}
-	if code := <-codes; code != http.StatusUnauthorized {
-		t.Errorf("a forged token: got %d, want 401", code)
-	}
-	<-s.begun
-	upgrade(attacker)
-	upgrade("198.51.100.1:1")
-	upgrade("[2001:db8::1]:1")
-	leave()
-	wg.Wait()
-	if inside, waiting := elsewhere.InUse(); inside != 0 || waiting != 0 {
-		t.Errorf("%d are inside and %d wait, though all have gone", inside, waiting)
 	}
 }

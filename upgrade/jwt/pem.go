@@ -1,4 +1,4 @@
-package upgrade
+package jwt
 
 import (
 	"bytes"
@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// ParsePEM returns the public keys in PEM: PUBLIC KEY, RSA PUBLIC KEY and
-// CERTIFICATE blocks, of which only the key counts. All are for the algorithm; ""
-// is what AlgorithmOf says of each. It fails if there is none, or if a private key
-// is among them, which has no business here.
+// ParsePEM returns the public keys in PEM: those of PUBLIC KEY and RSA PUBLIC KEY blocks
+// and of CERTIFICATE blocks, of which nothing but the key counts. All are for the
+// algorithm; "" is AlgorithmOf each. It fails if there is no key, or if one is private:
+// a private key has no business here.
 func ParsePEM(text []byte, algorithm string) ([]Key, error) {
 	var keys []Key
 	whole := text
@@ -35,7 +35,7 @@ func ParsePEM(text []byte, algorithm string) ([]Key, error) {
 	if keys == nil {
 		return nil, errors.New("upgrade: no public key in PEM")
 	}
-	if begun := bytes.Count(whole, []byte("-----BEGIN ")); begun != len(keys) { // pem.Decode passes over what it cannot read
+	if begun := bytes.Count(whole, []byte("-----BEGIN ")); begun != len(keys) { // pem.Decode skips what it cannot read
 		return nil, fmt.Errorf("upgrade: of %d keys that begin in PEM only %d can be read", begun, len(keys))
 	}
 	_, err := NewKeySet(keys...)

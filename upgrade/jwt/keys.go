@@ -1,4 +1,4 @@
-package upgrade
+package jwt
 
 import (
 	"context"
@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// Key verifies signatures of one algorithm. An algorithm belongs to the key and
-// not to the token, or a public key could be taken for the secret of an HMAC.
+// Key verifies signatures of one algorithm. The algorithm belongs to the key and
+// not to the token; otherwise a public key could be taken for the secret of an HMAC.
 type Key struct {
-	// ID is what a token names in its header as kid; "" is a key that any token
-	// of its algorithm may be signed with.
+	// ID is the kid by which the header of a token names the key; any token of its
+	// algorithm may be signed with a key whose ID is "".
 	ID string
 
 	// Algorithm is one of HS256, RS256, PS256 and their like with 384 and 512,
-	// ES256, ES384, ES512 and EdDSA, which RFC 9864 calls Ed25519; "" is what
-	// AlgorithmOf says of the key.
+	// ES256, ES384, ES512 and EdDSA, which RFC 9864 calls Ed25519; "" stands for
+	// AlgorithmOf(Key).
 	Algorithm string
 
 	// Key is a []byte for HS, an *rsa.PublicKey for RS and PS, an
@@ -30,7 +30,7 @@ type Key struct {
 	Key any
 }
 
-// Equal reports whether two keys are one: ID, algorithm and all.
+// Equal reports whether both are the same key, with the same ID and algorithm.
 func (k Key) Equal(other Key) bool {
 	if k.ID != other.ID || algorithmFor(k) != algorithmFor(other) {
 		return false
@@ -45,38 +45,38 @@ func (k Key) Equal(other Key) bool {
 	return false
 }
 
-// Keys says what keys there are. A *KeySet is the simplest; subpackage jwks has
-// those of a key server. Its methods are safe for any goroutine.
+// Keys says which keys there are. A *KeySet is the simplest; package upgrade/jwks has
+// the keys of a key server. Its methods are safe for any goroutine.
 type Keys interface {
-	// Current returns the keys as they are known now. It never waits. A set
-	// that differs in any key is another *KeySet: nothing that was verified by
-	// an earlier one counts any more.
+	// Current returns the keys that are known now. It never waits. If any key has
+	// changed, it is another *KeySet: what was verified with the earlier one does
+	// not count any more.
 	Current() *KeySet
 
-	// Ask is for a token that none of the current keys explains; kid is what it
-	// names, or "". It may wait for whoever would know, until ctx ends, and returns
-	// the keys as they are known then. An error is a *Rejection, 503, if they cannot
-	// say, or ctx's. No event loop calls it.
+	// Ask is called for a token that none of the current keys has signed; kid is the
+	// ID that it names, or "". Ask may wait for a key server until ctx ends, and
+	// returns the keys that are known then. If the server cannot be asked, the error
+	// is an *upgrade.Rejection, 503; if ctx ends, it is ctx's. No event loop calls Ask.
 	Ask(ctx context.Context, kid string) (*KeySet, error)
 }
 
 // KeySet is a set of keys that never changes.
 type KeySet struct {
 	keys []knownKey
-	slow bool // there may be tokens that it takes long to try them with
+	slow bool // there may be tokens that take long to verify with them
 }
 
 type knownKey struct {
 	Key
-	cost time.Duration // of trying it
+	cost time.Duration // of one attempt
 }
 
-// maxTries is how many keys a token is tried with: the first that fit.
+// maxTries is how many keys are tried for one token, at most.
 const maxTries = 16
 
-// NewKeySet returns the set of keys. It fails if one of them is too weak (RFC
-// 7518 §3.2 and §3.3) or not of its algorithm. A token that does not name its key is
-// tried with the first sixteen that it may be signed with.
+// NewKeySet returns a set of these keys. It fails if one of them is too weak (RFC
+// 7518 §3.2 and §3.3) or does not fit its algorithm. For a token that does not name its
+// key, the first sixteen that may have signed it are tried.
 func NewKeySet(keys ...Key) (*KeySet, error) {
 	set := &KeySet{keys: make([]knownKey, 0, len(keys))}
 	byAlgorithm := make(map[string][]knownKey)
@@ -98,7 +98,7 @@ func NewKeySet(keys ...Key) (*KeySet, error) {
 // fullEdDSA is RFC 9864's name for EdDSA with a key of Ed25519.
 const fullEdDSA = "Ed25519"
 
-// algorithmFor returns what the key is for, under the name that golang-jwt has for it.
+// algorithmFor returns the algorithm of the key, by the name that golang-jwt uses.
 func algorithmFor(k Key) string {
 	switch k.Algorithm {
 	case "":
@@ -109,7 +109,7 @@ func algorithmFor(k Key) string {
 	return k.Algorithm
 }
 
-// Equal reports whether the set has these keys and no others, in this order.
+// Equal reports whether the set consists of exactly these keys, in this order.
 func (s *KeySet) Equal(keys []Key) bool {
 	return slices.EqualFunc(s.keys, keys, func(a knownKey, b Key) bool { return a.Key.Equal(b) })
 }
@@ -117,12 +117,12 @@ func (s *KeySet) Equal(keys []Key) bool {
 // Current is Keys': the set itself.
 func (s *KeySet) Current() *KeySet { return s }
 
-// Ask is Keys': the set itself, as it learns nothing new.
+// Ask is Keys': the set itself, which never learns a new key.
 func (s *KeySet) Ask(context.Context, string) (*KeySet, error) { return s, nil }
 
-// candidates returns the keys that a token may be signed with: those it names,
-// else those without an ID, and behind them all of its algorithm if it names none. named
-// says that a key has the ID kid, whatever its algorithm.
+// candidates returns the keys that may have signed a token: those with the ID kid, or
+// else those without an ID and, if kid is "", all others of the algorithm after them.
+// named reports whether a key has the ID kid, whatever its algorithm.
 func (s *KeySet) candidates(algorithm, kid string) (keys []knownKey, named bool) {
 	if s == nil {
 		return nil, false
@@ -144,9 +144,9 @@ func (s *KeySet) candidates(algorithm, kid string) (keys []knownKey, named bool)
 	return keys[:min(len(keys), maxTries)], named
 }
 
-// AlgorithmOf returns the algorithm that a key is for if nobody says otherwise:
-// RS256 for RSA, what fits the curve for ECDSA, EdDSA, and HS256 for a []byte;
-// "" for anything else.
+// AlgorithmOf returns the algorithm that a key is for unless it is given another: RS256
+// for RSA, the one of its curve for ECDSA, EdDSA for Ed25519, HS256 for a []byte; "" for
+// anything else.
 func AlgorithmOf(key any) string {
 	switch k := key.(type) {
 	case []byte:
@@ -161,18 +161,18 @@ func AlgorithmOf(key any) string {
 	return ""
 }
 
-// curves are the algorithms by the size of the curve, RFC 7518 §3.4.
+// curves has the algorithm for each size of a curve, RFC 7518 §3.4.
 var curves = map[int]string{256: "ES256", 384: "ES384", 521: "ES512"}
 
-// minSecrets is RFC 7518 §3.2: a key as long as the hash's output, or longer.
+// minSecrets is RFC 7518 §3.2: a secret has at least as many bytes as the hash.
 var minSecrets = map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}
 
 const (
 	minRSA = 2048 // bits, RFC 7518 §3.3
-	maxRSA = 8192 // more is nobody's key but a way to keep us busy
+	maxRSA = 8192 // nobody uses a larger key, except to keep us busy
 )
 
-// validate says why the key cannot be used.
+// validate returns why the key cannot be used.
 func (k *Key) validate() error {
 	wrong := fmt.Errorf("upgrade: key %q is a %T, which is not for %q", k.ID, k.Key, k.Algorithm)
 	switch key := k.Key.(type) {
@@ -218,7 +218,7 @@ func isHMAC(algorithm string) bool { return strings.HasPrefix(algorithm, "HS") }
 // maxOnLoop is how long an event loop may verify one token.
 const maxOnLoop = 100 * time.Microsecond
 
-// takesLong reports whether to try a token with these keys takes longer than that.
+// takesLong reports whether trying these keys takes longer than maxOnLoop.
 func takesLong(keys []knownKey) bool {
 	var all time.Duration
 	for _, k := range keys[:min(len(keys), maxTries)] {
@@ -227,7 +227,7 @@ func takesLong(keys []knownKey) bool {
 	return all > maxOnLoop
 }
 
-// cost returns how long the key takes for one token, as measured.
+// cost returns how long one attempt with the key takes, as measured.
 func (k *Key) cost() time.Duration {
 	switch key := k.Key.(type) {
 	case *rsa.PublicKey:

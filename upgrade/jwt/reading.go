@@ -1,4 +1,4 @@
-package upgrade
+package jwt
 
 import (
 	"context"
@@ -9,42 +9,45 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	gojwt "github.com/golang-jwt/jwt/v5"
 	"github.com/usher-ws/usher/internal/strict"
+	"github.com/usher-ws/usher/upgrade"
 )
 
-// parser takes tokens apart. Signatures are checked by the method it finds, and claims by
-// us: a validator of its own for each token and its time would take half a microsecond.
-var parser = jwt.NewParser(jwt.WithStrictDecoding())
+// parser takes tokens apart. The method that it finds checks the signature, and we check
+// the claims: golang-jwt would make a validator for each token and time, which takes half
+// a microsecond.
+var parser = gojwt.NewParser(gojwt.WithStrictDecoding())
 
 func init() {
-	// RFC 9864 §2.2: what "EdDSA" was for Ed25519. The method calls itself by the old name.
-	if jwt.GetSigningMethod(fullEdDSA) == nil {
-		jwt.RegisterSigningMethod(fullEdDSA, func() jwt.SigningMethod { return jwt.SigningMethodEdDSA })
+	// RFC 9864 §2.2: the new name of what was "EdDSA" with Ed25519. The method itself still
+	// goes by the old name.
+	if gojwt.GetSigningMethod(fullEdDSA) == nil {
+		gojwt.RegisterSigningMethod(fullEdDSA, func() gojwt.SigningMethod { return gojwt.SigningMethodEdDSA })
 	}
 }
 
-// reading is a token taken apart: a JWT's Verification. There is one for each token, and
-// from it comes all that decides: what algorithm it is for, what keys may have signed it,
-// whether that takes long to find out, and whom it speaks for.
+// reading is a token taken apart: a Verifier's Verification. Each token is read once, and
+// everything that decides comes from this one reading: its algorithm, the keys that may have
+// signed it, whether it takes long to find out if one did, and whom the token speaks for.
 type reading struct {
-	door   *JWT
+	by     *Verifier
 	text   string
-	token  *jwt.Token
-	claims jwt.MapClaims
+	token  *gojwt.Token
+	claims gojwt.MapClaims
 	kid    string // "": it names no key
-	err    error  // why it is no good whoever signed it
+	err    error  // why it is no good, whoever signed it
 
 	subject         string
 	begins, expires time.Time
 	keys            *KeySet
-	candidates      []knownKey // of keys, those that may have signed it
-	unexplained     bool       // no key of keys has its kid, if it has one: a key we do not know may have signed it
+	candidates      []knownKey // the keys that may have signed it
+	unexplained     bool       // none of the keys has its kid: a key that we do not know may have signed it
 }
 
 // read takes a token apart.
-func (v *JWT) read(token []byte, keys *KeySet) *reading {
-	r := &reading{door: v, text: string(token), keys: keys}
+func (v *Verifier) read(token []byte, keys *KeySet) *reading {
+	r := &reading{by: v, text: string(token), keys: keys}
 	if r.err = r.parse(); r.err == nil {
 		r.err = r.readClaims()
 	}
@@ -56,13 +59,13 @@ func (v *JWT) read(token []byte, keys *KeySet) *reading {
 
 // parse reads the header, the claims and the signature.
 func (r *reading) parse() error {
-	// base64 skips line breaks, so that one token would have many spellings.
+	// Decoders of base64 skip line breaks: one token would have many spellings.
 	for i := 0; i < len(r.text); i++ {
-		if c := r.text[i]; classes[c]&isBase64URL == 0 && c != '.' {
+		if c := r.text[i]; !isBase64URL(c) && c != '.' {
 			return errors.New("upgrade: token has a byte that is neither base64url nor a dot")
 		}
 	}
-	r.claims = jwt.MapClaims{}
+	r.claims = gojwt.MapClaims{}
 	token, parts, err := parser.ParseUnverified(r.text, r.claims)
 	if err != nil {
 		return err
@@ -90,7 +93,12 @@ func (r *reading) parse() error {
 	return nil
 }
 
-// readClaims reads those that a JWT looks at.
+// isBase64URL reports whether c is a digit of base64url, RFC 4648 §5.
+func isBase64URL(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+}
+
+// readClaims reads the claims that a Verifier judges.
 func (r *reading) readClaims() (err error) {
 	if r.subject, err = r.claims.GetSubject(); err != nil || r.subject == "" {
 		return errors.New("upgrade: token without sub")
@@ -107,11 +115,11 @@ func (r *reading) readClaims() (err error) {
 	return err
 }
 
-// lastDate is the end of the year 9999, beyond which times are not to be trusted.
+// lastDate is the end of the year 9999. A later time is a mistake or an attack.
 const lastDate = 253402300799
 
-// date returns the claim of this name, a time since 1970; the zero time if there is none.
-// In UTC, a time has no pointer to its zone that the collector would follow.
+// date returns the claim of this name, which is in seconds since 1970; the zero time if
+// there is none. In UTC, a time holds no pointer for the garbage collector to follow.
 func (r *reading) date(name string) (time.Time, error) {
 	claim, claimed := r.claims[name]
 	if !claimed {
@@ -130,33 +138,34 @@ func (r *reading) choose() {
 	algorithm := r.token.Method.Alg() // what Verify will check, whatever alg calls it
 	var known bool
 	r.candidates, known = r.keys.candidates(algorithm, r.kid)
-	_, fixed := r.door.Keys.(*KeySet)
-	r.unexplained = !known && !fixed && r.door.Keys != nil && !isHMAC(algorithm) && algorithm != "none"
+	_, fixed := r.by.Keys.(*KeySet)
+	r.unexplained = !known && !fixed && r.by.Keys != nil && !isHMAC(algorithm) && algorithm != "none"
 }
 
-// IsSlow is Verification's: it is slow to verify with a large key or many, and to ask a
-// key server for one that is not known.
+// IsSlow is upgrade.Verification's: a large key is slow, and so are many, and a key that
+// only a key server may know.
 func (r *reading) IsSlow() bool {
 	return r.err == nil && (r.unexplained || takesLong(r.candidates))
 }
 
-// Verify is Verification's.
-func (r *reading) Verify(now time.Time) (*Identity, error) {
+// Verify is upgrade.Verification's.
+func (r *reading) Verify(now time.Time) (*upgrade.Identity, error) {
 	switch {
 	case r.err != nil:
 		return nil, r.err
 	case r.IsSlow():
-		return nil, ErrSlow
+		return nil, upgrade.ErrSlow
 	}
 	return r.judge(now)
 }
 
-// costly bounds how many tokens are verified off the loops at once, so that a crowd of
-// them leaves processors to the loops.
+// costly bounds how many tokens are verified off the loops at a time, so that however many
+// there are, the loops keep half of the processors.
 var costly = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 
-// Wait is Verification's. It asks only about a token that none of the keys has signed.
-func (r *reading) Wait(ctx context.Context, now time.Time) (*Identity, error) {
+// Wait is upgrade.Verification's. It asks for further keys only if none of the present ones
+// has signed the token.
+func (r *reading) Wait(ctx context.Context, now time.Time) (*upgrade.Identity, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -164,14 +173,14 @@ func (r *reading) Wait(ctx context.Context, now time.Time) (*Identity, error) {
 	if !r.unexplained || !errors.Is(err, errNoKey) {
 		return id, err
 	}
-	if r.keys, err = r.door.Keys.Ask(ctx, r.kid); err != nil {
+	if r.keys, err = r.by.Keys.Ask(ctx, r.kid); err != nil {
 		return nil, err
 	}
 	r.choose()
 	return r.judgeInTurn(ctx, now)
 }
 
-func (r *reading) judgeInTurn(ctx context.Context, now time.Time) (*Identity, error) {
+func (r *reading) judgeInTurn(ctx context.Context, now time.Time) (*upgrade.Identity, error) {
 	if len(r.candidates) == 0 {
 		return nil, errNoKey
 	}
@@ -184,25 +193,25 @@ func (r *reading) judgeInTurn(ctx context.Context, now time.Time) (*Identity, er
 	return r.judge(now)
 }
 
-// errNoKey is why a token is refused that no key has signed.
+// errNoKey refuses a token that none of the keys has signed.
 var errNoKey = errors.New("upgrade: token that no key of ours has signed")
 
-// judge checks the signature, and then all else.
-func (r *reading) judge(now time.Time) (*Identity, error) {
+// judge checks the signature, and then everything else.
+func (r *reading) judge(now time.Time) (*upgrade.Identity, error) {
 	if !r.signed() {
 		return nil, errNoKey
 	}
-	if err := r.door.validate(r.claims); err != nil {
+	if err := r.by.validate(r.claims); err != nil {
 		return nil, err
 	}
-	if now.Before(r.begins.Add(-r.door.Leeway)) {
+	if now.Before(r.begins.Add(-r.by.Leeway)) {
 		return nil, errors.New("upgrade: token is not good yet")
 	}
-	id := &Identity{Subject: r.subject, ExpiresAt: r.expires.Add(r.door.Leeway), Claims: r.claims}
+	id := &upgrade.Identity{Subject: r.subject, ExpiresAt: r.expires.Add(r.by.Leeway), Claims: r.claims}
 	if !now.Before(id.ExpiresAt) {
-		return nil, ErrTokenExpired
+		return nil, upgrade.ErrTokenExpired
 	}
-	r.door.cache.keep(r.text, r.keys, id, now)
+	r.by.cache.keep(r.text, r.keys, id, now)
 	return id, nil
 }
 
