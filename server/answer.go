@@ -54,6 +54,10 @@ func (l *loop) answer(entries []entry, data []byte) int {
 		return 1
 	}
 	i, s := l.slab.find(e.tok)
+	if e.kind == entryJoin && (s == nil || table[s.state][post].do != deliver) {
+		l.joinedTooLate(e)
+		return 1
+	}
 	if s == nil {
 		return 1
 	}
@@ -72,9 +76,7 @@ func (l *loop) answer(entries []entry, data []byte) int {
 			l.decide(i, s, e.err)
 		}
 	case entryJoin:
-		if table[s.state][post].do == deliver {
-			l.join(i, s, e.group)
-		}
+		l.join(i, s, e.group)
 	case entryLeave:
 		l.leave(i, s, e.group)
 	}

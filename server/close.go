@@ -82,8 +82,8 @@ func (l *loop) depart(i uint32, s *slot, e *CloseError) {
 	s.gen.Or(closeAsked)
 	l.routeOf(s).tally.countClose(e)
 	l.refund(s)
-	l.leaveAll(i, s)
 	defer l.departed(s)
+	defer l.tellLeft(l.routeOf(s), l.conn(i, s), l.leaveAll(i, s)) // which leaves now
 	l.callClose(l.routeOf(s), l.conn(i, s), e)
 }
 

@@ -262,7 +262,10 @@ func (l *loop) goodbye(i uint32, s *slot) {
 
 // cut closes everything, now.
 func (l *loop) cut() {
-	for _, a := range l.mail.kill() {
+	adopted, undone := l.mail.kill()
+	defer l.joinsUndone(append(l.taken.entries[l.nextTaken:], undone...))
+	l.nextTaken = len(l.taken.entries)
+	for _, a := range adopted {
 		unix.Close(a.fd)
 		l.conns.Add(-1)
 		l.srv.discount(a.over)

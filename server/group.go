@@ -26,6 +26,13 @@ type Group struct {
 	// publisher's goroutine, the first listed outermost. To be set before use.
 	Middleware []Middleware
 
+	// Left, unless it is nil, is called for a member whose connection has ended, on that
+	// connection's loop, after the route's Close has returned: once, and not for one that
+	// Leave took out before. It is called at once for a connection that had ended before
+	// its Join was carried out. What the connection was can still be asked, as in Close. A
+	// panic is logged. To be set before use.
+	Left func(c Conn)
+
 	count   atomic.Int64
 	windows [frame.MaxWindow + 1]atomic.Int32 // members by how they deflate; [0] is not kept
 	once    sync.Once
@@ -232,7 +239,8 @@ const manyGroups = ^uint32(0)
 func (l *loop) join(i uint32, s *slot, g *Group) {
 	h := g.of(l)
 	if h == nil {
-		return // meanwhile it is another server's
+		l.callLeft(l.routeOf(s), l.conn(i, s), g) // it cannot join: meanwhile it is another server's
+		return
 	}
 	if h.index == 0 {
 		h.index = takeIndex(&l.groups, &l.freeGroups)
@@ -283,23 +291,27 @@ func (l *loop) leave(i uint32, s *slot, g *Group) {
 	l.drop(i, g, h)
 }
 
-// leaveAll ends all memberships of a connection that has ended.
-func (l *loop) leaveAll(i uint32, s *slot) {
+// leaveAll ends all memberships of a connection that has ended. It returns the groups
+// whose Left is to be called.
+func (l *loop) leaveAll(i uint32, s *slot) (asking []*Group) {
+	one := [1]uint32{s.group}
+	all := one[:]
 	switch s.group {
 	case 0:
-		return
+		return nil
 	case manyGroups:
 		x := l.exts.need(s)
-		for _, index := range x.groups {
-			g := l.groups[index]
-			l.drop(i, g, g.of(l))
-		}
-		x.groups = nil
-	default:
-		g := l.groups[s.group]
-		l.drop(i, g, g.of(l))
+		all, x.groups = x.groups, nil
 	}
 	s.group = 0
+	for _, index := range all {
+		g := l.groups[index]
+		l.drop(i, g, g.of(l))
+		if g.Left != nil {
+			asking = append(asking, g)
+		}
+	}
+	return asking
 }
 
 func (l *loop) drop(i uint32, g *Group, h *shard) {

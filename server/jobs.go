@@ -217,7 +217,6 @@ func (l *loop) pin(i uint32, s *slot, q *line, cause error) {
 	q.pinned = true // before closeAsked is set, which else would be the user's
 	q.pool.mu.Unlock()
 	asked := s.gen.Or(closeAsked)&closeAsked != 0
-	l.leaveAll(i, s)
 	l.dropInput(s)
 	l.dropOutbox(s)
 	l.shut(s)

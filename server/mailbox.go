@@ -48,7 +48,7 @@ const entryCost = 64
 type entry struct {
 	kind     entryKind
 	tok      uint64
-	from, to int             // the frame of an entrySend or entryPong, or of an entryClose if it has one, in lane.data
+	from, to int             // the frame of an entrySend or entryPong, or of an entryClose if it has one, in lane.data; from is the gen of an entryJoin's Conn
 	prepared *frame.Prepared // of entryPrepared and entryPublish
 	group    *Group
 	err      error // of entryVerdict; the *CloseError of an entryClose
@@ -202,7 +202,7 @@ func (m *mailbox) member(kind entryKind, c Conn, g *Group) error {
 	if m.dead || m.slab.at(c.slot).gen.Load() != c.gen {
 		return net.ErrClosed // it has left all its groups, or will by itself
 	}
-	m.push(entry{kind: kind, tok: c.token(), group: g}, 0)
+	m.push(entry{kind: kind, tok: c.token(), from: int(c.gen), group: g}, 0)
 	return nil
 }
 
@@ -257,11 +257,11 @@ func (m *mailbox) recycle(l lane, adopted []adoption) {
 }
 
 // kill refuses all that comes from now on, and returns what the loop will not do.
-func (m *mailbox) kill() []adoption {
+func (m *mailbox) kill() ([]adoption, []entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dead = true
-	adopted := m.adopted
+	adopted, undone := m.adopted, m.lane.entries
 	m.adopted, m.lane = nil, lane{}
-	return adopted
+	return adopted, undone
 }
