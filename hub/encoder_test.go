@@ -30,7 +30,7 @@ func (w *words) want(t *testing.T, zero, one int32) {
 	}
 }
 
-// TestEncodersAreAskedForWhatIsHeard, and for the rest when somebody comes who hears it.
+// TestEncodersAreAskedForWhatIsHeard, and for the rest when a member joins that hears it.
 func TestEncodersAreAskedForWhatIsHeard(t *testing.T) {
 	home := serve(t, &Hub{History: 9, Dialects: 2})
 	alice, ear := home.join("lobby", "alice")
@@ -85,8 +85,8 @@ func TestEncodersAndHooks(t *testing.T) {
 	}
 }
 
-// TestNobodyMissesADialect: who joins in a dialect that nobody spoke hears, of each of those
-// who talk, all from some message on, and each message once.
+// TestNobodyMissesADialect: a member that joins in a dialect that nobody spoke hears all of each
+// talker from some message on, and each message once.
 func TestNobodyMissesADialect(t *testing.T) {
 	const talkers, each, joiners = 2, 200, 8
 	home := serve(t, &Hub{History: talkers * each, Dialects: 2})
