@@ -69,6 +69,29 @@ func TestEncodersAreAskedForWhatIsHeard(t *testing.T) {
 	w.want(t, 5, 0)
 }
 
+// TestNilEncoder: none of the verbs takes it for an empty message.
+func TestNilEncoder(t *testing.T) {
+	home := serve(t, new(Hub))
+	alice, ear := home.join("lobby", "alice")
+	for name, f := range map[string]func(){
+		"PublishFunc":     func() { _ = alice.Topic().PublishFunc(frame.OpText, nil) },
+		"RecordFunc":      func() { _ = alice.Topic().RecordFunc(frame.OpText, nil) },
+		"DirectFunc":      func() { _, _ = alice.Topic().DirectFunc("nobody", frame.OpText, nil) },
+		"Hub.PublishFunc": func() { _ = home.PublishFunc("lobby", frame.OpText, nil) },
+		"Hub.RecordFunc":  func() { _ = home.RecordFunc("lobby", frame.OpText, nil) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: got no panic", name)
+				}
+			}()
+			f()
+		}()
+	}
+	ear.wantHeard()
+}
+
 // TestEncodersAndHooks: hooks are called with every dialect, and a broker has them all.
 func TestEncodersAndHooks(t *testing.T) {
 	var local Local

@@ -171,7 +171,7 @@ func (h *Hub) Publish(topic string, op frame.Opcode, b []byte) error {
 
 // PublishFunc is [Topic.PublishFunc] for callers that are not in the topic.
 func (h *Hub) PublishFunc(topic string, op frame.Opcode, encode Encoder) error {
-	return h.publish(Message{Topic: topic, Opcode: op, encode: encode})
+	return h.publish(Message{Topic: topic, Opcode: op, encode: given(encode)})
 }
 
 // Record is [Topic.Record] for callers that are not in the topic. It makes no topic.
@@ -181,7 +181,7 @@ func (h *Hub) Record(topic string, op frame.Opcode, b []byte) error {
 
 // RecordFunc is [Topic.RecordFunc] for callers that are not in the topic.
 func (h *Hub) RecordFunc(topic string, op frame.Opcode, encode Encoder) error {
-	return h.publish(Message{Topic: topic, Opcode: op, encode: encode, Kept: true})
+	return h.publish(Message{Topic: topic, Opcode: op, encode: given(encode), Kept: true})
 }
 
 // MayJoin returns the error that Join would answer this user now, whatever the connection:

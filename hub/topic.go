@@ -91,12 +91,20 @@ type Encoder func(dialect int) []byte
 
 // PublishFunc is Publish for a message that differs by dialect: encode makes each.
 func (t *Topic) PublishFunc(op frame.Opcode, encode Encoder) error {
-	return t.publish(Message{Topic: t.name, Opcode: op, encode: encode})
+	return t.publish(Message{Topic: t.name, Opcode: op, encode: given(encode)})
 }
 
 // RecordFunc is Record for a message that differs by dialect: encode makes each.
 func (t *Topic) RecordFunc(op frame.Opcode, encode Encoder) error {
-	return t.publish(Message{Topic: t.name, Opcode: op, encode: encode, Kept: true})
+	return t.publish(Message{Topic: t.name, Opcode: op, encode: given(encode), Kept: true})
+}
+
+// given returns encode. Without one an empty message would be sent.
+func given(encode Encoder) Encoder {
+	if encode == nil {
+		panic("hub: a message that differs by dialect needs an Encoder, not nil")
+	}
+	return encode
 }
 
 func (t *Topic) publish(m Message) error {
@@ -174,6 +182,7 @@ func (t *Topic) Direct(user string, op frame.Opcode, b []byte) (n int, err error
 
 // DirectFunc is Direct for a message that differs by dialect: encode makes each.
 func (t *Topic) DirectFunc(user string, op frame.Opcode, encode Encoder) (n int, err error) {
+	encode = given(encode)
 	var few [8]*Member // so many do not need the heap
 	members, here := t.appendMembers(few[:0], user)
 	if here && len(members) == 0 {

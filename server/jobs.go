@@ -210,8 +210,8 @@ func (l *loop) afterJobs(i uint32, s *slot, then func(uint32, *slot)) bool {
 	return true
 }
 
-// pin closes the socket of a connection that has jobs. Its slot, its quotas and its
-// Close callback wait for those that may still be done.
+// pin closes the socket of a connection that has jobs. Its slot, its quotas, its groups and
+// its Close callback wait for those that may still be done.
 func (l *loop) pin(i uint32, s *slot, q *line, cause error) {
 	q.pool.mu.Lock()
 	q.pinned = true // before closeAsked is set, which else would be the user's
