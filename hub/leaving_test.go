@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,6 +132,7 @@ func TestJoinsOfTheEnding(t *testing.T) {
 	opened := make(chan server.Conn, 1)
 	addr, stop := serveRoute(t, server.Route{Open: func(c server.Conn) error { opened <- c; return nil }})
 	var all sync.WaitGroup
+	var over atomic.Bool
 	for i := range 60 {
 		ws, _, err := websocket.DefaultDialer.Dial("ws://"+addr+"/u", nil)
 		if err != nil {
@@ -139,7 +141,7 @@ func TestJoinsOfTheEnding(t *testing.T) {
 		c := <-opened
 		t.Cleanup(func() { ws.Close() })
 		all.Go(func() {
-			for k := 0; ; k++ {
+			for k := 0; !over.Load(); k++ {
 				m, err := h.Join(fmt.Sprint("t", k%3), fmt.Sprint("u", i), c)
 				if errors.Is(err, net.ErrClosed) {
 					return
@@ -154,6 +156,7 @@ func TestJoinsOfTheEnding(t *testing.T) {
 		}
 	}
 	stop()
+	over.Store(true)
 	all.Wait()
 	h.mu.Lock()
 	defer h.mu.Unlock()
