@@ -154,7 +154,7 @@ func New(config Config) (*Chat, error) {
 	c.hub.Dialects = dialects
 	c.hub.Key = looksOf
 	c.hub.MaxTopicsPerUser = max(0, cmp.Or(config.MaxRoomsPerUser, defaultMaxRoomsPerUser))
-	c.hub.Moved = tellMoved
+	c.hub.Announce = announceMove
 	c.hub.LeaveGrace = max(0, cmp.Or(config.LeaveGrace, defaultLeaveGrace))
 	c.hub.GatherAbove = max(0, cmp.Or(config.AnnounceMax, defaultAnnounceMax))
 	c.hub.History = max(0, cmp.Or(config.History, defaultHistory))
@@ -180,7 +180,6 @@ func (c *Chat) Route() server.Route {
 		OnLimit:      c.limited,
 		Open:         c.open,
 		Message:      c.message,
-		Close:        c.close,
 	}
 }
 
@@ -230,14 +229,6 @@ func (c *Chat) limited(conn server.Conn, v server.Violation) {
 	}
 }
 
-// close takes a connection out of its room's table; the group has let go of it
-// before.
-func (c *Chat) close(conn server.Conn, _ error) {
-	if s, ok := conn.Data().(*speaker); ok {
-		s.Leave()
-	}
-}
-
 // replay returns what a member that joins is told of what was said before.
 func replay(dialect int, past []server.Message) []server.Message {
 	if dialect == jsonDialect {
@@ -246,13 +237,6 @@ func replay(dialect int, past []server.Message) []server.Message {
 	return past
 }
 
-// tellMoved tells a room who came and who went. Who came on a further connection, or to
-// a large room, still hears that they are in.
-func tellMoved(room *hub.Topic, m hub.Move) {
-	e := eventOf(m)
-	if m.To == nil {
-		announce(room, e)
-		return
-	}
-	_ = m.To.Send(frame.OpText, encode(e, m.To.Dialect()))
-}
+// announceMove returns what a room hears of a user that came or went. A member that joins on a
+// further connection, or in a large room, hears it alone, as the sign of being in.
+func announceMove(m hub.Move) (frame.Opcode, hub.Encoder) { return frame.OpText, encoder(eventOf(m)) }

@@ -77,9 +77,9 @@ func (l *loop) depart(s link, e *CloseError) {
 	s.Mark(closeAsked)
 	l.routeOf(s).tally.countClose(e)
 	l.meter.refund(s)
-	l.groups.leaveAll(s)
-	defer l.departed(s)
 	r, c := l.routeOf(s), l.conn(s)
+	defer l.departed(s)
+	defer l.tellLeft(r, c, l.groups.leaveAll(s)...)
 	l.enter(r)
 	_ = l.try(func() error { r.close(c, e); return nil })
 }

@@ -152,15 +152,14 @@ func (j *jobs) afterJobs(s link, then func(link)) bool {
 	return true
 }
 
-// pin keeps a connection whose socket is closed until those of its jobs are done that may
-// still be, and reports whether there are any.
+// pin keeps a connection whose socket is closed, in its groups too, until those of its jobs
+// are done that may still be, and reports whether there are any.
 func (j *jobs) pin(s link, q *line, cause error) (keep bool) {
 	q.pool.mu.Lock()
 	q.pinned = true // before closeAsked is set, which else would be the user's
 	q.pool.mu.Unlock()
 	asked := s.Mark(closeAsked)&closeAsked != 0
 	s.Data().facts.become(winding)
-	j.groups.leaveAll(s)
 	j.dropInput(s)
 	q.then = func(s link) {
 		e := q.told

@@ -44,6 +44,7 @@ const entryCost = 64
 type entry struct {
 	kind     entryKind
 	tok      uint64
+	conn     Conn            // of entryJoin
 	from, to int             // the frame of an entrySend or entryPong, or of an entryClose if it has one, in lane.data
 	prepared *frame.Prepared // of entryPrepared and entryPublish
 	group    *Group
@@ -195,7 +196,7 @@ func (m *mailbox) member(kind entryKind, c Conn, g *Group) error {
 	if m.dead || m.loop.Generation(c.slot) != c.gen {
 		return net.ErrClosed // it has left all its groups, or will by itself
 	}
-	m.push(entry{kind: kind, tok: c.token(), group: g}, 0)
+	m.push(entry{kind: kind, tok: c.token(), conn: c, group: g}, 0)
 	return nil
 }
 
@@ -257,10 +258,11 @@ func (m *mailbox) recycle(l lane) {
 	m.spare = lane{entries: l.entries[:0], data: l.data[:0]}
 }
 
-// kill refuses all that comes from now on.
-func (m *mailbox) kill() {
+// kill refuses all that comes from now on, and returns what the loop will not do.
+func (m *mailbox) kill() (undone []entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.dead = true
-	m.lane = lane{}
+	undone = m.lane.entries
+	m.dead, m.lane = true, lane{}
+	return undone
 }
