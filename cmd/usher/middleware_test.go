@@ -150,6 +150,8 @@ func byName(r *upgrade.Request) (http.Header, error) {
 func TestTutorialLogging(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
 		log := newTranscript()
+		ring := server.NewLogRing(slog.NewTextHandler(log, nil))
+		t.Cleanup(func() { ring.Close(time.Minute) })
 		s := &server.Server{}
 		s.Use(middleware.Logging(ring))
 		s.Route("/ws", server.Route{Guards: []upgrade.Guard{{OnBeforeUpgrade: byName}}, Message: sendBack})
