@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 	"golang.org/x/sys/unix"
 )
 

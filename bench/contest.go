@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/usher-ws/usher/bench/chart"
+	"github.com/usher-ws/usher/bench/internal/chart"
 )
 
 // Contest is what Versus found. It is written as JSON with these names.

@@ -7,7 +7,7 @@
 //
 // The pacer (package load) says when a message is due. The client (load again,
 // with a player of package play) sends it and checks what comes back. The result
-// is a [load.Tally] for each stretch of time, which can be added up over loops and
+// is a Tally for each stretch of time, which can be added up over loops and
 // processes. The [Report] says what that means, in text, JSON or HTML.
 //
 // A scenario is a struct whose fields are its settings and whose Run measures:

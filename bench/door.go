@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // Handshake measures a server's door: connect, upgrade, close, and again, over

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // TestHandshake: all come through, and a door that is wrong in some way is

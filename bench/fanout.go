@@ -7,8 +7,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/play"
 )
 
 // Fanout measures a server that sends what one says to all: to the one room that

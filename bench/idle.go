@@ -9,9 +9,9 @@ import (
 	"math"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/play"
-	"github.com/usher-ws/usher/bench/proc"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/play"
+	"github.com/usher-ws/usher/bench/internal/proc"
 )
 
 // Idle measures what a connection costs that says nothing: the slope of the

@@ -8,7 +8,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // none is a Number that is not there.

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/proc"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/proc"
 )
 
 // Report is what a run found. It is written as JSON with these names; they stay.

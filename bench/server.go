@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/proc"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/proc"
 )
 
 // server is what we know of the processes that are measured; none if it runs on

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // session is one run: the servers, if it started them, the crew, and the report

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // assault is one way of misbehaving.

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // fleet is the servers that a run has started.

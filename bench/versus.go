@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/usher-ws/usher/bench/proc"
+	"github.com/usher-ws/usher/bench/internal/proc"
 )
 
 // Versus measures servers beside each other: usher, usher once more, and the

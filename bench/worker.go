@@ -6,8 +6,8 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/play"
 )
 
 // doorPlan is what connections say at the door, as a value that can be sent.

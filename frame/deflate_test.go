@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/usher-ws/usher/frame/vectors"
+	"github.com/usher-ws/usher/internal/vectors"
 )
 
 // raceEnabled: the race detector makes sync.Pool forget, and so allocate.

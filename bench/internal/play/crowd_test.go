@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/gorilla/websocket"
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // TestDoor: in and out, as often as the server saw it, with a close frame.
