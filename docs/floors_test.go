@@ -75,16 +75,16 @@ func TestLean(t *testing.T) {
 		"frame":   {deflate},
 		"upgrade": {
 			module + "/limiter", module + "/internal", module + "/frame", deflate, "github.com/gobwas/ws",
-			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
+			"github.com/gobwas/httphead", "github.com/golang-jwt/jwt/v5",
 		},
 		"server": {
 			module + "/upgrade", module + "/poller", module + "/limiter", module + "/internal", module + "/frame", deflate,
-			"github.com/gobwas/ws", "github.com/gobwas/httphead", "github.com/gobwas/pool",
+			"github.com/gobwas/ws", "github.com/gobwas/httphead",
 			"github.com/golang-jwt/jwt/v5", "github.com/mailru/easygo", "golang.org/x/sys",
 		},
 		"upgrade/jwks": {
 			module + "/upgrade", module + "/limiter", module + "/internal", module + "/frame", deflate, "github.com/gobwas/ws",
-			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
+			"github.com/gobwas/httphead", "github.com/golang-jwt/jwt/v5",
 			"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time",
 		},
 	} {
