@@ -29,6 +29,9 @@ lint:
 	go vet ./...
 	GOOS=darwin go vet $(PORTABLE)
 	GOOS=windows go vet $(PORTABLE)
+	@said=$$(GOOS=darwin go build -o /dev/null ./cmd/usher 2>&1 | grep -v '^#' || true); \
+	if [ "$$(wc -l <<<"$$said")" != 1 ] || [[ "$$said" != *"usher runs on Linux only"* ]]; then \
+		echo "GOOS=darwin go build ./cmd/usher does not say in one sentence why it fails:"; echo "$$said"; exit 1; fi
 	go tool -modfile=internal/tools/go.mod staticcheck ./...
 
 # The tests write the names of clients they miss into $$USHER_SKIPPED.
