@@ -9,7 +9,7 @@ import (
 	"github.com/usher-ws/usher/bench/internal/play"
 )
 
-// Flood measures what a flooder gets from a server, and what his neighbours
+// Flood measures what a flooder gets from a server, and what its neighbours
 // notice.
 type Flood struct {
 	Neighbours

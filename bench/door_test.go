@@ -68,7 +68,7 @@ func TestHandshakeDelay(t *testing.T) {
 	}
 }
 
-// TestRefuse: who read what is told exactly.
+// TestRefuse: how many clients read what is told exactly.
 func TestRefuse(t *testing.T) {
 	for _, tt := range []struct {
 		name         string

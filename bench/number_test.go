@@ -165,7 +165,7 @@ func TestRise(t *testing.T) {
 	}
 }
 
-// TestContestWithheld: who has no run has no figures.
+// TestContestWithheld: a contender without a run has no figures.
 func TestContestWithheld(t *testing.T) {
 	asked := []question{{name: "q", title: "A question", unit: Nanos}}
 	c := newContest("machine", asked, []contender{{name: self}, {name: again}, {name: "broken"}})

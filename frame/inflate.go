@@ -52,8 +52,8 @@ type inflater struct {
 // no more at work than goroutines that inflate.
 var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 
-// open begins a message. Two things are let pass that senders are known to do: an
-// empty message as no bytes at all, and leaving flushTail where it should have
+// open begins a message. Two things that some senders do are accepted: an
+// empty message as no bytes at all, and flushTail left where it should have
 // been taken off. The header bits and the padding before it are zeros, so a
 // payload that ends in FF was not cut.
 func (z *inflater) open(c *Config, payload []byte) {
@@ -160,7 +160,7 @@ func (z *inflater) room() int {
 	return min(cap(z.msg), z.limit)
 }
 
-// stored reads a block as it is, §3.2.4.
+// stored reads a block that is not compressed, §3.2.4.
 func (z *inflater) stored() *ProtocolError {
 	z.align()
 	n, _ := z.take(16)

@@ -16,7 +16,7 @@ import (
 // Key masks everything that the client role sends in vectors.
 var Key = [4]byte{0x37, 0xfa, 0x21, 0x3d} // RFC 6455 §5.7
 
-// Case is one vector: what arrives, and what comes of it.
+// Case is one vector: what arrives, and what must come of it.
 type Case struct {
 	Name   string // file/name
 	Client bool   // the receiver is a client

@@ -31,7 +31,7 @@ func TestDoor(t *testing.T) {
 	g.want(nil)
 }
 
-// TestDoorRefused: who is told why, who is not, and who should not be in.
+// TestDoorRefused: clients that are told why, that are not, and that should not be in.
 func TestDoorRefused(t *testing.T) {
 	var k, bodies, bare, letIn atomic.Int64
 	upgrader := websocket.Upgrader{}
