@@ -5,7 +5,7 @@ package play
 import (
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -91,7 +91,7 @@ func (f *Flood) Closed(i int, _ load.Fault) {
 	}
 }
 
-// Turn is the [load.Player]'s: who has room sends again. When nobody has, the
+// Turn is the [load.Player]'s: connections with room send again. When none has, the
 // server holds them back, and the next turn comes with the next event.
 func (f *Flood) Turn(now time.Duration) (next time.Duration) {
 	if !f.running {

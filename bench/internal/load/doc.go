@@ -21,8 +21,8 @@
 // i modulo the number of targets.
 //
 // Everything that goes wrong is counted as a [Fault], by kind and code, and
-// nothing is retried: what a player wants again it dials again.
+// nothing is retried: a player that wants a connection again dials it again.
 //
-// A Client and its Player belong to the loop's goroutine. The one door for
-// others is [Client.Do].
+// A Client and its Player belong to the loop's goroutine. Other goroutines use
+// [Client.Do].
 package load

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 	"github.com/usher-ws/usher/frame"
 )
 
-// Attack is one way to be a nuisance.
+// Attack is one way to attack a server.
 type Attack uint8
 
 // The attacks.
@@ -47,8 +47,8 @@ func (a *Attack) UnmarshalText(text []byte) error {
 	return fmt.Errorf("attack %q: want one of %q", text, attackNames)
 }
 
-// Hostile makes one attack over all connections of its client. Who is thrown out
-// comes again, as long as it runs; Faults say how the server threw it out.
+// Hostile makes one attack over all connections of its client. A connection that the
+// server ends comes again as long as the attack runs; Faults say how the server ended it.
 type Hostile struct {
 	client  *load.Client
 	attack  Attack

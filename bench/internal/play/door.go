@@ -5,7 +5,7 @@ package play
 import (
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -27,7 +27,7 @@ func NewDoor(client *load.Client, refused bool) *Door {
 	return &Door{client: client, refused: refused, since: make([]time.Duration, client.Conns())}
 }
 
-// Start lets all connections run at the door.
+// Start lets all connections try the door.
 func (d *Door) Start() {
 	d.running = true
 	for i := range d.since {
@@ -35,10 +35,10 @@ func (d *Door) Start() {
 	}
 }
 
-// Stop lets those go on that have begun.
+// Stop begins nothing new; connections under way go on.
 func (d *Door) Stop() { d.running = false }
 
-// Pending returns how many have begun.
+// Pending returns how many connections are under way.
 func (d *Door) Pending() (n int) {
 	for i := range d.since {
 		if !d.client.IsUnused(i) {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 func attacking(a Attack) func(*load.Client) player {
@@ -100,7 +100,7 @@ func TestSlowHead(t *testing.T) {
 	all.Wait()
 }
 
-// TestResetStorm: who is let in leaves with a RST, and comes again.
+// TestResetStorm: a connection that is let in leaves with a RST, and comes again.
 func TestResetStorm(t *testing.T) {
 	var resets atomic.Int64
 	target := serve(t, func(conn *websocket.Conn) {

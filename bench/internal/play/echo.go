@@ -5,7 +5,7 @@ package play
 import (
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -106,7 +106,7 @@ func (e *Echo) Start() {
 	}
 }
 
-// Stop ends it: nothing new becomes due. What is under way is still awaited.
+// Stop ends the exchange: nothing new becomes due. What is under way is still awaited.
 func (e *Echo) Stop() { e.running = false }
 
 // Pending returns how many messages are due and not answered.

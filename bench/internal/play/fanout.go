@@ -5,7 +5,7 @@ package play
 import (
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -15,14 +15,14 @@ type FanoutConfig struct {
 	Text    bool          // else binary
 	Window  int           // messages published that have not reached all; 0: 1
 	Rate    float64       // messages a second; 0: as the window allows
-	Timeout time.Duration // until those who did not get one are given up; 0: 5 s
+	Timeout time.Duration // until a message that has not reached all is given up; 0: 5 s
 }
 
 // Fanout has one publisher, the last connection, and members, all others. What
 // the publisher says each member shall receive once, in order: the message alone,
-// or something in front of it, as chats do. What else the server says to members,
-// who came and who went, is counted as Other. Whether the publisher receives its
-// own words is the server's business.
+// or with something in front of it, as chats do. What else the server sends to members,
+// such as names of those that come and go, is counted as Other. Whether the publisher
+// receives its own messages is up to the server.
 //
 // Latency is from the sending, or with a rate from when it was due, to each
 // delivery; Last to the last member's. Received counts deliveries.

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/gorilla/websocket"
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // TestDoor: in and out, as often as the server saw it, with a close frame.
@@ -31,7 +31,7 @@ func TestDoor(t *testing.T) {
 	g.want(nil)
 }
 
-// TestDoorRefused: who is told why, who is not, and who should not be in.
+// TestDoorRefused: clients that are told why, that are not, and that should not be in.
 func TestDoorRefused(t *testing.T) {
 	var k, bodies, bare, letIn atomic.Int64
 	upgrader := websocket.Upgrader{}

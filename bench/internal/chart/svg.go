@@ -19,7 +19,7 @@ const (
 )
 
 // style is in every chart, so that each can be taken out of its page. The colours
-// are told apart also by those who do not see red and green.
+// can be told apart without seeing red and green.
 const style = `<style>
 .u{font:12px system-ui,sans-serif;fill:#333}.u .t{font-weight:600;font-size:14px}
 .u .g{stroke:#ddd;stroke-width:1}.u .a{stroke:#888;stroke-width:1}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 func echoes(cfg EchoConfig) func(*load.Client) player {
@@ -99,7 +99,7 @@ func TestEchoPlan(t *testing.T) {
 	}
 }
 
-// TestEchoGiveUp: who gets no answer in time leaves, and all he asked is counted.
+// TestEchoGiveUp: a connection without an answer in time leaves, and all it asked is counted.
 func TestEchoGiveUp(t *testing.T) {
 	target := serve(t, func(conn *websocket.Conn) { // reads and says nothing
 		for {
@@ -115,7 +115,7 @@ func TestEchoGiveUp(t *testing.T) {
 	g.want(load.Faults{{Kind: load.Unanswered}: 6})
 }
 
-// TestEchoAgain: a plan that is begun again begins anew, also for who was away.
+// TestEchoAgain: a plan that is begun again begins anew, also for a connection that was away.
 func TestEchoAgain(t *testing.T) {
 	target := serve(t, echo)
 	g := begin(t, load.Config{Conns: 2, Targets: []load.Target{target}}, echoes(EchoConfig{Size: 20, InFlight: 10, Rate: 1000, Timeout: patience}))

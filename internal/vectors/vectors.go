@@ -1,14 +1,14 @@
-// Package vectors reads the test vectors of package frame. The tests of frame run
-// them against the parser, those of the program against its sockets; README.md
-// beside the vectors explains the format.
+// Package vectors has the test vectors of the WebSocket protocol: what arrives, and
+// what must come of it. The tests of package frame run them against the parser, those
+// of the program against its sockets. README.md explains the format. Only tests may
+// import this package.
 package vectors
 
 import (
 	"bytes"
+	"embed"
 	"encoding/hex"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -16,7 +16,7 @@ import (
 // Key masks everything that the client role sends in vectors.
 var Key = [4]byte{0x37, 0xfa, 0x21, 0x3d} // RFC 6455 §5.7
 
-// Case is one vector: what arrives, and what comes of it.
+// Case is one vector: what arrives, and what must come of it.
 type Case struct {
 	Name   string // file/name
 	Client bool   // the receiver is a client
@@ -41,15 +41,19 @@ type Output struct {
 	Bytes    []byte
 }
 
-// Load reads all files of a directory, in their order.
-func Load(dir string) (cases []*Case, err error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
-	if err != nil || len(files) == 0 {
-		return nil, fmt.Errorf("no vectors in %s: %v", dir, err)
+//go:embed *.txt
+var files embed.FS
+
+// Load reads all vectors, in the order of their files.
+func Load() (cases []*Case, err error) {
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		return nil, err
 	}
 	names := make(map[string]bool)
-	for _, file := range files {
-		text, err := os.ReadFile(file)
+	for _, entry := range entries {
+		file := entry.Name()
+		text, err := files.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +62,7 @@ func Load(dir string) (cases []*Case, err error) {
 			switch {
 			case line == "" || line[0] == '#':
 			case line[0] != ' ':
-				c = &Case{Name: strings.TrimSuffix(filepath.Base(file), ".txt") + "/" + line}
+				c = &Case{Name: strings.TrimSuffix(file, ".txt") + "/" + line}
 				if names[c.Name] {
 					return nil, fmt.Errorf("%s:%d: %q is there twice", file, i+1, c.Name)
 				}

@@ -8,8 +8,8 @@ import (
 
 var errDeflate = errors.New("vectors: not DEFLATE")
 
-// Inflate returns the message that payload is compressed, and how many bytes it refers
-// back at most, which no other inflater tells: RFC 1951 in a page, and slow.
+// Inflate returns the message of a compressed payload, and how many bytes it refers
+// back at most, which no other inflater tells. It is RFC 1951 in a page, and slow.
 func Inflate(payload []byte) (msg []byte, far int, err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -34,8 +34,8 @@ type Player interface {
 	Turn(now time.Duration) (next time.Duration)
 }
 
-// Ponger is a Player that wants to know of pongs. What was said before a ping was
-// read by the server when its pong comes.
+// Ponger is a Player that wants to know of pongs. When a pong comes, the server has read
+// all that was sent before the ping.
 type Ponger interface {
 	// Pong says that connection i got one.
 	Pong(i int)
@@ -96,8 +96,8 @@ type Client struct {
 	proto   frame.Protocol
 	frame   frame.Config
 	out     []byte
-	current int // whose event is being handled, -1: nobody's
-	feeding int // who the protocol works for, -1: nobody
+	current int // which connection's event is being handled, -1: none
+	feeding int // which connection the protocol works for, -1: none
 	seed    uint64
 
 	// Time.
@@ -121,7 +121,7 @@ type Client struct {
 const (
 	// readSize is the shared read buffer: one recv of a busy connection.
 	readSize = 64 << 10
-	// sweepEvery is how exact the end of somebody's patience is.
+	// sweepEvery is how exact a timeout is.
 	sweepEvery = 100 * time.Millisecond
 	// defaultAtOnce stays far below net.core.somaxconn, which is 4,096 on Linux
 	// since 5.4: a full backlog costs a second, the retransmission of a SYN.
@@ -195,7 +195,7 @@ func (c *Client) Do(f func()) error {
 	}
 }
 
-// Close ends the loop and closes every connection. Nobody is told.
+// Close ends the loop and closes every connection, without a word to the player.
 func (c *Client) Close() error {
 	_ = c.Do(runtime.UnlockOSThread) // else the thread would end with the loop
 	err := c.poll.Close()
@@ -282,8 +282,8 @@ func (c *Client) Wake() {}
 // Timer leaves all to After, which follows.
 func (c *Client) Timer() { c.timer = 0 }
 
-// After ends a pass: whose patience is over is closed, whoever waits is dialed,
-// the player has its turn, and the timer is set.
+// After ends a pass: connections past their timeout are closed, those that wait are
+// dialed, the player has its turn, and the timer is set.
 func (c *Client) After() {
 	now := c.Now()
 	if c.spinning && !c.worked {

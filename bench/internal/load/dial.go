@@ -21,8 +21,8 @@ func (c *Client) Dial(i int) {
 	}
 }
 
-// dialQueued lets who waits go, as far as there is room. Who is refused at once by
-// the kernel does not stop the others.
+// dialQueued dials the connections that wait, as far as there is room. One that the
+// kernel refuses at once does not stop the others.
 func (c *Client) dialQueued() {
 	room := orDefault(c.cfg.AtOnce, defaultAtOnce)
 	n := 0
@@ -106,7 +106,7 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
 }
 
-// connected learns how the connecting went.
+// connected learns whether the connection was made.
 func (c *Client) connected(i int, s *slot) {
 	code, err := unix.GetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
@@ -129,12 +129,12 @@ func (c *Client) greet(i int, s *slot) {
 	c.giveBack(out)
 }
 
-// patience is the end of Config.Timeout if it begins now, in ms.
+// patience returns when a Config.Timeout that begins now will end, in ms.
 func (c *Client) patience() uint32 {
 	return uint32((c.Now() + orDefault(c.cfg.Timeout, defaultTimeout)) / time.Millisecond)
 }
 
-// sweep closes those whose patience is over.
+// sweep closes connections past their timeout.
 func (c *Client) sweep(now time.Duration) {
 	ms := uint32(now / time.Millisecond)
 	for i := range c.slots {

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package play has the players of package load: what is said over the
-// connections, scenario by scenario, and what is made of the answers.
+// Package play has the players of package load: what each scenario sends over the
+// connections, and how it judges the answers.
 //
 //	Echo     each message comes back: latency, order, content; or one message
 //	         each and then silence
