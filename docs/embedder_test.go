@@ -16,10 +16,10 @@ import (
 var modulesOf = map[string][]string{
 	"limiter": nil,
 	"frame":   {"github.com/klauspost/compress"},
-	"upgrade": {"github.com/gobwas/httphead", "github.com/gobwas/ws", "github.com/golang-jwt/jwt/v5"},
+	"upgrade": {"github.com/gobwas/httphead", "github.com/gobwas/ws"},
 	"server": {
-		"github.com/gobwas/httphead", "github.com/gobwas/ws", "github.com/golang-jwt/jwt/v5",
-		"github.com/klauspost/compress", "github.com/mailru/easygo", "golang.org/x/sys",
+		"github.com/gobwas/httphead", "github.com/gobwas/ws", "github.com/klauspost/compress", "github.com/mailru/easygo",
+		"golang.org/x/sys",
 	},
 }
 
