@@ -4,12 +4,9 @@ package chat
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
@@ -38,44 +35,20 @@ const (
 	defaultHistory     = 50
 )
 
-// Config holds what a chat can be told. Secret or Verifier is required; all else
-// has a use at zero.
+// Config holds what a chat can be told. Guards is required; all else has a use at zero.
 type Config struct {
-	// Secret signs the tokens of POST /token, with an HMAC: Algorithm is HS256,
-	// the default, HS384 or HS512. It has at least 32, 48 or 64 bytes. Without
-	// one there is no log-in here.
-	Secret    []byte
-	Algorithm string
+	// Guards are asked before [Chat.RoomGuard], in their order. One of them has to say who
+	// the user is: upgrade.Bearer, or the guard of a login.Provider.
+	Guards []upgrade.Guard
 
-	// Verifier judges the tokens of the door, those of POST /token among them.
-	// nil is one that knows Secret.
-	Verifier upgrade.Verifier
+	// LogIn says how users log in on the page; "" means ByToken. The chat has no log-in of
+	// its own: with ByPassword and ByDemo there is a POST /token beside it, which exchanges a
+	// name and a password for a token, as a login.Provider has.
+	LogIn LogIn
 
-	// Issuer and Audience are what the tokens of POST /token say in iss and aud;
-	// "" leaves them out.
-	Issuer, Audience string
-
-	// TokenTTL is how long a token of POST /token is good; 0 means an hour.
-	TokenTTL time.Duration
-
-	// CheckPassword says whether the password is the user's: nil if it is, and
-	// ErrPassword if not; an *upgrade.Rejection is answered as it is, all else is a
-	// bare 500. It is called on a goroutine of its own and may block until ctx ends; the
-	// name has no white space around it. It should take as long for a user who does not
-	// exist, as Htpasswd.Check does. nil means that nobody can log in: there is no
-	// POST /token.
-	CheckPassword func(ctx context.Context, username, password string) error
-
-	// DemoUsers lets two log in to try the chat out: alice with the password wonderland,
-	// and bob with builder. The page tells everybody. CheckPassword is not asked.
-	DemoUsers bool
-
-	// Origins are those whose pages may log in, and read the answers, besides the
+	// Origins are those whose pages may read what the chat answers over HTTP, besides the
 	// same host; as upgrade.Upgrader has them.
 	Origins []string
-
-	// Logger is told of log-ins that failed; nil is slog.Default().
-	Logger *slog.Logger
 
 	// Rooms are the rooms there are. None means that any well-formed name is a
 	// room, up to MaxRooms of them in use at once.
@@ -104,48 +77,31 @@ type Config struct {
 
 // Chat is the application. Its methods are safe for any goroutine.
 type Chat struct {
-	config   Config
-	door     *upgrade.Upgrader // for what pages ask over HTTP
-	tickets  upgrade.Tickets
-	attempts *attempts
-	listed   map[string]bool // Config.Rooms; nil: any well-formed name
-	hub      hub.Hub         // a room is a topic
-	page     Page
+	config Config
+	door   *upgrade.Upgrader // for what pages ask over HTTP
+	listed map[string]bool   // Config.Rooms; nil: any well-formed name
+	hub    hub.Hub           // a room is a topic
+	page   Page
+	index  []byte // the front door for programs
 }
 
-// New returns a chat. It fails when the secret is too short for its algorithm, or
-// the name of a room ill-formed.
+// New returns a chat. It fails if there is no guard, if the name of a room or an origin is
+// malformed, and for an unknown LogIn.
 func New(config Config) (*Chat, error) {
-	if config.Algorithm == "" {
-		config.Algorithm = "HS256"
-	}
-	if config.Secret != nil || config.Verifier == nil {
-		keys, err := upgrade.NewKeySet(upgrade.Key{Algorithm: config.Algorithm, Key: slices.Clone(config.Secret)})
-		if err != nil {
-			return nil, fmt.Errorf("chat: %w", err)
-		}
-		if config.Verifier == nil {
-			config.Verifier = &upgrade.JWT{Keys: keys}
-		}
+	if len(config.Guards) == 0 {
+		return nil, errors.New("chat: Config.Guards is empty: one that says who the user is has to be there, like upgrade.Bearer")
 	}
 	for _, name := range config.Rooms {
 		if !ValidRoom(name) {
 			return nil, fmt.Errorf("chat: room %q: want 1 to %d of the letters A-Z a-z 0-9 _ -", name, maxRoomName)
 		}
 	}
-	if config.TokenTTL <= 0 {
-		config.TokenTTL = time.Hour
+	if config.LogIn = cmp.Or(config.LogIn, ByToken); !config.LogIn.known() {
+		return nil, fmt.Errorf("chat: there is no log-in %q", config.LogIn)
 	}
-	page := NewPage(strings.Replace(pageHTML, `data-login=""`, `data-login="`+config.login()+`"`, 1))
-	if config.Logger == nil {
-		config.Logger = slog.Default()
-	}
-	if config.DemoUsers {
-		config.CheckPassword = demoUsers.check
-	}
-	c := &Chat{config: config, attempts: newAttempts(), page: page}
-	// Whoever serves us has judged how large a head may be.
-	c.door = &upgrade.Upgrader{Origins: config.Origins, Logger: config.Logger, MaxHeaderBytes: upgrade.MaxHeaderLimit}
+	c := &Chat{config: config, page: config.LogIn.page(), index: config.LogIn.index()}
+	// The server in front has judged how large a head may be.
+	c.door = &upgrade.Upgrader{Origins: config.Origins, MaxHeaderBytes: upgrade.MaxHeaderLimit}
 	if err := c.door.Validate(); err != nil {
 		return nil, fmt.Errorf("chat: %w", err)
 	}
@@ -172,7 +128,7 @@ func New(config Config) (*Chat, error) {
 // Route returns the WebSocket side, to be served under [Pattern].
 func (c *Chat) Route() server.Route {
 	return server.Route{
-		Guards:       []upgrade.Guard{c.Bearer(), c.RoomGuard()},
+		Guards:       append(slices.Clone(c.config.Guards), c.RoomGuard()),
 		Subprotocols: []string{Subprotocol},
 		Limits:       c.config.Limits,
 		OnLimit:      c.limited,
@@ -181,10 +137,6 @@ func (c *Chat) Route() server.Route {
 		Close:        c.close,
 	}
 }
-
-// Bearer returns the guard of the chat's tokens and tickets, for further routes
-// behind the same door.
-func (c *Chat) Bearer() upgrade.Guard { return c.tickets.Bearer(c.config.Verifier) }
 
 // open brings a connection into its room. The guard has been asked already, but
 // others may have come in since.

@@ -9,16 +9,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/gorilla/websocket"
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // patience is waited out only by tests that fail.
@@ -35,7 +36,11 @@ func serve(t *testing.T, config chat.Config) (addr string) {
 
 func newApp(t *testing.T, config chat.Config) *chat.Chat {
 	t.Helper()
-	config.Secret = secret
+	keys, err := upgrade.HS256(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Guards = []upgrade.Guard{upgrade.Bearer(keys)}
 	if config.LeaveGrace == 0 {
 		config.LeaveGrace = -1 // tests that say nothing of it do not want to wait
 	}
@@ -70,20 +75,25 @@ type client struct {
 	t *testing.T
 }
 
+// token returns one that is good for a minute, for all rooms if none is named.
+func token(t *testing.T, name string, rooms ...string) string {
+	t.Helper()
+	claims := jwt.MapClaims{"sub": name, "exp": time.Now().Add(time.Minute).Unix()}
+	if rooms != nil {
+		claims["rooms"] = rooms
+	}
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
 // dial opens a room with a token of its own making. The refusal is closed by the
 // end of the test.
 func dial(t *testing.T, addr, name, room string, rooms ...string) (client, *http.Response) {
 	t.Helper()
-	token, err := chat.Token{Subject: name, Rooms: rooms, Issued: time.Now(), TTL: time.Minute}.Sign(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dialToken(t, addr, room, token)
-}
-
-func dialToken(t *testing.T, addr, room, token string) (client, *http.Response) {
-	t.Helper()
-	conn, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+"/ws/"+room+"?token="+url.QueryEscape(token), nil)
+	conn, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+"/ws/"+room+"?token="+token(t, name, rooms...), nil)
 	if resp == nil {
 		t.Fatalf("dial %s: %v", room, err)
 	}
@@ -167,34 +177,12 @@ func (c client) wantClose(code int) {
 	}
 }
 
-// logIn posts the form of the tutorial and returns the token.
-func logIn(t *testing.T, addr, name, password string) string {
-	t.Helper()
-	resp, err := http.PostForm("http://"+addr+"/token", url.Values{"username": {name}, "password": {password}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var got struct {
-		AccessToken string `json:"access_token"`
-		TokenType   string `json:"token_type"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil || resp.StatusCode != 200 || got.TokenType != "bearer" {
-		t.Fatalf("POST /token: got %s, %+v, error %v", resp.Status, got, err)
-	}
-	return got.AccessToken
-}
-
-// TestTutorial walks through the tutorial: log in, connect, say something, be too
-// loud, and be told so.
+// TestTutorial walks through the tutorial behind its log-in: connect, say something, be
+// too loud, and be told so.
 func TestTutorial(t *testing.T) {
 	t.Parallel()
-	addr := serve(t, chat.Config{DemoUsers: true, Limits: server.Limits{Messages: limiter.Rate{Limit: 10. / 60, Burst: 10}}})
-	alice, resp := dialToken(t, addr, "lobby", logIn(t, addr, "alice", "wonderland"))
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("got %s, want 101", resp.Status)
-	}
-	alice.want("Server: alice has joined the chat")
+	addr := serve(t, chat.Config{Limits: server.Limits{Messages: limiter.Rate{Limit: 10. / 60, Burst: 10}}})
+	alice := join(t, addr, "alice", "lobby")
 	for i := range 10 {
 		alice.say(fmt.Sprint("hello ", i))
 		alice.want(fmt.Sprint("alice: hello ", i))

@@ -31,10 +31,14 @@ func testToken(t *testing.T, claims jwt.MapClaims) string {
 	return s
 }
 
+// newChat returns a chat behind a guard that knows testSecret.
 func newChat(t *testing.T, config Config) *Chat {
 	t.Helper()
-	config.Secret = testSecret
-	config.DemoUsers = config.CheckPassword == nil
+	keys, err := upgrade.HS256(testSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Guards = []upgrade.Guard{upgrade.Bearer(keys)}
 	c, err := New(config)
 	if err != nil {
 		t.Fatal(err)
@@ -152,9 +156,12 @@ func TestRoomsAreBounded(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
+	guards := newChat(t, Config{}).config.Guards
 	for name, config := range map[string]Config{
-		"a short secret": {Secret: testSecret[:31]},
-		"a bad room":     {Secret: testSecret, Rooms: []string{"lobby", "a b"}},
+		"no guard":              {},
+		"a bad room":            {Guards: guards, Rooms: []string{"lobby", "a b"}},
+		"an origin with a path": {Guards: guards, Origins: []string{"https://friend.example/"}},
+		"an unknown log-in":     {Guards: guards, LogIn: "oauth"},
 	} {
 		if c, err := New(config); err == nil {
 			t.Errorf("%s: got %v, want an error", name, c)

@@ -6,34 +6,47 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
-// pageHTML is the chat's page. Its first element says, in data-login, how one gets in.
+// pageHTML is the chat's page. Its first element says, in data-login, how users log in.
 //
 //go:embed page.html
 var pageHTML string
 
+// LogIn is a way to log in on the page.
+type LogIn string
+
 // The ways to log in on the page.
 const (
-	byDemo     = "demo"     // with a name and a password; the page tells two
-	byPassword = "password" // with a name and a password
-	byToken    = "token"    // with a token that was made elsewhere
+	ByToken    LogIn = "token"    // with a token that was made elsewhere
+	ByPassword LogIn = "password" // with a name and a password
+	ByDemo     LogIn = "demo"     // the same; the page shows the demo's users and their passwords
 )
 
-// login returns how one logs in to the chat that config describes.
-func (config Config) login() string {
-	switch {
-	case config.Secret == nil || config.CheckPassword == nil && !config.DemoUsers:
-		return byToken
-	case config.DemoUsers:
-		return byDemo
-	default:
-		return byPassword
+func (l LogIn) known() bool { return l == ByToken || l == ByPassword || l == ByDemo }
+
+// page returns the page that offers this way to log in.
+func (l LogIn) page() Page {
+	return NewPage(strings.Replace(pageHTML, `data-login=""`, `data-login="`+string(l)+`"`, 1))
+}
+
+// index returns what programs get in place of the page.
+func (l LogIn) index() []byte {
+	index := struct {
+		Name      string `json:"name"`
+		Token     string `json:"token,omitempty"` // where there is a POST /token
+		WebSocket string `json:"websocket"`
+	}{Name: "usher", WebSocket: Pattern}
+	if l != ByToken {
+		index.Token = "/token"
 	}
+	body, _ := json.Marshal(index) // strings: there is no error
+	return body
 }
 
 // Page is an HTML page that loads nothing from anywhere, with the policy that

@@ -47,11 +47,7 @@ type jsonClient struct {
 
 func dialJSON(t *testing.T, addr, name, room string) jsonClient {
 	t.Helper()
-	token, err := chat.Token{Subject: name, Issued: time.Now(), TTL: time.Minute}.Sign(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := websocket.Dialer{Subprotocols: []string{"bearer", token, chat.Subprotocol}}
+	d := websocket.Dialer{Subprotocols: []string{"bearer", token(t, name), chat.Subprotocol}}
 	conn, resp, err := d.Dial("ws://"+addr+"/ws/"+room, nil)
 	if err != nil {
 		t.Fatalf("dial %s: %v (%v)", room, err, resp)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/login"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -34,33 +35,15 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		}
 		secrets = []secret{newSecret()}
 	}
-	check, demo, err := s.logIn(secrets != nil, given)
-	if err != nil {
-		return err
-	}
 	ring := server.NewLogRing(s.logHandler())
 	defer ring.Close(time.Second)
 	log := slog.New(ring)
 	slog.SetDefault(log) // for whatever else logs: nobody waits for standard error
-	door, closeKeys, err := s.verifier(secrets, log)
+	provider, app, closeKeys, err := s.apps(secrets, given, log)
 	if err != nil {
 		return err
 	}
 	defer closeKeys()
-	var signs secret // none if keys are all there is
-	if secrets != nil {
-		signs = secrets[0]
-	}
-	app, err := chat.New(chat.Config{
-		Secret: signs.text, Algorithm: signs.algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience,
-		CheckPassword: check, DemoUsers: demo, Logger: log,
-		Rooms: s.Rooms, MaxRoomsPerUser: orNone(s.MaxRoomsPerUser), Limits: s.limits(), Origins: s.Origin,
-		LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
-		History: orNone(s.History), HistoryBytes: s.historyBytes(),
-	})
-	if err != nil {
-		return err
-	}
 	if s.Loops == 0 {
 		s.Loops = runtime.GOMAXPROCS(0)
 	}
@@ -70,9 +53,9 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), s.Loops+1))
 	}
 	srv := s.server(log)
-	srv.Handler = app.Handler()
+	srv.Handler = provider.Handler(app.Handler())
 	srv.Route(chat.Pattern, app.Route())
-	s.routeEchoes(srv, app.Bearer())
+	s.routeEchoes(srv, provider.Bearer())
 	if s.AccessLog {
 		srv.Use(server.Logging(nil))
 	}
@@ -105,7 +88,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		fmt.Fprintf(&said, "admin on http://%s\n", desk.addr())
 	}
 	if !given {
-		if err := s.invite(&said, srv, signs.text); err != nil {
+		if err := s.invite(&said, srv, secrets[0].text); err != nil {
 			return err
 		}
 	}
@@ -180,7 +163,7 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 
 // invite prints a URL that works at once, as nobody knows this run's secret.
 func (s *serveCmd) invite(stdout io.Writer, srv *server.Server, secret []byte) error {
-	token, err := chat.Token{
+	token, err := login.Token{
 		Subject: "alice", Issuer: s.Issuer, Audience: s.Audience, Issued: time.Now(), TTL: time.Hour,
 	}.Sign(secret)
 	if err != nil {

@@ -1,6 +1,4 @@
-//go:build linux
-
-package chat
+package login
 
 import (
 	"crypto/sha256"

@@ -1,22 +1,21 @@
-//go:build linux
-
-package chat
+package login
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Token is what a token of the chat says.
+// Token is what a token says.
 type Token struct {
-	Subject  string        // who it is for: the member's name
-	Rooms    []string      // the rooms it opens; nil: all of them, empty: none
-	Issuer   string        // who made it; "": it does not say
-	Audience string        // whom it is meant for; "": it does not say
-	Issued   time.Time     // when it was made, to the second
-	TTL      time.Duration // for how long it is good from then on
+	Subject  string         // the user it is for, claim sub
+	Issuer   string         // claim iss; "": it does not say
+	Audience string         // claim aud; "": it does not say
+	Issued   time.Time      // when it was made, to the second
+	TTL      time.Duration  // for how long it is good from then on
+	Claims   map[string]any // further claims; the fields above come first
 }
 
 // Sign returns the token as a JWT signed with HS256 and secret.
@@ -24,19 +23,18 @@ func (t Token) Sign(secret []byte) (string, error) { return t.SignAs("HS256", se
 
 // SignAs returns the token as a JWT. The key is a []byte for HS256 and its like,
 // else a private key that fits the algorithm. kid is the key's name, "" for none.
+// It fails for an algorithm that it does not know, for "none", for a key that does not
+// fit, and for claims that are no JSON.
 func (t Token) SignAs(algorithm string, key any, kid string) (string, error) {
 	method := jwt.GetSigningMethod(algorithm)
 	if method == nil || method == jwt.SigningMethodNone {
-		return "", fmt.Errorf("chat: cannot sign with %q", algorithm)
+		return "", fmt.Errorf("login: cannot sign with %q", algorithm)
 	}
-	claims := jwt.MapClaims{
-		"sub": t.Subject,
-		"iat": jwt.NewNumericDate(t.Issued),
-		"exp": jwt.NewNumericDate(t.Issued.Add(t.TTL)),
-	}
-	if t.Rooms != nil {
-		claims["rooms"] = t.Rooms
-	}
+	claims := jwt.MapClaims{}
+	maps.Copy(claims, t.Claims)
+	claims["sub"] = t.Subject
+	claims["iat"] = jwt.NewNumericDate(t.Issued)
+	claims["exp"] = jwt.NewNumericDate(t.Issued.Add(t.TTL))
 	if t.Issuer != "" {
 		claims["iss"] = t.Issuer
 	}
