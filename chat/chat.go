@@ -15,12 +15,12 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// Pattern is where [Chat.Route] belongs: its guard and its callbacks ask for
-// the path value "room".
+// Pattern is where [Chat.Route] belongs: its guard and its callbacks read the path value
+// "room".
 const Pattern = "/ws/{room}"
 
-// SlowDown is what a member is told, in the plain dialect, whose message was
-// dropped by the limiter.
+// SlowDown is what members are told, in the plain dialect, when the limiter has dropped
+// their message.
 const SlowDown = serverPrefix + slowDown
 
 // MaxRooms is how many rooms can be in use at once when Config.Rooms names
@@ -35,7 +35,8 @@ const (
 	defaultHistory     = 50
 )
 
-// Config holds what a chat can be told. Guards is required; all else has a use at zero.
+// Config holds the settings of a Chat. Guards is required; every other field is useful at
+// zero.
 type Config struct {
 	// Guards are asked before [Chat.RoomGuard], in their order. One of them has to say who
 	// the user is: upgrade.Bearer, or the guard of a login.Provider.
@@ -46,36 +47,37 @@ type Config struct {
 	// name and a password for a token, as a login.Provider has.
 	LogIn LogIn
 
-	// Origins are those whose pages may read what the chat answers over HTTP, besides the
-	// same host; as upgrade.Upgrader has them.
+	// Origins are the origins, besides the same host, whose pages may read what the chat
+	// answers over HTTP, as in upgrade.Upgrader.
 	Origins []string
 
-	// Rooms are the rooms there are. None means that any well-formed name is a
+	// Rooms are the names of all rooms. None means that any well-formed name is a
 	// room, up to MaxRooms of them in use at once.
 	Rooms []string
 
-	// MaxRoomsPerUser is in how many rooms a user can be at once, with any number of
+	// MaxRoomsPerUser is how many rooms a user can be in at once, with any number of
 	// connections in each; 0 means 100, less than 0 any number.
 	MaxRoomsPerUser int
 
 	// Limits of each member's messages; zero is none.
 	Limits server.Limits
 
-	// LeaveGrace is how long after their last connection a user has left the room,
-	// so that to reload a page is silent; 0 means 2 s, less than 0 not at all.
-	// AnnounceMax is how many users a room may have for each coming and going to be
-	// announced: in larger ones they are gathered into one announcement a second. 0
+	// LeaveGrace is how long after the end of their last connection users count as
+	// present, so that reloading a page is silent; 0 means 2 s, less than 0 no time.
+	// AnnounceMax is how many users a room may have for every join and leave to be
+	// announced: in a larger room they are gathered into one announcement a second. 0
 	// means 200, less than 0 any number.
 	LeaveGrace  time.Duration
 	AnnounceMax int
 
-	// History is how many messages of a room who joins is told; 0 means 50, less than
-	// 0 none. HistoryBytes is what those of all rooms may take; 0 means 32 MiB.
+	// History is how many of a room's past messages a member that joins is told; 0 means
+	// 50, less than 0 none. HistoryBytes bounds the memory for those of all rooms; 0 means
+	// 32 MiB.
 	History      int
 	HistoryBytes int
 }
 
-// Chat is the application. Its methods are safe for any goroutine.
+// Chat is the application; New makes one. Its methods are safe for any goroutine.
 type Chat struct {
 	config Config
 	door   *upgrade.Upgrader // for what pages ask over HTTP
@@ -89,7 +91,7 @@ type Chat struct {
 // malformed, and for an unknown LogIn.
 func New(config Config) (*Chat, error) {
 	if len(config.Guards) == 0 {
-		return nil, errors.New("chat: Config.Guards is empty: one that says who the user is has to be there, like upgrade.Bearer")
+		return nil, errors.New("chat: Config.Guards is empty: it needs one that says who the user is, like upgrade.Bearer")
 	}
 	for _, name := range config.Rooms {
 		if !ValidRoom(name) {
@@ -138,8 +140,8 @@ func (c *Chat) Route() server.Route {
 	}
 }
 
-// open brings a connection into its room. The guard has been asked already, but
-// others may have come in since.
+// open brings a connection into its room. The guard has let it in, but others may have come
+// in since.
 func (c *Chat) open(conn server.Conn) error {
 	dialect := plain
 	if conn.Subprotocol() == Subprotocol {
@@ -180,15 +182,14 @@ func (c *Chat) limited(conn server.Conn, v server.Violation) {
 	}
 }
 
-// close takes a connection out of its room's table; the group has let go of it
-// before.
+// close takes a connection out of its room's table. The group has let go of it already.
 func (c *Chat) close(conn server.Conn, _ error) {
 	if s, ok := conn.Data().(*speaker); ok {
 		s.Leave()
 	}
 }
 
-// replay returns what a member that joins is told of what was said before.
+// replay returns the past messages in the form in which a member that joins is told them.
 func replay(dialect int, past []server.Message) []server.Message {
 	if dialect == jsonDialect {
 		return []server.Message{{Opcode: frame.OpText, Data: marshal(newHistory(past))}}
@@ -196,8 +197,8 @@ func replay(dialect int, past []server.Message) []server.Message {
 	return past
 }
 
-// tellMoved tells a room who came and who went. Who came on a further connection, or to
-// a large room, still hears that they are in.
+// tellMoved tells a room which users came and went. A further connection of a user, or one
+// to a large room, is told alone that it is in.
 func tellMoved(room *hub.Topic, m hub.Move) {
 	e := eventOf(m)
 	if m.To == nil {

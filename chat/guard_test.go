@@ -16,8 +16,8 @@ import (
 
 var testSecret = []byte("0123456789abcdef0123456789abcdef")
 
-// testToken returns a token with the claims, of alice and good for a minute
-// unless they say otherwise.
+// testToken returns a token with these claims, for alice and good for a minute unless they
+// say otherwise.
 func testToken(t *testing.T, claims jwt.MapClaims) string {
 	t.Helper()
 	all := jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Minute).Unix()}
@@ -145,7 +145,7 @@ func TestRoomGuardWithoutBearer(t *testing.T) {
 	}
 }
 
-// TestRoomsAreBounded: by MaxRooms where clients choose the names, else by the list.
+// TestRoomsAreBounded: by MaxRooms if clients choose the names, and otherwise by the list.
 func TestRoomsAreBounded(t *testing.T) {
 	if got := newChat(t, Config{}).hub.MaxTopics; got != MaxRooms {
 		t.Errorf("any room: got at most %d, want %d", got, MaxRooms)

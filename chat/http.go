@@ -60,8 +60,8 @@ func (c *Chat) serveIndex(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(c.index) // a client that is gone is not an error here
 }
 
-// prefersJSON reports whether a client names JSON and does not name HTML, as
-// every browser does.
+// prefersJSON reports whether a client names JSON and does not name HTML. Every browser
+// names HTML.
 func prefersJSON(r *http.Request) bool {
 	named := false
 	for _, line := range r.Header.Values("Accept") {

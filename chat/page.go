@@ -49,17 +49,18 @@ func (l LogIn) index() []byte {
 	return body
 }
 
-// Page is an HTML page that loads nothing from anywhere, with the policy that
-// allows what is in it and no more. It is safe for any goroutine.
+// Page is an http.Handler for an HTML page that loads nothing else, with a policy that
+// allows what is in it and no more. The zero value is an empty page. It is safe for any
+// goroutine.
 type Page struct {
 	html   string
 	policy string
 }
 
-// NewPage returns html with its Content-Security-Policy: the one inline script
-// and the one inline style are allowed by their digests, and the page may talk
-// to the server it came from, by WebSocket too: in CSP 3, 'self' is also ws: for a
-// page of http:, and wss: for both.
+// NewPage returns html with its Content-Security-Policy: the one inline script and the one
+// inline style are allowed by their digests, and the page may talk to the server it came
+// from, also by WebSocket: in CSP 3, 'self' includes ws: for a page of http:, and wss: for
+// both. html has one element <script> and one <style>, without attributes.
 func NewPage(html string) Page {
 	return Page{html: html, policy: fmt.Sprintf(
 		"default-src 'none'; script-src '%s'; style-src '%s'; connect-src 'self'; img-src data:; "+
@@ -67,7 +68,7 @@ func NewPage(html string) Page {
 		digest(html, "script"), digest(html, "style"))}
 }
 
-// digest returns the source expression, CSP 3 §2.3.1, of the element's content.
+// digest returns the source expression for the element's content: CSP 3 §2.3.1.
 func digest(html, element string) string {
 	_, rest, _ := strings.Cut(html, "<"+element+">")
 	content, _, _ := strings.Cut(rest, "</"+element+">")

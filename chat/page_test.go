@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestPageIsWhole: the page brings all it needs, and its policy allows that and
-// no more.
+// TestPageIsWhole: the page contains all that it needs, and its policy allows that and no
+// more.
 func TestPageIsWhole(t *testing.T) {
 	w := ask(newChat(t, Config{}), "GET", "/", "")
 	policy := w.Header().Get("Content-Security-Policy")
@@ -27,7 +27,7 @@ func TestPageIsWhole(t *testing.T) {
 	if want := strings.Replace(pageHTML, `data-login=""`, `data-login="token"`, 1); w.Body.String() != want {
 		t.Error("the page is not what was embedded")
 	}
-	// One element of each, or the digest is of another one.
+	// There is one element of each, or the digest may be of another.
 	for _, tag := range []string{"<script", "<style", "</script>", "</style>", "<script>", "<style>"} {
 		if n := strings.Count(pageHTML, tag); n != 1 {
 			t.Errorf("%s: got %d, want 1", tag, n)
@@ -55,8 +55,8 @@ func TestPageLogin(t *testing.T) {
 	}
 }
 
-// TestPageCanBeDriven: the elements that tests of browsers look for, each once
-// and each input with its label.
+// TestPageCanBeDriven: the elements that browser tests look for are there, each once, and
+// every input has a label.
 func TestPageCanBeDriven(t *testing.T) {
 	for _, id := range []string{"username", "password", "login", "room", "join", "log", "text", "send", "status"} {
 		if n := strings.Count(pageHTML, `id="`+id+`"`); n != 1 {

@@ -12,8 +12,8 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// TestAttempts: ten wrong ones for a user from an address, whether there is one or not, thirty
-// failures for an address; what succeeds does not count.
+// TestAttempts: a user from one address has ten wrong passwords, whether there is such a user
+// or not, and an address has thirty; a right password does not count.
 func TestAttempts(t *testing.T) {
 	p := newProvider(t, Config{})
 	clock := time.Duration(0)
@@ -68,8 +68,8 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// TestCrowdOfAddresses: a wrong password now and then, or ten each of forty addresses, lock
-// nobody out; what a thousand addresses can try is bounded all the same.
+// TestCrowdOfAddresses: a wrong password now and then, or ten from each of forty addresses,
+// lock nobody out. What a thousand addresses can try is bounded all the same.
 func TestCrowdOfAddresses(t *testing.T) {
 	a := newAttempts()
 	clock := time.Duration(0)

@@ -14,7 +14,7 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// maxLogin bounds the body of POST /token, which is a name and a password.
+// maxLogin bounds the body of POST /token, a name and a password, in bytes.
 const maxLogin = 8 << 10
 
 var (
@@ -24,7 +24,7 @@ var (
 		"The request is too large for a name and a password.")
 )
 
-// login is what a client brings.
+// login is what a client sends.
 type login struct{ username, password string }
 
 // rejectForm refuses a body that is not a name and a password, and says why.
@@ -33,8 +33,8 @@ func rejectForm(why string) error {
 		why+": send username and password, each once, as a form or as a JSON object.")
 }
 
-// readLogin reads a form or a JSON object. Nothing is taken from the query: it
-// ends up in logs.
+// readLogin reads a form or a JSON object. Nothing is taken from the query, because URLs end
+// up in logs.
 func readLogin(r *http.Request) (l login, err error) {
 	media := format(r)
 	if media != formMedia && media != jsonMedia {
@@ -59,8 +59,8 @@ func readLogin(r *http.Request) (l login, err error) {
 	return loginOf(fields)
 }
 
-// readForm reads a form's fields, as strings. The body is all there is to it: net/http
-// would read the query as well, and refuse the one for the other's faults.
+// readForm reads a form's fields, as strings, from the body alone: net/http would read the
+// query as well, and refuse one for the faults of the other.
 func readForm(body []byte) (map[string]any, error) {
 	values, err := url.ParseQuery(string(body))
 	if err != nil || bytes.ContainsFunc(body, unicode.IsControl) {
@@ -76,8 +76,8 @@ func readForm(body []byte) (map[string]any, error) {
 	return fields, nil
 }
 
-// loginOf takes the name and the password out of the fields of a body, by their exact
-// names. All others are ignored.
+// loginOf takes the name and the password from the fields of a body, by their exact names.
+// All other fields are ignored.
 func loginOf(fields map[string]any) (l login, err error) {
 	var missing []string
 	for _, f := range []struct {
@@ -109,7 +109,7 @@ const (
 	jsonMedia = "application/json"
 )
 
-// format returns the media type of the body, that of a form if the client named none.
+// format returns the media type of the body; without a Content-Type it is a form's.
 func format(r *http.Request) string {
 	named := r.Header.Get("Content-Type")
 	if named == "" {

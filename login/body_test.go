@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestLoginBodies: what a body may be is one thing, and the answer says what is wrong.
+// TestLoginBodies: a body can be read in one way only, and the answer says what is wrong.
 func TestLoginBodies(t *testing.T) {
 	p := newProvider(t, Config{})
 	const good = `{"username":"alice","password":"wonderland"}`

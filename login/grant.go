@@ -52,7 +52,8 @@ func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // a client that is gone is not an error here
 }
 
-// exchange returns a token for the name and the password that r brings.
+// exchange returns a token for the name and the password in r. Its error is what the client
+// gets: an *upgrade.Rejection, or anything else for a bare 500.
 func (p *Provider) exchange(w http.ResponseWriter, r *http.Request) (token string, err error) {
 	if r.Method != http.MethodPost {
 		return "", rejectMethod
@@ -86,14 +87,14 @@ func (p *Provider) exchange(w http.ResponseWriter, r *http.Request) (token strin
 	}.SignAs(p.config.Algorithm, p.config.Secret, "")
 }
 
-// noteFailure tells the log of a wrong password, and of an error that the client is
-// not told. The name is left out: it may be a password in the wrong field.
+// noteFailure logs a wrong password, and an error that the client is not told. The name is
+// left out: it may be a password in the wrong field.
 func (p *Provider) noteFailure(r *http.Request, err error) {
 	var rej *upgrade.Rejection
 	switch {
 	case errors.Is(err, ErrPassword):
 		p.config.Logger.Info("chat: a log-in failed", "remote", r.RemoteAddr, "code", rejectLogin.Code)
-	case r.Context().Err() != nil: // nobody waits for the answer
+	case r.Context().Err() != nil: // nobody waits for the answer any more
 	case !errors.As(err, &rej):
 		p.config.Logger.Error("chat: a password could not be checked", "remote", r.RemoteAddr, "err", err)
 	}

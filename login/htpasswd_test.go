@@ -88,7 +88,7 @@ func TestBadHtpasswd(t *testing.T) {
 	}
 }
 
-// TestNamesOfTheirOwn: without a check of the caller's, a name is whatever can log in.
+// TestNamesOfTheirOwn: without a check by the caller, any name that can log in is good.
 func TestNamesOfTheirOwn(t *testing.T) {
 	for _, name := range []string{"Mary Ann", "Server", "josé@example.com", "علی رضا"} {
 		h, err := ReadHtpasswd(strings.NewReader(strings.Replace(htpasswdFile, "alice", name, 1)), nil)
@@ -103,7 +103,7 @@ func TestNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// TestStrangersTakeAsLong: for whoever asks, one hash of the same cost is compared.
+// TestStrangersTakeAsLong: whatever the name, one hash of the same cost is compared.
 func TestStrangersTakeAsLong(t *testing.T) {
 	h := readHtpasswd(t)
 	want, err := bcrypt.Cost(h.hashes["alice"])
@@ -130,8 +130,9 @@ func TestStrangersTakeAsLong(t *testing.T) {
 	}
 }
 
-// TestHashesQueue: one at a time, by turns of the addresses; whoever comes when the queue
-// is full is told when to come back, unless others have more of it; who hangs up leaves it.
+// TestHashesQueue: hashes go one at a time, and addresses take turns. A caller that finds the
+// queue full is told when to come back, unless another address has more places in it; a
+// caller that hangs up leaves the queue.
 func TestHashesQueue(t *testing.T) {
 	h := readHtpasswd(t)
 	h.turns.Waiting = 16

@@ -12,42 +12,42 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// Config holds what a provider can be told. Secret or Verifier is required; all else
-// has a use at zero.
+// Config holds the settings of a Provider. Secret or Verifier is required; every other field
+// is useful at zero.
 type Config struct {
 	// Secret signs the tokens of POST /token, with an HMAC: Algorithm is HS256,
 	// the default, HS384 or HS512. It has at least 32, 48 or 64 bytes.
 	Secret    []byte
 	Algorithm string
 
-	// Verifier judges the tokens of the door, those of POST /token among them.
-	// nil is one that knows Secret.
+	// Verifier judges the tokens that clients bring, those of POST /token among them. nil
+	// is one that knows Secret.
 	Verifier upgrade.Verifier
 
-	// Issuer and Audience are what the tokens of POST /token say in iss and aud;
-	// "" leaves them out.
+	// Issuer and Audience are the claims iss and aud of the tokens of POST /token; ""
+	// leaves them out.
 	Issuer, Audience string
 
 	// TokenTTL is how long a token of POST /token is good; 0 means an hour.
 	TokenTTL time.Duration
 
-	// CheckPassword says whether the password is the user's: nil if it is, and
-	// ErrPassword if not; an *upgrade.Rejection is answered as it is, all else is a
-	// bare 500. It is called on a goroutine of its own and may block until ctx ends; the
-	// name has no white space around it. It should take as long for a user who does not
-	// exist, as Htpasswd.Check does. nil means that nobody can log in: there is no
-	// POST /token. Otherwise Secret is required.
+	// CheckPassword reports whether the password is the user's: it returns nil if it is,
+	// and ErrPassword if not. An *upgrade.Rejection is the answer as it is; any other error
+	// is a bare 500 and a line in the log. It is called on the request's own goroutine, by
+	// many at once, and may block until ctx ends. The name has no white space around it. It
+	// should take as long for a user that does not exist, as Htpasswd.Check does. nil means
+	// that nobody can log in, and there is no POST /token; otherwise Secret is required.
 	CheckPassword func(ctx context.Context, username, password string) error
 
-	// Origins are those whose pages may log in, and read the answers, besides the
-	// same host; as upgrade.Upgrader has them.
+	// Origins are the origins, besides the same host, whose pages may log in and read the
+	// answers, as in upgrade.Upgrader.
 	Origins []string
 
-	// Logger is told of log-ins that failed; nil is slog.Default().
+	// Logger gets a line for each log-in that fails; nil is slog.Default().
 	Logger *slog.Logger
 }
 
-// Provider is the identity provider. Its methods are safe for any goroutine.
+// Provider is the identity provider; New makes one. Its methods are safe for any goroutine.
 type Provider struct {
 	config   Config
 	door     *upgrade.Upgrader // for what pages ask over HTTP
