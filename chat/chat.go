@@ -182,14 +182,15 @@ func (c *Chat) limited(conn server.Conn, v server.Violation) {
 	}
 }
 
-// close takes a connection out of its room's table. The group has let go of it already.
+// close takes a connection out of its room's table; the group has let go of it
+// before.
 func (c *Chat) close(conn server.Conn, _ error) {
 	if s, ok := conn.Data().(*speaker); ok {
 		s.Leave()
 	}
 }
 
-// replay returns the past messages in the form in which a member that joins is told them.
+// replay returns what a member that joins is told of what was said before.
 func replay(dialect int, past []server.Message) []server.Message {
 	if dialect == jsonDialect {
 		return []server.Message{{Opcode: frame.OpText, Data: marshal(newHistory(past))}}
@@ -197,8 +198,8 @@ func replay(dialect int, past []server.Message) []server.Message {
 	return past
 }
 
-// tellMoved tells a room which users came and went. A further connection of a user, or one
-// to a large room, is told alone that it is in.
+// tellMoved tells a room who came and who went. Who came on a further connection, or to
+// a large room, still hears that they are in.
 func tellMoved(room *hub.Topic, m hub.Move) {
 	e := eventOf(m)
 	if m.To == nil {
