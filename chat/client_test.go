@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	gojwt "github.com/golang-jwt/jwt/v5"
 	"github.com/gorilla/websocket"
 
 	"github.com/usher-ws/usher/chat"
@@ -73,11 +73,11 @@ type client struct {
 // token returns a token that is good for a minute, for all rooms if none is named.
 func token(t *testing.T, name string, rooms ...string) string {
 	t.Helper()
-	claims := jwt.MapClaims{"sub": name, "exp": time.Now().Add(time.Minute).Unix()}
+	claims := gojwt.MapClaims{"sub": name, "exp": time.Now().Add(time.Minute).Unix()}
 	if rooms != nil {
 		claims["rooms"] = rooms
 	}
-	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(secret)
+	signed, err := gojwt.NewWithClaims(gojwt.SigningMethodHS256, claims).SignedString(secret)
 	if err != nil {
 		t.Fatal(err)
 	}

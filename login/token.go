@@ -5,7 +5,7 @@ import (
 	"maps"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	gojwt "github.com/golang-jwt/jwt/v5"
 )
 
 // Token is what a token says.
@@ -26,22 +26,22 @@ func (t Token) Sign(secret []byte) (string, error) { return t.SignAs("HS256", se
 // It fails for an algorithm that it does not know, for "none", for a key that does not
 // fit, and for claims that are no JSON.
 func (t Token) SignAs(algorithm string, key any, kid string) (string, error) {
-	method := jwt.GetSigningMethod(algorithm)
-	if method == nil || method == jwt.SigningMethodNone {
+	method := gojwt.GetSigningMethod(algorithm)
+	if method == nil || method == gojwt.SigningMethodNone {
 		return "", fmt.Errorf("login: cannot sign with %q", algorithm)
 	}
-	claims := jwt.MapClaims{}
+	claims := gojwt.MapClaims{}
 	maps.Copy(claims, t.Claims)
 	claims["sub"] = t.Subject
-	claims["iat"] = jwt.NewNumericDate(t.Issued)
-	claims["exp"] = jwt.NewNumericDate(t.Issued.Add(t.TTL))
+	claims["iat"] = gojwt.NewNumericDate(t.Issued)
+	claims["exp"] = gojwt.NewNumericDate(t.Issued.Add(t.TTL))
 	if t.Issuer != "" {
 		claims["iss"] = t.Issuer
 	}
 	if t.Audience != "" {
 		claims["aud"] = t.Audience
 	}
-	token := jwt.NewWithClaims(method, claims)
+	token := gojwt.NewWithClaims(method, claims)
 	if kid != "" {
 		token.Header["kid"] = kid
 	}
