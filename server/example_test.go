@@ -121,7 +121,7 @@ func ExampleConn_Renew() {
 func ExampleMiddleware() {
 	sign := server.Middleware{
 		Name: "sign",
-		Message: func(next server.Handler) server.Handler {
+		Message: func(next server.MessageFunc) server.MessageFunc {
 			return func(c server.Conn, m server.Message) error {
 				m.Data = append(m.Data, " - a friend"...)
 				return next(c, m)

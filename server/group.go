@@ -52,14 +52,14 @@ func (g *Group) Join(c Conn) error {
 	if c.loop == nil {
 		return net.ErrClosed
 	}
-	if err := g.admit(c.loop); err != nil {
+	if err := g.bind(c.loop); err != nil {
 		return err
 	}
 	return c.loop.mail.member(entryJoin, c, g)
 }
 
-// admit makes a shard for the members on l.
-func (g *Group) admit(l *loop) error {
+// bind makes a shard for the members on l.
+func (g *Group) bind(l *loop) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.loops) > 0 && g.loops[0].srv != l.srv {

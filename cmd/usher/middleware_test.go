@@ -225,7 +225,7 @@ func TestTutorialRateLimit(t *testing.T) {
 func TestTutorialOrder(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
 		sign := func(name string) server.Middleware {
-			return server.Middleware{Name: name, Message: func(next server.Handler) server.Handler {
+			return server.Middleware{Name: name, Message: func(next server.MessageFunc) server.MessageFunc {
 				return func(c server.Conn, m server.Message) error {
 					m.Data = append(m.Data[:len(m.Data):len(m.Data)], name...)
 					return next(c, m)
