@@ -27,8 +27,7 @@ var floors = map[string]int{
 // exceptions say more than the floors do: all that a package may import of this
 // module.
 var exceptions = map[string][]string{
-	"upgrade": {"limiter", "internal"}, // frames are no business of the door
-	"bench":   {"poller", "frame"},     // it measures any server, so it may not know ours
+	"bench": {"poller", "frame"}, // it measures any server, so it may not know ours
 	// The program is the one place that knows all others, its floor included.
 	"cmd/usher": {"frame", "limiter", "upgrade", "poller", "server", "hub", "chat", "bench", "internal"},
 }

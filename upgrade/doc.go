@@ -47,6 +47,13 @@
 // sending it forms. What is printed goes through Redact: no credential of a request
 // or a URL is in a log.
 //
+// # Messages
+//
+// NewConn makes of what Upgrade and UpgradeHTTP return a Conn that reads and writes
+// messages, and closes with a code so that it arrives; NewClientConn does for what a
+// dialler returns. A program that has another library
+// for that, or an event loop, needs neither.
+//
 // # Tokens
 //
 // Bearer lets in who brings a token that a Verifier accepts. A JWT is one, for
