@@ -30,19 +30,20 @@ import (
 // only thing that closes the net.Conn. There is no context: Close ends the other calls,
 // so context.AfterFunc can do it.
 type Conn struct {
-	// Settings, for before the first call. They are read only from there on.
+	// Settings, for between NewConn and the first call; read only from there on.
 
 	// MaxMessage is the largest message to be read, in bytes, compressed and not: 0 is
 	// frame.DefaultMaxMessage, less is no limit. The peer of a larger one is told 1009.
 	MaxMessage int
 
 	// IdleTimeout is how long the peer may be silent while ReadMessage waits; after half
-	// of it the peer is pinged. 0 is a minute. Less is no limit and no ping, and then
-	// read deadlines of the net.Conn hold: any number may pass between two calls.
+	// of it the peer is pinged. 0 is a minute. Less is no limit and no ping; then the
+	// net.Conn may be given read deadlines, and after one has passed another.
 	IdleTimeout time.Duration
 
 	// WriteTimeout is how long the peer may take nothing while something is written, a
-	// pong too. 0 is 30 seconds, less is no limit, and write deadlines of the net.Conn hold.
+	// pong too. 0 is 30 seconds. Less is no limit; then the net.Conn may be given write
+	// deadlines.
 	WriteTimeout time.Duration
 
 	conn    net.Conn

@@ -38,8 +38,11 @@ var errNoClose = fmt.Errorf("upgrade: the peer hung up without a close frame: %w
 
 // read is conn's. A peer that is silent for half of the time is pinged.
 func (c *Conn) read(b []byte) (n int, err error) {
+	if c.closing.Load() { // Close has set the deadline
+		return c.conn.Read(b)
+	}
 	idle := cmp.Or(c.IdleTimeout, defaultIdle)
-	if idle < 0 || c.closing.Load() {
+	if idle < 0 {
 		return c.conn.Read(b)
 	}
 	_ = c.conn.SetReadDeadline(time.Now().Add(idle / 2)) // Read reports what matters

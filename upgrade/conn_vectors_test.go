@@ -126,7 +126,7 @@ func TestConnVectors(t *testing.T) {
 		wantHeard, wantOut := expected(t, v)
 		for _, cut := range []struct{ step, early int }{{1, 0}, {3, 1}, {100, 100}, {4096, 0}, {1 << 20, 8000}, {1, 1 << 20}} {
 			early := min(cut.early, len(v.In))
-			if rest := len(v.In) - early; rest/cut.step > 2000 || rest > 200_000 && cut.step < 1<<20 {
+			if (len(v.In)-early)/cut.step > 2000 || len(v.In) > 200_000 {
 				continue // sockets cut those in many ways
 			}
 			s := &script{in: bytes.Clone(v.In[early:]), step: cut.step}

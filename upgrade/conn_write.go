@@ -78,10 +78,11 @@ func (c *Conn) output() *[]byte {
 
 // send writes what waits, if anything does. The caller holds writing.
 func (c *Conn) send() error {
-	timeout := cmp.Or(c.WriteTimeout, defaultWrite)
 	for b := *c.output(); len(b) > 0 && c.writeErr == nil; {
-		if timeout > 0 && !c.closing.Load() {
-			_ = c.conn.SetWriteDeadline(time.Now().Add(timeout)) // Write reports what matters
+		if !c.closing.Load() { // else Close has set the deadline
+			if timeout := cmp.Or(c.WriteTimeout, defaultWrite); timeout > 0 {
+				_ = c.conn.SetWriteDeadline(time.Now().Add(timeout)) // Write reports what matters
+			}
 		}
 		n, err := c.conn.Write(b[:min(len(b), writeSize)])
 		b, c.writeErr = b[n:], err

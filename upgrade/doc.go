@@ -50,9 +50,9 @@
 // # Messages
 //
 // NewConn makes of what Upgrade and UpgradeHTTP return a Conn that reads and writes
-// messages, and closes with a code so that it arrives; NewClientConn does for what a
-// dialler returns. A program that has another library
-// for that, or an event loop, needs neither.
+// messages, and closes with a code so that it arrives; NewClientConn does the same with
+// what a dialler returns. A program that has another library for that, or an event loop,
+// needs neither.
 //
 // # Tokens
 //
