@@ -57,8 +57,8 @@ func (c *Conn) read(b []byte) (n int, err error) {
 	return c.conn.Read(b)
 }
 
-// readSize is what a connection keeps. An echo of 16 KiB takes a third as long with a
-// largeRead, one of 64 KiB a half.
+// readSize is what a connection keeps. With a largeRead an echo of 16 KiB, or of 64, takes
+// two thirds of the time (BenchmarkConn).
 const readSize = 4 << 10
 
 type largeRead [64 << 10]byte
