@@ -28,9 +28,8 @@ var floors = map[string]int{
 // exceptions say more than the floors do: all that a package may import of this
 // module.
 var exceptions = map[string][]string{
-	"upgrade": {"limiter", "internal"},                             // frames are no business of the door
-	"login":   {"upgrade", "limiter", "internal"},                  // for any server, so it may know neither ours nor an application
-	"bench":   {"client", "stream", "poller", "frame", "internal"}, // it measures any server, so it may not know ours
+	"login": {"upgrade", "limiter", "internal"},                  // for any server, so it may know neither ours nor an application
+	"bench": {"client", "stream", "poller", "frame", "internal"}, // it measures any server, so it may not know ours
 }
 
 // TestFloors reads every package's own imports, those of its tests left out.
