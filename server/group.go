@@ -63,10 +63,10 @@ func (g *Group) bind(l *loop) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.loops) > 0 && g.loops[0].srv != l.srv {
-		if g.count.Load() > 0 {
+		if g.loops[0].srv.life.phase() != down {
 			return errors.New("server: the members of a Group must be of one Server: make another Group")
 		}
-		g.shards, g.loops = nil, nil // the other may have ended
+		g.shards, g.loops = nil, nil // the other has ended, and with it all that were members
 	}
 	if g.shards == nil {
 		g.shards = make([]*shard, len(l.srv.loops))
