@@ -16,6 +16,9 @@ func (l *Loop[T, X]) transmit(i uint32, s *slot[T], b []byte) {
 			return
 		}
 		b = b[n:]
+		if n == poller.SendLimit && len(b) > 0 && s.flags&armedWrite != 0 {
+			l.watch(i, s) // there may be room for more, and no edge ahead
+		}
 	}
 	if len(b) > 0 {
 		l.queue(i, s, b)
