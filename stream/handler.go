@@ -15,7 +15,9 @@ type Handler[T, X any] interface {
 	// Opened says that s was accepted, or that what was dialled has connected.
 	Opened(s S[T, X])
 	// Input hands over what was read, or says that there will be nothing more: then b
-	// is empty. b is the loop's, valid until Input returns, and may be changed.
+	// is empty. That is said once, and again if s was held meanwhile; the other direction
+	// goes on until Finish or Cut. b is the loop's, valid until Input returns, and may be
+	// changed.
 	Input(s S[T, X], b []byte, eof bool)
 	// Resume says that s was held and is no longer, at least not by the stream: all that
 	// waited has left, or its turn has come.

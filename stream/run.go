@@ -61,7 +61,7 @@ func (l events[T, X]) ready(data uint64, ev poller.Event) {
 	if s == nil {
 		return // an earlier event of the same pass closed it
 	}
-	l.isFull = false
+	l.remains = endLeft
 	l.readClock()
 	switch {
 	case ev&poller.Hangup != 0:
@@ -77,7 +77,7 @@ func (l events[T, X]) ready(data uint64, ev poller.Event) {
 	case ev&poller.Writable != 0:
 		l.handle(i, s, writable)
 	}
-	if l.isFull || ev&(poller.PeerClosed|poller.Hangup) != 0 {
+	if l.remains == someLeft || l.remains == endLeft && ev&(poller.PeerClosed|poller.Hangup) != 0 {
 		if i, s := l.slab.find(data); s != nil && s.flags&armedRead != 0 {
 			l.watch(i, s)
 		}

@@ -213,7 +213,12 @@ func (s S[T, X]) settle() {
 
 // Read reads once, as if the socket had become readable, and reports whether there was
 // anything, be it the end: then Input was called.
-func (s S[T, X]) Read() bool { return s.loop.read(s.i, s.slot) }
+func (s S[T, X]) Read() bool {
+	before := s.loop.remains // of the stream whose event it is
+	heard := s.loop.read(s.i, s.slot)
+	s.loop.remains = before
+	return heard
+}
 
 // SetDue sets the tick by which Due is called, 0 for never.
 func (s S[T, X]) SetDue(at uint32) {
