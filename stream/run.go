@@ -26,10 +26,12 @@ func newLoop[T, X any](e *Engine[T, X], id int, origin time.Time) (*Loop[T, X], 
 	return l, nil
 }
 
-// begin is the first that is run on the loop's goroutine.
+// begin is the first that is run on the loop's goroutine, and on each that takes its place.
 func (l events[T, X]) begin() {
 	l.self.Store(self())
-	l.sweepAt = l.tick + sweepEvery
+	if l.sweepAt == 0 {
+		l.sweepAt = l.tick + sweepEvery
+	}
 	l.schedule(0)
 }
 
