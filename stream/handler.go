@@ -22,8 +22,8 @@ type Handler[T, X any] interface {
 	// Resume says that s was held and is no longer, at least not by the stream: all that
 	// waited has left, or its turn has come.
 	Resume(s S[T, X])
-	// Due says that the deadline of s has passed, or a point in time given to At has
-	// come. It has none until one is set.
+	// Due says that the deadline of s has passed, so that it has none until one is set;
+	// or that a point in time given to DueAt has come, beside the deadline.
 	Due(s S[T, X])
 	// Victim says that memory is short and s holds most of it, which should end that. s
 	// may be Gone.
