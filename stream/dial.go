@@ -52,6 +52,9 @@ func (l *Loop[T, X]) connected(i uint32, s *slot[T]) {
 // socket makes a socket, bound to from if that is valid. The port is left to connect,
 // which may then share it between destinations.
 func socket(to, from netip.Addr) (fd int, err error) {
+	if !to.IsValid() {
+		return -1, unix.EDESTADDRREQ
+	}
 	family := unix.AF_INET6
 	if to.Is4() {
 		family = unix.AF_INET
