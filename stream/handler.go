@@ -19,8 +19,8 @@ type Handler[T, X any] interface {
 	// goes on until Finish or Cut. b is the loop's, valid until Input returns, and may be
 	// changed.
 	Input(s S[T, X], b []byte, eof bool)
-	// Resume says that s was held and is no longer, at least not by the stream: all that
-	// waited has left, or its turn has come.
+	// Resume says that a reason for which the stream held s has ended: all that waited has
+	// left, or its turn has come. Why tells whether there is another.
 	Resume(s S[T, X])
 	// Due says that the deadline of s has passed, so that it has none until one is set;
 	// or that a point in time given to DueAt has come, beside the deadline.
