@@ -104,7 +104,6 @@ func (s *Server) newEngine() (err error) {
 		WriteTimeout: s.writeTimeout(),
 		Weigh:        weigh,
 		LogError:     s.log.error,
-		Progress:     progress,
 	}, func(of *stream.Loop[session, extra]) stream.Handler[session, extra] {
 		l := newLoop(s, of)
 		s.loops = append(s.loops, l)
@@ -112,9 +111,6 @@ func (s *Server) newEngine() (err error) {
 	})
 	return err
 }
-
-// progress is poller.Progress, but for tests that have no time.
-var progress = poller.Progress
 
 func (s *Server) closeAll() {
 	for _, fd := range s.listeners {
