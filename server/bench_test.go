@@ -109,7 +109,7 @@ func (b *bench) routes(s *Server) {
 	route("/slow/ask", Route{Guards: slowly, Authorize: ask})
 	route("/ask", Route{Message: echo, Authorize: ask})
 	route("/ask/work", Route{Message: b.work, Authorize: ask, Middleware: work})
-	route("/work", Route{Message: b.work, Guards: isAlice, Middleware: work, Drain: func(c Conn) {
+	route("/work", Route{Message: b.work, Guards: isAlice, Middleware: work, Writable: func(c Conn) {
 		if b.onDrain != nil {
 			b.onDrain(c)
 		}

@@ -470,7 +470,7 @@ func TestOffloadCut(t *testing.T) {
 }
 
 func TestWhatHasNoPlaceBehindOffload(t *testing.T) {
-	for _, m := range []Middleware{Offload(1), Logging(nil)} {
+	for _, m := range []Middleware{Offload(1), {Name: "looped", OnLoop: true}} {
 		s := &Server{Addr: "127.0.0.1:0"}
 		s.Use(Offload(1))
 		s.Route("/", Route{Middleware: []Middleware{m}})
