@@ -161,7 +161,7 @@ func (s S[T, X]) Reset(cause error) {
 // Free gives up the slot of a stream that is Gone.
 func (s S[T, X]) Free() {
 	if s.slot.state == Gone {
-		s.loop.vacate(s.i, s.slot)
+		s.loop.free(s.i, s.slot)
 	}
 }
 
