@@ -48,7 +48,11 @@ func (o owner) answer(entries []entry, data []byte) int {
 		return 1
 	}
 	s, ok := o.Find(e.tok)
-	if !ok {
+	switch {
+	case e.kind == entryJoin && (!ok || !takesPosts(s)):
+		o.tellLeft(nil, e.conn, e.group) // it came too late
+		return 1
+	case !ok:
 		return 1
 	}
 	o.DealWith(s)
@@ -66,9 +70,7 @@ func (o owner) answer(entries []entry, data []byte) int {
 			o.door.decide(s, e.err)
 		}
 	case entryJoin:
-		if takesPosts(s) {
-			o.groups.join(s, e.group)
-		}
+		o.groups.join(s, e.group)
 	case entryRun:
 		if takesPosts(s) {
 			o.visit(s, e.run)

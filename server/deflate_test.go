@@ -11,7 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
-	"github.com/usher-ws/usher/frame/vectors"
+	"github.com/usher-ws/usher/internal/vectors"
 )
 
 func dialDeflate(t *testing.T, addr, path string) *websocket.Conn {

@@ -242,7 +242,9 @@ func (d *drainage) goodbye(s link) {
 
 // cut closes everything, now.
 func (d *drainage) cut() {
-	d.mail.kill()
+	undone := append(d.taken.entries[d.nextTaken:], d.mail.kill()...)
+	d.nextTaken = len(d.taken.entries)
+	defer d.tellUndone(undone)
 	d.StopAdopting()
 	for s := range d.All() {
 		d.DealWith(s)

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"github.com/usher-ws/usher/frame"
-	"github.com/usher-ws/usher/poller"
 )
 
 // ID is a name for the connection that no other connection of its Server has, now or
@@ -59,7 +58,8 @@ func (s *Server) Each(f func(c Conn)) error {
 	waiting := 0
 	done := make(chan struct{}, len(s.loops))
 	for _, l := range s.loops {
-		if l.Post(func() { l.each(1, f, done) }) == nil {
+		t := &tour{l, 1, f, done}
+		if l.Post(t.goOn) == nil {
 			waiting++
 		}
 	}
@@ -73,21 +73,28 @@ func (s *Server) Each(f func(c Conn)) error {
 	return nil
 }
 
-// each visits the open connections in the slots behind from, a few in this turn. If f ends
-// the goroutine another goes on.
-func (l *loop) each(from uint32, f func(c Conn), done chan<- struct{}) {
+// tour is an Each on one loop.
+type tour struct {
+	*loop
+	next uint32 // the slot to look at
+	f    func(c Conn)
+	done chan<- struct{}
+}
+
+// goOn visits a few connections in this turn. If f ends the goroutine another goes on.
+func (t *tour) goOn() {
 	defer func() {
-		if from >= l.Slots() || l.Post(func() { l.each(from, f, done) }) == poller.ErrClosed {
-			done <- struct{}{}
+		if t.next >= t.Slots() || t.Post(t.goOn) != nil {
+			t.done <- struct{}{}
 		}
 	}()
-	for visited := 0; visited < connsPerTurn && from < l.Slots(); {
-		s := l.At(from)
-		from++
+	for visited := 0; visited < connsPerTurn && t.next < t.Slots(); {
+		s := t.At(t.next)
+		t.next++
 		if takesPosts(s) {
 			visited++
-			l.DealWith(s)
-			l.visit(s, f)
+			t.DealWith(s)
+			t.visit(s, t.f)
 		}
 	}
 }

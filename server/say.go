@@ -83,7 +83,7 @@ var ErrRenew = errors.New("server: not a later token of the same user")
 // not have expired; otherwise, and if the connection had no Identity, it is
 // ErrRenew. What else the claims allow is for the caller to see.
 func (c Conn) Renew(id *upgrade.Identity) error {
-	s, ok := c.mine("Renew")
+	s, ok := c.mine("Conn.Renew")
 	if !ok {
 		return net.ErrClosed
 	}
