@@ -8,7 +8,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 CLIENTS  := cmd/usher/testdata/clients
-PORTABLE := ./frame ./upgrade/... ./limiter
+PORTABLE := ./frame ./upgrade/... ./limiter ./login
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
 TIMEOUT  ?= 15m
@@ -29,7 +29,10 @@ lint:
 	go vet ./...
 	GOOS=darwin go vet $(PORTABLE)
 	GOOS=windows go vet $(PORTABLE)
-	go tool staticcheck ./...
+	@said=$$(GOOS=darwin go build -o /dev/null ./cmd/usher 2>&1 | grep -v '^#' || true); \
+	if [ "$$(wc -l <<<"$$said")" != 1 ] || [[ "$$said" != *"usher runs on Linux only"* ]]; then \
+		echo "GOOS=darwin go build ./cmd/usher does not say in one sentence why it fails:"; echo "$$said"; exit 1; fi
+	go tool -modfile=internal/tools/go.mod staticcheck ./...
 
 # The tests write the names of clients they miss into $$USHER_SKIPPED.
 test:
@@ -110,4 +113,4 @@ deps:
 
 # Not part of lint: it asks the vulnerability database, which is elsewhere.
 vuln:
-	go tool govulncheck ./...
+	go tool -modfile=internal/tools/go.mod govulncheck ./...

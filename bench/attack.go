@@ -6,10 +6,10 @@ import (
 	"context"
 	"time"
 
-	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/bench/internal/play"
 )
 
-// Flood measures what a flooder gets from a server, and what his neighbours
+// Flood measures what a flooder gets from a server, and what its neighbours
 // notice.
 type Flood struct {
 	Neighbours
@@ -17,12 +17,16 @@ type Flood struct {
 	URL2     string // where they connect; default the neighbours' URL
 }
 
+// Attack is a way to attack a server. Its text is its name: slow-head, slow-reader,
+// reset-storm, fragments or half-open.
+type Attack = play.Attack
+
 // Hostile measures what the neighbours notice while others attack.
 type Hostile struct {
 	Neighbours
-	Attackers int           // connections of each attack; default 100
-	Attacks   []play.Attack // default all
-	URL2      string        // where they connect; default the neighbours' URL
+	Attackers int      // connections of each attack; default 100
+	Attacks   []Attack // default all
+	URL2      string   // where they connect; default the neighbours' URL
 }
 
 const defaultAttackers = 100

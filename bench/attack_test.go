@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/bench/internal/play"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -90,7 +90,8 @@ func TestAttacks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !r.OK || len(r.Tables) != 2 || len(r.Tables[0].Rows) != 1+len(play.Attacks()) {
+		// A third table has what the server said, if fragments came to more than its limit.
+		if !r.OK || len(r.Tables) < 2 || len(r.Tables[0].Rows) != 1+len(play.Attacks()) {
 			t.Fatalf("got %s", r.Text())
 		}
 		missing := wrongAttacks(r)

@@ -9,12 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 	"golang.org/x/sys/unix"
 )
 
-// Common is what all scenarios can be told. URL is required; all else has a use
-// at zero.
+// Common has the settings of all scenarios. URL is required; the zero value of every
+// other one is useful.
 type Common struct {
 	// The server. A URL may stand for many: "ws://127.0.0.1:{9001..9053}/echo".
 	// Spawn is a command that starts one for each, with {addr}, {host} and {port}
@@ -24,7 +24,7 @@ type Common struct {
 	Spawn string
 	PIDs  []int
 
-	// What connections say at the door.
+	// What connections send in their request.
 	Header       []string // "Name: value"
 	Origin       string
 	Subprotocols string
@@ -48,7 +48,7 @@ type Common struct {
 	// use; none: any.
 	PinServer, PinClient []int
 
-	// Progress, if not nil, is told how far a run has come. It is called on the
+	// Progress, if not nil, is called with how far a run has come. It is called on the
 	// goroutine of Run.
 	Progress func(Progress)
 }
@@ -68,7 +68,7 @@ const (
 
 	// portsPerSource is how many connections go from one address to one door. Linux
 	// has 28,232 ephemeral ports by default (ip_local_port_range), but looks at every
-	// second one first, one after the other: past half of those connect gets slow.
+	// second one first, one after the other: when half of them are taken, connect gets slow.
 	portsPerSource = 5_000
 	// churnSources is how many addresses short connections come from, so that
 	// ports in TIME-WAIT do not run out.

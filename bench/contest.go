@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/usher-ws/usher/bench/chart"
+	"github.com/usher-ws/usher/bench/internal/chart"
 )
 
 // Contest is what Versus found. It is written as JSON with these names.
@@ -36,7 +36,7 @@ type Answer struct {
 }
 
 // Stand is one contender's standing. Ratio is its value through usher's of the
-// same round: over 1 it needs more. What there is no run for, or no pair, is none.
+// same round: over 1 it needs more. A value without a run, or without a pair, is none.
 type Stand struct {
 	Name            string    `json:"name"`
 	Median          Number    `json:"median"`
@@ -93,7 +93,7 @@ func (c *Contest) finish(rounds int) *Contest {
 	return c
 }
 
-// finish compares each with the first, who is usher; the second is usher too.
+// finish compares each with the first, which is usher; the second is usher too.
 func (a *Answer) finish() {
 	for k := range a.Stands {
 		s := &a.Stands[k]
@@ -116,8 +116,8 @@ func (a *Answer) finish() {
 }
 
 // noise is the range of ratios that mean nothing. Which of two equals came first
-// is chance, so what was seen one way could have been seen the other way. Of a few
-// pairs nothing can be learned.
+// is chance, so each ratio could as well have been its inverse. From a few pairs
+// nothing can be learned.
 func noise(seen [2]Number, pairs int) [2]Number {
 	const few = 5
 	if pairs < few || seen[0] <= 0 {
@@ -214,7 +214,7 @@ func (c *Contest) Markdown() string {
 	return b.String()
 }
 
-// sorted returns the standings, the least first, who failed last.
+// sorted returns the standings, the least first, those that failed last.
 func (a *Answer) sorted() []Stand {
 	list := slices.DeleteFunc(slices.Clone(a.Stands), func(s Stand) bool { return !s.asked })
 	slices.SortStableFunc(list, func(x, y Stand) int {

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// crew is all the hands of a run.
+// crew is all the hands of a run together.
 type crew struct {
 	hands     []hand
 	conns     []int // of each hand
@@ -72,7 +72,7 @@ func (w *crew) each(do func(k int, h hand) error) error {
 	return errors.Join(errs...)
 }
 
-// open lets there be n connections of total, spread evenly.
+// open asks for n connections of total, spread evenly.
 func (w *crew) open(n, total int) error {
 	return w.each(func(k int, h hand) error {
 		return h.open(int(int64(w.conns[k]) * int64(n) / int64(total)))
@@ -82,7 +82,7 @@ func (w *crew) open(n, total int) error {
 func (w *crew) start() error { return w.each(func(_ int, h hand) error { return h.start() }) }
 func (w *crew) stop() error  { return w.each(func(_ int, h hand) error { return h.stop() }) }
 
-// take adds up what all did since the last time.
+// take adds up what all have done since the last call.
 func (w *crew) take() (stretch, error) {
 	parts := make([]stretch, len(w.hands))
 	err := w.each(func(k int, h hand) (err error) {

@@ -7,15 +7,15 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // Handshake measures a server's door: connect, upgrade, close, and again, over
 // Conns connections at once.
 type Handshake struct{ Common }
 
-// Refuse measures how a server refuses, and whether the refused learn why. The
-// URL, the token or the origin has to be one that it does not let in.
+// Refuse measures how a server refuses, and whether clients learn why. The
+// URL, the token or the origin has to be one that the server refuses.
 type Refuse struct {
 	Common
 	Padding int // bytes of headers that mean nothing, to be still sending when the answer comes
@@ -58,7 +58,7 @@ func (f Refuse) Run(ctx context.Context) (*Report, error) {
 			statuses.Rows = append(statuses.Rows, []string{fault.String(), group(r.Faults[fault])})
 		}
 	}
-	// All from the first dial on: the share is about people, not about time.
+	// All since the first dial: the share is one of clients, not of time.
 	refused := r.Faults.Of(load.Refused)
 	dialed := refused + r.Faults.Without(load.Refused).Total()
 	r.Faults = r.Faults.Without(load.Refused) // as it should be

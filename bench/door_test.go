@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // TestHandshake: all come through, and a door that is wrong in some way is
@@ -68,7 +68,7 @@ func TestHandshakeDelay(t *testing.T) {
 	}
 }
 
-// TestRefuse: who read what is told exactly.
+// TestRefuse: how many clients read what is told exactly.
 func TestRefuse(t *testing.T) {
 	for _, tt := range []struct {
 		name         string

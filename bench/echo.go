@@ -7,7 +7,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/bench/internal/play"
 )
 
 // Echo measures a server that sends every message back.

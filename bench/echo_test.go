@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -168,7 +168,7 @@ func TestEchoStall(t *testing.T) {
 	}
 }
 
-// TestEchoBeside: those who are only there say nothing, also in a process that has
+// TestEchoBeside: connections that are only there say nothing, also in a process that has
 // none of the others.
 func TestEchoBeside(t *testing.T) {
 	f := new(fake)

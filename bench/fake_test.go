@@ -27,7 +27,7 @@ type fake struct {
 	message func(c *fakeConn, n int, op frame.Opcode, data []byte)
 	// gone is told how a connection ended.
 	gone func(c *fakeConn, err error)
-	// attacked is told when the first attacker comes. Who asks for a path that begins
+	// attacked is told when the first attacker comes. A client that asks for a path that begins
 	// with attackPath is one, even if the rest of his request never comes.
 	attacked func()
 

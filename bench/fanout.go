@@ -7,12 +7,12 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/play"
 )
 
-// Fanout measures a server that sends what one says to all: to the one room that
-// the URL names. Conns is how many listen; the publisher comes on top.
+// Fanout measures a server that sends what one client says to all others: to the room
+// that the URL names. Conns is how many listen; the publisher is one more.
 type Fanout struct {
 	Common
 	Size   int     // of a message, in bytes; default 128, at least 16
@@ -40,7 +40,7 @@ func (f Fanout) Run(ctx context.Context) (*Report, error) {
 		return nil, usagef("%s members and a publisher do not fit into one process, which may open %s files here (ulimit -n); fanout cannot use more than one",
 			group(f.Conns), group(files()))
 	}
-	f.Loops = 1 // who reached whom is one loop's account
+	f.Loops = 1 // one loop counts which message reached which member
 	s, err := begin(ctx, &f.Common, "fanout", plan{
 		Role: fanoutRole, Conns: f.Conns + 1,
 		Fanout: play.FanoutConfig{Size: f.Size, Text: f.Text, Window: f.Window, Rate: f.Rate, Timeout: f.Timeout},

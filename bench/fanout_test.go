@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 	"github.com/usher-ws/usher/frame"
 )
 

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/usher-ws/usher/bench/chart"
+	"github.com/usher-ws/usher/bench/internal/chart"
 )
 
 //go:embed page.html

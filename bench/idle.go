@@ -9,14 +9,13 @@ import (
 	"math"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/play"
-	"github.com/usher-ws/usher/bench/proc"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/play"
+	"github.com/usher-ws/usher/bench/internal/proc"
 )
 
-// Idle measures what a connection costs that says nothing: the slope of the
-// server's memory over the number of connections, which leaves out what it needs
-// anyway.
+// Idle measures what a silent connection costs: the slope of the server's memory
+// over the number of connections, which leaves out what the server needs anyway.
 type Idle struct {
 	Common
 	Steps  int           // at how many numbers of connections memory is read; default 4

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -23,7 +23,7 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// TestIdleLosses: who is lost while held is counted, with the reason.
+// TestIdleLosses: a connection that is lost while held is counted, with the reason.
 func TestIdleLosses(t *testing.T) {
 	f := new(fake)
 	f.message = func(c *fakeConn, _ int, op frame.Opcode, data []byte) {
@@ -88,7 +88,7 @@ func TestSlope(t *testing.T) {
 	}
 }
 
-// TestIdleDoor: who is refused is counted, and is not among those held; the time
+// TestIdleDoor: a refused connection is counted, and is not among those held; the time
 // at the door is in the time to open them.
 func TestIdleDoor(t *testing.T) {
 	const delay = 20 * time.Millisecond

@@ -7,7 +7,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/bench/internal/play"
 )
 
 // Neighbours are well-behaved clients beside whom somebody misbehaves: they echo

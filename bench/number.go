@@ -8,7 +8,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // none is a Number that is not there.
@@ -38,11 +38,11 @@ func (n Number) or(format func(float64) string) string {
 	return format(float64(n))
 }
 
-// leastBeyond is how many of the samples have to be beyond a percentile. Of fewer it is
-// chance where it lies.
+// leastBeyond is how many of the samples have to be beyond a percentile. With fewer its
+// place is chance.
 const leastBeyond = 10
 
-// doubt says why a percentile of h is not to be believed; "" if it is. late is how late
+// doubt says why a percentile of h cannot be believed; "" if it can. late is how late
 // the client itself was, none for a closed loop: latency counts from when a message was
 // due, so that the client's lateness is a part of it.
 func doubt(h, late load.Histogram, percent float64) string {
@@ -68,7 +68,7 @@ func at(h, late load.Histogram, percent float64) Number {
 	return Number(h.At(percent))
 }
 
-// points is the distribution of h as far as it is to be believed.
+// points is the distribution of h as far as it can be believed.
 func points(h, late load.Histogram) (list []load.Point) {
 	for _, p := range h.Points() {
 		if doubt(h, late, p.Percent) == "" {

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/proc"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/proc"
 )
 
 // samples are n, of 1 to n µs.
@@ -165,7 +165,7 @@ func TestRise(t *testing.T) {
 	}
 }
 
-// TestContestWithheld: who has no run has no figures.
+// TestContestWithheld: a contender without a run has no figures.
 func TestContestWithheld(t *testing.T) {
 	asked := []question{{name: "q", title: "A question", unit: Nanos}}
 	c := newContest("machine", asked, []contender{{name: self}, {name: again}, {name: "broken"}})

@@ -117,8 +117,8 @@ func newRemote(command []string, p plan) (*remote, error) {
 	return r, nil
 }
 
-// call asks and waits for the answer. Who does not answer is killed, which ends
-// the waiting.
+// call asks and waits for the answer. A worker that does not answer is killed, which
+// ends the wait.
 func (r *remote) call(c call) (reply, error) {
 	late := time.AfterFunc(callPatience, func() { _ = r.cmd.Process.Kill() })
 	defer late.Stop()

@@ -13,11 +13,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/proc"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/proc"
 )
 
-// Report is what a run found. It is written as JSON with these names; they stay.
+// Report is what a run found. Its JSON has these names, which will not change.
 type Report struct {
 	Headline string      `json:"headline"`
 	OK       bool        `json:"ok"` // no faults
@@ -314,7 +314,7 @@ func (r *Report) memory(key, label string, s spent) {
 }
 
 // bottleneck says why the client, not the server, set the pace; "" if it did not.
-// In an open loop it is the plan that does, if only the client keeps to it.
+// In an open loop the plan sets the pace, as long as the client keeps to it.
 func bottleneck(m *measurement) string {
 	const (
 		busy    = 0.95

@@ -8,16 +8,16 @@ import (
 	"slices"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/proc"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/proc"
 )
 
-// server is what we know of the processes that are measured; none if it runs on
-// another machine or is somebody else's.
+// server is what we know of the processes that are measured; none if the server runs on
+// another machine or belongs to another user.
 type server struct{ pids []int }
 
-// findServer takes the processes it is told, else those it started and those that
-// listen on the doors' ports.
+// findServer takes the processes that it is given, else those that it started and those
+// that listen on the ports.
 func findServer(pids []int, f *fleet, doors []load.Target) (*server, error) {
 	for _, pid := range pids {
 		if _, err := proc.Read([]int{pid}); err != nil {
@@ -91,7 +91,7 @@ func (s spent) cores() Number {
 	return Number(float64(s.CPU) / float64(s.Wall))
 }
 
-// What a processor has done since it last looked at its clock is not counted yet: some
+// The time since a processor last looked at its clock is not counted yet: some
 // milliseconds for the scheduler, a hundredth of a second for the ticks.
 const (
 	leastRan   = 20 * time.Millisecond
@@ -111,7 +111,7 @@ func (a look) until(b look) spent {
 	}
 	least := leastRan
 	if !a.threads.Exact || !b.threads.Exact || ended(a.threads, b.threads) {
-		// The ticks count also what threads did that are no more.
+		// The ticks also count threads that have ended.
 		s.CPU, least = b.usage.CPU-a.usage.CPU, leastTicks*proc.Tick
 	}
 	if s.CPU < least {
@@ -123,7 +123,7 @@ func (a look) until(b look) spent {
 	return s
 }
 
-// ended reports whether a thread of a is none of b.
+// ended reports whether a has a thread that b has not.
 func ended(a, b proc.ThreadTimes) bool {
 	for tid := range a.Used {
 		if _, there := b.Used[tid]; !there {

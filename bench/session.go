@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // session is one run: the servers, if it started them, the crew, and the report
@@ -73,15 +73,15 @@ func (s *session) newCrew(p plan) (*crew, error) {
 	return newCrew(s.c, p)
 }
 
-// end lets go of everything. The connections are closed by us first: the servers
-// that were started are not what it is about any more.
+// end releases everything. Our side closes the connections first: what the servers
+// do from now on does not count.
 func (s *session) end() {
 	_ = s.crew.close()
 	s.unpin()
 	s.fleet.stop()
 }
 
-// progress tells whoever listens how far it is.
+// progress calls Common.Progress, if there is one.
 func (s *session) progress(phase string, done float64, format string, args ...any) {
 	if s.c.Progress != nil {
 		s.c.Progress(Progress{phase, min(max(done, 0), 1), fmt.Sprintf(format, args...)})
@@ -89,18 +89,18 @@ func (s *session) progress(phase string, done float64, format string, args ...an
 }
 
 const (
-	// pollEvery is how often it is looked how far something is.
+	// pollEvery is how often progress is looked at.
 	pollEvery = 50 * time.Millisecond
-	// pollEach is how much longer that is for each process that is asked: the
-	// asking shall not be what the machine is busy with.
+	// pollEach is how much longer that is for each process that is asked, lest the
+	// machine be busy with the asking.
 	pollEach = 10 * time.Millisecond
 	// sampleEvery is the step of the time series.
 	sampleEvery = time.Second
 )
 
-// connect lets there be n of the crew's connections and waits until no more are
-// coming and none owes an answer. Nobody open is an error, since there is nothing
-// to measure then.
+// connect asks for n of the crew's connections and waits until no more are
+// coming and none owes an answer. If none is open, that is an error: there is nothing
+// to measure.
 func (s *session) connect(ctx context.Context, n, total int) error {
 	if err := s.crew.open(n, total); err != nil {
 		return err
@@ -135,13 +135,13 @@ func (s *session) connect(ctx context.Context, n, total int) error {
 }
 
 const (
-	// calmEvery is how long nothing has to come before it is calm.
+	// calmEvery is how long nothing must arrive before calm returns.
 	calmEvery    = 300 * time.Millisecond
 	calmPatience = time.Minute
 )
 
-// calm waits until the server has told everybody about the newcomers, as chats do.
-// With some that is a message for each pair.
+// calm waits until the server has told all members about the new ones, as chats do.
+// Some send a message for each pair.
 func (s *session) calm(ctx context.Context) error {
 	for limit := time.Now().Add(calmPatience); time.Now().Before(limit) && pause(ctx, calmEvery); {
 		t, err := s.crew.take()
@@ -277,7 +277,7 @@ func (s *session) drain(ctx context.Context, m *measurement) error {
 	return nil
 }
 
-// confess says why there is nothing about the server, if that is so.
+// confess says why the report has nothing about the server, if it has nothing.
 func (s *session) confess() {
 	switch {
 	case !s.server.known():

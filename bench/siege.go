@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // assault is one way of misbehaving.
@@ -19,7 +19,7 @@ type assault struct {
 	head bool // its requests end in the value of Host, which can go on and on
 }
 
-// siege is the comparison that grows.
+// siege is a comparison under way.
 type siege struct {
 	*session
 	url string // where attackers go; "": to the neighbours' doors
@@ -44,7 +44,7 @@ func (s *session) compare(ctx context.Context, url string, list []assault) (*Rep
 		if ctx.Err() != nil {
 			break
 		}
-		if err := g.connect(ctx, g.c.Conns, g.c.Conns); err != nil { // those who were lost come back
+		if err := g.connect(ctx, g.c.Conns, g.c.Conns); err != nil { // those that were lost come back
 			g.report.note("It ended before %s: %v.", a.name, err)
 			break
 		}
@@ -75,7 +75,7 @@ func (g *siege) rest(ctx context.Context) (err error) {
 }
 
 // suffer measures the neighbours during one assault, which lasts until they have
-// the answers to all that they asked meanwhile.
+// the answers to all that they sent meanwhile.
 func (g *siege) suffer(ctx context.Context, a assault) error {
 	attackers, err := g.attack(ctx, &a)
 	if err != nil {
@@ -89,7 +89,7 @@ func (g *siege) suffer(ctx context.Context, a assault) error {
 	if err != nil {
 		return err
 	}
-	// What the server keeps of them shows when it has noticed that they are gone.
+	// What the server keeps of them shows once it has noticed that they are gone.
 	pause(ctx, min(g.c.Duration, time.Second))
 	after := m.server
 	after.Usage = g.server.look().usage

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/play"
 	"github.com/usher-ws/usher/frame"
 )
 

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // fleet is the servers that a run has started.
@@ -35,8 +35,8 @@ const (
 	startAtOnce = 8
 )
 
-// spawn starts a server for each door and waits until all of them listen. Who
-// listens there already is not ours, and an error.
+// spawn starts a server for each door and waits until all of them listen. It is an error
+// if some other program listens there already.
 func spawn(ctx context.Context, template string, doors []load.Target, cpus []int) (*fleet, error) {
 	f := &fleet{}
 	for from := 0; from < len(doors); from += startAtOnce {
@@ -73,7 +73,7 @@ func start(template string, d load.Target, cpus []int) (*spawned, error) {
 	}
 	s := &spawned{cmd: exec.Command(words[0], words[1:]...), gone: make(chan struct{})}
 	s.cmd.Stdout, s.cmd.Stderr = &s.said, &s.said
-	// A Ctrl-C is for us; and who dies before us must not stay behind.
+	// A Ctrl-C is for us alone; and if we die first, the server must not stay behind.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := startPinned(s.cmd, cpus); err != nil {
 		if usage := new(UsageError); errors.As(err, &usage) {
@@ -123,7 +123,7 @@ func (f *fleet) pids() (pids []int) {
 	return pids
 }
 
-// fallen says who has ended although nobody asked for it.
+// fallen says which servers have ended although nobody asked them to.
 func (f *fleet) fallen() error {
 	for _, s := range f.servers {
 		select {

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
+	"github.com/usher-ws/usher/bench/internal/load"
 )
 
 // maxTargets bounds what a range in a URL may stand for.

@@ -49,7 +49,7 @@ func sign(subject string, now time.Time, secret []byte) string {
 		Issued  int64  `json:"iat"`
 		Expires int64  `json:"exp"`
 	}
-	body, _ := json.Marshal(claims{subject, now.Unix(), now.Add(tokenTTL).Unix()}) // it has nothing that can fail
+	body, _ := json.Marshal(claims{subject, now.Unix(), now.Add(tokenTTL).Unix()}) // nothing in it can fail
 	b := base64.RawURLEncoding.AppendEncode(nil, []byte(`{"alg":"HS256","typ":"JWT"}`))
 	b = append(b, '.')
 	b = base64.RawURLEncoding.AppendEncode(b, body)

@@ -4,8 +4,8 @@ package bench
 
 import "fmt"
 
-// UsageError is what Run returns if it cannot do what it is told, whatever the server
-// does: only other settings help.
+// UsageError is what Run returns if it cannot work with its settings, whatever the server
+// does.
 type UsageError struct{ text string }
 
 // Error says which setting it is, and what is wanted.

@@ -18,13 +18,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/usher-ws/usher/bench/proc"
+	"github.com/usher-ws/usher/bench/internal/proc"
 )
 
-// Versus measures servers beside each other: usher, usher once more, and the
-// peers. Each round runs every contender once for each question, in an order that is
-// another each time, each server fresh and pinned apart from the client.
-// What is compared are pairs of one round; how far usher is from itself says what
+// Versus measures servers side by side: usher, usher once more, and the
+// peers. Each round runs every contender once for each question, in a different order
+// each time, each server fresh and pinned apart from the client.
+// Pairs of one round are compared; how far usher is from itself says what
 // a difference is worth.
 type Versus struct {
 	Peers  []string // names, which are directories of Source
@@ -113,7 +113,8 @@ func questions(ctx context.Context) []question {
 	}
 }
 
-// asks reports whether the contender has an answer to q; of others it is not known.
+// asks reports whether the contender has an answer to q; for those of Others that is
+// not known.
 func (q *question) asks(c contender) bool {
 	return c.usher() || c.other || len(q.peers) == 0 || slices.Contains(q.peers, c.name)
 }
@@ -182,8 +183,8 @@ func (v Versus) Run(ctx context.Context) (*Contest, error) {
 }
 
 // mixed returns the order of n contenders for a question in a round: each time another,
-// and everybody after everybody else, as who was before leaves something behind. It is
-// the same in every run.
+// and each after every other one, since a contender leaves something behind for the next.
+// The order is the same in every run.
 func mixed(round, question, n int) []int {
 	return mathrand.New(mathrand.NewPCG(uint64(round), uint64(question))).Perm(n)
 }

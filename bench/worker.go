@@ -6,11 +6,11 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/usher-ws/usher/bench/load"
-	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/play"
 )
 
-// doorPlan is what connections say at the door, as a value that can be sent.
+// doorPlan is what connections send in their request, as a value that can be sent.
 type doorPlan struct {
 	Header       [][2]string
 	Origin       string
@@ -41,7 +41,7 @@ type plan struct {
 	Sources []netip.Addr
 	AtOnce  int
 	Timeout time.Duration
-	Return  bool // who was lost is dialed again when connections are asked for again
+	Return  bool // what was lost is dialed again when connections are asked for again
 
 	Echo    play.EchoConfig
 	Fanout  play.FanoutConfig

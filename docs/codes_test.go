@@ -18,7 +18,8 @@ func TestCodesAreListed(t *testing.T) {
 		"../chat/guard.go":           `\bcode\w+\s*=\s*"(\w+)"`,
 		"../chat/fault.go":           `\bcode\w+\s*=\s*"(\w+)"`,
 		"../server/validate/json.go": `\bcode\w+\s*=\s*"(\w+)"`,
-		"../chat/login.go":           `Reject\([^,]+, "(\w+)"`,
+		"../login/body.go":           `Reject\([^,]+, "(\w+)"`,
+		"../login/grant.go":          `Reject\([^,]+, "(\w+)"`,
 	} {
 		source, err := os.ReadFile(file)
 		if err != nil {

@@ -17,20 +17,19 @@ const module = "github.com/usher-ws/usher"
 // floors of the house: a package imports from lower floors only, never from its
 // own. A subpackage lives on its parent's floor, and may use the parent.
 var floors = map[string]int{
-	"frame": 0, "limiter": 0, "internal": 0, "frame/vectors": 0, // the last in tests only
+	"frame": 0, "limiter": 0, "internal": 0,
 	"upgrade": 1, "poller": 1,
-	"server": 2,
-	"hub":    3,
-	"chat":   4, "bench": 4, "cmd/usher": 4,
+	"stream": 2,
+	"server": 3, "client": 3,
+	"hub":  4,
+	"chat": 5, "login": 5, "bench": 5, "cmd/usher": 6,
 }
 
 // exceptions say more than the floors do: all that a package may import of this
 // module.
 var exceptions = map[string][]string{
-	"upgrade": {"limiter", "internal"}, // frames are no business of the door
-	"bench":   {"poller", "frame"},     // it measures any server, so it may not know ours
-	// The program is the one place that knows all others, its floor included.
-	"cmd/usher": {"frame", "limiter", "upgrade", "poller", "server", "hub", "chat", "bench", "internal"},
+	"login": {"upgrade", "limiter", "internal"},                  // for any server, so it may know neither ours nor an application
+	"bench": {"client", "stream", "poller", "frame", "internal"}, // it measures any server, so it may not know ours
 }
 
 // TestFloors reads every package's own imports, those of its tests left out.
@@ -52,6 +51,8 @@ func TestFloors(t *testing.T) {
 				continue
 			}
 			switch other, below := floorOf(local(i)); {
+			case local(i) == "internal/vectors":
+				t.Errorf("%s imports %s: only tests may", pkg, local(i))
 			case other == home:
 			case exceptions[home] != nil:
 				if !slices.Contains(exceptions[home], other) {
@@ -64,27 +65,26 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-// TestLean: what is in the build of who embeds a package. The
-// ground floor needs nothing but the standard library and, for frame, deflate.
+// TestLean: what a package brings into the build of a program that embeds it. The ground
+// floor needs nothing but the standard library and, for frame, deflate; golang-jwt comes
+// with the verifier of JSON Web Tokens and with nothing else.
 func TestLean(t *testing.T) {
 	const deflate = "github.com/klauspost/compress"
+	handshake := []string{
+		module + "/limiter", module + "/frame", deflate, "github.com/gobwas/ws", "github.com/gobwas/httphead",
+	}
+	door := append([]string{module + "/upgrade"}, handshake...)
+	tokens := append([]string{module + "/internal/strict", "github.com/golang-jwt/jwt/v5"}, door...)
 	for pkg, want := range map[string][]string{
-		"limiter": nil,
-		"frame":   {deflate},
-		"upgrade": {
-			module + "/limiter", module + "/internal", module + "/frame", deflate, "github.com/gobwas/ws",
-			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
-		},
-		"server": {
-			module + "/upgrade", module + "/poller", module + "/limiter", module + "/internal", module + "/frame", deflate,
-			"github.com/gobwas/ws", "github.com/gobwas/httphead", "github.com/gobwas/pool",
-			"github.com/golang-jwt/jwt/v5", "github.com/mailru/easygo", "golang.org/x/sys",
-		},
-		"upgrade/jwks": {
-			module + "/upgrade", module + "/limiter", module + "/internal", module + "/frame", deflate, "github.com/gobwas/ws",
-			"github.com/gobwas/httphead", "github.com/gobwas/pool", "github.com/golang-jwt/jwt/v5",
-			"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time",
-		},
+		"limiter":             nil,
+		"frame":               {deflate},
+		"upgrade":             handshake,
+		"upgrade/ticket":      door,
+		"upgrade/forwardauth": door,
+		"upgrade/jwt":         tokens,
+		"upgrade/jwks":        append([]string{"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time"}, tokens...),
+		"login":               append([]string{module + "/upgrade/jwt", module + "/upgrade/ticket", "golang.org/x/crypto"}, tokens...),
+		"server":              append([]string{module + "/stream", module + "/poller", module + "/internal", "github.com/mailru/easygo", "golang.org/x/sys"}, door...),
 	} {
 		for _, got := range foreign(t, pkg) {
 			if !slices.ContainsFunc(want, func(w string) bool { return got == w || strings.HasPrefix(got, w+"/") }) {

@@ -1,6 +1,6 @@
 package frame
 
-// AppendReply appends what RFC 6455 wants said in answer to ev: a pong, the echo
+// AppendReply appends the answer to ev that RFC 6455 asks for: a pong, the echo
 // of a close code, the close frame for an error, or nothing. It never appends
 // anything behind a close frame.
 func (p *Protocol) AppendReply(dst []byte, ev *Event) []byte {
@@ -26,7 +26,7 @@ func (p *Protocol) AppendReply(dst []byte, ev *Event) []byte {
 }
 
 // AppendMessage appends b as one message, compressed as AppendDeflated does it
-// where permessage-deflate is negotiated; that text is UTF-8 is the caller's word.
+// where permessage-deflate is negotiated. The caller makes sure that text is UTF-8.
 // Errors: ErrOpcode unless op is OpText or OpBinary, ErrClosed.
 func (p *Protocol) AppendMessage(dst []byte, op Opcode, b []byte) ([]byte, error) {
 	if !op.startsMessage() {

@@ -101,8 +101,8 @@ func (p *Protocol) heardClose(data []byte) Event {
 
 // AppendClose appends a close frame; from here on input is discarded and nothing
 // else can be appended. A code of 0 or StatusNoStatusRcvd makes it empty, without
-// a reason. Of reason goes out what fits: at most 123 bytes, cut between
-// characters, and before the first that is not UTF-8. Errors: ErrStatusCode if
+// a reason. A reason that does not fit is cut: to at most 123 bytes, between
+// characters, and before the first byte that is not UTF-8. Errors: ErrStatusCode if
 // code is not Sendable, ErrClosed.
 func (p *Protocol) AppendClose(dst []byte, code StatusCode, reason string) ([]byte, error) {
 	if code != 0 && code != StatusNoStatusRcvd && !code.Sendable() {
@@ -116,8 +116,8 @@ func (p *Protocol) AppendClose(dst []byte, code StatusCode, reason string) ([]by
 
 // AppendCloseFrame appends the close frame of a server, for an engine that keeps
 // its own account of who has closed. Code and reason are as for AppendClose,
-// except that a code which is not Sendable goes out as StatusInternalError: it
-// must not reach the wire and there is no one to tell.
+// except that a code which is not Sendable is sent as StatusInternalError: it
+// must not reach the wire, and there is nobody to return an error to.
 func AppendCloseFrame(dst []byte, code StatusCode, reason string) []byte {
 	if code == 0 || code == StatusNoStatusRcvd {
 		return append(dst, finBit|byte(OpClose), 0)

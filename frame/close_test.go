@@ -8,7 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/usher-ws/usher/frame/vectors"
+	"github.com/usher-ws/usher/internal/vectors"
 )
 
 var (

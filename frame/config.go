@@ -10,8 +10,8 @@ import (
 const DefaultMaxMessage = 64 << 10
 
 // maxEmptyFragments is how many empty non-final fragments a message may have in
-// a row. They cost their sender two to six bytes and us a parse, so there is an
-// end; it lies above 65,536 because lower caps refuse messages that are legal.
+// a row. They cost their sender two to six bytes and us a parse, so there is a
+// limit; it lies above 65,536 because lower ones refuse messages that are legal.
 const maxEmptyFragments = 131_072
 
 // Config is what many connections have in common. The zero value is a server's:
@@ -79,7 +79,7 @@ const minBuffer = 32
 
 // maskKey returns a fresh masking key. The top-level generator of math/rand/v2
 // is ChaCha8 seeded by the system, which RFC 6455 §10.3 asks of a key: not to be
-// guessed by who chooses the payload.
+// guessed by anyone who chooses the payload.
 func (c *Config) maskKey() (key [4]byte) {
 	if c.MaskKey != nil {
 		return c.MaskKey()

@@ -10,12 +10,12 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// minDeflate is the least payload worth compressing: 7 µs make 250 bytes of 512, and
-// less than that of fewer; the packet they travel in is the same.
+// minDeflate is the smallest payload worth compressing: 512 bytes save 250 for 7 µs, and
+// fewer save less; they travel in one packet either way.
 const minDeflate = 512
 
 // flushTail is what a sender takes off the end of a compressed message, and the
-// receiver puts there again: an empty stored block without its first bits (RFC
+// receiver puts back: an empty stored block without its first bits (RFC
 // 7692 §7.2.1).
 const flushTail = "\x00\x00\xff\xff"
 
@@ -32,11 +32,11 @@ const (
 // AppendDeflated appends a whole, final, unmasked message to dst: what a server
 // sends where permessage-deflate is negotiated. The message is compressed by
 // itself, without context takeover (RFC 7692 §7.2.1) and within the window w, if it has
-// 512 bytes or more and becomes smaller by it; else, and if w is 0, the frame is
-// AppendFrame's. op must be OpText or OpBinary.
+// 512 bytes or more and that makes it smaller. Otherwise, and if w is 0, the frame is
+// the one of AppendFrame. op must be OpText or OpBinary.
 //
 // It may be called from any goroutine, and takes 5 to 15 µs per KiB: call it
-// before a lock is taken.
+// before you take a lock.
 func AppendDeflated(dst []byte, op Opcode, payload []byte, w Window) []byte {
 	if len(payload) >= minDeflate {
 		if out, ok := deflate(dst, Header{Opcode: op}, payload, w); ok {

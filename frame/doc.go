@@ -12,7 +12,7 @@
 //	}
 //	conn.state, conn.partial = p.Suspend()
 //
-// # Who owns what
+// # Ownership
 //
 // A Config is shared by all connections. A State, two bytes, is all that an idle
 // connection keeps. A Partial exists only while something straddles reads: half a
@@ -27,23 +27,25 @@
 //
 // # Compression
 //
-// permessage-deflate (RFC 7692) is spoken without context takeover only: a message
-// is compressed by itself, and nothing outlives it. State remembers that it was
-// negotiated, and the Window within which we compress. A compressed message is gathered as it came, under the cap, and
-// inflated when it is complete, under the cap again. What compresses and inflates is
-// taken from a sync.Pool for the time of a call: a loop has one of each at work and
-// owns none. In Prepared and in these pools are the only locks.
+// permessage-deflate (RFC 7692) is used without context takeover only: each message
+// is compressed by itself, and nothing is kept for the next. State remembers that it was
+// negotiated, and the Window within which we compress. A compressed message is gathered
+// as it arrives, under the cap, and inflated when it is complete, under the cap again.
+// Compressors and inflaters are taken from a sync.Pool for the time of a call: a loop
+// uses one of each at a time and owns none. The only locks are in Prepared and in these
+// pools.
 //
 // # Stopping
 //
 // The caller may stop between any two events: Hold keeps the rest of the input. A
-// call of NextEvent reads as many fragments as there are before the next event; who
-// must bound the time of a call sets Config.Fragments, and each is an event.
+// call of NextEvent reads all fragments before the next event, however many there are. A
+// caller that must bound the time of a call sets Config.Fragments, which makes each of
+// them an event.
 //
 // # Failing
 //
-// Whatever a peer does wrong ends as one ErrorEvent with the close code it shall
-// be told (§7.4), as early as the bytes prove it: a reserved bit by the first byte
+// Whatever a peer does wrong ends as one ErrorEvent with the close code for it
+// (§7.4), as early as the bytes prove it: a reserved bit by the first byte
 // of a header, a message over the cap by its length, text that cannot become UTF-8
 // by its first wrong byte, in the middle of a frame if need be (§8.1) or, if it came
 // compressed, when it is inflated. How the bytes were cut into reads never changes
@@ -51,5 +53,5 @@
 //
 // No length that a header claims reserves memory: what is kept is at most twice
 // what has arrived. Inflating asks for four times the compressed bytes, then for
-// twice what it has made, and never for more than the cap.
+// twice what it has produced, and never for more than the cap.
 package frame

@@ -38,7 +38,8 @@ func (k EventKind) String() string {
 	}
 }
 
-// Event is one thing the input said. It travels in registers: at most 48 bytes.
+// Event is one thing that the input says, in 48 bytes. NextEvent returns a pointer to the
+// one that its Protocol has.
 type Event struct {
 	Kind   EventKind
 	Opcode Opcode     // of the message or control frame

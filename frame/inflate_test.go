@@ -2,6 +2,8 @@ package frame
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -16,20 +18,15 @@ func TestBomb(t *testing.T) {
 	}
 	bufs := new(countingBuffers)
 	cfg := &Config{Buffers: bufs, MaxMessage: 64 << 10}
-	z := inflaters.Get().(*inflater)
-	defer z.free()
-	z.open(zeros)
-	room := make([]byte, cfg.limit())
-	for n := 0; n < len(room); {
-		m, err := z.read(room[n:])
-		if err != nil {
-			t.Fatal(err)
-		}
-		n += m
+	z := new(inflater)
+	z.open(cfg, zeros)
+	if bad := z.message(); bad != errTooBig || len(z.msg) != int(cfg.limit()) {
+		t.Fatalf("got %d bytes, %v", len(z.msg), bad)
 	}
-	if used := len(zeros) - z.left(); used > len(zeros)/100 {
-		t.Errorf("%d of %d bytes were read for the first %d", used, len(zeros), len(room))
+	if z.at > len(zeros)/100 {
+		t.Errorf("%d of %d bytes were read for the first %d", z.at, len(zeros), len(z.msg))
 	}
+	cfg.put(z.msg)
 
 	wire := AppendHeader(nil, Header{Fin: true, Rsv: 4, Opcode: OpBinary, Masked: true, Length: int64(len(zeros))})
 	wire = append(wire, zeros...)
@@ -102,6 +99,71 @@ func TestInflaterForgets(t *testing.T) {
 		}
 		if got, bad := cfg.inflate([]byte("\xf2\x00\x11\x00\x00")); bad == nil {
 			t.Fatalf("a reference to the last message: got %q", got)
+		}
+	}
+}
+
+// TestEmptyDistanceCode: a block without distances that refers back all the same is
+// refused, whatever came before. klauspost's inflater reads it by the code of an earlier
+// block, or of the message before, which may be somebody else's.
+func TestEmptyDistanceCode(t *testing.T) {
+	payload := packBits(
+		"0", "01", // a block with its own codes, §3.2.7
+		field(258-257, 5), field(0, 5), field(18-4, 4), // symbols up to 257, one distance, up to lengthOrder[17]
+		field(0, 3), field(0, 3), field(2, 3), field(2, 3), strings.Repeat(field(0, 3), 11), field(2, 3), field(0, 3), field(2, 3),
+		"11", field(97-11, 7), "01", // until 'a', which is 0
+		"11", field(138-11, 7), "11", field(20-11, 7), "10", "10", // until 256, which is 10; 257 is 11
+		"00", // and no distance
+		strings.Repeat("0", 40_000), "11", strings.Repeat("0", 100), "10", "000",
+	)
+	cfg := &Config{MaxMessage: 1 << 20}
+	for k := range 100 {
+		if _, bad := cfg.inflate(stdDeflate(t, jsonLike(1000+k), 6)); bad != nil {
+			t.Fatal(bad)
+		}
+		if got, bad := cfg.inflate(payload); bad != errDeflate || len(got) != 40_000 {
+			t.Fatalf("got %d bytes, %v, want 40000 and %v", len(got), bad, errDeflate)
+		}
+	}
+}
+
+// field returns n bits, the lowest first: what is no Huffman code, RFC 1951 §3.1.1.
+func field(v, n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = '0' + byte(v>>i&1)
+	}
+	return string(b)
+}
+
+// packBits returns the bytes of bits.
+func packBits(all ...string) (b []byte) {
+	for i, bit := range strings.Join(all, "") {
+		if i%8 == 0 {
+			b = append(b, 0)
+		}
+		b[i/8] |= byte(bit-'0') << (i % 8)
+	}
+	return b
+}
+
+// BenchmarkInflate inflates messages of JSON-like text, and of noise.
+func BenchmarkInflate(b *testing.B) {
+	for _, n := range []int{100, 1 << 10, 16 << 10} {
+		for name, msg := range map[string][]byte{"text": jsonLike(n), "noise": noise(n)} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				z := stdDeflate(b, msg, 6)
+				cfg := &Config{MaxMessage: -1, Buffers: new(keepBuffers)}
+				b.SetBytes(int64(n))
+				b.ReportAllocs()
+				for b.Loop() {
+					msg, bad := cfg.inflate(z)
+					if bad != nil {
+						b.Fatal(bad)
+					}
+					cfg.put(msg)
+				}
+			})
 		}
 	}
 }

@@ -13,7 +13,7 @@ func Mask(b []byte, key [4]byte, pos int) int {
 	return (pos + len(b)) & 3
 }
 
-// wideKey returns the key repeated and turned so that its first byte in memory
+// wideKey returns the key repeated and rotated so that its first byte in memory
 // order belongs to position pos.
 func wideKey(key [4]byte, pos int) uint64 {
 	k := bits.RotateLeft32(binary.LittleEndian.Uint32(key[:]), -8*(pos&3))

@@ -22,9 +22,9 @@ func (p *Protocol) NextEvent() *Event {
 	return &p.event
 }
 
-// short reads what most servers read most of the time, a whole message of up to
-// 65,535 bytes in one masked frame. It returns false, having touched nothing, for
-// anything else.
+// short reads what most servers read most of the time: a whole message of up to
+// 65,535 bytes in one masked frame. For anything else it touches nothing and returns
+// false.
 func (p *Protocol) short() bool {
 	in := p.in
 	if len(in) < 8 || p.closing != open || p.cfg.Client {

@@ -2,8 +2,8 @@ package frame
 
 // Partial is what a connection owns while something straddles its reads: half a
 // header, half a frame, half a message, or input that was held. It belongs to
-// whoever Suspend gave it to until it is passed to Resume or Released; its bytes
-// come from Config.Buffers. nil is a connection that owns nothing.
+// the caller of Suspend until it is passed to Resume or Release; its bytes
+// come from Config.Buffers. nil is for a connection that owns nothing.
 type Partial struct {
 	// Memory from Buffers.
 	msg     []byte // payload of the message under way, unmasked, as it came
@@ -97,7 +97,7 @@ func (q *Partial) unmask(dst, b []byte) []byte {
 	return dst
 }
 
-// endFragment closes the books of a non-final fragment.
+// endFragment notes the end of a non-final fragment.
 func (q *Partial) endFragment() *ProtocolError {
 	if q.frame.Length > 0 {
 		q.empty = 0

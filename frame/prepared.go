@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Prepared is a message encoded once for many receivers. What it says does not
-// change: any number of goroutines may share it.
+// Prepared is a message encoded once for many receivers. It never changes: any number
+// of goroutines may share it.
 type Prepared struct {
 	frame []byte
 	head  int // where the payload begins
@@ -15,8 +15,8 @@ type Prepared struct {
 	deflated []deflated
 }
 
-// deflated is a message compressed for one window. frame is that of the message as it
-// is, if compression makes nothing smaller of it.
+// deflated is a message compressed for one window. If that makes it no smaller, frame
+// has it uncompressed.
 type deflated struct {
 	window Window
 	frame  []byte
@@ -41,8 +41,8 @@ func (m *Prepared) Payload() []byte { return m.frame[m.head:len(m.frame):len(m.f
 
 // Deflated returns what AppendDeflated makes of the message, for receivers that
 // negotiated permessage-deflate with the window w; below 512 bytes, and for w 0, it is
-// Bytes. The first call for a window compresses, and others at that time wait for it. The
-// caller must not change it.
+// Bytes. The first call for a window compresses, and concurrent ones wait for it. The
+// caller must not change the result.
 func (m *Prepared) Deflated(w Window) []byte {
 	if w < minWindow || len(m.Payload()) < minDeflate {
 		return m.Bytes()

@@ -30,8 +30,8 @@ type State struct {
 }
 
 // NewState returns the State of a fresh connection whose handshake agreed on
-// permessage-deflate without context takeover (RFC 7692) and gave us the window w; or
-// on nothing, if w is 0.
+// permessage-deflate without context takeover (RFC 7692) and gave us the window w. If
+// w is 0, it agreed on no compression.
 func NewState(w Window) State { return State{window: w} }
 
 // Window returns the window of compressed messages that are sent on the connection,
@@ -137,7 +137,7 @@ func (p *Protocol) receive(in []byte) {
 	p.in = q.tail[q.read:]
 }
 
-// settle brings p.q into the shape in which it can leave p.
+// settle makes p.q ready to leave p.
 func (p *Protocol) settle() {
 	p.putSpent()
 	if p.closing != open || len(p.in) == 0 {

@@ -8,10 +8,10 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/usher-ws/usher/frame/vectors"
+	"github.com/usher-ws/usher/internal/vectors"
 )
 
-// vector is a case of testdata/vectors, in terms of this package.
+// vector is a case of package vectors, in terms of this package.
 type vector struct {
 	name    string
 	client  bool
@@ -34,7 +34,7 @@ func loadVectors(tb testing.TB) []*vector {
 }
 
 var readVectors = sync.OnceValues(func() (vs []*vector, err error) {
-	cases, err := vectors.Load("testdata/vectors")
+	cases, err := vectors.Load()
 	if err != nil {
 		return nil, err
 	}

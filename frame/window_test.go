@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/usher-ws/usher/frame/vectors"
+	"github.com/usher-ws/usher/internal/vectors"
 )
 
 // TestWindow: what is compressed for a window can be read with it, and uses it: text that

@@ -19,17 +19,32 @@ type Message struct {
 	encode Encoder // makes Data; nil once a Broker has it
 }
 
+// encoded returns m as a Broker gets it, in all dialects: nobody knows what is spoken at
+// other hubs.
+func (m Message) encoded(dialects int) Message {
+	if m.encode != nil {
+		m.Data = make([][]byte, dialects)
+		for d := range m.Data {
+			m.Data[d] = m.encode(d)
+		}
+		m.encode = nil
+	}
+	return m
+}
+
 // Broker carries what is published from one hub to all. Its methods are safe for any
-// goroutine, and are not to wait for a network.
+// goroutine, and must not wait for a network. A hub calls them without a lock.
 type Broker interface {
-	// Publish has m delivered to every hub that is subscribed to its topic, that of
-	// the publisher included. What one goroutine publishes is delivered in that
-	// order. m is the caller's again when it returns.
+	// Publish delivers m to every hub that is subscribed to its topic, that of the
+	// publisher included. What one goroutine publishes is delivered in that order. m is
+	// the caller's again when Publish returns.
 	Publish(m Message) error
 
-	// Subscribe has deliver called with what is published to the topic, until cancel
-	// is called, or shortly after. deliver does not wait, and m is the broker's
-	// again when it returns; its error is for who published, if that can be.
+	// Subscribe calls deliver with what is published to the topic, until shortly after
+	// cancel is called; a hub calls that once. A hub may subscribe to a topic more than
+	// once for a moment: it listens to one subscription and cancels the others. deliver
+	// does not wait, and m is the broker's again when it returns; its error is for the
+	// publisher, if it can be told.
 	Subscribe(topic string, deliver func(m Message) error) (cancel func(), err error)
 }
 
@@ -45,15 +60,13 @@ type subscription struct {
 	deliver func(Message) error
 }
 
-// Publish delivers m. The error is the last of those of the hubs.
+// Publish delivers m. The error is that of the hubs, joined if there are several.
 func (l *Local) Publish(m Message) (err error) {
 	l.mu.Lock()
 	all := l.topics[m.Topic]
 	l.mu.Unlock()
 	for _, s := range all {
-		if failed := s.deliver(m); failed != nil {
-			err = failed
-		}
+		err = both(err, s.deliver(m))
 	}
 	return err
 }

@@ -24,7 +24,7 @@ func TestBroker(t *testing.T) {
 		t.Errorf("Record: %v", err)
 	}
 	if n, err := alice.Topic().Direct("bob", frame.OpText, []byte("psst")); n != 0 || err != nil {
-		t.Errorf("Direct to who is at another hub: got %d, error %v; want 0", n, err)
+		t.Errorf("Direct to a user at another hub: got %d, error %v; want 0", n, err)
 	}
 	inNorth.wantHeard("1", "2", "3")
 	inSouth.wantHeard("1", "2", "3")
@@ -33,7 +33,7 @@ func TestBroker(t *testing.T) {
 	late.wantHeard("2", "3")
 
 	alice.Leave()
-	if got := len(local.topics["lobby"]); got != 1 {
+	if got := local.count("lobby"); got != 1 {
 		t.Errorf("subscriptions: got %d, want that of one hub", got)
 	}
 	publish(t, alice, "from the past")
@@ -75,9 +75,16 @@ func TestBrokerOrder(t *testing.T) {
 		all.Go(func() { c.hearInOrder(len(homes), each) })
 	}
 	all.Wait()
-	if len(local.topics) != 1 {
-		t.Errorf("subscriptions: got %d topics, want the lobby", len(local.topics))
+	if lobby, nook := local.count("lobby"), local.count("nook"); lobby != len(homes) || nook != 0 {
+		t.Errorf("subscriptions: got %d and %d, want %d to the lobby", lobby, nook, len(homes))
 	}
+}
+
+// count returns how many subscriptions a topic has.
+func (l *Local) count(topic string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.topics[topic])
 }
 
 // deaf is a broker that takes no subscriptions.
@@ -95,7 +102,7 @@ func TestBrokerFails(t *testing.T) {
 	}
 }
 
-// TestFromOutside: who is in no topic can publish to it; where there is none, nobody
+// TestFromOutside: callers that are in no topic can publish to one; where there is none, nobody
 // hears.
 func TestFromOutside(t *testing.T) {
 	home := serve(t, &Hub{History: 5})
@@ -103,7 +110,7 @@ func TestFromOutside(t *testing.T) {
 		t.Errorf("got error %v, %d topics; want none", err, home.Len())
 	}
 	_, ear := home.join("lobby", "alice")
-	for _, send := range []func(string, frame.Opcode, ...[]byte) error{home.Publish, home.Record} {
+	for _, send := range []func(string, frame.Opcode, []byte) error{home.Publish, home.Record} {
 		if err := send("lobby", frame.OpText, []byte("hi")); err != nil {
 			t.Error(err)
 		}

@@ -30,7 +30,7 @@ func (w *words) want(t *testing.T, zero, one int32) {
 	}
 }
 
-// TestEncodersAreAskedForWhatIsHeard, and for the rest when somebody comes who hears it.
+// TestEncodersAreAskedForWhatIsHeard, and for the rest when a member joins that hears it.
 func TestEncodersAreAskedForWhatIsHeard(t *testing.T) {
 	home := serve(t, &Hub{History: 9, Dialects: 2})
 	alice, ear := home.join("lobby", "alice")
@@ -69,6 +69,29 @@ func TestEncodersAreAskedForWhatIsHeard(t *testing.T) {
 	w.want(t, 5, 0)
 }
 
+// TestNilEncoder: none of the verbs takes it for an empty message.
+func TestNilEncoder(t *testing.T) {
+	home := serve(t, new(Hub))
+	alice, ear := home.join("lobby", "alice")
+	for name, f := range map[string]func(){
+		"PublishFunc":     func() { _ = alice.Topic().PublishFunc(frame.OpText, nil) },
+		"RecordFunc":      func() { _ = alice.Topic().RecordFunc(frame.OpText, nil) },
+		"DirectFunc":      func() { _, _ = alice.Topic().DirectFunc("nobody", frame.OpText, nil) },
+		"Hub.PublishFunc": func() { _ = home.PublishFunc("lobby", frame.OpText, nil) },
+		"Hub.RecordFunc":  func() { _ = home.RecordFunc("lobby", frame.OpText, nil) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: got no panic", name)
+				}
+			}()
+			f()
+		}()
+	}
+	ear.wantHeard()
+}
+
 // TestEncodersAndHooks: hooks are called with every dialect, and a broker has them all.
 func TestEncodersAndHooks(t *testing.T) {
 	var local Local
@@ -85,8 +108,8 @@ func TestEncodersAndHooks(t *testing.T) {
 	}
 }
 
-// TestNobodyMissesADialect: who joins in a dialect that nobody spoke hears, of each of those
-// who talk, all from some message on, and each message once.
+// TestNobodyMissesADialect: a member that joins in a dialect that nobody spoke hears all of each
+// talker from some message on, and each message once.
 func TestNobodyMissesADialect(t *testing.T) {
 	const talkers, each, joiners = 2, 200, 8
 	home := serve(t, &Hub{History: talkers * each, Dialects: 2})

@@ -14,29 +14,25 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
-// Two people in one topic, and somebody who says how they are.
+// Two people in one topic, and what the topic is told of them.
 func Example() {
-	var h hub.Hub
-	s := &server.Server{Addr: "127.0.0.1:0"}
-	s.Route("/{topic}/{user}", server.Route{ // who the user is would be a guard's to say
-		Open: func(c server.Conn) error {
-			m, err := h.Join(c.PathValue("topic"), c.PathValue("user"), c)
-			if err != nil {
-				return err
+	h := &hub.Hub{Announce: func(m hub.Move) (frame.Opcode, hub.Encoder) {
+		return frame.OpText, func(int) []byte {
+			if m.Joined > 0 {
+				return fmt.Appendf(nil, "%s has joined; %d here", m.User, m.Count)
 			}
-			c.SetData(m)
-			return nil
+			return fmt.Appendf(nil, "%s has left; %d here", m.User, m.Count)
+		}
+	}}
+	s := &server.Server{Addr: "127.0.0.1:0"}
+	s.Route("/{topic}/{user}", server.Route{ // a guard would say which user this is
+		Open: func(c server.Conn) error {
+			_, err := h.Join(c.PathValue("topic"), c.PathValue("user"), c)
+			return err
 		},
 		Message: func(c server.Conn, msg server.Message) error {
-			m := c.Data().(*hub.Member)
-			m.SetStatus("talkative")
+			m := h.Member(c.PathValue("topic"), c)
 			return m.Topic().Publish(msg.Opcode, fmt.Appendf(nil, "%s: %s", m.User(), msg.Data))
-		},
-		Close: func(c server.Conn, _ error) {
-			if m, ok := c.Data().(*hub.Member); ok && m.Leave() {
-				some, total := m.Topic().Presence(10)
-				_ = m.Topic().Publish(frame.OpText, fmt.Appendf(nil, "%s has left; %d here: %v", m.User(), total, some))
-			}
 		},
 	})
 	if err := s.Start(); err != nil {
@@ -63,14 +59,12 @@ func Example() {
 		fmt.Printf("%s\n", text)
 	}
 
-	alice, bob := dial("/lobby/alice"), dial("/lobby/bob")
+	alice := dial("/lobby/alice")
 	defer alice.Close()
-	if err := bob.WriteMessage(websocket.TextMessage, []byte("hi")); err != nil {
-		log.Fatal(err)
-	}
 	hear(alice)
-	hear(bob)
-	if err := alice.WriteMessage(websocket.TextMessage, []byte("oh, hello")); err != nil {
+	bob := dial("/lobby/bob")
+	hear(alice)
+	if err := bob.WriteMessage(websocket.TextMessage, []byte("hi")); err != nil {
 		log.Fatal(err)
 	}
 	hear(alice)
@@ -78,8 +72,8 @@ func Example() {
 	hear(alice)
 
 	// Output:
+	// alice has joined; 1 here
+	// bob has joined; 2 here
 	// bob: hi
-	// bob: hi
-	// alice: oh, hello
-	// bob has left; 1 here: [{alice talkative}]
+	// bob has left; 1 here
 }

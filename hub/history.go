@@ -4,6 +4,7 @@ package hub
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/server"
@@ -14,7 +15,7 @@ const (
 	defaultHistoryBytes = 32 << 20
 
 	// maxTopicHistory is what one topic keeps, in all dialects: a quarter of the
-	// backlog that a server has for a connection, so that who joins can take it.
+	// backlog that a server has for a connection, so that a member that joins can take it.
 	maxTopicHistory = 256 << 10
 
 	// keptCost is charged for every message besides its bytes.
@@ -28,8 +29,8 @@ type kept struct {
 	later Encoder  // for those; nil if there are none
 }
 
-// size is what a message takes. What later makes it of is charged as much as the
-// largest that there is.
+// size is what a message takes. An encoding that later has yet to make is charged as
+// much as the largest that there is.
 func (k kept) size() (n int) {
 	most := 0
 	for _, b := range k.data {
@@ -53,6 +54,7 @@ func (k kept) in(dialect int32) []byte {
 // history is the last messages of a topic. It is guarded by the topic's order.
 type history struct {
 	past  []kept // oldest first
+	count int64  // of all messages that were ever in past
 	bytes int    // of past and told
 	told  []told // by dialect; nil when past has changed
 }
@@ -63,9 +65,9 @@ type told struct {
 	size     int
 }
 
-// keep adds a message, and drops the oldest while there are more of them than a
-// topic may keep, or they are larger, or those of all topics together are. What is
-// too large by itself is not kept.
+// keep adds a message, and drops the oldest ones while they are too many or too large for a
+// topic, or those of all topics together are too large. A message that is too large by itself
+// is not kept.
 func (h *history) keep(k kept, hub *Hub) {
 	size := k.size()
 	if size > maxTopicHistory {
@@ -82,6 +84,7 @@ func (h *history) keep(k kept, hub *Hub) {
 		h.drop(hub)
 	}
 	h.past = append(h.past, k)
+	h.count++
 	h.bytes += size
 }
 
@@ -109,33 +112,63 @@ func (h *history) forget(hub *Hub) {
 	h.told = nil
 }
 
-// tell returns what a member that joins hears of the past in a dialect. It is kept for the
-// next one, unless that would make all histories take more than half of what they may:
-// messages come first.
-func (h *history) tell(dialect int32, hub *Hub) []*frame.Prepared {
-	if len(h.past) == 0 {
-		return nil
+// retelling is the past as Replay and encoders make it for one member, without a lock.
+type retelling struct {
+	past  []kept // what is to be made; nil: nothing yet
+	count int64  // history.count then
+	made  []*frame.Prepared
+	size  int
+	done  bool
+}
+
+// make makes what tell has asked for.
+func (r *retelling) make(dialect int32, hub *Hub) {
+	if r.past != nil && !r.done {
+		r.made, r.size = encode(r.past, dialect, hub)
+		r.done = true
 	}
-	if h.told == nil {
-		h.told = make([]told, max(1, hub.Dialects))
+}
+
+// tell returns what a member that joins hears of the past in a dialect, if it is ready; else r
+// has to be made first. It is kept for the next member, unless that would make all histories
+// take more than half of what they may: messages come first. What was recorded while it was
+// made follows; the member's dialect was heard by then, so nobody need be asked for that.
+func (h *history) tell(dialect int32, hub *Hub, r *retelling) (messages []*frame.Prepared, ready bool) {
+	switch {
+	case len(h.past) == 0:
+		return nil, true
+	case h.told != nil && h.told[dialect].messages != nil:
+		return h.told[dialect].messages, true
+	case !r.done:
+		r.past, r.count = slices.Clone(h.past), h.count
+		return nil, false
+	case h.count == r.count:
+		if hub.reserve(r.size, 2) {
+			if h.told == nil {
+				h.told = make([]told, max(1, hub.Dialects))
+			}
+			h.told[dialect] = told{r.made, r.size}
+			h.bytes += r.size
+		}
+		return r.made, true
 	}
-	t := &h.told[dialect]
-	if t.messages != nil {
-		return t.messages
+	later := h.past
+	if n := h.count - r.count; n <= int64(len(h.past)) {
+		messages, later = slices.Clone(r.made), h.past[int64(len(h.past))-n:]
+	} // or all that there is now came later
+	for _, k := range later {
+		if b := k.data[dialect]; b != nil {
+			messages = append(messages, frame.Prepare(k.op, b))
+		}
 	}
-	made, size := h.encode(dialect, hub)
-	if hub.reserve(size, 2) {
-		*t = told{made, size}
-		h.bytes += size
-	}
-	return made
+	return messages, true
 }
 
 // encode makes the past in a dialect, without what a hook refused there. size is what it
 // may take, as each message can be there compressed, too.
-func (h *history) encode(dialect int32, hub *Hub) (made []*frame.Prepared, size int) {
-	all := make([]server.Message, 0, len(h.past))
-	for _, k := range h.past {
+func encode(past []kept, dialect int32, hub *Hub) (made []*frame.Prepared, size int) {
+	all := make([]server.Message, 0, len(past))
+	for _, k := range past {
 		if b := k.in(dialect); b != nil {
 			all = append(all, server.Message{Opcode: k.op, Data: b})
 		}
@@ -151,8 +184,8 @@ func (h *history) encode(dialect int32, hub *Hub) (made []*frame.Prepared, size 
 	return made, size
 }
 
-// reserve takes so many bytes for a history, if they may be had of the nth part of what
-// there is for all.
+// reserve takes bytes for a history, if the nth part of what all histories may take has room
+// for them.
 func (h *Hub) reserve(bytes, nth int) bool {
 	if h.historyBytes.Add(int64(bytes)) <= int64(cmp.Or(h.HistoryBytes, defaultHistoryBytes)/nth) {
 		return true

@@ -18,14 +18,23 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
-func record(t *testing.T, m *Member, text ...string) {
+func record(t *testing.T, m *Member, text string) {
 	t.Helper()
-	var b [][]byte
-	for _, s := range text {
-		b = append(b, []byte(s))
-	}
-	if err := m.Topic().Record(frame.OpText, b...); err != nil {
+	if err := m.Topic().Record(frame.OpText, []byte(text)); err != nil {
 		t.Errorf("Record(%q): %v", text, err)
+	}
+}
+
+// spoken returns an Encoder of a message that has a text for each dialect, or fewer: then the
+// last is for those beyond.
+func spoken(text ...string) Encoder {
+	return func(dialect int) []byte { return []byte(text[min(dialect, len(text)-1)]) }
+}
+
+func recordAll(t *testing.T, m *Member, text ...string) {
+	t.Helper()
+	if err := m.Topic().RecordFunc(frame.OpText, spoken(text...)); err != nil {
+		t.Errorf("RecordFunc(%q): %v", text, err)
 	}
 }
 
@@ -33,7 +42,7 @@ func TestHistory(t *testing.T) {
 	home := serve(t, &Hub{History: 3, Dialects: 2})
 	alice, ear := home.join("lobby", "alice")
 	for i := range 5 {
-		record(t, alice, fmt.Sprint("en ", i), fmt.Sprint("de ", i))
+		recordAll(t, alice, fmt.Sprint("en ", i), fmt.Sprint("de ", i))
 		publish(t, alice, "soon forgotten")
 	}
 	record(t, alice, "for all")
@@ -49,8 +58,8 @@ func TestHistory(t *testing.T) {
 	ear.wantHeard() // nothing of this was for her
 }
 
-// TestNobodyMissesAnything: who joins while others talk hears, of each of them, all
-// from some message on, and each message once.
+// TestNobodyMissesAnything: a member that joins while others talk hears all of each talker from
+// some message on, and each message once.
 func TestNobodyMissesAnything(t *testing.T) {
 	const talkers, each, joiners = 3, 300, 12
 	home := serve(t, &Hub{History: talkers * each})
@@ -76,8 +85,8 @@ func TestNobodyMissesAnything(t *testing.T) {
 	all.Wait()
 }
 
-// TestHistoryIsBounded: by its topic, and by what all topics may take; and what a
-// topic has it gives back.
+// TestHistoryIsBounded: by its topic, and by what all topics may take; and a topic gives back
+// what it has taken.
 func TestHistoryIsBounded(t *testing.T) {
 	const large = 60 << 10
 	home := serve(t, &Hub{History: 50, HistoryBytes: 6 * (large + keptCost)})
@@ -136,13 +145,13 @@ func TestHistoryKeepsWhatHooksLeft(t *testing.T) {
 	home := serve(t, &Hub{History: 9, Dialects: 2, Middleware: []server.Middleware{hooks}})
 	alice, ear := home.join("lobby", "alice")
 	record(t, alice, "one")
-	record(t, alice, "two", "zwei")
-	for _, b := range [][][]byte{{[]byte("darn")}, {[]byte("darn"), []byte("huch")}} {
-		if err := alice.Topic().Record(frame.OpText, b...); err != refusal {
-			t.Errorf("got %v, want %v", err, refusal)
+	recordAll(t, alice, "two", "zwei")
+	for _, text := range [][]string{{"darn"}, {"darn", "huch"}} {
+		if err := alice.Topic().RecordFunc(frame.OpText, spoken(text...)); !errors.Is(err, refusal) {
+			t.Errorf("%q: got %v, want %v", text, err, refusal)
 		}
 	}
-	if err := alice.Topic().Record(frame.OpPing); err == nil {
+	if err := alice.Topic().Record(frame.OpPing, nil); err == nil {
 		t.Error("Record of a ping: got no error")
 	}
 	ear.wantHeard("ONE", "TWO")
@@ -155,7 +164,8 @@ func TestHistoryKeepsWhatHooksLeft(t *testing.T) {
 	}
 }
 
-// TestJoinWithoutRoom: who does not take all of the past is told so, and is no member.
+// TestJoinWithoutRoom: a connection that does not take all of the past gets an error, and is no
+// member.
 func TestJoinWithoutRoom(t *testing.T) {
 	type answer struct {
 		m   *Member
@@ -215,7 +225,7 @@ func TestReplay(t *testing.T) {
 		late.wantHeard("1+2")
 	}
 	if asked != 1 {
-		t.Errorf("the past was encoded %d times for 9 who joined, want once", asked)
+		t.Errorf("the past was encoded %d times for 9 that joined, want once", asked)
 	}
 	if got := ear.heard(); !slices.Equal(got, []string{"1", "2"}) {
 		t.Errorf("got %q", got)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -141,14 +140,23 @@ func (c client) wantHeard(want ...string) {
 	}
 }
 
-// vanish cuts a connection, and waits until its Close callback was called.
-func (home *house) vanish(c client) {
+// vanish cuts a connection, and waits until it has left the topics.
+func (home *house) vanish(c client, topics ...string) {
 	home.t.Helper()
 	c.ws.Close()
-	select {
-	case <-home.closed:
-	case <-time.After(patience):
-		home.t.Fatal("Close was not called")
+	<-home.closed
+	for _, topic := range topics {
+		await(home.t, "the hub has left", func() bool { return home.Member(topic, c.Conn) == nil })
+	}
+}
+
+// await waits until something is so.
+func await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never came that %s", what)
+		}
 	}
 }
 
@@ -208,30 +216,6 @@ func TestMaxTopics(t *testing.T) {
 	home.bring(alice, "c", "alice")
 	if got := home.Len(); got != 2 {
 		t.Errorf("topics in use: got %d, want 2", got)
-	}
-}
-
-// TestJoinOfTheGone: who cannot join leaves no trace.
-func TestJoinOfTheGone(t *testing.T) {
-	home := serve(t, new(Hub))
-	c := home.dial()
-	home.vanish(c)
-	// The server may still be at the end of the connection, and take what it ignores.
-	var err error
-	for late := time.Now().Add(patience); err == nil && time.Now().Before(late); {
-		var m *Member
-		if m, err = home.Join("lobby", "alice", c.Conn); err == nil {
-			m.Leave()
-		}
-	}
-	if !errors.Is(err, net.ErrClosed) {
-		t.Errorf("a closed Conn: got %v, want %v", err, net.ErrClosed)
-	}
-	if m, err := home.Join("lobby", "alice", server.Conn{}); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("the zero Conn: got %v, %v, want %v", m, err, net.ErrClosed)
-	}
-	if got := home.Len(); got != 0 {
-		t.Errorf("topics in use: got %d, want 0", got)
 	}
 }
 

@@ -2,63 +2,107 @@
 
 package hub
 
+import (
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/server"
+)
+
 // join makes m a member. It is not joined and there is no error if the topic was
 // forgotten.
 func (t *Topic) join(m *Member, name, key string) (joined bool, err error) {
-	t.order.Lock()
-	defer t.order.Unlock()
-	added, came, count, err := t.hub.add(t, m, name, key)
-	if err != nil {
-		t.settle()
-	}
-	if !added {
-		return false, err
-	}
-	if err := t.admit(m); err != nil {
-		// Who had not come need not go; who was on the way out still is.
-		if _, went, _, count := t.hub.remove(m, !came); went && !came {
-			t.gone(name, count)
+	v := &t.voices[m.dialect]
+	v.members.Add(1) // from now on what is recorded is made in this dialect
+	defer func() {
+		if !joined { // perhaps as a callback has panicked
+			v.members.Add(-1)
+			t.order.Lock()
+			t.hub.vacateIfEmpty(t)
+			t.end()
 		}
-		t.settle()
+	}()
+	f, err := t.subscribe()
+	if err != nil {
 		return false, err
 	}
-	if t.hub.Moved == nil {
-		return true, nil
+	defer func() {
+		if f != nil {
+			f.cancel()
+		}
+	}()
+	a := t.beginJoin(m, name, key)
+	defer t.end()
+	if added, err := t.hub.add(t, m, name, key); !added {
+		return false, err
 	}
-	move := Move{User: name, Joined: 1, Count: count}
-	if !came || t.gather(move) {
-		move.To = m
+	if f != nil && t.feed.CompareAndSwap(nil, f) {
+		f = nil
 	}
-	t.hub.Moved(t, move)
+	if err := t.admit(m, a.past); err != nil {
+		t.hub.remove(m, !a.came) // a user that was on the way out still is
+		return false, err
+	}
+	if a.came && a.to != nil {
+		t.gather(a.move)
+	}
+	t.announce(&a.announcement)
 	return true, nil
 }
 
-// admit lets m hear the topic, what was said before first. It is called under order,
-// as are all below.
-func (t *Topic) admit(m *Member) (err error) {
-	if t.hub.Broker != nil && t.cancel == nil {
-		if t.cancel, err = t.hub.Broker.Subscribe(t.name, t.deliver); err != nil {
-			return err
+// arrival is what has to be made before a member can join.
+type arrival struct {
+	announcement
+	past []*frame.Prepared
+	came bool // the user does, rather than a further connection
+}
+
+// beginJoin takes order when the arrival of m is ready.
+func (t *Topic) beginJoin(m *Member, name, key string) (a arrival) {
+	var r retelling
+	t.begin(func() (ready bool) {
+		var move Move
+		var to *Member
+		if move, a.came = t.coming(name, key); !a.came || t.gathers(move.Count) {
+			to = m
 		}
-	}
-	for _, p := range t.history.tell(m.dialect, t.hub) {
+		a.past, ready = t.history.tell(m.dialect, t.hub, &r)
+		return t.isAnnounced(&a.announcement, move, to) && ready
+	}, func() {
+		r.make(m.dialect, t.hub)
+		t.makeAnnouncement(&a.announcement)
+	})
+	return a
+}
+
+// admit lets m hear the topic, the past first. It is called under order.
+func (t *Topic) admit(m *Member, past []*frame.Prepared) error {
+	for _, p := range past {
 		if err := m.conn.SendPrepared(p); err != nil {
 			return err
 		}
 	}
-	v := &t.voices[m.dialect]
-	v.members.Add(1) // first, so that nobody who hears the group goes uncounted
-	if err := v.group.Join(m.conn); err != nil {
-		v.members.Add(-1)
-		return err
+	return t.voices[m.dialect].group.Join(m.conn)
+}
+
+// coming returns the move that is the joining of a user, and whether the user comes with it or
+// was there before. It is called under order.
+func (t *Topic) coming(name, key string) (m Move, came bool) {
+	t.hub.mu.Lock()
+	defer t.hub.mu.Unlock()
+	m = Move{User: name, Joined: 1, Count: len(t.users)}
+	if came = t.users[key] == nil; came {
+		m.Count++
 	}
-	return nil
+	return m, came
 }
 
 // leave is Member.Leave.
 func (t *Topic) leave(m *Member) (others bool) {
-	t.order.Lock()
-	defer t.order.Unlock()
+	var a announcement
+	t.begin(func() bool {
+		count, last := t.hub.leavingLast(m)
+		return !last || t.isReadyToGo(&a, m.User(), count)
+	}, func() { t.makeAnnouncement(&a) })
+	defer t.end()
 	left, went, others, count := t.hub.remove(m, true)
 	if left {
 		v := &t.voices[m.dialect]
@@ -66,20 +110,40 @@ func (t *Topic) leave(m *Member) (others bool) {
 		v.members.Add(-1)
 	}
 	if went {
-		t.gone(m.User(), count)
-		t.settle()
+		t.gone(&a, m.User(), count)
 	}
 	return others
 }
 
-// settle gives back what a topic has that was forgotten.
-func (t *Topic) settle() {
-	if !t.forgotten.Load() {
-		return
+// ended is called when a connection has ended that had not left.
+func (t *Topic) ended(c server.Conn) {
+	t.hub.mu.Lock()
+	m := t.conns[c]
+	t.hub.mu.Unlock()
+	if m != nil {
+		t.leave(m)
 	}
-	t.history.end(t.hub)
-	if t.cancel != nil {
-		t.cancel()
-		t.cancel = nil
+}
+
+// feed is a topic's subscription to the broker.
+type feed struct{ cancel func() }
+
+// subscribe makes the topic hear the Broker, before its first member joins. Several may do so
+// at once; only the one that becomes the topic's feed is listened to.
+func (t *Topic) subscribe() (*feed, error) {
+	if t.hub.Broker == nil || t.feed.Load() != nil {
+		return nil, nil
 	}
+	f := new(feed)
+	cancel, err := t.hub.Broker.Subscribe(t.name, func(m Message) error {
+		if t.feed.Load() != f {
+			return nil
+		}
+		return t.deliver(m)
+	})
+	if err != nil {
+		return nil, err
+	}
+	f.cancel = cancel
+	return f, nil
 }

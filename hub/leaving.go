@@ -4,8 +4,8 @@ package hub
 
 import "time"
 
-// keep lets a user who has no member left stay for LeaveGrace. It is called under
-// mu. Who is the first to leave is the first to go, so one timer does for all.
+// keep lets a user without members stay for LeaveGrace. It is called under mu. Users go in
+// the order in which they left, so one timer does for all.
 func (h *Hub) keep(u *user) {
 	u.until = time.Now().Add(h.LeaveGrace)
 	u.waiting = h.leaving.PushBack(u)
@@ -23,7 +23,7 @@ func (h *Hub) stay(u *user) {
 	}
 }
 
-// expire lets those go whose time is over, and comes back for the others.
+// expire lets the users go whose time is over, and comes back for the others.
 func (h *Hub) expire() {
 	for {
 		u, wait := h.first()
@@ -38,8 +38,8 @@ func (h *Hub) expire() {
 	}
 }
 
-// first returns who goes next, and when. If that is nobody, keep has to see to it
-// that expire is called again.
+// first returns the user that goes next, and when. If there is none, keep has to start the
+// timer again.
 func (h *Hub) first() (*user, time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -54,18 +54,31 @@ func (h *Hub) first() (*user, time.Duration) {
 
 // expire takes a user out whose time is over, unless they have come back.
 func (t *Topic) expire(u *user) {
-	t.order.Lock()
-	defer t.order.Unlock()
-	t.hub.mu.Lock()
-	over := u.waiting != nil && time.Until(u.until) <= 0
+	var a announcement
+	over, count := false, 0
+	t.begin(func() bool {
+		over, count = t.hub.isOver(u)
+		return !over || count == 0 || t.isReadyToGo(&a, u.name, count)
+	}, func() { t.makeAnnouncement(&a) })
+	defer t.end()
 	if over {
-		t.hub.stay(u)
-		t.hub.forget(u)
+		t.hub.letGo(u)
+		t.gone(&a, u.name, count)
 	}
-	count := len(t.users)
-	t.hub.mu.Unlock()
-	if over {
-		t.gone(u.name, count)
-		t.settle()
-	}
+}
+
+// isOver reports whether the time of a user is over, and how many others there are. It is
+// called under the topic's order.
+func (h *Hub) isOver(u *user) (over bool, others int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return u.waiting != nil && time.Until(u.until) <= 0, len(u.topic.users) - 1
+}
+
+// letGo ends what keep began, and the user. It is called under the topic's order.
+func (h *Hub) letGo(u *user) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stay(u)
+	h.forget(u)
 }

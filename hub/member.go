@@ -7,9 +7,9 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
-// Member is one connection in one topic, from [Hub.Join] until Leave. It does not
-// change meanwhile but for its status, which it shares with all members of its
-// user there. All methods are safe for any goroutine. It takes 32 bytes.
+// Member is one connection in one topic, from [Hub.Join] until Leave or the connection's end.
+// All that changes meanwhile is its status, which it shares with the other members of its
+// user in the topic. All methods are safe for any goroutine. It takes 32 bytes.
 type Member struct {
 	user    *user
 	conn    server.Conn
@@ -20,24 +20,21 @@ type Member struct {
 // gone is the place of a member that has left.
 const gone = -1
 
-// Topic returns the topic, also when the member has left.
+// Topic returns the topic, even after the member has left.
 func (m *Member) Topic() *Topic { return m.user.topic }
 
 // User returns the user's name.
 func (m *Member) User() string { return m.user.name }
 
-// Dialect returns what the member joined as.
+// Dialect returns the dialect that the member has joined with.
 func (m *Member) Dialect() int { return int(m.dialect) }
 
-// Send sends one message, b as for [Topic.Publish], to the member alone. Errors are
-// those of [server.Conn.Send].
-func (m *Member) Send(op frame.Opcode, b ...[]byte) error {
-	return m.conn.Send(op, in(int(m.dialect), b))
-}
+// Send sends b as one message to the member alone, whose Dialect the caller has to speak.
+// Errors are those of [server.Conn.Send].
+func (m *Member) Send(op frame.Opcode, b []byte) error { return m.conn.Send(op, b) }
 
-// SetStatus keeps what the user says of themselves, for others to see in
-// [Topic.Presence]; "" is nothing. It ends with the user. Of a member that has left
-// it is ignored.
+// SetStatus sets the status of the user, for others to see in [Topic.Presence]; "" is none.
+// It ends when the user leaves the topic. A member that has left changes nothing.
 func (m *Member) SetStatus(status string) {
 	h := m.Topic().hub
 	h.mu.Lock()
@@ -47,10 +44,10 @@ func (m *Member) SetStatus(status string) {
 	}
 }
 
-// Leave takes the member out of the topic. It reports whether there are others in
-// the topic to tell, connections of the same user included. Only the first call
-// counts: a later one does nothing and is false.
+// Leave takes the member out of the topic. It reports whether the topic has other members,
+// connections of the same user included. Only the first call counts: a later one, or one
+// after the hub has taken the member out, does nothing and returns false.
 //
-// What was published before may still arrive. What the caller publishes
-// afterwards does not.
+// What was published before may still arrive. What the caller publishes afterwards does
+// not.
 func (m *Member) Leave() (others bool) { return m.Topic().leave(m) }

@@ -17,7 +17,7 @@ func TestLeaveEndsOneMembership(t *testing.T) {
 	if !attic.Leave() {
 		t.Error("Leave with bob there: got false, want true")
 	}
-	publish(t, attic, "2") // by who has left
+	publish(t, attic, "2") // by a member that has left
 	publish(t, cellar, "3")
 	c.wantHeard("1", "3")
 
@@ -27,22 +27,6 @@ func TestLeaveEndsOneMembership(t *testing.T) {
 	c.wantHeard("4")
 	if back.Topic() != attic.Topic() || back.User() != "alice" {
 		t.Errorf("back as %q in %p, want alice in %p", back.User(), back.Topic(), attic.Topic())
-	}
-}
-
-// TestVanish: a connection that ends hears nothing more, but is in the table until
-// it is left.
-func TestVanish(t *testing.T) {
-	home := serve(t, new(Hub))
-	alice, c := home.join("lobby", "alice")
-	home.vanish(c)
-	publish(t, alice, "anybody?")
-	if _, total := alice.Topic().Presence(0); total != 1 || home.Len() != 1 {
-		t.Errorf("before Leave: got %d users in %d topics, want 1 in 1", total, home.Len())
-	}
-	alice.Leave()
-	if _, total := alice.Topic().Presence(0); total != 0 || home.Len() != 0 {
-		t.Errorf("after Leave: got %d users in %d topics, want none", total, home.Len())
 	}
 }
 

@@ -96,18 +96,9 @@ func TestMovedInOrder(t *testing.T) {
 		all.Wait()
 		here, tell := make(map[string]bool), 0
 		for deadline := time.Now().Add(patience); tell == 0 || len(here) > 1; time.Sleep(time.Millisecond) {
-			for _, m := range r.take() {
-				tell++
-				if (m.Joined == 1) == here[m.User] && m.To == nil {
-					t.Fatalf("%+v while %v are here", m, here)
-				}
-				if here[m.User] = m.Joined == 1; !here[m.User] {
-					delete(here, m.User)
-				}
-				if m.Count != len(here) {
-					t.Fatalf("%+v while %v are here", m, here)
-				}
-			}
+			all := r.take()
+			tell += len(all)
+			wantAddUp(t, all, here)
 			if time.Now().After(deadline) {
 				t.Fatalf("%v did not leave", here)
 			}
@@ -147,7 +138,7 @@ func TestGrace(t *testing.T) {
 	}
 }
 
-// TestGraceKeeps: the status of who comes back in time, and the topic of who was
+// TestGraceKeeps: the status of a user that comes back in time, and the topic of one that was
 // alone in it.
 func TestGraceKeeps(t *testing.T) {
 	var r moves
@@ -158,7 +149,7 @@ func TestGraceKeeps(t *testing.T) {
 		t.Error("Leave of the last: got true, want false")
 	}
 	if n, _ := alice.Topic().Direct("alice", 1, nil); n != 0 {
-		t.Errorf("Direct to who has no connection: got %d, want 0", n)
+		t.Errorf("Direct to a user without a connection: got %d, want 0", n)
 	}
 	back := home.bring(c, "lobby", "alice")
 	if got, _ := back.Topic().Presence(1); back.Topic() != alice.Topic() || got[0].Status != "busy" {
@@ -167,7 +158,7 @@ func TestGraceKeeps(t *testing.T) {
 	r.want(t, Move{User: "alice", Joined: 1, Count: 1}, Move{User: "alice", Joined: 1, Count: 1, To: back})
 }
 
-// TestGraceLeavesPlaces: who rushes from topic to topic does not use them up.
+// TestGraceLeavesPlaces: users that rush from topic to topic do not use them up.
 func TestGraceLeavesPlaces(t *testing.T) {
 	home := serve(t, &Hub{LeaveGrace: time.Hour, MaxTopics: 4})
 	alice, bob := home.dial(), home.dial()
@@ -186,7 +177,7 @@ func TestGraceLeavesPlaces(t *testing.T) {
 	}
 }
 
-// TestGather: in a topic of many users moves are told together, and to who joined at
+// TestGather: in a topic of many users moves are told together, and to a member that joins at
 // once.
 func TestGather(t *testing.T) {
 	var r moves

@@ -44,11 +44,11 @@ func TestNamesThatPassForEachOther(t *testing.T) {
 	tab.Leave()
 	refused()
 	if n, err := bob.Topic().Direct("alice", frame.OpText, []byte("psst")); n != 0 || !errors.Is(err, ErrAway) {
-		t.Errorf("Direct to who is away: got %d, %v, want %v", n, err, ErrAway)
+		t.Errorf("Direct to a user that is away: got %d, %v, want %v", n, err, ErrAway)
 	}
 	home.join("lobby", "alice")
 	if n, err := bob.Topic().Direct("alice", frame.OpText, []byte("psst")); n != 1 || err != nil {
-		t.Errorf("Direct to who is back: got %d, %v, want 1", n, err)
+		t.Errorf("Direct to a user that is back: got %d, %v, want 1", n, err)
 	}
 }
 
@@ -79,11 +79,11 @@ func TestMaxTopicsPerUser(t *testing.T) {
 	}
 }
 
-// TestOneOfManyAtOnce: however many are let through together, the limits hold, and those
-// who do not get in leave no topic behind.
+// TestOneOfManyAtOnce: however many are let through together, the limits hold, and those that
+// do not get in leave no topic behind.
 func TestOneOfManyAtOnce(t *testing.T) {
 	home := serve(t, &Hub{MaxTopicsPerUser: 1, Key: func(name string) string { return strings.TrimRight(name, "!") }})
-	for _, who := range []func(i int) (topic, user string){
+	for _, whom := range []func(i int) (topic, user string){
 		func(i int) (string, string) { return "lobby", "alice" + strings.Repeat("!", i) },
 		func(i int) (string, string) { return fmt.Sprint("t", i), "alice" },
 	} {
@@ -92,7 +92,7 @@ func TestOneOfManyAtOnce(t *testing.T) {
 		joined := make(chan *Member, most)
 		for i := range most {
 			c := home.dial()
-			topic, user := who(i)
+			topic, user := whom(i)
 			all.Go(func() {
 				m, err := home.Join(topic, user, c.Conn)
 				switch {
@@ -114,7 +114,7 @@ func TestOneOfManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestPlacesOfTheGone: who does not get in takes no place.
+// TestPlacesOfTheGone: a connection that does not get in takes no place.
 func TestPlacesOfTheGone(t *testing.T) {
 	home := serve(t, &Hub{MaxTopicsPerUser: 1})
 	if _, err := home.Join("lobby", "alice", server.Conn{}); err == nil {

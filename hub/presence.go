@@ -12,12 +12,11 @@ import (
 // Presence is a user in a topic as others see them.
 type Presence struct {
 	User   string
-	Status string // what the user last said of themselves, or ""
+	Status string // what SetStatus said last, or ""
 }
 
-// Presence returns up to most users of the topic, sorted by name, and how many
-// there are in all. Of more than that, which ones is not said. Presence(0) only
-// counts.
+// Presence returns up to most users of the topic, sorted by name, and how many there are
+// in all. If there are more, the choice is arbitrary. Presence(0) only counts.
 func (t *Topic) Presence(most int) (some []Presence, total int) {
 	some, total = t.sample(most)
 	slices.SortFunc(some, func(a, b Presence) int { return strings.Compare(a.User, b.User) })
@@ -25,7 +24,7 @@ func (t *Topic) Presence(most int) (some []Presence, total int) {
 }
 
 // User returns the name of the user in the topic that a name stands for: the same name,
-// or one that passes for it by Hub.Key.
+// or one with the same Hub.Key.
 func (t *Topic) User(name string) (user string, here bool) {
 	key := t.hub.key(name)
 	t.hub.mu.Lock()
@@ -36,7 +35,7 @@ func (t *Topic) User(name string) (user string, here bool) {
 	return "", false
 }
 
-// sample is Presence in no order.
+// sample is Presence, not sorted.
 func (t *Topic) sample(most int) (some []Presence, total int) {
 	t.hub.mu.Lock()
 	defer t.hub.mu.Unlock()
@@ -52,8 +51,8 @@ func (t *Topic) sample(most int) (some []Presence, total int) {
 	return some, total
 }
 
-// user is somebody in a topic, with a member for each of their connections.
-// Guarded by Hub.mu, but for the topic, the name and its key.
+// user is somebody in a topic, with a member for each of their connections. Hub.mu guards
+// all but the topic, the name and its key, which do not change.
 type user struct {
 	topic   *Topic
 	name    string
@@ -70,7 +69,7 @@ type user struct {
 func (u *user) add(m *Member) {
 	m.place = int32(len(u.members))
 	u.members = append(u.members, m)
-	u.topic.members++
+	u.topic.conns[m.conn] = m
 }
 
 // remove gives m's place to the last, so that a user's many connections can all
@@ -82,5 +81,5 @@ func (u *user) remove(m *Member) {
 	u.members[last] = nil
 	u.members = u.members[:last]
 	m.place = gone
-	u.topic.members--
+	delete(u.topic.conns, m.conn)
 }

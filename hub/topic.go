@@ -14,35 +14,38 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
-// Topic is where members hear each other. It is reached through its members; one
-// that was forgotten has none, and never will again: who joins its name later is
-// in another Topic. All methods are safe for any goroutine.
+// Topic is where members hear each other. It is reached through its members. One that was
+// forgotten has none and never gets one: a later Join of the name makes another Topic. All
+// methods are safe for any goroutine.
 type Topic struct {
 	hub       *Hub
 	name      string
 	voices    []voice     // by dialect
 	forgotten atomic.Bool // set under hub.mu and order
 
-	users   map[string]*user // by Hub.Key of their names; guarded by hub.mu
-	members int              // of all users; guarded by hub.mu
+	users map[string]*user        // by Hub.Key of their names; guarded by hub.mu
+	conns map[server.Conn]*Member // of all users; guarded by hub.mu
 
-	// order is held while the table changes and while that is told, so that moves
-	// are told in the order in which they happened; and while a message is kept and
-	// published, so that who joins has it from the history or hears it, and not both.
-	// It guards what follows.
-	order   sync.Mutex
-	moves   Move // gathered
-	history history
-	said    kept   // what is being recorded, as the hooks left it
-	cancel  func() // the broker's subscription
+	// order is held while the table changes and that is announced, so that announcements
+	// come in the order of the moves; and while a message is kept and published, so that
+	// a member that joins has it from the history or hears it, and not both. Nothing of
+	// the application's is called under it: what is needed of that is made before. It
+	// guards what follows.
+	order    sync.Mutex
+	gathered Move // what is to be told together
+	history  history
+	sieves   []*sieve // not in use
+	untold   []Move   // that Moved has to be called with
+	telling  bool     // a goroutine is at it
+
+	feed atomic.Pointer[feed] // set under order
 }
 
 // voice is how a topic speaks one dialect.
 type voice struct {
 	group   server.Group
-	members atomic.Int32    // who hear it; it changes under order
+	members atomic.Int32    // that hear it, or are about to
 	publish server.SendFunc // to the group, through the hooks
-	record  server.SendFunc // and to Topic.said
 }
 
 // newTopic returns an empty topic.
@@ -52,66 +55,56 @@ func newTopic(h *Hub, name string) *Topic {
 		name:   name,
 		voices: make([]voice, max(1, h.Dialects)),
 		users:  make(map[string]*user),
+		conns:  make(map[server.Conn]*Member),
 	}
-	t.said.data = make([][]byte, len(t.voices))
 	for d := range t.voices {
 		v := &t.voices[d]
+		v.group.Left = t.ended
 		v.publish = through(h.Middleware, func(m server.Message) error { return v.group.Send(m.Opcode, m.Data) })
-		v.record = through(h.Middleware, func(m server.Message) error {
-			err := v.group.Send(m.Opcode, m.Data)
-			if err == nil || errors.Is(err, server.ErrBacklog) {
-				t.said.op, t.said.data[d] = m.Opcode, append([]byte{}, m.Data...)
-			}
-			return err
-		})
 	}
 	return t
 }
 
-// through returns last behind the Send hooks of mw.
-func through(mw []server.Middleware, last server.SendFunc) server.SendFunc {
-	for _, m := range slices.Backward(mw) {
-		if m.Send != nil {
-			last = m.Send(last)
-		}
-	}
-	return last
-}
-
-// Name returns what the topic was joined as.
+// Name returns the name that the topic was joined by.
 func (t *Topic) Name() string { return t.name }
 
-// Publish sends one message to every connection in the topic, that of the
-// publisher included: in each dialect what b has for it, and the last of b in those
-// beyond. It takes no lock of the hub and does not wait. An error is a Send hook's,
-// or server.ErrBacklog, or one for an opcode that is not text or binary; after
-// ErrBacklog some of the members have the message and others will not get it. One
-// member that is slow or gone is no error.
-func (t *Topic) Publish(op frame.Opcode, b ...[]byte) error {
-	return t.publish(Message{Topic: t.name, Opcode: op, Data: b})
+// Publish sends b as one message to every connection in the topic, that of the publisher
+// included, in all dialects. It takes no lock of the hub and does not wait. Errors are those
+// of Send hooks, server.ErrBacklog, and one for an opcode that is not text or binary; after
+// ErrBacklog some of the members have the message and others will not get it. One member
+// that is slow or gone is no error.
+func (t *Topic) Publish(op frame.Opcode, b []byte) error {
+	return t.publish(Message{Topic: t.name, Opcode: op, Data: [][]byte{b}})
 }
 
-// Record is Publish for what Hub.History is to keep: who joins later hears it then.
-// It takes the topic's lock, so that nobody misses a message or hears it twice;
-// Hub.Moved cannot call it.
-func (t *Topic) Record(op frame.Opcode, b ...[]byte) error {
-	return t.publish(Message{Topic: t.name, Opcode: op, Data: b, Kept: true})
+// Record is Publish for what Hub.History is to keep for members that join later. It takes the
+// topic's lock, so that no member misses a message or hears it twice.
+func (t *Topic) Record(op frame.Opcode, b []byte) error {
+	return t.publish(Message{Topic: t.name, Opcode: op, Data: [][]byte{b}, Kept: true})
 }
 
-// An Encoder makes a message in a dialect; it is asked for those that somebody in the
-// topic hears. What it returns is the hub's. It may be called on any goroutine, and must
-// always answer the same: one that is recorded is kept, for members that join later and
-// hear another dialect.
+// An Encoder makes a message in a dialect; it is asked for the dialects that somebody in the
+// topic hears. What it returns is the hub's. It may be called on any goroutine and more than
+// once, and must always answer the same: one that is recorded is kept, for members that join
+// later and hear another dialect.
 type Encoder func(dialect int) []byte
 
-// PublishFunc is [Topic.Publish] of what encode makes.
+// PublishFunc is Publish for a message that differs by dialect: encode makes each.
 func (t *Topic) PublishFunc(op frame.Opcode, encode Encoder) error {
-	return t.publish(Message{Topic: t.name, Opcode: op, encode: encode})
+	return t.publish(Message{Topic: t.name, Opcode: op, encode: given(encode)})
 }
 
-// RecordFunc is [Topic.Record] of what encode makes.
+// RecordFunc is Record for a message that differs by dialect: encode makes each.
 func (t *Topic) RecordFunc(op frame.Opcode, encode Encoder) error {
-	return t.publish(Message{Topic: t.name, Opcode: op, encode: encode, Kept: true})
+	return t.publish(Message{Topic: t.name, Opcode: op, encode: given(encode), Kept: true})
+}
+
+// given returns encode. Without one an empty message would be sent.
+func given(encode Encoder) Encoder {
+	if encode == nil {
+		panic("hub: a message that differs by dialect needs an Encoder, not nil")
+	}
+	return encode
 }
 
 func (t *Topic) publish(m Message) error {
@@ -119,15 +112,9 @@ func (t *Topic) publish(m Message) error {
 	case t.hub.Broker == nil:
 		return t.deliver(m)
 	case t.forgotten.Load():
-		return nil // others may have the name now
+		return nil // another topic may have the name now
 	}
-	if m.encode != nil { // nobody knows what is spoken at other hubs
-		for d := range t.voices {
-			m.Data = append(m.Data, m.encode(d))
-		}
-		m.encode = nil
-	}
-	return t.hub.Broker.Publish(m)
+	return t.hub.Broker.Publish(m.encoded(len(t.voices)))
 }
 
 // deliver sends a message to the members here.
@@ -136,86 +123,66 @@ func (t *Topic) deliver(m Message) (err error) {
 		return t.record(m)
 	}
 	for d := range t.voices {
-		if t.unheard(m, d) {
-			continue
-		}
-		if failed := t.voices[d].publish(t.encoding(m, d)); failed != nil {
-			err = failed
+		if !t.unheard(m, d) {
+			err = both(err, t.voices[d].publish(t.encoding(m, d)))
 		}
 	}
 	return err
 }
 
-// unheard reports whether m need not be made in a dialect.
-func (t *Topic) unheard(m Message, dialect int) bool {
-	return m.encode != nil && t.voices[dialect].members.Load() == 0 && len(t.hub.Middleware) == 0
-}
-
 // record is deliver for what is kept.
-func (t *Topic) record(m Message) (err error) {
-	if m.encode != nil { // what is heard is made before the lock is taken
-		m.Data = make([][]byte, len(t.voices))
-		for d := range t.voices {
-			if !t.unheard(m, d) {
-				m.Data[d] = m.encode(d)
-			}
-		}
-	}
-	t.order.Lock()
-	defer t.order.Unlock()
-	clear(t.said.data)
-	later := Encoder(nil)
-	for d := range t.voices {
-		if t.unheard(m, d) {
-			later = m.encode
-			continue
-		}
-		if failed := t.voices[d].record(t.encoding(m, d)); failed != nil {
-			err = failed
-		}
-	}
-	k := kept{t.said.op, slices.Clone(t.said.data), later}
+func (t *Topic) record(m Message) error {
+	s := saying{Message: m}
+	t.begin(func() bool { return t.isMade(&s) }, func() { t.make(&s) })
+	defer t.end()
+	k := t.say(&s)
 	heard := func(b []byte) bool { return b != nil }
 	if !t.forgotten.Load() && slices.ContainsFunc(k.data, heard) {
 		t.history.keep(k, t.hub)
 	}
-	return err
+	return s.err
 }
 
-// encoding returns what a dialect has of m. Hooks may change it.
-func (t *Topic) encoding(m Message, dialect int) server.Message {
-	if m.encode != nil {
-		if dialect < len(m.Data) && m.Data[dialect] != nil {
-			return server.Message{Opcode: m.Opcode, Data: m.Data[dialect]}
-		}
-		return server.Message{Opcode: m.Opcode, Data: m.encode(dialect)}
+// begin takes order once the application has made what is needed under it: ready is called
+// under order; while it is false, prepare is called without, and then ready again.
+func (t *Topic) begin(ready func() bool, prepare func()) {
+	for t.order.Lock(); !ready(); t.order.Lock() {
+		t.order.Unlock()
+		prepare()
 	}
-	b := in(dialect, m.Data)
-	if len(t.hub.Middleware) > 0 {
-		b = bytes.Clone(b)
+}
+
+// end gives order back, and calls what has to be called then: Moved, and for a topic that was
+// forgotten the end of its subscription.
+func (t *Topic) end() {
+	var f *feed
+	if t.forgotten.Load() {
+		t.history.end(t.hub)
+		f = t.feed.Swap(nil)
 	}
-	return server.Message{Opcode: m.Opcode, Data: b}
-}
-
-// in returns what b has for a dialect.
-func in(dialect int, b [][]byte) []byte {
-	if len(b) == 0 {
-		return nil
+	tell := len(t.untold) > 0 && !t.telling
+	t.telling = t.telling || tell
+	t.order.Unlock()
+	if f != nil {
+		defer f.cancel()
 	}
-	return b[min(dialect, len(b)-1)]
+	if tell {
+		t.tell()
+	}
 }
 
-// Direct sends one message, b as for Publish, to all connections that the user has
-// in the topic, and to nobody else. n is how many there are: 0 means that the user
-// is not here, or, with ErrAway, that only Hub.LeaveGrace keeps them in sight. Any other
-// error is the last that [server.Conn.Send] answered for one of the connections; the others
-// have the message. A connection that is just ending is no error.
-func (t *Topic) Direct(user string, op frame.Opcode, b ...[]byte) (n int, err error) {
-	return t.DirectFunc(user, op, func(dialect int) []byte { return in(dialect, b) })
+// Direct sends b as one message to all connections that the user has in the topic, and to
+// nobody else. n is how many there are: 0 means that the user is not here or, with ErrAway,
+// is only kept by Hub.LeaveGrace. Any other error is the last that [server.Conn.Send] answered
+// for one of the connections; the others have the message. A connection that is just ending
+// is no error.
+func (t *Topic) Direct(user string, op frame.Opcode, b []byte) (n int, err error) {
+	return t.DirectFunc(user, op, func(int) []byte { return b })
 }
 
-// DirectFunc is Direct of what encode makes.
+// DirectFunc is Direct for a message that differs by dialect: encode makes each.
 func (t *Topic) DirectFunc(user string, op frame.Opcode, encode Encoder) (n int, err error) {
+	encode = given(encode)
 	var few [8]*Member // so many do not need the heap
 	members, here := t.appendMembers(few[:0], user)
 	if here && len(members) == 0 {
@@ -243,4 +210,40 @@ func (t *Topic) appendMembers(dst []*Member, name string) (members []*Member, he
 		return dst, false
 	}
 	return append(dst, u.members...), true
+}
+
+// unheard reports whether m need not be made in a dialect.
+func (t *Topic) unheard(m Message, dialect int) bool {
+	return m.encode != nil && t.voices[dialect].members.Load() == 0 && len(t.hub.Middleware) == 0
+}
+
+// encoding returns what a dialect has of m. Hooks may change it.
+func (t *Topic) encoding(m Message, dialect int) server.Message {
+	if m.encode != nil {
+		return server.Message{Opcode: m.Opcode, Data: m.encode(dialect)}
+	}
+	b := in(dialect, m.Data)
+	if len(t.hub.Middleware) > 0 {
+		b = bytes.Clone(b)
+	}
+	return server.Message{Opcode: m.Opcode, Data: b}
+}
+
+// in returns what b has for a dialect.
+func in(dialect int, b [][]byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b[min(dialect, len(b)-1)]
+}
+
+// both is errors.Join that leaves a single error as it is.
+func both(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return errors.Join(a, b)
 }

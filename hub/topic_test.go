@@ -5,6 +5,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,7 +14,7 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
-// TestPublish: while others come and go, everybody who stays hears everything
+// TestPublish: while others come and go, every member that stays hears everything
 // exactly once, in each publisher's order.
 func TestPublish(t *testing.T) {
 	const stay, publishers, each = 8, 4, 200
@@ -70,8 +71,8 @@ func TestPublishFindsItsTopicOnly(t *testing.T) {
 	both.wantHeard("up here", "down here")
 }
 
-// TestDialects: members of one topic hear it in the encoding they chose, or in the
-// last there is.
+// TestDialects: members of one topic hear it in the encoding they chose, and what has only
+// one as it is.
 func TestDialects(t *testing.T) {
 	home := serve(t, &Hub{Dialects: 3})
 	var ears []client
@@ -84,18 +85,32 @@ func TestDialects(t *testing.T) {
 		}
 		ears, topic = append(ears, c), m.Topic()
 	}
-	words := [][]byte{[]byte("hello"), []byte("salut"), []byte("hallo")}
-	for n := range 4 {
-		if err := topic.Publish(frame.OpText, words[:n]...); err != nil {
-			t.Errorf("Publish in %d: %v", n, err)
-		}
-		if got, err := topic.Direct("alice", frame.OpText, words[:n]...); got != 3 || err != nil {
-			t.Errorf("Direct in %d: got %d, error %v; want 3", n, got, err)
+	words := spoken("hello", "salut", "hallo")
+	for name, err := range map[string]error{
+		"Publish":         topic.Publish(frame.OpText, []byte("1")),
+		"PublishFunc":     topic.PublishFunc(frame.OpText, words),
+		"Hub.Publish":     home.Publish("lobby", frame.OpText, []byte("2")),
+		"Hub.PublishFunc": home.PublishFunc("lobby", frame.OpText, words),
+		"Hub.Record":      home.Record("lobby", frame.OpText, []byte("3")),
+		"Hub.RecordFunc":  home.RecordFunc("lobby", frame.OpText, words),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	ears[0].wantHeard("", "", "hello", "hello", "hello", "hello", "hello", "hello")
-	ears[1].wantHeard("", "", "hello", "hello", "salut", "salut", "salut", "salut")
-	ears[2].wantHeard("", "", "hello", "hello", "salut", "salut", "hallo", "hallo")
+	if got, err := topic.Direct("alice", frame.OpText, []byte("4")); got != 3 || err != nil {
+		t.Errorf("Direct: got %d, error %v; want 3", got, err)
+	}
+	if got, err := topic.DirectFunc("alice", frame.OpText, words); got != 3 || err != nil {
+		t.Errorf("DirectFunc: got %d, error %v; want 3", got, err)
+	}
+	for d, word := range []string{"hello", "salut", "hallo"} {
+		heard := ears[d].heard()
+		slices.Sort(heard) // maps are in no order
+		if want := []string{"1", "2", "3", "4", word, word, word, word}; !slices.Equal(heard, want) {
+			t.Errorf("dialect %d: heard %q, want %q", d, heard, want)
+		}
+	}
 	for _, d := range []int{-1, 3} {
 		if m, err := home.JoinAs("lobby", "bob", d, ears[0].Conn); err == nil {
 			t.Errorf("dialect %d: got %v, want an error", d, m)
@@ -181,13 +196,13 @@ func TestDirect(t *testing.T) {
 	ear.wantHeard("1", "3", "5")
 	elsewhere.wantHeard()
 
-	// The first, one amid, the last; then one that ended but was not left yet.
+	// The first, one amid, the last; then one that ended.
 	for left, i := range []int{0, 5, 11} {
 		members[i].Leave()
 		direct("bob", "6", 12-1-left)
 	}
-	home.vanish(tabs[1])
-	direct("bob", "7", 9)
+	home.vanish(tabs[1], "lobby")
+	direct("bob", "7", 8)
 	tabs[0].wantHeard()
 	tabs[5].wantHeard("6")
 	tabs[11].wantHeard("6", "6")

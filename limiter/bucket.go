@@ -111,7 +111,7 @@ const (
 	// perNano is 10⁻⁹·2⁹³ rounded up, its highest bit the 63rd.
 	perNano = 0x89705f4136b4a598
 
-	// longest is the longest wait there is, a hundred years: as good as for ever, and
+	// longest is the longest wait there is, a hundred years: as good as forever, and
 	// callers can add it to their clock and to another without an overflow.
 	longest = 100 * 365 * 24 * time.Hour
 
@@ -122,7 +122,7 @@ const (
 
 // pace takes the limit apart: m·2^(e-63) a second, with m's highest bit set, and half
 // a float64's last bit added, so that a limit that is none, like a third, is rounded
-// up. Of limits that are not normal numbers nobody will see a second event.
+// up. At limits that are not normal numbers there will never be a second event.
 func (l Limit) pace() pace {
 	b := math.Float64bits(float64(l))
 	scale, _ := bits.Mul64(b<<11|1<<63|1<<10, perNano)

@@ -1,5 +1,5 @@
-// Package limiter says whether the next thing may happen yet, how long it must
-// wait, and how many may be at it at once. It is arithmetic: no goroutine, no
+// Package limiter says whether the next event may happen now, how long it must
+// wait, and how many may happen at once. It is arithmetic: no goroutine, no
 // timer and no clock. The caller passes the time in, as a duration since any
 // monotonic origin it likes, so a test can run a week in a microsecond.
 //
@@ -10,10 +10,10 @@
 //   - [Quota]: how many at once? Safe for any goroutine.
 //   - [Keyed]: how many, and how often, for each address or user? Safe for any
 //     goroutine; a key at rest costs nothing.
-//   - [Turns]: who is next, where many wait for a few places? Safe for any goroutine.
+//   - [Turns]: which of many that wait for a few places is next? Safe for any goroutine.
 //
-// Three things can be done about what comes too early: AllowN refuses it, DelayN says
-// how long to wait for it, and WaitN only looks. CancelN gives back.
+// There are three ways to treat an event that comes too early: AllowN refuses it, DelayN
+// says how long it must wait, and WaitN only looks. CancelN gives tokens back.
 //
 // The verbs are those of golang.org/x/time/rate, and a Bucket admits what a
 // rate.Limiter of the same limit and burst admits. What differs is the size: the

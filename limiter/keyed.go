@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ErrLimit is what Keyed.Acquire answers when a key has had enough. RetryAfter is
+// ErrLimit is what Keyed.Acquire returns when a key has reached a limit. RetryAfter is
 // zero when only a Release can help.
 type ErrLimit struct {
 	RetryAfter time.Duration
@@ -24,8 +24,8 @@ func (e *ErrLimit) Error() string {
 }
 
 // Keyed limits each key by itself: at most Max at once, and no more often than
-// Rate. Acquire and Release count those who stay; AllowN and the other verbs of
-// Bucket are for what happens and is over. All methods are safe for any goroutine,
+// Rate. Acquire and Release are for what lasts; AllowN and the other verbs of
+// Bucket are for events that have no duration. All methods are safe for any goroutine,
 // and take one of 64 locks for a moment. A key that holds nothing and whose bucket is
 // full again is forgotten, so memory follows the keys in use: under 100 MB for a
 // million addresses. A Keyed must not be copied after its first use.
@@ -54,7 +54,7 @@ type keyedShard[K comparable] struct {
 	most    int // buckets there were since their map was made
 }
 
-// Acquire takes a place for k, or answers an *ErrLimit. Each nil needs one
+// Acquire takes a place for k, or returns an *ErrLimit. Each nil needs one
 // Release. now is as for Bucket.
 func (q *Keyed[K]) Acquire(k K, now time.Duration) error {
 	s := q.shard(k)
@@ -70,8 +70,8 @@ func (q *Keyed[K]) Acquire(k K, now time.Duration) error {
 	return nil
 }
 
-// Add takes a place for k whether there is one or not: for who only counts. It needs
-// one Release.
+// Add takes a place for k whether there is one or not, for callers that only count. It
+// needs one Release.
 func (q *Keyed[K]) Add(k K) {
 	s := q.shard(k)
 	s.mu.Lock()
@@ -119,7 +119,7 @@ func (q *Keyed[K]) AllowN(k K, now time.Duration, n int) bool {
 }
 
 // DelayN takes n of k's tokens whether they are there or not, and returns how long
-// the caller has to wait until they would have been. Callers that share a key so get
+// the caller has to wait until they would have been. So callers that share a key get
 // their turns in the order in which they asked.
 func (q *Keyed[K]) DelayN(k K, now time.Duration, n int) time.Duration {
 	if q.Rate.Unlimited() {
@@ -186,7 +186,7 @@ func (q *Keyed[K]) Len() int {
 
 // Sweep forgets the keys at rest in one of 64 parts of the table, and gives the
 // memory of a table that has become much too large back. Acquire, AllowN and DelayN
-// sweep as they go; who may not call them for long calls Sweep now and then, say
+// sweep as they go; a caller that may not use them for long calls Sweep now and then, say
 // every second.
 func (q *Keyed[K]) Sweep(now time.Duration) {
 	q.init()

@@ -47,7 +47,7 @@ func (p *party) wait(ctx context.Context, k string) {
 	}
 }
 
-// rest returns who has a turn when, as each ends.
+// rest returns the keys in the order of their turns, as each turn ends.
 func (p *party) rest() (all []string) {
 	for {
 		p.Release()

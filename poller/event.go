@@ -11,9 +11,9 @@ import (
 // Event is a set of conditions of a file descriptor.
 type Event uint32
 
-// The conditions. Hangup needs no asking for: the kernel reports it always, when
+// The conditions. Hangup need not be asked for: the kernel always reports it when
 // both directions have ended or the socket has an error. PeerClosed comes with
-// Readable when the peer says no more; what it has said may still be unread.
+// Readable when the peer sends no more; what it has sent may still be unread.
 const (
 	Readable   Event = unix.EPOLLIN
 	Writable   Event = unix.EPOLLOUT
@@ -21,12 +21,12 @@ const (
 	Hangup     Event = unix.EPOLLHUP | unix.EPOLLERR
 )
 
-// Edge, where it is asked for with the conditions, has a change reported once, not a
-// condition as long as it lasts. Whoever leaves something unread, or has room unused,
-// asks again with Loop.Mod, which reports what is the case. Nothing is left by a read
-// that has not filled its buffer, unless PeerClosed or Hangup came with the event: then
-// the end of the stream may be. Urgent data is the exception: a read ends before it, and
-// what is behind it waits for more to come.
+// Edge, asked for together with conditions, reports each change once instead of a
+// condition for as long as it lasts. A caller that leaves bytes unread, or room unused,
+// asks again with Loop.Mod, which reports the conditions that hold then. A read that does
+// not fill its buffer leaves nothing, unless PeerClosed or Hangup came with the event:
+// then the end of the stream may be unread. Urgent data is an exception: a read ends
+// before it, and the bytes behind it wait until more arrive.
 const Edge Event = unix.EPOLLET
 
 // String names the conditions, "none" for the empty set.

@@ -48,8 +48,8 @@ func Listen(address string) (fd int, err error) {
 }
 
 // Unreachable lets no more connections into the backlog of the listening socket fd, so that
-// those in it can all be accepted before fd is closed, which resets the others. Clients
-// find their SYN unanswered, and a moment later refused.
+// those in it can all be accepted before fd is closed, which resets the rest. To new
+// clients the address does not answer, and refuses them once fd is closed.
 func Unreachable(fd int) error {
 	// The filter looks at the TCP header: byte 13 has the flags, 2 is SYN and 16 ACK. A
 	// program that lets 0 bytes through drops the segment.

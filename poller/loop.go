@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Handler is what a loop calls, always on its own goroutine. No method may block. One
-// that ends the goroutine by runtime.Goexit is not told of that event again; the loop
-// goes on, on another goroutine, with the next.
+// Handler is what a loop calls, always on its own goroutine. No method may block. If a
+// method ends the goroutine with runtime.Goexit, the loop goes on with the next event, on
+// another goroutine.
 type Handler interface {
 	// Ready says that the descriptor added with data is in the given conditions.
 	// An event may be stale: the descriptor may have been removed, or its number
@@ -31,10 +31,10 @@ type Handler interface {
 	Failed(err error)
 }
 
-// ErrClosed is what the methods of a closed loop answer.
+// ErrClosed is what the methods of a closed loop return.
 var ErrClosed = errors.New("poller: loop is closed")
 
-// Loop is one event loop. Create it with New, register what there is, Start it.
+// Loop is one event loop. Create it with New, add descriptors, Start it.
 type Loop struct {
 	h     Handler
 	set   *set
@@ -110,7 +110,7 @@ func (l *Loop) Add(fd int, data uint64, want Event) error {
 	return l.set.ctl(unix.EPOLL_CTL_ADD, fd, data, want)
 }
 
-// Mod changes what fd is watched for, and reports anew what of it is the case. With no
+// Mod changes what fd is watched for, and reports again the conditions that hold. With no
 // condition only Hangup is reported.
 func (l *Loop) Mod(fd int, data uint64, want Event) error {
 	return l.set.ctl(unix.EPOLL_CTL_MOD, fd, data, want)
@@ -130,7 +130,7 @@ func (l *Loop) Listen(fd int, callback func()) error {
 	}))
 }
 
-// lasting is f, but that a pass in which a callback ends its goroutine is gone on with.
+// lasting returns f, but if a callback of f ends its goroutine, the rest of the pass follows.
 func (l *Loop) lasting(f func()) func() {
 	return func() {
 		returned := false
@@ -157,9 +157,9 @@ func (l *Loop) Unlisten(fd int) error { return l.watch.remove(fd) }
 // Now is the time of the current pass, counted from the loop's origin.
 func (l *Loop) Now() time.Duration { return l.now }
 
-// SetTimer makes Handler.Timer be called at the given time, once. An earlier
-// time replaces a later one; a later one is ignored, since whoever is called
-// too early asks again.
+// SetTimer has Handler.Timer called once, at the given time. An earlier
+// time replaces a later one; a later one is ignored: a handler that is called
+// too early sets the timer again.
 func (l *Loop) SetTimer(at time.Duration) error {
 	if l.armed != 0 && l.armed <= at {
 		return nil
@@ -175,14 +175,14 @@ func (l *Loop) SetTimer(at time.Duration) error {
 	return nil
 }
 
-// Spin keeps the loop from blocking until the given time, for who must not be
-// late: a sleeper is woken 50 to 100 µs after its time. Until then pass follows
+// Spin keeps the loop from blocking until the given time, for handlers that must not be
+// late: a sleeping loop wakes up 50 to 100 µs after its time. Until then pass follows
 // pass, each with its After, whether anything is ready or not; every After may
-// say another time. It takes a whole processor. Only on the loop.
+// set another time. It takes a whole processor. Only on the loop.
 func (l *Loop) Spin(until time.Duration) { l.spin = until }
 
-// Wake makes Handler.Wake be called soon. Safe for any goroutine; calls that
-// arrive before the loop answers share one.
+// Wake has Handler.Wake called soon. It is safe for any goroutine; calls that
+// come before the loop answers share one.
 func (l *Loop) Wake() {
 	if l.woken.Swap(true) {
 		return
@@ -197,7 +197,7 @@ func (l *Loop) Wake() {
 
 // Post runs f on the loop, soon and in the order of the calls. Safe for any
 // goroutine. It allocates and is not bounded, so it is for control, not for
-// traffic. After Close it answers ErrClosed and f is never run.
+// traffic. After Close it returns ErrClosed, and f never runs.
 func (l *Loop) Post(f func()) error {
 	l.mu.Lock()
 	if l.closed || l.ended {
@@ -210,8 +210,7 @@ func (l *Loop) Post(f func()) error {
 	return nil
 }
 
-// fail is called when the wait has ended by an error. Nothing posted would be run
-// any more.
+// fail is called when waiting has failed: nothing that is posted would run any more.
 func (l *Loop) fail(err error) {
 	l.mu.Lock()
 	l.ended = true
@@ -221,8 +220,8 @@ func (l *Loop) fail(err error) {
 }
 
 // Close ends the loop and waits until nothing of it runs any more. Descriptors
-// that were added stay open; they are their owner's. It must not be called on the
-// loop. Closing again is ErrClosed.
+// that were added stay open; they belong to their owner. It must not be called on the
+// loop. A second call returns ErrClosed.
 func (l *Loop) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -305,7 +304,7 @@ func (l *Loop) onWake() {
 	l.after()
 }
 
-// answerWake lowers the flag first: who posts after it was lowered wakes again.
+// answerWake lowers the flag first: a caller that posts after that wakes the loop again.
 func (l *Loop) answerWake() {
 	l.woken.Store(false)
 	l.mu.Lock()
@@ -330,7 +329,7 @@ func (l *Loop) onTimer() {
 	l.after()
 }
 
-// after ends what happened outside a pass. Passes follow if the handler wants the
+// after is the end of what happens outside a pass. Passes follow if the handler wants the
 // loop to spin.
 func (l *Loop) after() {
 	l.h.After()

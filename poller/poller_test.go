@@ -624,7 +624,7 @@ func TestGoexit(t *testing.T) {
 	}
 }
 
-// TestUnreachable: who was in the backlog is accepted, and nobody comes after.
+// TestUnreachable: connections in the backlog are accepted, and none comes after.
 func TestUnreachable(t *testing.T) {
 	listener, err := Listen("127.0.0.1:0")
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// set is a level-triggered epoll set whose entries carry 64 bits of their
-// owner's. It is itself pollable: readable while one of its entries is ready.
+// set is an epoll set whose entries carry 64 bits of their owner's choice. An entry is
+// level-triggered unless it is watched with Edge. The set itself can be polled: it is
+// readable while one of its entries is ready.
 type set struct {
 	fd     int
 	events [maxEvents]unix.EpollEvent

@@ -43,8 +43,8 @@ func Send(fd int, b []byte) (int, unix.Errno) {
 	return send(fd, b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 
-// SendLast is Send for what shutdown(2) follows: the kernel holds a segment back
-// that is not full, so that the FIN goes with it instead of in one of its own.
+// SendLast is Send for the last bytes before shutdown(2): the kernel holds back a segment
+// that is not full, so that the FIN goes with it instead of in a segment of its own.
 func SendLast(fd int, b []byte) (int, unix.Errno) {
 	return send(fd, b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL|unix.MSG_MORE)
 }
@@ -71,8 +71,8 @@ type Outgoing struct {
 	Acked   time.Duration // how long ago the peer last acknowledged anything
 }
 
-// Progress asks the kernel about fd, for some half a microsecond. What is no TCP
-// socket looks like one whose bytes were all taken long ago.
+// Progress asks the kernel about fd, which takes about half a microsecond. A socket that is
+// not TCP looks like one whose bytes were all acknowledged long ago.
 func Progress(fd int) Outgoing {
 	var info unix.TCPInfo
 	size := uint32(unsafe.Sizeof(info))

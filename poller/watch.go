@@ -12,8 +12,8 @@ import (
 
 // watcher blocks in epoll on the goroutine that becomes the loop's, and calls
 // back for the few descriptors it watches. It is easygo's low-level Epoll and
-// nothing else of that package; what one must know to use it safely is closed
-// here:
+// nothing else of that package. What one must know to use it safely stays inside this
+// type:
 //
 //   - a failed Add leaves the descriptor registered in easygo's map, so that the
 //     number is refused for ever after: it is deleted again;
@@ -54,8 +54,8 @@ func newWatcher(failed func(error)) (*watcher, error) {
 	return &watcher{failed: failed, ep: ep, entries: make(map[int]*entry)}, nil
 }
 
-// epollClosed is the event easygo makes up when it closes; it is no event of the
-// kernel's that is asked for here.
+// epollClosed is the event that easygo makes up when it closes. It is not among the
+// events that are asked for here.
 const epollClosed netpoll.EpollEvent = 0x20
 
 func (w *watcher) add(fd int, callback func()) error {
@@ -87,8 +87,7 @@ func (w *watcher) register(fd int, e *entry) error {
 	return err
 }
 
-// call calls back, and sees to it that there is a goroutine to do so when this one is
-// made to end.
+// call calls back. If the callback ends this goroutine, another one takes its place.
 func (w *watcher) call(e *entry) {
 	returned := false
 	defer func() {
@@ -100,8 +99,8 @@ func (w *watcher) call(e *entry) {
 	returned = true
 }
 
-// succeed puts another Epoll in the place of one whose goroutine is about to end. It is
-// the last that is done on that.
+// succeed replaces an Epoll whose goroutine is about to end, as the last thing on that
+// goroutine.
 func (w *watcher) succeed() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -39,12 +39,20 @@ func (o owner) answer(entries []entry, data []byte) int {
 	if e.kind == entryPublish {
 		return o.publishRun(entries)
 	}
-	if e.kind == entryJobDone {
+	switch e.kind {
+	case entryJobDone:
 		o.jobs.takeJob(e.tok)
+		return 1
+	case entryDisband:
+		o.disband(e.group, e.err.(*CloseError))
 		return 1
 	}
 	s, ok := o.Find(e.tok)
-	if !ok {
+	switch {
+	case e.kind == entryJoin && (!ok || !takesPosts(s)):
+		o.tellLeft(nil, e.conn, e.group) // it came too late
+		return 1
+	case !ok:
 		return 1
 	}
 	o.DealWith(s)
@@ -62,8 +70,10 @@ func (o owner) answer(entries []entry, data []byte) int {
 			o.door.decide(s, e.err)
 		}
 	case entryJoin:
+		o.groups.join(s, e.group)
+	case entryRun:
 		if takesPosts(s) {
-			o.groups.join(s, e.group)
+			o.visit(s, e.run)
 		}
 	case entryLeave:
 		o.groups.leave(s, e.group)
@@ -156,31 +166,42 @@ func (o owner) keepFan() {
 // fanOut sends n messages of a group to its members on this loop, to each in the
 // encoding for its window.
 func (o owner) fanOut(g *Group, n int, out [encodings][]byte) {
+	o.walk(g, func(s link) { o.deliver(s, out[encodingFor(s.Data().frame.Window())], n) })
+}
+
+// walk calls f for each member of g on this loop that can be spoken to. If f ends the
+// goroutine the next walk goes on where it was.
+func (o owner) walk(g *Group, f func(link)) {
+	m := &o.groups
 	h := g.of(o.loop)
 	if h == nil || h.index == 0 {
 		return
 	}
-	o.busy.Store(0)              // what follows is no callback's doing
-	if o.groups.walking == nil { // else it is gone on with
+	o.busy.Store(0)       // what follows is no callback's doing
+	if m.walking == nil { // else it is gone on with
 		h.tidy()
-		o.groups.walking, o.groups.walked = h, 0
+		m.walking, m.walked = h, 0
 	}
-	for o.groups.walked < len(h.sorted) {
-		i := h.sorted[o.groups.walked]
-		o.groups.walked++
-		if i&gone != 0 {
+	for m.walked < len(h.sorted) {
+		i := h.sorted[m.walked]
+		m.walked++
+		if i&hasLeft != 0 {
 			continue
 		}
 		s := o.At(i)
 		o.DealWith(s)
-		if !takesPosts(s) {
-			continue
+		if takesPosts(s) {
+			f(s)
 		}
-		o.deliver(s, out[encodingFor(s.Data().frame.Window())], n)
 	}
-	o.groups.walking = nil
+	m.walking = nil
 	if h.size() == 0 {
 		*h = shard{index: h.index}
-		o.groups.forget(h)
+		m.forget(h)
 	}
+}
+
+// disband closes the members of g that are on this loop.
+func (o owner) disband(g *Group, e *CloseError) {
+	o.walk(g, func(s link) { o.conclude(s, nil, e) })
 }

@@ -118,7 +118,7 @@ func (d *door) withdraw(s link) {
 func (d *door) decide(s link, err error) {
 	a := d.takeQuestion(s)
 	s.Go(byQuestion)
-	if err == nil && d.srv.isDraining() {
+	if err == nil && d.srv.life.isDraining() {
 		err = errDraining.WithRetryAfter(jitter(5 * time.Second))
 	}
 	if err == nil {

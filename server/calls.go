@@ -8,27 +8,10 @@ import (
 	"github.com/usher-ws/usher/frame"
 )
 
-func (l *loop) callOpen(r *loopRoute, c Conn) *CloseError {
-	return l.closeErrorFor(c, r, func() (err error) {
-		defer l.guard(&err)
-		l.inside = true
-		err = r.open(c)
-		l.inside = false
-		return err
-	}())
-}
-
-func (l *loop) callDrain(r *loopRoute, c Conn) *CloseError {
-	if r.Drain == nil {
-		return nil
-	}
-	return l.closeErrorFor(c, r, func() (err error) {
-		defer l.guard(&err)
-		l.inside = true
-		r.Drain(c)
-		l.inside = false
-		return nil
-	}())
+// call calls the user's code about an open connection, and returns how that ends it, if it
+// does.
+func (l *loop) call(r *loopRoute, c Conn, f func() error) *CloseError {
+	return l.closeErrorFor(c, r, l.try(f))
 }
 
 // rescue turns a panic of the user's code into the end of the connection.

@@ -45,8 +45,9 @@ func (e *CloseError) Unwrap() error { return e.Err }
 // map key. A copy that outlives the connection is harmless; it answers
 // net.ErrClosed.
 //
-// Send, SendPrepared and Close are safe for any goroutine. All else belongs to
-// the connection's callbacks; see Offload for those that do not run on the loop.
+// Send, SendPrepared, Close, Run and ID are safe for any goroutine. All else belongs to
+// the connection's callbacks, those of Run included, and panics elsewhere; see Offload for
+// what its handlers may call.
 type Conn struct {
 	loop      *loop
 	slot, gen uint32
@@ -65,11 +66,23 @@ func (c Conn) Identity() *upgrade.Identity {
 	if q := c.line(); q != nil {
 		return q.identity.Load()
 	}
-	s, ok := c.mine()
+	s, ok := c.mine("Conn.Identity")
 	if !ok {
 		return nil
 	}
 	return c.loop.identities.get(s.Data().ident)
+}
+
+// Route returns the pattern of the connection's route.
+func (c Conn) Route() string {
+	if q := c.line(); q != nil {
+		return q.route.pattern
+	}
+	s, ok := c.mine("Conn.Route")
+	if !ok {
+		return ""
+	}
+	return c.loop.routeOf(s).pattern
 }
 
 // PathValue returns what the wildcard of the route's pattern matched, or "".
@@ -77,7 +90,7 @@ func (c Conn) PathValue(name string) string {
 	if q := c.line(); q != nil {
 		return q.route.value(q.values, name)
 	}
-	s, ok := c.mine()
+	s, ok := c.mine("Conn.PathValue")
 	if !ok {
 		return ""
 	}
@@ -90,11 +103,11 @@ func (c Conn) Subprotocol() string {
 	if q := c.line(); q != nil {
 		return q.proto
 	}
-	s, ok := c.mine()
+	s, ok := c.mine("Conn.Subprotocol")
 	if !ok {
 		return ""
 	}
-	return s.Extra().proto
+	return c.loop.places.all[s.Data().place].proto
 }
 
 // RemoteAddr asks the kernel for the peer's address. It is the zero AddrPort when
@@ -103,7 +116,7 @@ func (c Conn) RemoteAddr() netip.AddrPort {
 	if q := c.line(); q != nil {
 		return q.peer
 	}
-	s, ok := c.mine()
+	s, ok := c.mine("Conn.RemoteAddr")
 	if !ok {
 		return netip.AddrPort{}
 	}
@@ -112,7 +125,7 @@ func (c Conn) RemoteAddr() netip.AddrPort {
 
 // Buffered returns how many bytes wait for the peer to take them.
 func (c Conn) Buffered() int {
-	s, ok := c.mine()
+	s, ok := c.mine("Conn.Buffered")
 	if !ok {
 		return 0
 	}
@@ -121,25 +134,26 @@ func (c Conn) Buffered() int {
 
 // Data returns what SetData, or before it Route.Keep, has kept, or nil.
 func (c Conn) Data() any {
-	s, ok := c.mine()
+	s, ok := c.mine("Conn.Data")
 	if !ok {
 		return nil
 	}
-	return s.Extra().data
+	return c.loop.data[s.Slot()]
 }
 
-// SetData keeps v with the connection until it ends; nil forgets it. It costs an
-// idle connection a few hundred bytes: what the identity and the path say need
-// not be kept again.
+// SetData keeps v with the connection until it ends; nil forgets it. It costs what a map
+// entry costs, and what v points to: what the identity and the path say need not be kept
+// again. A package that is not alone has an Attachment of its own.
 func (c Conn) SetData(v any) {
-	s, ok := c.mine()
+	s, ok := c.mine("Conn.SetData")
 	if !ok {
 		return
 	}
-	if v == nil && !s.HasExtra() {
+	if v == nil || !s.Data().facts.isUsers() {
+		c.loop.data.drop(s.Slot())
 		return
 	}
-	s.NeedExtra().data = v
+	c.loop.data[s.Slot()] = v
 }
 
 // line returns the connection's jobs, or nil if it has none. A worker may ask, since
@@ -154,10 +168,14 @@ func (c Conn) line() *line {
 // isClosed reports whether nothing can be sent any more. Safe for any goroutine.
 func (c Conn) isClosed() bool { return c.loop.Generation(c.slot) != c.gen }
 
-// mine returns the connection, and false when it is gone. Only on the loop.
-func (c Conn) mine() (link, bool) {
+// mine returns the connection for a method, and false when it is gone. It panics off the
+// loop.
+func (c Conn) mine(method string) (link, bool) {
 	if c.loop == nil {
 		return link{}, false
+	}
+	if c.loop.IsElsewhere() {
+		panic("server: " + method + " was called off the connection's loop: see Conn.Run")
 	}
 	s := c.loop.At(c.slot)
 	return s, (s.Generation()^c.gen)&^stream.Marks == 0

@@ -32,7 +32,7 @@ type door struct {
 	req    upgrade.Request
 	resp   []byte
 	values []string
-	ruling ruling // what the route's door has said, for callUpgrade
+	ruling ruling // what the route's door has said, for respond
 }
 
 // ruling is what the route's own door said of a request: its answer, which lets it in
@@ -111,12 +111,12 @@ func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
 			q.release(d.srv)
 			d.refuse(s, lr, r, err)
 		case isSlow:
-			d.prepareElsewhere(s, d.places.find(lr, values), q, r, early)
+			d.prepareElsewhere(s, d.places.find(lr, values, ""), q, r, early)
 		default:
 			d.respond(s, lr, values, q, r, early)
 		}
 	}()
-	isSlow, err = d.callIsSlow(lr, r)
+	err = d.try(func() error { isSlow = lr.door.IsSlow(r); return nil })
 }
 
 // peer is S.RemoteAddr, but for tests that play many addresses.
@@ -125,10 +125,11 @@ var peer = link.RemoteAddr
 // respond answers a request that matches lr with these path values.
 func (d *door) respond(s link, lr *loopRoute, values []string, q quota, r *upgrade.Request, early []byte) {
 	d.enter(lr)
-	var said ruling
+	// Its hooks and guards may end the goroutine: then d.ruling is what was said until then.
 	err := errExited // unless it returns
-	defer func() { d.responded(s, lr, values, q, r, early, said, err) }()
-	said, err = d.callUpgrade(lr, r)
+	defer func() { d.responded(s, lr, values, q, r, early, d.ruling, err) }()
+	d.ruling = ruling{}
+	err = d.try(func() error { return sane(lr.upgrade(r)) })
 }
 
 // responded goes on with what the route's door said, and err, which its hooks made of it.
@@ -152,22 +153,12 @@ func (d *door) responded(s link, lr *loopRoute, values []string, q quota, r *upg
 		}
 		return
 	}
-	place := d.places.find(lr, values)
+	place := d.places.find(lr, values, r.Subprotocol())
 	if lr.Authorize != nil {
 		d.authorize(s, place, q, r, said.response, early)
 		return
 	}
 	d.admit(s, place, q, r, said.response, early)
-}
-
-// callUpgrade asks the route's hooks and guards. A panic of theirs is a bare 500.
-func (d *door) callUpgrade(lr *loopRoute, r *upgrade.Request) (said ruling, err error) {
-	defer d.guard(&err)
-	d.ruling = ruling{}
-	d.inside = true
-	err = sane(lr.upgrade(r))
-	d.inside = false
-	return d.ruling, err
 }
 
 // sane looks at an error of the user's where a panic of its own methods is caught. A nil
@@ -179,15 +170,6 @@ func sane(err error) error {
 	}
 	_ = errors.Is(err, context.Canceled)
 	return err
-}
-
-// callIsSlow asks the verifiers of the route's guards. A panic of theirs is a bare 500.
-func (d *door) callIsSlow(lr *loopRoute, r *upgrade.Request) (isSlow bool, err error) {
-	defer d.guard(&err)
-	d.inside = true
-	isSlow = lr.door.IsSlow(r)
-	d.inside = false
-	return isSlow, nil
 }
 
 // match finds the route of r and sets its path values, which are valid until the next
@@ -229,18 +211,8 @@ func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response
 		}
 		d.seat(s, place, q, r, kept, response, early)
 	}()
-	kept, err = d.callKeep(lr, r)
-}
-
-// callKeep asks the route what the connection keeps of its request. A panic is a bare
-// 500.
-func (d *door) callKeep(lr *loopRoute, r *upgrade.Request) (kept any, err error) {
-	defer d.guard(&err)
 	d.enter(lr)
-	d.inside = true
-	kept = lr.Keep(r)
-	d.inside = false
-	return kept, nil
+	err = d.try(func() error { kept = lr.Keep(r); return nil })
 }
 
 // refuse answers a request that is not let in with err in words. lr is nil if no route is

@@ -61,8 +61,8 @@ type drainage struct {
 // Elsewhere in the user's code it waits, for its own caller too, until that is cut: call it
 // on a goroutine of its own.
 func (s *Server) Shutdown(ctx context.Context) error {
-	if !s.running.Load() || !s.isDown.CompareAndSwap(false, true) {
-		return errors.New("server: not running")
+	if err := s.life.goOn(running, draining); err != nil {
+		return err
 	}
 	if s.here() != nil {
 		go func() { _ = s.shutDown(context.WithoutCancel(ctx)) }()
@@ -74,7 +74,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) shutDown(ctx context.Context) error {
 	begin, drain := time.Now(), s.drainTime()
 	s.drainWindow = s.pace()
-	s.drainingFlag.Store(true)
 	for _, l := range s.loops {
 		_ = l.Post(l.drain.begin)
 	}
@@ -86,6 +85,7 @@ func (s *Server) shutDown(ctx context.Context) error {
 	s.watch.stop()
 	s.log.add(slog.LevelInfo, "server: drained", "duration", time.Since(begin).Round(time.Millisecond), "cut", cut)
 	s.log.stop(end)
+	_ = s.life.goOn(draining, down)
 	close(s.done)
 	return err
 }
@@ -242,7 +242,9 @@ func (d *drainage) goodbye(s link) {
 
 // cut closes everything, now.
 func (d *drainage) cut() {
-	d.mail.kill()
+	undone := append(d.taken.entries[d.nextTaken:], d.mail.kill()...)
+	d.nextTaken = len(d.taken.entries)
+	defer d.tellUndone(undone)
 	d.StopAdopting()
 	for s := range d.All() {
 		d.DealWith(s)

@@ -14,7 +14,6 @@ import (
 
 // This file is the one exit: nothing else ends a connection that was open. (What never was
 // is ended by the door.)
-
 var errCut = errors.New("server: cut at the end of the drain")
 
 var errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.CodeTokenExpired}
@@ -78,37 +77,30 @@ func (l *loop) depart(s link, e *CloseError) {
 	s.Mark(closeAsked)
 	l.routeOf(s).tally.countClose(e)
 	l.meter.refund(s)
-	l.groups.leaveAll(s)
+	r, c := l.routeOf(s), l.conn(s)
 	defer l.departed(s)
-	l.callClose(l.routeOf(s), l.conn(s), e)
+	defer l.tellLeft(r, c, l.groups.leaveAll(s)...)
+	l.enter(r)
+	_ = l.try(func() error { r.close(c, e); return nil })
 }
 
 // departed gives back what the connection had, after Close could ask about it.
 func (l *loop) departed(s link) {
 	d := s.Data()
-	q := quota{addr: s.Extra().addr}
+	q := quota{addr: l.addrs[s.Slot()]}
 	if id := l.identities.get(d.ident); id != nil && l.srv.MaxConnsPerUser > 0 {
 		q.name = id.Subject
 	}
 	q.release(l.srv)
 	if s.HasExtra() {
 		x := s.Extra()
-		x.addr, x.data, x.proto = quota{}.addr, nil, ""
 		x.strikes, x.struck = 0, 0
 		s.TrimExtra()
 	}
+	l.detachAll(s)
 	l.places.drop(d.place)
 	l.identities.drop(d.ident)
 	d.place, d.ident = 0, 0
-}
-
-func (l *loop) callClose(r *loopRoute, c Conn, e *CloseError) {
-	var err error
-	defer l.guard(&err)
-	l.enter(r)
-	l.inside = true
-	r.close(c, e)
-	l.inside = false
 }
 
 // dropInput gives back what has been read and will not be handled.

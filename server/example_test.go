@@ -10,11 +10,13 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	gojwt "github.com/golang-jwt/jwt/v5"
 	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // A room with a door: who is on the list may talk to the others, and not too much.
@@ -63,7 +65,7 @@ func Example() {
 // A client that brings a new token before the old one's exp stays connected.
 func ExampleConn_Renew() {
 	secret := []byte("a secret of 32 bytes or more ...")
-	keys, err := upgrade.HS256(secret)
+	keys, err := jwt.HS256(secret)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -90,7 +92,7 @@ func ExampleConn_Renew() {
 	}
 	token := func(sub string, year int) string {
 		exp := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC).Unix()
-		s, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": sub, "exp": exp}).SignedString(secret)
+		s, err := gojwt.NewWithClaims(gojwt.SigningMethodHS256, gojwt.MapClaims{"sub": sub, "exp": exp}).SignedString(secret)
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -119,7 +121,7 @@ func ExampleConn_Renew() {
 func ExampleMiddleware() {
 	sign := server.Middleware{
 		Name: "sign",
-		Message: func(next server.Handler) server.Handler {
+		Message: func(next server.MessageFunc) server.MessageFunc {
 			return func(c server.Conn, m server.Message) error {
 				m.Data = append(m.Data, " - a friend"...)
 				return next(c, m)
@@ -127,9 +129,9 @@ func ExampleMiddleware() {
 		},
 	}
 	s := &server.Server{Addr: "127.0.0.1:0", Drain: time.Second}
-	s.Use(server.Logging(slog.New(slog.DiscardHandler)))
+	s.Use(middleware.Logging(server.NewLogRing(slog.DiscardHandler)))
 	s.Route("/echo", server.Route{
-		Middleware: []server.Middleware{server.Transform(server.Upper, nil), sign},
+		Middleware: []server.Middleware{middleware.Transform(middleware.Upper, nil), sign},
 		Message:    func(c server.Conn, m server.Message) error { return c.Send(m.Opcode, m.Data) },
 	})
 	if err := s.Start(); err != nil {

@@ -26,6 +26,13 @@ type Group struct {
 	// publisher's goroutine, the first listed outermost. To be set before use.
 	Middleware []Middleware
 
+	// Left, unless it is nil, is called for a member whose connection has ended, on that
+	// connection's loop, after the route's Close has returned: once, and not for one that
+	// Leave took out before. It is called at once for a connection that had ended before
+	// its Join was carried out. What the connection was can still be asked, as in Close. A
+	// panic is logged. To be set before use.
+	Left func(c Conn)
+
 	count   atomic.Int64
 	windows [frame.MaxWindow + 1]atomic.Int32 // members by how they deflate; [0] is not kept
 	once    sync.Once
@@ -45,21 +52,21 @@ func (g *Group) Join(c Conn) error {
 	if c.loop == nil {
 		return net.ErrClosed
 	}
-	if err := g.admit(c.loop); err != nil {
+	if err := g.bind(c.loop); err != nil {
 		return err
 	}
 	return c.loop.mail.member(entryJoin, c, g)
 }
 
-// admit makes a shard for the members on l.
-func (g *Group) admit(l *loop) error {
+// bind makes a shard for the members on l.
+func (g *Group) bind(l *loop) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.loops) > 0 && g.loops[0].srv != l.srv {
-		if g.count.Load() > 0 {
+		if g.loops[0].srv.life.phase() != down {
 			return errors.New("server: the members of a Group must be of one Server: make another Group")
 		}
-		g.shards, g.loops = nil, nil // the other may have ended
+		g.shards, g.loops = nil, nil // the other has ended, and with it all that were members
 	}
 	if g.shards == nil {
 		g.shards = make([]*shard, len(l.srv.loops))
@@ -95,13 +102,34 @@ func (g *Group) Send(op frame.Opcode, b []byte) error {
 	return g.send(Message{Opcode: op, Data: b})
 }
 
+// Close closes all connections that are members when it is their loop's turn, after what
+// was published before. Errors are net.ErrClosed and one for a code that is not for the
+// wire.
+func (g *Group) Close(code frame.StatusCode, reason string) error {
+	if !code.Sendable() {
+		return fmt.Errorf("server: %v is not for the wire", code)
+	}
+	var failed error
+	for _, l := range g.members() {
+		if err := l.mail.disband(g, &CloseError{Code: code, Reason: reason}); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// members returns the loops that have or had members.
+func (g *Group) members() []*loop {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.loops // only ever appended to
+}
+
 // Len returns the number of members, those whose Join was carried out.
 func (g *Group) Len() int { return int(g.count.Load()) }
 
 func (g *Group) publish(m Message) error {
-	g.mu.Lock()
-	loops := g.loops // only ever appended to
-	g.mu.Unlock()
+	loops := g.members()
 	if len(loops) == 0 {
 		return nil
 	}
@@ -184,15 +212,15 @@ type shard struct {
 	left   int      // marks in sorted
 }
 
-// gone marks a slot in sorted that has left.
-const gone = 1 << 31
+// hasLeft marks a slot in sorted that has left.
+const hasLeft = 1 << 31
 
 func (h *shard) add(i uint32) { h.fresh = append(h.fresh, i) }
 
 // remove takes member i out.
 func (h *shard) remove(i uint32) {
 	if at, found := h.find(i); found {
-		h.sorted[at] |= gone
+		h.sorted[at] |= hasLeft
 		h.left++
 		return
 	}
@@ -203,9 +231,9 @@ func (h *shard) remove(i uint32) {
 
 func (h *shard) find(i uint32) (int, bool) {
 	at, found := slices.BinarySearchFunc(h.sorted, i, func(a, b uint32) int {
-		return int(int64(a&^gone) - int64(b))
+		return int(int64(a&^hasLeft) - int64(b))
 	})
-	return at, found && h.sorted[at]&gone == 0
+	return at, found && h.sorted[at]&hasLeft == 0
 }
 
 // tidy sorts in who joined and sweeps the marks if they are many. It is called
@@ -214,7 +242,7 @@ func (h *shard) tidy() {
 	if len(h.fresh) == 0 && h.left <= len(h.sorted)/2 {
 		return
 	}
-	all := slices.DeleteFunc(h.sorted, func(i uint32) bool { return i&gone != 0 })
+	all := slices.DeleteFunc(h.sorted, func(i uint32) bool { return i&hasLeft != 0 })
 	all = append(all, h.fresh...)
 	slices.Sort(all)
 	h.sorted, h.fresh, h.left = all, h.fresh[:0], 0
@@ -241,7 +269,8 @@ type groups struct {
 func (m *groups) join(s link, g *Group) {
 	h := g.of(m.loop)
 	if h == nil {
-		return // meanwhile it is another server's
+		m.loop.tellLeft(m.loop.routeOf(s), m.loop.conn(s), g) // it cannot join: meanwhile it is another server's
+		return
 	}
 	if h.index == 0 {
 		h.index = takeIndex(&m.all, &m.free)
@@ -292,23 +321,28 @@ func (m *groups) leave(s link, g *Group) {
 	m.drop(s, g, h)
 }
 
-// leaveAll ends all memberships of a connection that has ended.
-func (m *groups) leaveAll(s link) {
-	switch s.Data().group {
+// leaveAll ends all memberships of a connection that has ended. It returns the groups
+// whose Left is to be called.
+func (m *groups) leaveAll(s link) (asking []*Group) {
+	d := s.Data()
+	one := [1]uint32{d.group}
+	all := one[:]
+	switch d.group {
 	case 0:
-		return
+		return nil
 	case manyGroups:
 		x := s.NeedExtra()
-		for _, index := range x.groups {
-			g := m.all[index]
-			m.drop(s, g, g.of(m.loop))
-		}
-		x.groups = nil
-	default:
-		g := m.all[s.Data().group]
-		m.drop(s, g, g.of(m.loop))
+		all, x.groups = x.groups, nil
 	}
-	s.Data().group = 0
+	d.group = 0
+	for _, index := range all {
+		g := m.all[index]
+		m.drop(s, g, g.of(m.loop))
+		if g.Left != nil {
+			asking = append(asking, g)
+		}
+	}
+	return asking
 }
 
 func (m *groups) drop(s link, g *Group, h *shard) {

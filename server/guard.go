@@ -38,6 +38,15 @@ func (l *loop) guard(err *error) {
 	}
 }
 
+// try calls the user's code. A panic of it, and runtime.Goexit, are errors.
+func (l *loop) try(f func() error) (err error) {
+	defer l.guard(&err)
+	l.inside = true
+	err = f()
+	l.inside = false
+	return err
+}
+
 // panicked logs what was recovered. If that is nothing, the goroutine ends.
 func (l *loop) panicked(p any) error {
 	l.inside = false

@@ -69,7 +69,7 @@ func TestClientThatNeverReads(t *testing.T) {
 	say(t, other, "still here?")
 	read(t, other)
 	lent := make(chan int)
-	s.loops[0].poll.Post(func() { lent <- s.loops[0].buffers.inUse })
+	s.loops[0].Post(func() { lent <- s.loops[0].Buffers.InUse() })
 	if n := <-lent; n > 512<<10 {
 		t.Errorf("%d bytes are held for it", n)
 	}

@@ -9,11 +9,12 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// place is a route with the values its wildcards matched: most connections share
-// a few of them.
+// place is a route with the values its wildcards matched and a subprotocol: most
+// connections share a few of them.
 type place struct {
 	route  *loopRoute
 	values []string
+	proto  string // "" for none
 	key    string
 	refs   int
 }
@@ -26,19 +27,20 @@ type places struct {
 	key  []byte // scratch
 }
 
-// find returns the index of the place of route and values, with one more
+// find returns the index of the place of route, values and proto, with one more
 // reference to it. It allocates only for a place that is new.
-func (t *places) find(route *loopRoute, values []string) uint32 {
+func (t *places) find(route *loopRoute, values []string, proto string) uint32 {
 	t.key = binary.AppendUvarint(t.key[:0], uint64(route.index))
 	for _, v := range values {
 		t.key = binary.AppendUvarint(t.key, uint64(len(v)))
 		t.key = append(t.key, v...)
 	}
+	t.key = append(t.key, proto...)
 	if i, ok := t.at[string(t.key)]; ok {
 		t.all[i].refs++
 		return i
 	}
-	p := place{route: route, values: append([]string(nil), values...), key: string(t.key), refs: 1}
+	p := place{route: route, values: append([]string(nil), values...), proto: proto, key: string(t.key), refs: 1}
 	i := takeIndex(&t.all, &t.free)
 	t.all[i] = p
 	if t.at == nil {

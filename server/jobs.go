@@ -26,12 +26,12 @@ type jobs struct {
 
 // submit makes a job of a message. It is called by the connection's chain, on the
 // loop.
-func (j *jobs) submit(c Conn, p *pool, next Handler, m Message) {
+func (j *jobs) submit(c Conn, p *pool, next MessageFunc, m Message) {
 	s := j.At(c.slot)
 	x := s.NeedExtra()
 	if x.line == nil {
 		at := &j.places.all[s.Data().place]
-		x.line = &line{conn: c, pool: p, route: at.route, values: at.values, proto: x.proto, peer: s.RemoteAddr()}
+		x.line = &line{conn: c, pool: p, route: at.route, values: at.values, proto: at.proto, peer: s.RemoteAddr()}
 		x.line.identity.Store(j.identities.get(s.Data().ident))
 		j.lines.put(c.token(), x.line)
 	}
@@ -152,15 +152,14 @@ func (j *jobs) afterJobs(s link, then func(link)) bool {
 	return true
 }
 
-// pin keeps a connection whose socket is closed until those of its jobs are done that may
-// still be, and reports whether there are any.
+// pin keeps a connection whose socket is closed, in its groups too, until those of its jobs
+// are done that may still be, and reports whether there are any.
 func (j *jobs) pin(s link, q *line, cause error) (keep bool) {
 	q.pool.mu.Lock()
 	q.pinned = true // before closeAsked is set, which else would be the user's
 	q.pool.mu.Unlock()
 	asked := s.Mark(closeAsked)&closeAsked != 0
 	s.Data().facts.become(winding)
-	j.groups.leaveAll(s)
 	j.dropInput(s)
 	q.then = func(s link) {
 		e := q.told

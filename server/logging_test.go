@@ -102,7 +102,7 @@ func TestLogging(t *testing.T) {
 	}
 	for _, l := range s.loops {
 		if n := len(l.stays); n != 0 {
-			t.Errorf("loop %d remembers %d connections at its end", l.id, n)
+			t.Errorf("loop %d remembers %d connections at its end", l.ID(), n)
 		}
 	}
 }

@@ -3,12 +3,12 @@
 package server
 
 import (
+	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/stream"
-	"github.com/usher-ws/usher/upgrade"
 )
 
 // loop is what the server has for each event loop: the sessions of its connections, and
@@ -29,6 +29,11 @@ type loop struct {
 	// What connections have in common.
 	places     places
 	identities identities
+
+	// What some of them have.
+	data     perConn[any]        // Conn.Data
+	addrs    perConn[netip.Addr] // by which limits per address count them
+	attached []attached          // by Attachment.index
 
 	// Memory every connection uses in turn.
 	proto frame.Protocol
@@ -53,9 +58,7 @@ type loop struct {
 	unroutedTally RouteStats
 	published     atomic.Pointer[loopCopy]
 
-	// The access log (logging.go).
-	stays           map[stayKey]*stay
-	unroutedRefused []func(*loop, *upgrade.Request, *upgrade.Rejection)
+	unroutedRefused []RefusedFunc
 }
 
 // conn returns the Conn of a link.

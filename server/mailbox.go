@@ -44,10 +44,12 @@ const entryCost = 64
 type entry struct {
 	kind     entryKind
 	tok      uint64
+	conn     Conn            // of entryJoin
 	from, to int             // the frame of an entrySend or entryPong, or of an entryClose if it has one, in lane.data
 	prepared *frame.Prepared // of entryPrepared and entryPublish
 	group    *Group
-	err      error // of entryVerdict; the *CloseError of an entryClose
+	err      error      // of entryVerdict; the *CloseError of an entryClose or entryDisband
+	run      func(Conn) // of entryRun
 }
 
 type entryKind uint8
@@ -62,6 +64,8 @@ const (
 	entryLeave
 	entryPublish
 	entryJobDone
+	entryRun
+	entryDisband // a group's members are closed
 )
 
 // send queues b as a frame for c.
@@ -78,7 +82,7 @@ func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.admit(c, len(b)+frameHeader); err != nil {
+	if err := m.accepts(c, len(b)+frameHeader); err != nil {
 		return err
 	}
 	from := len(m.lane.data)
@@ -103,7 +107,7 @@ func (m *mailbox) pong(c Conn, payload []byte) error {
 func (m *mailbox) sendFrame(kind entryKind, c Conn, b []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.admit(c, len(b)); err != nil {
+	if err := m.accepts(c, len(b)); err != nil {
 		return err
 	}
 	from := len(m.lane.data)
@@ -116,15 +120,15 @@ func (m *mailbox) sendPrepared(c Conn, p *frame.Prepared) error {
 	b := p.Deflated(c.window())
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.admit(c, len(b)); err != nil {
+	if err := m.accepts(c, len(b)); err != nil {
 		return err
 	}
 	m.push(entry{kind: entryPrepared, tok: c.token(), prepared: p}, len(b))
 	return nil
 }
 
-// admit says whether n bytes for c may be queued.
-func (m *mailbox) admit(c Conn, n int) error {
+// accepts says whether n bytes for c may be queued.
+func (m *mailbox) accepts(c Conn, n int) error {
 	if m.dead || m.loop.Generation(c.slot) != c.gen {
 		return net.ErrClosed
 	}
@@ -192,7 +196,29 @@ func (m *mailbox) member(kind entryKind, c Conn, g *Group) error {
 	if m.dead || m.loop.Generation(c.slot) != c.gen {
 		return net.ErrClosed // it has left all its groups, or will by itself
 	}
-	m.push(entry{kind: kind, tok: c.token(), group: g}, 0)
+	m.push(entry{kind: kind, tok: c.token(), conn: c, group: g}, 0)
+	return nil
+}
+
+// run queues a call on c's loop.
+func (m *mailbox) run(c Conn, f func(Conn)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.accepts(c, 0); err != nil {
+		return err
+	}
+	m.push(entry{kind: entryRun, tok: c.token(), run: f}, 0)
+	return nil
+}
+
+// disband queues the end of g's members for e.
+func (m *mailbox) disband(g *Group, e *CloseError) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return net.ErrClosed
+	}
+	m.push(entry{kind: entryDisband, group: g, err: e}, 0)
 	return nil
 }
 
@@ -232,10 +258,11 @@ func (m *mailbox) recycle(l lane) {
 	m.spare = lane{entries: l.entries[:0], data: l.data[:0]}
 }
 
-// kill refuses all that comes from now on.
-func (m *mailbox) kill() {
+// kill refuses all that comes from now on, and returns what the loop will not do.
+func (m *mailbox) kill() (undone []entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.dead = true
-	m.lane = lane{}
+	undone = m.lane.entries
+	m.dead, m.lane = true, lane{}
+	return undone
 }

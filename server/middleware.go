@@ -14,11 +14,11 @@ type Message struct {
 	Data   []byte
 }
 
-// Handler is called with every message of a connection, in order, on the
+// MessageFunc is called with every message of a connection, in order, on the
 // connection's loop: it must not block, unless it is behind Offload. A *CloseError it
 // returns closes the connection with that code; any other error is logged and closes
 // with 1011.
-type Handler func(c Conn, m Message) error
+type MessageFunc func(c Conn, m Message) error
 
 // The other things a Middleware wraps.
 type (
@@ -26,10 +26,13 @@ type (
 	// Request is valid until it returns. The innermost one gives the
 	// verdicts of docs/CODES.md in their order, guards included.
 	UpgradeFunc func(r *upgrade.Request) error
-	// OpenFunc begins a connection. An error ends it as a Handler's does.
+	// OpenFunc begins a connection. An error ends it as a MessageFunc's does.
 	OpenFunc func(c Conn) error
 	// SendFunc publishes a message to a Group.
 	SendFunc func(m Message) error
+	// RefusedFunc hears of a request that was refused. r is valid until it returns, and
+	// may lack all but RemoteAddr. Nothing it does changes the answer.
+	RefusedFunc func(r *upgrade.Request, e *upgrade.Rejection)
 	// CloseFunc ends a connection: exactly once for each that was opened. Nothing
 	// can be sent to it any more, but what it was can still be asked.
 	CloseFunc func(c Conn, err error)
@@ -48,16 +51,20 @@ type Middleware struct {
 
 	Upgrade func(next UpgradeFunc) UpgradeFunc
 	Open    func(next OpenFunc) OpenFunc
-	Message func(next Handler) Handler
+	Message func(next MessageFunc) MessageFunc
 	Send    func(next SendFunc) SendFunc
 	Close   func(next CloseFunc) CloseFunc
 
-	// refused is told of every refusal, whoever decided it and when: quotas and
-	// Authorize come after the Upgrade hooks. r may lack all but RemoteAddr.
-	refused func(l *loop, r *upgrade.Request, e *upgrade.Rejection)
+	// Refused is told of every refusal, whoever decided it and when: quotas and Authorize
+	// come after the Upgrade hooks. Of Use, it is told of those before a route is known,
+	// too.
+	Refused RefusedFunc
+
+	// OnLoop says that the middleware's Message hook belongs to the loop: Start fails if
+	// it is listed behind an Offload.
+	OnLoop bool
 
 	offloads bool // it is Offload's
-	onLoop   bool // its hooks have no place behind an Offload
 }
 
 // compose wraps inner in the hooks that pick finds, the first outermost.
@@ -70,7 +77,7 @@ func compose[F any](mw []Middleware, inner F, pick func(*Middleware) func(F) F) 
 	return inner
 }
 
-func orElse[F OpenFunc | Handler | CloseFunc](f, standard F) F {
+func orElse[F OpenFunc | MessageFunc | CloseFunc](f, standard F) F {
 	if f == nil {
 		return standard
 	}
@@ -78,10 +85,10 @@ func orElse[F OpenFunc | Handler | CloseFunc](f, standard F) F {
 }
 
 // refusedHooks returns what mw wants to be told of refusals, the outermost first.
-func refusedHooks(mw []Middleware) (all []func(*loop, *upgrade.Request, *upgrade.Rejection)) {
+func refusedHooks(mw []Middleware) (all []RefusedFunc) {
 	for _, m := range mw {
-		if m.refused != nil {
-			all = append(all, m.refused)
+		if m.Refused != nil {
+			all = append(all, m.Refused)
 		}
 	}
 	return all

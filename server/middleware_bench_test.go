@@ -3,7 +3,6 @@
 package server
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -39,10 +38,9 @@ func BenchmarkMessage(b *testing.B) {
 			rig := sink(b, p.mw)
 			const batch = 64
 			input := []byte(strings.Repeat(rig.message("well, what the heck is this?"), batch))
-			slot := rig.slot()
 			b.ReportAllocs()
 			for b.Loop() {
-				rig.l.run(rig.i, slot, nil, input)
+				rig.l.run(rig.s, nil, input)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/message")
 		})
@@ -54,8 +52,7 @@ func BenchmarkOpenClose(b *testing.B) {
 	for _, p := range priced[:4] {
 		b.Run(p.name, func(b *testing.B) {
 			rig := sink(b, p.mw)
-			slot := rig.slot()
-			c, r := rig.l.conn(rig.i, slot), rig.l.routeOf(slot)
+			c, r := rig.conn(), rig.l.routeOf(rig.s)
 			end := &CloseError{Code: frame.StatusNormalClosure, Reason: "bye"}
 			b.ReportAllocs()
 			for b.Loop() {
@@ -86,8 +83,7 @@ func sink(b *testing.B, mw []Middleware) *bench {
 	s.Route("/sink", Route{Middleware: mw})
 	rig := newBench(b, s)
 	rig.connect()
-	rig.send(fmt.Sprintf(upgradeHead, "/sink"))
-	rig.l.handle(rig.i, rig.slot(), readable)
+	rig.ask("/sink")
 	if got := rig.receive(); !strings.HasPrefix(got, "HTTP/1.1 101 ") {
 		b.Fatalf("got %q", got)
 	}

@@ -23,13 +23,10 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 		s.Mark(uint32(w) << stream.MarkShift)
 	}
 	if q.addr.IsValid() {
-		s.NeedExtra().addr = q.addr
-	}
-	if proto := r.Subprotocol(); proto != "" {
-		s.NeedExtra().proto = proto
+		l.addrs[s.Slot()] = q.addr
 	}
 	if kept != nil {
-		s.NeedExtra().data = kept
+		l.data[s.Slot()] = kept
 	}
 	// The head's buffer holds early, which is read before the buffer goes back.
 	var buffer []byte

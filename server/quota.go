@@ -23,7 +23,7 @@ type quota struct {
 // is nil if no route matches.
 func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request) (q quota, err error) {
 	switch {
-	case d.srv.isDraining():
+	case d.srv.life.isDraining():
 		return q, errDraining.WithRetryAfter(jitter(5 * time.Second))
 	case s.Excess():
 		return q, errFull.WithRetryAfter(jitter(5 * time.Second))

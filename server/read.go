@@ -43,15 +43,29 @@ func (l *loop) run(s link, greeting, input []byte) {
 	defer l.finish(s, r, len(greeting), &end)
 	var err *CloseError
 	if greeting != nil {
-		err = l.callOpen(r, c)
-	} else if f := &s.Data().facts; f.has(owesDrain) {
-		*f &^= owesDrain
-		err = l.callDrain(r, c)
+		err = l.call(r, c, func() error { return r.open(c) })
+	} else if f := &s.Data().facts; f.has(owesWritable) {
+		*f &^= owesWritable
+		if r.Writable != nil {
+			err = l.call(r, c, func() error { r.Writable(c); return nil })
+		}
 	}
 	if end.err = err; err == nil && s.Why() == 0 {
 		r.tally.BytesIn += int64(len(input))
 		l.handleInput(c, s, r, input, &end)
 	}
+}
+
+// visit is an event of an open connection that is a call of f, see Conn.Run. It may come
+// while bytes wait, which then take of the room for what f says.
+func (l *loop) visit(s link, f func(Conn)) {
+	c, r := l.conn(s), l.routeOf(s)
+	l.enter(r)
+	l.reply.begin(c.token(), nil, l.srv.maxBacklog())
+	l.reply.behind = s.Waiting()
+	end := ending{err: errInternal} // unless it goes on
+	defer l.finish(s, r, 0, &end)
+	end.err = l.call(r, c, func() error { f(c); return nil })
 }
 
 // finish ends run, also if a callback has ended the goroutine: greeting is the length of
@@ -97,8 +111,8 @@ func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 func (l *loop) refused(c Conn, s link, r *loopRoute, end ending) ending {
 	if r.Overflow == DropNewest {
 		r.tally.Dropped += l.reply.full
-		if r.Drain != nil {
-			s.Data().facts |= owesDrain
+		if r.Writable != nil {
+			s.Data().facts |= owesWritable
 			s.Yield()
 		}
 	} else if end.err == nil {

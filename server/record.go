@@ -3,10 +3,8 @@
 package server
 
 import (
-	"cmp"
 	"log/slog"
 	"net/http"
-	"strings"
 
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -27,7 +25,7 @@ func (s *Server) logRefusal(r *upgrade.Request, e *upgrade.Rejection, err error)
 	if !s.log.enabled(level) {
 		return
 	}
-	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", wordOf(e), "err", upgrade.Redact(err.Error()))
+	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", e.Word(), "err", upgrade.Redact(err.Error()))
 }
 
 // logDryRun tells of a request that would have been refused.
@@ -52,10 +50,4 @@ func (s *Server) limitLevel() slog.Level {
 		return slog.LevelInfo
 	}
 	return slog.LevelDebug
-}
-
-// wordOf returns the code of a refusal as its body has it.
-func wordOf(e *upgrade.Rejection) string {
-	word := cmp.Or(e.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(e.Status)), " ", "_"))
-	return strings.ToValidUTF8(word, "\uFFFD")
 }

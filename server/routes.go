@@ -93,7 +93,7 @@ func (m *Middleware) hooks() (names []string) {
 		name string
 		set  bool
 	}{
-		{"upgrade", m.Upgrade != nil}, {"refused", m.refused != nil}, {"open", m.Open != nil},
+		{"upgrade", m.Upgrade != nil}, {"refused", m.Refused != nil}, {"open", m.Open != nil},
 		{"message", m.Message != nil}, {"send", m.Send != nil}, {"close", m.Close != nil},
 	} {
 		if h.set {

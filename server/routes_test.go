@@ -9,6 +9,7 @@ import (
 
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // TestAppendRoutes locks the text: the order in it is the order in which things happen.
@@ -20,7 +21,7 @@ func TestAppendRoutes(t *testing.T) {
 	s.Use(Logging(nil))
 	s.Route("/ws/{room}", Route{
 		Guards: []upgrade.Guard{
-			upgrade.Bearer(&upgrade.JWT{}),
+			upgrade.Bearer(&jwt.Verifier{}),
 			upgrade.Limit(&limiter.Keyed[string]{}, upgrade.ByUser),
 			{OnRequest: func(*upgrade.Request) error { return nil }},
 		},

@@ -62,6 +62,17 @@ func (c Conn) Close(code frame.StatusCode, reason string) error {
 	return c.loop.mail.close(c, code, reason)
 }
 
+// Run calls f with c on the connection's loop, soon, as a callback like any other: there
+// all methods of c may be called. It does not wait, and f must not block. f is not called
+// if the connection ends before; a panic ends it with 1011. Errors are ErrBacklog and
+// net.ErrClosed, and then f is never called. Safe for any goroutine.
+func (c Conn) Run(f func(c Conn)) error {
+	if c.loop == nil {
+		return net.ErrClosed
+	}
+	return c.loop.mail.run(c, f)
+}
+
 // ErrRenew is why an Identity cannot take the place of a connection's own.
 var ErrRenew = errors.New("server: not a later token of the same user")
 
@@ -72,7 +83,7 @@ var ErrRenew = errors.New("server: not a later token of the same user")
 // not have expired; otherwise, and if the connection had no Identity, it is
 // ErrRenew. What else the claims allow is for the caller to see.
 func (c Conn) Renew(id *upgrade.Identity) error {
-	s, ok := c.mine()
+	s, ok := c.mine("Conn.Renew")
 	if !ok {
 		return net.ErrClosed
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // journal is a log that a test reads. Any goroutine may write.
@@ -42,7 +43,7 @@ func (j *journal) String() string {
 // of the log, the token is not in it; nor in what is answered.
 func TestNoTokenIsLogged(t *testing.T) {
 	const token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2VjcmV0LXNlY3JldA"
-	keys, err := upgrade.HS256([]byte("0123456789abcdef0123456789abcdef"))
+	keys, err := jwt.HS256([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}

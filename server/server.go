@@ -86,8 +86,7 @@ type Server struct {
 	http           *httpSide
 	log            *logWriter
 	watch          watchdog
-	started        atomic.Bool
-	running        atomic.Bool
+	life           life
 	fault          atomic.Pointer[error] // of ours, for which the server ends
 	failed         chan error
 	done           chan struct{}
@@ -99,8 +98,6 @@ type Server struct {
 	userMessages limiter.Keyed[string]
 	asking       limiter.Quota // questions that are answered elsewhere; it only counts
 	authorizing  limiter.Quota // those of authorizers
-	drainingFlag atomic.Bool
-	isDown       atomic.Bool
 	drainWindow  time.Duration
 	stats        stats
 }
@@ -108,8 +105,9 @@ type Server struct {
 // Route serves the WebSockets of a path, in the pattern syntax of net/http without
 // method and host: "/echo", "/ws/{room}", "/files/{path...}". Of several that
 // match, the more special one wins. Route panics if the pattern is malformed or
-// was registered before, and must be called before Start.
+// was registered before, and after Start.
 func (s *Server) Route(pattern string, r Route) {
+	s.life.mustBeFresh("Route")
 	segments, err := parsePattern(pattern)
 	if err != nil {
 		panic(err)
@@ -128,14 +126,27 @@ func (s *Server) Route(pattern string, r Route) {
 }
 
 // Use puts middleware around all routes, outside their own. The first is the
-// outermost. It must be called before Start.
-func (s *Server) Use(mw ...Middleware) { s.middleware = append(s.middleware, mw...) }
+// outermost. After Start it panics.
+func (s *Server) Use(mw ...Middleware) {
+	s.life.mustBeFresh("Use")
+	s.middleware = append(s.middleware, mw...)
+}
 
-// Start listens and starts the loops. After an error nothing is left behind.
+// Start listens and starts the loops. After an error nothing is left behind, and the
+// Server cannot be started again.
 func (s *Server) Start() error {
-	if !s.started.CompareAndSwap(false, true) {
-		return errors.New("server: already started")
+	if err := s.life.goOn(fresh, starting); err != nil {
+		return err
 	}
+	if err := s.start(); err != nil {
+		_ = s.life.goOn(starting, failed)
+		s.fail(err)
+		return err
+	}
+	return nil
+}
+
+func (s *Server) start() error {
 	s.perIP.Max, s.perUser.Max, s.authorizing.Max = s.MaxConnsPerIP, s.MaxConnsPerUser, or(s.MaxAuthorize, askedAtOnce)
 	s.perIP.Rate = s.ConnRate
 	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
@@ -143,7 +154,6 @@ func (s *Server) Start() error {
 	s.begun = time.Now()
 	s.failed, s.done = make(chan error, 1), make(chan struct{})
 	if err := s.validate(); err != nil {
-		s.fail(err)
 		return err
 	}
 	if err := s.setConnLimit(); err != nil {
@@ -151,7 +161,6 @@ func (s *Server) Start() error {
 	}
 	s.log = newLogWriter(s.logger())
 	if err := s.open(); err != nil {
-		s.fail(err)
 		s.closeAll()
 		s.log.stop(time.Now().Add(logPatience))
 		return err
@@ -160,8 +169,9 @@ func (s *Server) Start() error {
 		s.http = newHTTPSide(s)
 	}
 	s.watch.start(s)
-	s.running.Store(true)
-	return s.engine.Listen(s.listeners, s.fail)
+	_ = s.life.goOn(starting, running)
+	_ = s.engine.Listen(s.listeners, s.fail)
+	return nil
 }
 
 // Addrs returns the addresses that are listened on, once Start has returned: with
@@ -172,8 +182,8 @@ func (s *Server) Addrs() []netip.AddrPort { return s.addrs }
 // Before Start, and in a callback, it does not wait: that is an error.
 func (s *Server) Wait() error {
 	switch {
-	case !s.started.Load():
-		return errors.New("server: not started")
+	case s.life.phase() <= starting:
+		return s.life.not(running)
 	case s.here() != nil:
 		return ErrOnLoop
 	}

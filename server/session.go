@@ -3,7 +3,6 @@
 package server
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
@@ -40,10 +39,10 @@ type session struct {
 type facts uint8
 
 const (
-	stateBits facts = 1<<3 - 1
-	owesDrain facts = 1 << (iota + 2) // something had to wait or was refused: Route.Drain is to be called
-	prepaid                           // a message has been taken of the shared buckets that has not come yet
-	spoiled                           // a part of the message under way was over the byte limit
+	stateBits    facts = 1<<3 - 1
+	owesWritable facts = 1 << (iota + 2) // something had to wait or was refused: Route.Writable is to be called
+	prepaid                              // a message has been taken of the shared buckets that has not come yet
+	spoiled                              // a part of the message under way was over the byte limit
 )
 
 func (f facts) state() state        { return state(f & stateBits) }
@@ -87,17 +86,14 @@ type extra struct {
 	resume  time.Duration // when a delay ends
 
 	// The rest.
-	question *question  // that is answered elsewhere
-	data     any        // the user's
-	addr     netip.Addr // by which limits per address count it, if there are any
-	proto    string     // the negotiated subprotocol
-	groups   []uint32   // its groups, when there are several
+	question *question // that is answered elsewhere
+	groups   []uint32  // its groups, when there are several
 }
 
 // weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
 func weigh(x *extra) (bytes int, isZero bool) {
 	if x.head == nil && x.partial == nil && x.since == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
-		x.question == nil && x.data == nil && x.addr == (netip.Addr{}) && x.proto == "" && x.groups == nil {
+		x.question == nil && x.groups == nil {
 		return 0, true
 	}
 	bytes = cap(x.head) + x.partial.Size()

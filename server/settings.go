@@ -22,7 +22,7 @@ func (s *Server) total() int { return s.engine.Sockets() }
 // Sockets returns how many connections there are, in whatever state. It asks no loop, so
 // it does not wait.
 func (s *Server) Sockets() int {
-	if !s.running.Load() { // not started, or in vain
+	if !s.life.hasRun() { // not started, or in vain
 		return 0
 	}
 	return s.total()
@@ -30,7 +30,7 @@ func (s *Server) Sockets() int {
 
 // here returns the loop that the caller is a callback of, or nil.
 func (s *Server) here() *loop {
-	if !s.running.Load() {
+	if !s.life.hasRun() {
 		return nil
 	}
 	for _, l := range s.loops {
@@ -40,8 +40,6 @@ func (s *Server) here() *loop {
 	}
 	return nil
 }
-
-func (s *Server) isDraining() bool { return s.drainingFlag.Load() }
 
 func (s *Server) loopCount() int {
 	if s.Loops > 0 {

@@ -31,8 +31,8 @@ var asUser = upgrade.Guard{OnBeforeUpgrade: func(r *upgrade.Request) (http.Heade
 // the server starts.
 func playAddress(t *testing.T, addr func(port uint16) netip.Addr) {
 	was := peer
-	peer = func(fd int) netip.AddrPort {
-		at := was(fd)
+	peer = func(s link) netip.AddrPort {
+		at := was(s)
 		return netip.AddrPortFrom(addr(at.Port()), at.Port())
 	}
 	t.Cleanup(func() { peer = was })

@@ -5,6 +5,7 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ func newLoop(srv *Server, of *stream.Loop[session, extra]) *loop {
 	l.door = door{loop: l, gate: upgrade.Upgrader{Origins: srv.Origins, MaxHeaderBytes: srv.MaxHead}}
 	l.meter.loop, l.jobs.loop, l.groups.loop, l.drain.loop = l, l, l, l
 	l.mail.loop = l
+	l.data, l.addrs = make(perConn[any]), make(perConn[netip.Addr])
 	l.mail.limit = max(or(srv.MaxBacklog, 1<<20), cmp.Or(srv.maxBuffered()/srv.loopCount()/8, 16<<20)) // whatever the settings, there is one
 	l.unroutedRefused = refusedHooks(srv.middleware)
 	l.routes = make([]loopRoute, len(srv.routes))
@@ -46,7 +48,7 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 	mw := l.srv.around(r)
 	lr.upgrade = compose(mw, l.door.judgeBy(lr), func(m *Middleware) func(UpgradeFunc) UpgradeFunc { return m.Upgrade })
 	lr.open = compose(mw, orElse(r.Open, func(Conn) error { return nil }), func(m *Middleware) func(OpenFunc) OpenFunc { return m.Open })
-	lr.message = compose(mw, orElse(r.Message, func(Conn, Message) error { return nil }), func(m *Middleware) func(Handler) Handler { return m.Message })
+	lr.message = compose(mw, orElse(r.Message, func(Conn, Message) error { return nil }), func(m *Middleware) func(MessageFunc) MessageFunc { return m.Message })
 	lr.close = compose(mw, orElse(r.Close, func(Conn, error) {}), func(m *Middleware) func(CloseFunc) CloseFunc { return m.Close })
 	lr.refused = refusedHooks(mw)
 }
@@ -63,7 +65,7 @@ func (s *Server) validate() error {
 		}
 		offloaded := false
 		for _, m := range slices.Concat(s.middleware, r.Middleware) {
-			if offloaded && (m.offloads || m.onLoop) {
+			if offloaded && (m.offloads || m.OnLoop) {
 				return fmt.Errorf("server: route %s: %s has no place behind an Offload", r.pattern, m.Name)
 			}
 			offloaded = offloaded || m.offloads
@@ -102,7 +104,6 @@ func (s *Server) newEngine() (err error) {
 		WriteTimeout: s.writeTimeout(),
 		Weigh:        weigh,
 		LogError:     s.log.error,
-		Progress:     progress,
 	}, func(of *stream.Loop[session, extra]) stream.Handler[session, extra] {
 		l := newLoop(s, of)
 		s.loops = append(s.loops, l)
@@ -110,9 +111,6 @@ func (s *Server) newEngine() (err error) {
 	})
 	return err
 }
-
-// progress is poller.Progress, but for tests that have no time.
-var progress = poller.Progress
 
 func (s *Server) closeAll() {
 	for _, fd := range s.listeners {

@@ -118,7 +118,7 @@ func (l *loop) noteRefusal(s link, lr *loopRoute, r *upgrade.Request, err error)
 	if !errors.As(err, &e) {
 		return
 	}
-	addTo(&l.tallyOf(lr).Refusals, wordOf(e), 1)
+	addTo(&l.tallyOf(lr).Refusals, e.Word(), 1)
 	if r == nil {
 		r = new(upgrade.Request)
 	}
@@ -127,12 +127,12 @@ func (l *loop) noteRefusal(s link, lr *loopRoute, r *upgrade.Request, err error)
 	}
 	l.srv.logRefusal(r, e, err)
 	for _, told := range l.refusedOf(lr) {
-		told(l, r, e)
+		_ = l.try(func() error { told(r, e); return nil })
 	}
 }
 
 // refusedOf returns who is told of refusals on lr, which may be nil.
-func (l *loop) refusedOf(lr *loopRoute) []func(*loop, *upgrade.Request, *upgrade.Rejection) {
+func (l *loop) refusedOf(lr *loopRoute) []RefusedFunc {
 	if lr == nil {
 		return l.unroutedRefused
 	}

@@ -54,7 +54,7 @@ func (l *acceptor[T, X]) acceptSome(from listening, n int) {
 		conn, _, errno := poller.Accept(from.fd)
 		switch errno {
 		case 0:
-			l.place(adoption{fd: conn, listener: from.number})
+			l.assign(adoption{fd: conn, listener: from.number})
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
@@ -102,9 +102,9 @@ func (l *acceptor[T, X]) unlisten() {
 	}
 }
 
-// place gives a new socket to the loop with the fewest; it runs on the acceptor. One
+// assign gives a new socket to the loop with the fewest; it runs on the acceptor. One
 // beyond MaxConns is let in only to be told so, within the reserve.
-func (l *acceptor[T, X]) place(a adoption) {
+func (l *acceptor[T, X]) assign(a adoption) {
 	e := l.engine
 	if n := e.live.Add(1); n > int64(e.cfg.MaxConns) {
 		e.live.Add(-1)

@@ -89,6 +89,13 @@ func (l *Loop[T, X]) IsHere() bool {
 	return of != 0 && self() == of
 }
 
+// IsElsewhere reports whether the caller certainly does not run on the loop's goroutine.
+// Safe for any goroutine.
+func (l *Loop[T, X]) IsElsewhere() bool {
+	of := l.self.Load()
+	return of != 0 && self() != of
+}
+
 // CanTell reports whether IsHere can tell. Safe for any goroutine.
 func (l *Loop[T, X]) CanTell() bool { return l.self.Load() != 0 }
 

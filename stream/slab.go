@@ -9,7 +9,7 @@ import "sync/atomic"
 // belongs to its loop; only gen is read by others.
 type slot[T any] struct {
 	// gen changes when the slot is freed, so that an old event or a copy of an old S is
-	// recognised. Its highest bits are the owner's (Marks).
+	// recognised; it is 0 before the first use. Its highest bits are the owner's (Marks).
 	gen      atomic.Uint32
 	fd       int32 // -1 once it is closed
 	state    State
@@ -92,13 +92,15 @@ func (t *slab[T]) take() (uint32, *slot[T]) {
 		grown := append(chunks[:len(chunks):len(chunks)], new(chunk[T]))
 		t.chunks.Store(&grown)
 	}
-	return i, t.at(i)
+	s := t.at(i)
+	s.gen.Store(1)
+	return i, s
 }
 
 // put takes the slot back. All its fields but gen and fd become zero.
 func (t *slab[T]) put(i uint32) {
 	s := t.at(i)
-	gen := (s.gen.Load() + 1) & genBits
+	gen := max((s.gen.Load()+1)&genBits, 1)
 	*t.due(i) = 0
 	s.fd, s.state, s.flags, s.why, s.listener, s.ext = -1, Free, 0, 0, 0, 0
 	var none T

@@ -32,6 +32,11 @@ func (l *Loop[T, X]) At(i uint32) S[T, X] { return l.of(i, l.slab.at(i)) }
 // Generation returns the generation of slot i with its Marks. Safe for any goroutine.
 func (l *Loop[T, X]) Generation(i uint32) uint32 { return l.slab.at(i).gen.Load() }
 
+// HasBeen reports whether slot i has ever been a stream's. Safe for any goroutine.
+func (l *Loop[T, X]) HasBeen(i uint32) bool {
+	return int(i/chunkSlots) < len(*l.slab.chunks.Load()) && l.slab.at(i).gen.Load() != 0
+}
+
 // Mark sets bits among the Marks of slot i if its generation, with all marks, is gen, and
 // reports whether it did. Safe for any goroutine.
 func (l *Loop[T, X]) Mark(i, gen, marks uint32) bool {

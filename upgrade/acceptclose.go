@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// acceptClose appends a 101 and the close frame that e is to a WebSocket; or
-// nothing, and reports false, if e has no close code or r is no upgrade that
+// acceptClose appends a 101, and a close frame that says what e says. It appends nothing
+// and reports false if there is no close code for e, or if r is not an upgrade that
 // RFC 6455 lets succeed.
 func (u *Upgrader) acceptClose(dst []byte, r *Request, e *Rejection) ([]byte, bool) {
 	status := e.status()
@@ -31,7 +31,7 @@ func (u *Upgrader) acceptClose(dst []byte, r *Request, e *Rejection) ([]byte, bo
 // maxReason is what a control frame holds behind the status code, RFC 6455 §5.5.
 const maxReason = 125 - 2
 
-// closeReason is the code, as long as it fits, and when to come back.
+// closeReason returns the code, as much of it as fits, and when to come back.
 func (e *Rejection) closeReason(status int) string {
 	code, hint := codeOr(e.Code, status), ""
 	if wait := e.wait(status); wait > 0 {
@@ -43,7 +43,7 @@ func (e *Rejection) closeReason(status int) string {
 }
 
 // appendClose appends a server's close frame: an unfragmented, unmasked control
-// frame of less than 126 bytes. It is all that the door knows of frames.
+// frame of less than 126 bytes. The door knows no other frame.
 func appendClose(dst []byte, code int, reason string) []byte {
 	dst = append(dst, 0x80|0x8, byte(2+len(reason)), byte(code>>8), byte(code))
 	return append(dst, reason...)

@@ -13,8 +13,8 @@ import (
 
 var errUndecided = Reject(503, CodeUnavailable, "The authorization did not finish in time, or too many wait for theirs.")
 
-// asks reports whether Authorize has a say in what Respond returned: an upgrade
-// or a probe that would succeed.
+// asks reports whether Authorize is to be asked after Respond has returned err: about
+// an upgrade that would succeed, or the probe of one.
 func (u *Upgrader) asks(err error) bool {
 	return u.Authorize != nil && (err == nil || err == ErrProbe)
 }
@@ -22,7 +22,7 @@ func (u *Upgrader) asks(err error) bool {
 // askedAtOnce is the default of MaxAuthorize.
 const askedAtOnce = 1024
 
-// authorize asks u.Authorize, for as long as Timeout.
+// authorize asks u.Authorize, and gives it as long as Timeout.
 func (u *Upgrader) authorize(ctx context.Context, r *Request) error {
 	most := u.MaxAuthorize
 	if most == 0 {
@@ -41,17 +41,17 @@ func (u *Upgrader) authorize(ctx context.Context, r *Request) error {
 	return err
 }
 
-// undecided returns the 503 for a request that a context's end left without a verdict.
+// undecided returns the 503 for a request whose context ended before there was a verdict.
 func undecided(err error) error {
-	wait := time.Second + rand.N(time.Second) // not all at once again
+	wait := time.Second + rand.N(time.Second) // so that they do not all come back at once
 	return fmt.Errorf("%w: %w", errUndecided.WithRetryAfter(wait), err)
 }
 
 // earlyLimit is how much of a client's input is read while Authorize runs.
 const earlyLimit = 16 << 10
 
-// watch calls f with an eye on conn: when the client hangs up, the context ends. What it
-// sends meanwhile is appended to early. Nothing else may read from conn.
+// watch calls f while it watches conn: when the client hangs up, the context ends. What
+// the client sends meanwhile is appended to early. Nothing else may read from conn.
 func (u *Upgrader) watch(conn net.Conn, early []byte, f func(ctx context.Context) error) ([]byte, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -76,6 +76,6 @@ func (u *Upgrader) watch(conn net.Conn, early []byte, f func(ctx context.Context
 		}
 	}()
 	err := f(ctx)
-	_ = conn.SetReadDeadline(time.Unix(1, 0)) // end the watch; deliver sets another
+	_ = conn.SetReadDeadline(time.Unix(1, 0)) // ends the watch; deliver sets another deadline
 	return <-watched, err
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// asker is a door whose authorizer names whom it lets in.
+// asker is a door whose Authorize is f, over a connection and inside net/http.
 func asker(t *testing.T, f func(ctx context.Context, r *Request) error) (u *Upgrader, addrs map[string]string, outcomes chan outcome) {
 	u = guarded()
 	u.Authorize = f

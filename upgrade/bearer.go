@@ -10,52 +10,37 @@ import (
 	"github.com/gobwas/httphead"
 )
 
-// Source appends every token it finds in a request to tokens. They are valid as
-// long as the request is. AuthorizationHeader, Subprotocol, Cookie and Query
+// Source appends every token that it finds in a request to tokens, and returns them. They
+// are valid as long as the request is. AuthorizationHeader, Subprotocol, Cookie and Query
 // are the four that WebSocket clients use.
 type Source func(tokens [][]byte, r *Request) [][]byte
 
-// Bearer returns the guard that lets in who brings a token that v accepts, and
-// puts the Identity into the Request. Sources are asked in their order; given
-// none, it is AuthorizationHeader, Subprotocol, Cookie("token"),
-// Query("token").
+// Bearer returns a guard that lets in requests with a token that v accepts, and puts the
+// Identity into the Request. Without sources it asks AuthorizationHeader, Subprotocol,
+// Cookie("token") and Query("token").
 //
-// All sources are asked, and all tokens they find must be the same one: with
-// two different ones the request is ambiguous, 400, and neither is verified.
-// Without a token, or with one that v refuses, it is 401.
+// All sources are asked, and all tokens that they find must be the same one: a request
+// with two different tokens is ambiguous, 400, and neither is verified. Without a token,
+// or with one that v refuses, it is 401.
 //
-// A good token that came in a cookie and nowhere else is refused with 403 unless
-// the Origin is there and is the same host or listed: a browser adds the cookie
-// whatever page it is that connects. That "*" lists all of them does not count, nor
-// "null", nor a page of http: where a proxy says that the request came over TLS. A
-// probe needs no Origin, since a page that asks its own host sends none.
+// If only a cookie brought a good token, it is refused with 403 unless there is an Origin
+// that is the same host or listed: a browser sends the cookie whatever page connects. A
+// "*" does not list an Origin here; "null" does not count, and neither does a page of
+// http: if a proxy says that the request came over TLS. A probe needs no Origin, as a page
+// that asks its own host sends none.
 func Bearer(v Verifier, sources ...Source) Guard {
-	return newBearerGuard(v, sources).guard()
-}
-
-// bearerGuard is what Bearer's hooks share.
-type bearerGuard struct {
-	verifier Verifier
-	sources  []Source
-	tickets  *Tickets // nil: there are none
-}
-
-func newBearerGuard(v Verifier, sources []Source) *bearerGuard {
-	if len(sources) == 0 {
-		sources = []Source{AuthorizationHeader, Subprotocol, Cookie("token"), Query("token")}
-	}
-	return &bearerGuard{verifier: v, sources: sources}
-}
-
-func (b *bearerGuard) guard() Guard {
+	b := &bearerGuard{verifier: v, sources: sources}
 	g := Guard{Name: "bearer", OnBeforeUpgrade: b.judge}
-	if v, ok := b.verifier.(*JWT); ok && v.neverSlow() {
-		return g // the question would cost more than most answers
-	}
-	if _, ok := b.verifier.(SlowVerifier); ok {
+	if !neverSlow(v) { // asking each time would cost more than most answers
 		g.isSlow, g.prepare = b.isSlow, b.prepare
 	}
 	return g
+}
+
+// bearerGuard has what the hooks of Bearer share.
+type bearerGuard struct {
+	verifier Verifier
+	sources  []Source
 }
 
 // judge is OnBeforeUpgrade.
@@ -63,15 +48,6 @@ func (b *bearerGuard) judge(r *Request) (http.Header, error) {
 	token, fromCookie, err := findToken(r, b.sources)
 	if err != nil {
 		return nil, err
-	}
-	if b.tickets != nil {
-		ticket, _, err := findToken(r, ticketSources)
-		switch {
-		case err != nil || ticket != nil && token != nil:
-			return nil, errTokenAmbiguous
-		case ticket != nil:
-			return nil, b.useTicket(r, ticket)
-		}
 	}
 	if token == nil {
 		return nil, errTokenMissing
@@ -90,19 +66,7 @@ func (b *bearerGuard) judge(r *Request) (http.Header, error) {
 	return nil, nil
 }
 
-// ticketSources is where a ticket is looked for.
-var ticketSources = []Source{Query("ticket")}
-
-func (b *bearerGuard) useTicket(r *Request, ticket []byte) (err error) {
-	if r.IsProbe() {
-		r.Identity, err = b.tickets.Peek(ticket, r.now)
-		return err
-	}
-	r.Identity, err = b.tickets.Spend(ticket, r.now)
-	return err
-}
-
-// verify asks the verifier, or goes on from where isSlow or prepare have come to.
+// verify asks the verifier, or goes on where isSlow or prepare left off.
 func (b *bearerGuard) verify(r *Request, token []byte) (*Identity, error) {
 	if begun := b.begunIn(r); begun != nil {
 		if begun.done {
@@ -113,16 +77,16 @@ func (b *bearerGuard) verify(r *Request, token []byte) (*Identity, error) {
 	return b.verifier.Verify(token, r.now)
 }
 
-// begun is how far a guard has come with the token of a request before it judges it.
+// begun is a guard's unfinished work on the token of a request.
 type begun struct {
 	Verification
 	by   *bearerGuard
-	done bool // id and err are the answer
+	done bool // id and err are the verifier's answer
 	id   *Identity
 	err  error
 }
 
-// begunIn returns where the guard has come to in r, or nil.
+// begunIn returns what the guard has begun with the token of r, or nil.
 func (b *bearerGuard) begunIn(r *Request) *begun {
 	for i := range r.begun {
 		if r.begun[i].by == b {
@@ -132,7 +96,7 @@ func (b *bearerGuard) begunIn(r *Request) *begun {
 	return nil
 }
 
-// isSlow begins with the token, once for each request.
+// isSlow begins to verify the token, once for each request.
 func (b *bearerGuard) isSlow(r *Request, now time.Time) bool {
 	if begun := b.begunIn(r); begun != nil {
 		return !begun.done && begun.IsSlow()
@@ -146,7 +110,7 @@ func (b *bearerGuard) isSlow(r *Request, now time.Time) bool {
 	return v.IsSlow()
 }
 
-// prepare waits for what isSlow has begun.
+// prepare waits for the end of what isSlow began.
 func (b *bearerGuard) prepare(ctx context.Context, r *Request, now time.Time) {
 	if !b.isSlow(r, now) {
 		return
@@ -156,7 +120,7 @@ func (b *bearerGuard) prepare(ctx context.Context, r *Request, now time.Time) {
 	begun.done = true
 }
 
-// giveUp lets the guards that would have to wait answer with err.
+// giveUp makes err the answer of the guards that would have to wait.
 func (r *Request) giveUp(err error) {
 	for i := range r.begun {
 		if b := &r.begun[i]; !b.done && b.IsSlow() {
@@ -165,9 +129,23 @@ func (r *Request) giveUp(err error) {
 	}
 }
 
-// findToken returns the one token of the request, nil for none; empty ones are
-// none. fromCookie says that no other source brought it.
+// usual are the sources that Bearer and FindToken ask if they are given none.
+var usual = []Source{AuthorizationHeader, Subprotocol, Cookie("token"), Query("token")}
+
+// FindToken returns the one token that the sources find in r, or nil; without sources it
+// asks those that Bearer asks then. An empty token is none. If there are two different
+// ones, the error is ErrTokenAmbiguous. It is for guards that look for a token themselves.
+// The token is valid as long as the request is.
+func FindToken(r *Request, sources ...Source) (token []byte, err error) {
+	token, _, err = findToken(r, sources)
+	return token, err
+}
+
+// findToken is FindToken. fromCookie reports whether only a cookie brought the token.
 func findToken(r *Request, sources []Source) (token []byte, fromCookie bool, err error) {
+	if len(sources) == 0 {
+		sources = usual
+	}
 	tokens, brought := r.tokens[:0], false
 	for _, find := range sources {
 		n := len(tokens)
@@ -183,7 +161,7 @@ func findToken(r *Request, sources []Source) (token []byte, fromCookie bool, err
 		case token == nil:
 			token = t
 		case !bytes.Equal(token, t):
-			err = errTokenAmbiguous
+			err = ErrTokenAmbiguous
 		}
 	}
 	clear(tokens)
@@ -194,7 +172,7 @@ func findToken(r *Request, sources []Source) (token []byte, fromCookie bool, err
 	return token, !brought, nil
 }
 
-// refuseToken returns what a Verifier's error means to the client.
+// refuseToken returns the refusal for a Verifier's error.
 func refuseToken(err error) error {
 	var rej *Rejection
 	switch {
@@ -227,7 +205,7 @@ func AuthorizationHeader(tokens [][]byte, r *Request) [][]byte {
 }
 
 // Subprotocol is the source "Sec-WebSocket-Protocol: bearer, <token>[, app…]",
-// the only header a page's script can fill. The token is never among the
+// the only header that a page's script can set. The token is never among the
 // protocols that are negotiated.
 func Subprotocol(tokens [][]byte, r *Request) [][]byte {
 	if r.known[hProtocol].count == 0 {
@@ -242,8 +220,8 @@ func Subprotocol(tokens [][]byte, r *Request) [][]byte {
 	return found
 }
 
-// Cookie returns the source that reads the cookie called name. See Bearer for
-// what it asks of the Origin.
+// Cookie returns the source that reads the cookie called name. Bearer says what Origin
+// such a token needs.
 func Cookie(name string) Source {
 	return func(tokens [][]byte, r *Request) [][]byte {
 		for _, f := range r.fields {
@@ -257,8 +235,8 @@ func Cookie(name string) Source {
 	}
 }
 
-// cookies scans as net/http does, but hands on what no cookie may have in it: for the
-// verifier to refuse, and not to be overlooked beside another.
+// cookies scans as net/http does, but returns values with bytes that no cookie may have:
+// the verifier has to refuse such a token, and it must not be overlooked beside another.
 var cookies = httphead.CookieScanner{DisableValueValidation: true}
 
 func scanCookie(tokens [][]byte, line []byte, name string) [][]byte {
@@ -272,7 +250,7 @@ func scanCookie(tokens [][]byte, line []byte, name string) [][]byte {
 }
 
 // Query returns the source that reads the query parameter called name. Escapes
-// are decoded; a plus stays a plus, as no token means a space by it.
+// are decoded; a plus stays a plus, as no token has a space.
 func Query(name string) Source {
 	return func(tokens [][]byte, r *Request) [][]byte {
 		var part []byte

@@ -6,14 +6,14 @@ package upgrade
 const (
 	CodeOK = "ok" // a probe was told that the upgrade would succeed
 
-	// The strict gate, row 1 of the order of verdicts.
+	// The strict gate: row 1 of docs/CODES.md.
 	CodeBadRequest          = "bad_request"           // 400: not HTTP, or HTTP that two parsers could read in two ways
 	CodeURITooLong          = "uri_too_long"          // 414: the request line exceeds the cap
 	CodeHeaderTooLarge      = "header_too_large"      // 431: too many bytes or lines before the empty line
 	CodeVersionNotSupported = "version_not_supported" // 505: an upgrade in HTTP/1.0, or another HTTP altogether
 	CodeTimeout             = "timeout"               // 408: a head began and did not end in time
 
-	// RFC 6455's own verdicts, rows 4 to 8.
+	// RFC 6455's own verdicts: rows 4 to 8.
 	CodeMethodNotAllowed = "method_not_allowed" // 405: not GET, HEAD or OPTIONS
 	CodeUpgradeRequired  = "upgrade_required"   // 426: no Upgrade: websocket, or a version other than 13
 	CodeBadKey           = "bad_key"            // 400: Sec-WebSocket-Key missing or not 16 bytes of base64
@@ -22,20 +22,20 @@ const (
 	CodeBadExtensions    = "bad_extensions"     // 400: Sec-WebSocket-Extensions is not a list of extensions
 	CodeOriginNotAllowed = "origin_not_allowed" // 403: a page of another site
 
-	// Bearer, row 9.
+	// Bearer: row 9.
 	CodeTokenMissing   = "token_missing"   // 401: no source carries a token
 	CodeTokenInvalid   = "token_invalid"   // 401: bad signature, algorithm or claims
 	CodeTokenExpired   = "token_expired"   // 401: was good until exp
 	CodeTokenAmbiguous = "token_ambiguous" // 400: two sources carry different tokens
 	CodeTicketInvalid  = "ticket_invalid"  // 401: used already, too old, or never issued
 
-	// Words for those who build on the package; the door itself never says them.
+	// Words for programs that build on the package; the door itself never says them.
 	CodeNotFound        = "not_found"         // 404: nothing lives at this path
 	CodeForbidden       = "forbidden"         // 403: a good token that does not reach this far
 	CodeTooManyRequests = "too_many_requests" // 429: a limit per address or user
 	CodeDraining        = "draining"          // 503: shutting down
 	CodeFull            = "full"              // 503: no room for another connection
-	CodeUnavailable     = "unavailable"       // 503: whoever decides did not answer in time
+	CodeUnavailable     = "unavailable"       // 503: what has to decide did not answer in time
 
 	CodeInternal = "internal" // 500: a guard failed; the log knows why
 )
@@ -69,18 +69,22 @@ var (
 	errExtensions  = Reject(400, CodeBadExtensions, "Sec-WebSocket-Extensions must be a list of extensions.")
 	errOrigin      = Reject(403, CodeOriginNotAllowed, "Pages of this origin may not connect.")
 
-	errTokenMissing   = Reject(401, CodeTokenMissing, "A bearer token is required.")
-	errTokenInvalid   = rejectToken(CodeTokenInvalid, "The token is not valid.")
-	errTokenExpired   = rejectToken(CodeTokenExpired, "The token has expired.")
-	errCookieOrigin   = Reject(403, CodeOriginNotAllowed, "A token in a cookie counts only with the Origin of a page that may connect.")
-	errTokenAmbiguous = Reject(400, CodeTokenAmbiguous, "The request carries two different tokens.")
+	errTokenMissing = Reject(401, CodeTokenMissing, "A bearer token is required.")
+	errTokenInvalid = RejectToken(CodeTokenInvalid, "The token is not valid.")
+	errTokenExpired = RejectToken(CodeTokenExpired, "The token has expired.")
+	errCookieOrigin = Reject(403, CodeOriginNotAllowed, "A token in a cookie counts only with the Origin of a page that may connect.")
 
 	errInternal = Reject(500, CodeInternal, "The request could not be judged.")
 )
 
-// rejectToken returns the 401 for a token that was sent and is no good: RFC 6750
-// §3.1 has a word for it, which a request without a token must not get.
-func rejectToken(code, detail string) *Rejection {
+// ErrTokenAmbiguous refuses a request that has two different tokens: a *Rejection, 400
+// token_ambiguous.
+var ErrTokenAmbiguous error = Reject(400, CodeTokenAmbiguous, "The request carries two different tokens.")
+
+// RejectToken returns the 401 for a token, or for what stands in for one, that was sent
+// and is no good: with error="invalid_token" in WWW-Authenticate, RFC 6750 §3.1. A request
+// without a token must not get that: see Reject.
+func RejectToken(code, detail string) *Rejection {
 	e := Reject(401, code, detail)
 	e.challenge = ` error="invalid_token"`
 	return e

@@ -9,18 +9,19 @@ import (
 )
 
 // A page whose upgrade was refused learns nothing from its browser but close
-// code 1006. It may then fetch the same URL: the probe. These are the answers
-// to that fetch, and the header lines without which its script could not read
+// code 1006. It may then fetch the same URL: that is the probe. Here are the answers
+// to the fetch, and the header lines without which the page's script could not read
 // them. The handshake itself knows no CORS.
 
-// What else a page may send and read, https://fetch.spec.whatwg.org/#http-cors-protocol.
+// The headers that a page may send and read in addition,
+// https://fetch.spec.whatwg.org/#http-cors-protocol.
 const (
 	corsSent = "Authorization, Content-Type"
 	corsRead = "Retry-After, WWW-Authenticate"
 )
 
-// appendCORS lets the page of r's origin read the answer, and what its cookies
-// bring about if the Origin vouches for them.
+// appendCORS lets the page of r's origin read the answer, also to a request with
+// cookies if the Origin vouches for them.
 func appendCORS(dst []byte, r *Request) []byte {
 	dst = append(dst, "Access-Control-Allow-Origin: "...)
 	dst = append(dst, r.firstOf(hOrigin)...)
@@ -59,11 +60,11 @@ func appendPreflight(dst []byte, r *Request, now time.Time) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// CORS returns h for the pages of u.Origins, whose browsers then let them read its
-// answers, errors included, and send it Authorization and Content-Type. It answers
-// OPTIONS, with methods as those that h takes; given none, it leaves that to h. Pages
-// of other origins get the same answers, which their browsers hide from them. It is for
-// what net/http serves beside the door, a log-in perhaps; the door's own answers have it.
+// CORS returns h for the pages of u.Origins: their browsers let them read its answers,
+// errors included, and send it Authorization and Content-Type. It answers OPTIONS and
+// names methods as those of h; without methods it leaves OPTIONS to h. Pages of other
+// origins get the same answers, but their browsers hide them. It is for handlers beside
+// the door, a log-in perhaps; the door's own answers need no CORS.
 func (u *Upgrader) CORS(h http.Handler, methods ...string) http.Handler {
 	allow := strings.Join(append(slices.Clone(methods), http.MethodOptions), ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -92,10 +93,10 @@ func (u *Upgrader) CORS(h http.Handler, methods ...string) http.Handler {
 	})
 }
 
-// JudgePage refuses with 403 what a page of another site has its visitors send,
-// unless that page may connect: a form that logs them in as somebody else, say. What
-// no browser sent passes. It is for an http.Handler that acts upon a POST without a
-// token. The error is a *Rejection, and u.Logger and u.Refused are told of it.
+// JudgePage refuses with 403 a request that a page of another site makes its visitors
+// send, unless that page may connect: a form, say, that logs them in as somebody else. A
+// request that no browser sent passes. It is for an http.Handler that acts upon a POST
+// without a token. The error is a *Rejection; u.Logger and u.Refused are told of it.
 func (u *Upgrader) JudgePage(req *http.Request) error {
 	r, err := u.parseHTTP(req)
 	if err == nil && u.isForeign(r) {
@@ -107,11 +108,10 @@ func (u *Upgrader) JudgePage(req *http.Request) error {
 	return err
 }
 
-// isForeign reports whether a page sent the request that may not connect. Where the
-// Origin does not tell, because there is none or because the page's policy of referrers
-// made it null, the browser may say whose page it is
-// (https://w3c.github.io/webappsec-fetch-metadata): this host's own, or another, which
-// only "*" lets in.
+// isForeign reports whether the request comes from a page that may not connect. If there
+// is no Origin, or the page's referrer policy made it null, the browser may say whose page
+// it is (https://w3c.github.io/webappsec-fetch-metadata): one of this host, or of another,
+// which only "*" lets in.
 func (u *Upgrader) isForeign(r *Request) bool {
 	site := string(r.Header("Sec-Fetch-Site"))
 	switch {
@@ -123,7 +123,7 @@ func (u *Upgrader) isForeign(r *Request) bool {
 	return site != "" && site != "none" && site != "same-origin"
 }
 
-// parseHTTP is Parse for what net/http has read.
+// parseHTTP is Parse for a request that net/http has read.
 func (u *Upgrader) parseHTTP(req *http.Request) (r *Request, err error) {
 	r = new(Request)
 	err = u.Parse(headOf(req), r)

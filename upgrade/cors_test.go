@@ -72,8 +72,8 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-// TestJudgePage: what another site has its visitors send is refused, and what no
-// browser sends is not.
+// TestJudgePage: a request that another site makes its visitors send is refused; one that
+// no browser sends is not.
 func TestJudgePage(t *testing.T) {
 	t.Parallel()
 	some, all := &Upgrader{Origins: []string{"https://friend.example"}}, &Upgrader{Origins: []string{"*"}}
@@ -107,8 +107,8 @@ func TestJudgePage(t *testing.T) {
 	}
 }
 
-// TestMaxAuthorize: no more are asked about at a time than may be; the others are told
-// to come back.
+// TestMaxAuthorize: Authorize is asked about no more requests at a time than it may be; the
+// others are told to come back.
 func TestMaxAuthorize(t *testing.T) {
 	t.Parallel()
 	asked, answer := make(chan struct{}, 1), make(chan struct{})
@@ -140,7 +140,7 @@ func TestMaxAuthorize(t *testing.T) {
 	}
 }
 
-// TestCapsAreTold: who exceeds a cap is told which it is, by every way in.
+// TestCapsAreTold: a client that exceeds a cap is told which one, by every way in.
 func TestCapsAreTold(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -9,7 +9,7 @@ import (
 )
 
 // deflate is what the 101 says of permessage-deflate: nothing, that it is agreed to, or
-// also the bits of our window, 8 to 15, where the offer limits it (RFC 7692 §7.1.2.1).
+// that and the bits of our window, 8 to 15, if the offer limits them (RFC 7692 §7.1.2.1).
 type deflate uint8
 
 const (
@@ -31,8 +31,8 @@ const extensionsName = "Sec-WebSocket-Extensions"
 
 // deflateAnswers are the extensions of a 101, and deflateLines the same as header
 // lines, made once. The windows of both sides end with each message (§7.1.1): clients
-// are told so, offered or not. Theirs may have any size, so client_max_window_bits needs
-// no answer.
+// are told so, whether they offered it or not. A client's window may have any size, so
+// client_max_window_bits needs no answer.
 var (
 	deflateAnswers [maxWindow + 1]string
 	deflateLines   [maxWindow + 1]ws.HandshakeHeader
@@ -52,10 +52,10 @@ func init() {
 }
 
 // negotiateDeflate takes the first offer of permessage-deflate that can be
-// honoured, in the client's order; all its lines are one list. An offer that cannot
-// be, for whatever parameter, is declined (RFC 7692 §5, §7.1), like any other
-// extension. A line that is no list is refused: what breaks the grammar of the
-// handshake fails it (RFC 6455 §4.2.1, §9.1).
+// honoured, in the client's order; all header lines are one list. An offer with any
+// parameter that cannot be honoured is declined (RFC 7692 §5, §7.1), and so is every
+// other extension. A line that is no list is refused: a handshake that breaks the grammar
+// fails (RFC 6455 §4.2.1, §9.1).
 func (r *Request) negotiateDeflate() error {
 	for line := range r.all(hExtensions) {
 		answer, ok := scanOffers(line)
@@ -75,13 +75,13 @@ func (r *Request) negotiateDeflate() error {
 // elements may be empty (RFC 9110 §5.6.1).
 //
 // httphead finds the tokens, strings and separators. Its ScanOptions would find the
-// parameters too, did it not take "a b" for b, and "a;" and "a=" for complete.
+// parameters too if it did not take "a b" for b, and "a;" and "a=" for complete.
 func scanOffers(line []byte) (answer deflate, ok bool) {
 	if bytes.IndexByte(line, '\\') >= 0 {
-		return noDeflate, true // httphead miscounts escapes, and no parameter of ours needs one
+		return noDeflate, true // httphead miscounts escapes, and our parameters need none
 	}
 	if bytes.ContainsAny(line, "()") || bytes.Count(line, []byte{'"'})%2 != 0 {
-		return noDeflate, false // comments, and strings without end, of which httphead says nothing
+		return noDeflate, false // comments and endless strings, which httphead does not report
 	}
 	var o offers
 	s := httphead.NewScanner(line)
@@ -97,14 +97,14 @@ func scanOffers(line []byte) (answer deflate, ok bool) {
 	return o.answer, true
 }
 
-// skipSpace skips white space, of which httphead knows only one kind: a tab stops it.
+// skipSpace skips white space. httphead skips spaces only, and stops at a tab.
 func skipSpace(s *httphead.Scanner) {
 	for c := s.Peek(); c == ' ' || c == '\t'; c = s.Peek() {
 		s.Advance(1)
 	}
 }
 
-// What httphead found, if it is not a separator, which stands for itself.
+// What httphead found. A separator stands for itself.
 const (
 	signToken  = 't'
 	signString = 's'
@@ -142,8 +142,8 @@ type offers struct {
 	answer deflate
 }
 
-// step takes the next sign of the list; false if it cannot stand there. The end of
-// the list is a comma.
+// step takes the next sign of the list; it returns false if the sign cannot stand there.
+// The end of the list counts as a comma.
 func (o *offers) step(sign byte, item []byte) bool {
 	ends := sign == ',' || sign == ';'
 	switch {
@@ -169,7 +169,7 @@ func (o *offers) step(sign byte, item []byte) bool {
 	return true
 }
 
-// end ends a parameter, and with a comma the offer.
+// end ends a parameter, and a comma ends the offer, too.
 func (o *offers) end(sign byte) {
 	if sign == ';' {
 		o.at = atParam
@@ -197,8 +197,8 @@ const (
 	clientWindow
 )
 
-// add judges a parameter; value is nil if there is none. An unknown one, one that
-// comes twice and one with a wrong value end the offer.
+// add judges a parameter; value is nil if there is none. A parameter that is unknown,
+// comes twice or has a wrong value spoils the offer.
 func (o *offer) add(name, value []byte) {
 	var bit uint8
 	good := false
@@ -229,8 +229,8 @@ func (o *offer) answer() deflate {
 	}
 }
 
-// windowBits returns what s says, 8 to 15 without leading zeros (§7.1.2); 0 if it says
-// nothing of that kind.
+// windowBits returns the number in s, 8 to 15 without leading zeros (§7.1.2); 0 if s is
+// anything else.
 func windowBits(s string) deflate {
 	switch {
 	case s == "8" || s == "9":

@@ -18,7 +18,7 @@ const (
 )
 
 // deflateOffers are lines of Sec-WebSocket-Extensions, with newlines between, and
-// what the 101 answers; "400" for what is no list.
+// what the 101 answers; "400" for a line that is no list.
 var deflateOffers = map[string]string{
 	// Autobahn 13, as its client offers.
 	"permessage-deflate; client_max_window_bits":                                                                       plainAnswer,

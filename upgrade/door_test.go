@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ var (
 		Now:          func() time.Time { return testNow },
 	}
 	authDoor = &Upgrader{
-		Guards:       []Guard{Bearer(mustHS256(testSecret))},
+		Guards:       []Guard{Bearer(hs256(testSecret))},
 		Subprotocols: openDoor.Subprotocols,
 		Origins:      openDoor.Origins,
 		Now:          openDoor.Now,
@@ -35,12 +36,35 @@ var (
 	}
 )
 
-func mustHS256(secret []byte) Verifier {
-	v, err := HS256(secret)
-	if err != nil {
-		panic(err)
+// hs256 is a Verifier by golang-jwt alone, of a secret: to the door one is as good as
+// another. Ours is in package jwt, which imports this one.
+type hs256 []byte
+
+func (secret hs256) Verify(token []byte, now time.Time) (*Identity, error) {
+	p := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithStrictDecoding(),
+		jwt.WithExpirationRequired(), jwt.WithTimeFunc(func() time.Time { return now }))
+	claims := jwt.MapClaims{}
+	_, err := p.ParseWithClaims(string(token), claims, func(*jwt.Token) (any, error) { return []byte(secret), nil })
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return nil, ErrTokenExpired
+	case err != nil:
+		return nil, err
 	}
-	return v
+	sub, err := claims.GetSubject()
+	if err != nil || sub == "" {
+		return nil, errors.New("no sub")
+	}
+	exp, err := claims.GetExpirationTime()
+	return &Identity{Subject: sub, ExpiresAt: exp.Time, Claims: claims}, err
+}
+
+// rejected returns what an error refuses with, in words.
+func rejected(err error) string {
+	if rej := asRejection(err); rej != nil {
+		return fmt.Sprint(rej.Status, " ", rej.Code)
+	}
+	return fmt.Sprint(err)
 }
 
 // sign returns a token with the claims, signed with the test's secret.
@@ -95,7 +119,7 @@ func up(edits ...string) string {
 
 // knock hands the chunks to a door as an event loop would, and returns the
 // answer, the bytes behind the head, and the error that came with the answer.
-// It checks that Head and Parse say what Read says.
+// It checks that findEnd and Parse say what Read says.
 func knock(u *Upgrader, chunks ...string) (answer, early string, err error) {
 	var b []byte
 	r, n := new(Request), 0
@@ -105,7 +129,7 @@ func knock(u *Upgrader, chunks ...string) (answer, early string, err error) {
 		if n == 0 && err == nil {
 			n, err = u.Read(b, from, r)
 			if two := u.headAndParse(b, from); fmt.Sprint(two) != fmt.Sprint(err) {
-				return fmt.Sprintf("Read says %v, Head and Parse %v", err, two), "", err
+				return fmt.Sprintf("Read says %v, findEnd and Parse %v", err, two), "", err
 			}
 		}
 	}
@@ -124,7 +148,7 @@ func knock(u *Upgrader, chunks ...string) (answer, early string, err error) {
 }
 
 func (u *Upgrader) headAndParse(b []byte, from int) error {
-	n, err := u.Head(b, from)
+	n, err := u.findEnd(b, from)
 	if n == 0 || err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -51,8 +51,8 @@ func ExampleUpgrader_Respond() {
 	// Sec-WebSocket-Protocol: chat
 }
 
-// Of two offers, the first wants a window that there is not and is declined; the second
-// wants one of 1 KiB from us, as in RFC 7692 §7.1.2.1, and can be had.
+// Of two offers the first names a window that does not exist, and is declined. The second
+// limits our window to 1 KiB, as in RFC 7692 §7.1.2.1, and is accepted.
 func ExampleRequest_Deflate() {
 	u := &upgrade.Upgrader{Deflate: true}
 	head := []byte("GET /chat HTTP/1.1\r\n" +
@@ -78,26 +78,33 @@ func ExampleRequest_Deflate() {
 	// Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10
 }
 
-// An upgrade over any net.Conn. The refusal has been sent, and has arrived, by
-// the time Upgrade returns.
-// Ten upgrades at once and one in a minute for each user, and at the most a hundred
-// an hour for each address, whoever it says it is.
-func ExampleLimit() {
-	keys, err := upgrade.HS256([]byte("0123456789abcdef0123456789abcdef"))
-	if err != nil {
-		log.Fatal(err)
+// sessions is a Verifier: a token is good if the table has it.
+type sessions map[string]string
+
+func (s sessions) Verify(token []byte, _ time.Time) (*upgrade.Identity, error) {
+	user, ok := s[string(token)]
+	if !ok {
+		return nil, errors.New("no such session")
 	}
+	return &upgrade.Identity{Subject: user}, nil
+}
+
+// For each user ten upgrades at once and one in a minute; for each address at most a
+// hundred in an hour, whatever tokens come from it.
+func ExampleLimit() {
 	perAddr := &limiter.Keyed[netip.Addr]{Rate: limiter.Rate{Limit: 100. / 3600, Burst: 100}}
 	perUser := &limiter.Keyed[string]{Rate: limiter.Rate{Limit: limiter.Every(time.Minute), Burst: 10}}
 	u := &upgrade.Upgrader{Guards: []upgrade.Guard{
 		upgrade.Limit(perAddr, upgrade.ByAddr),
-		upgrade.Bearer(keys),
+		upgrade.Bearer(sessions{"d7a9": "alice"}),
 		upgrade.Limit(perUser, upgrade.ByUser),
 	}}
 	fmt.Println(u.Validate())
 	// Output: <nil>
 }
 
+// An upgrade over any net.Conn. The refusal has been sent, and has arrived, by
+// the time Upgrade returns.
 func ExampleUpgrader_Upgrade() {
 	u := &upgrade.Upgrader{Guards: []upgrade.Guard{{
 		OnRequest: func(r *upgrade.Request) error {
@@ -119,8 +126,8 @@ func ExampleUpgrader_Upgrade() {
 		}
 		r, early, err := u.Upgrade(conn)
 		if err == nil {
-			defer conn.Close()
-			_, _ = r.Host(), early // the connection is yours; early is its first input
+			c := upgrade.NewConn(conn, r, early) // or what you have for messages
+			defer c.Close(frame.StatusNormalClosure, "")
 		}
 		done <- err
 	}()
@@ -153,12 +160,12 @@ func ExampleUpgrader_Upgrade() {
 func ExampleUpgrader_UpgradeHTTP() {
 	u := &upgrade.Upgrader{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		conn, _, early, err := u.UpgradeHTTP(w, req)
+		conn, r, early, err := u.UpgradeHTTP(w, req)
 		if err != nil {
 			return // the client has had its answer
 		}
-		defer conn.Close()
-		_ = early // read it before conn
+		c := upgrade.NewConn(conn, r, early) // or what you have for messages
+		defer c.Close(frame.StatusNormalClosure, "")
 	}))
 	defer server.Close()
 
@@ -171,25 +178,12 @@ func ExampleUpgrader_UpgradeHTTP() {
 	// Output: 426 Upgrade Required - use websocket 13
 }
 
-// A door for holders of a token, which may come in a header, a subprotocol, a
-// cookie or the query.
+// A door for clients that have a token, in a header, a subprotocol, a cookie or the query.
+// Here a Verifier of our own says which tokens are good; package jwt has one for JSON Web
+// Tokens.
 func ExampleBearer() {
-	secret := []byte("a secret of at least thirty-two bytes")
-	keys, err := upgrade.HS256(secret)
-	if err != nil {
-		log.Fatal(err)
-	}
-	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	u := &upgrade.Upgrader{
-		Guards: []upgrade.Guard{upgrade.Bearer(keys)},
-		Now:    func() time.Time { return now },
-	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256,
-		jwt.MapClaims{"sub": "alice", "exp": now.Add(time.Hour).Unix()}).SignedString(secret)
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, target := range []string{"/ws?token=" + token, "/ws?token=stale", "/ws"} {
+	u := &upgrade.Upgrader{Guards: []upgrade.Guard{upgrade.Bearer(sessions{"d7a9": "alice"})}}
+	for _, target := range []string{"/ws?token=d7a9", "/ws?token=stale", "/ws"} {
 		head := []byte("GET " + target + " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
 		var r upgrade.Request
@@ -227,15 +221,10 @@ func ExampleReject() {
 	// {"type":"about:blank","title":"Service Unavailable","status":503,"detail":"No seat is free.","code":"full"}
 }
 
-// The door before the WebSocket handler of another library; here one that
+// The door in front of the WebSocket handler of another library; here one that
 // takes the connection over by hand.
 func ExampleUpgrader_Handler() {
-	secret := []byte("a secret of at least thirty-two bytes")
-	keys, err := upgrade.HS256(secret)
-	if err != nil {
-		log.Fatal(err)
-	}
-	u := &upgrade.Upgrader{Guards: []upgrade.Guard{upgrade.Bearer(keys)}}
+	u := &upgrade.Upgrader{Guards: []upgrade.Guard{upgrade.Bearer(sessions{"d7a9": "alice"})}}
 	chat := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		fmt.Println(upgrade.FromContext(req.Context()).Identity.Subject, "came in")
 		// conn, err := gorilla.Upgrade(w, req, nil) …
@@ -246,12 +235,7 @@ func ExampleUpgrader_Handler() {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256,
-		jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(secret)
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, target := range []string{"/ws?token=" + token, "/ws", "/nowhere"} {
+	for _, target := range []string{"/ws?token=d7a9", "/ws", "/nowhere"} {
 		req, err := http.NewRequest("GET", server.URL+target, nil)
 		if err != nil {
 			log.Fatal(err)

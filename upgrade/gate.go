@@ -6,13 +6,19 @@ import (
 	"net/netip"
 )
 
-// Read is Head and Parse in one: it judges the head that b begins with as soon
-// as it is complete, and returns its length. 0 and no error mean that more bytes
-// are needed, and that the next call may pass len(b) as from. A head that comes
-// in one piece, as nearly all do, is looked at once instead of twice.
+// Read finds the end of the head that b begins with, parses the head into r as soon as
+// it is complete, and returns its length: the request line, the header lines and the
+// empty line. 0 and no error mean that more bytes are needed, and that the next call may
+// pass the present len(b) as from; bytes before from are not looked at again. Bytes behind
+// the head are the connection's first input and are not looked at.
+//
+// The error of a complete head is Parse's. Of an incomplete one it says that no further
+// bytes can make it good, so that garbage is answered at once: a *Rejection, 414 or 431
+// when a cap is passed, 400 at the first byte that cannot be HTTP. What the client is told
+// does not depend on how the bytes were split.
 //
 // r borrows b until its buffer is reused; see Parse. After an error with length
-// 0 there is nothing in it.
+// 0 there is nothing in r. Read keeps no state and may be called from any goroutine.
 func (u *Upgrader) Read(b []byte, from int, r *Request) (n int, err error) {
 	if from <= 0 {
 		n, err := u.parse(b[:min(len(b), u.headerBytes())], r)
@@ -20,7 +26,7 @@ func (u *Upgrader) Read(b []byte, from int, r *Request) (n int, err error) {
 			return n, err
 		}
 	}
-	n, err = u.Head(b, from)
+	n, err = u.findEnd(b, from)
 	if n == 0 {
 		r.reset(nil)
 		return 0, err
@@ -28,18 +34,16 @@ func (u *Upgrader) Read(b []byte, from int, r *Request) (n int, err error) {
 	return n, u.Parse(b[:n], r)
 }
 
-// Parse reads a complete head, as Head measured it, into r, and refuses what
-// HTTP or RFC 6455 leave no room for, or what two parsers could read in two
-// ways: row 1 of the order of verdicts. The error is a *Rejection, 400 or one
-// of Head's, or 505.
+// Parse reads a complete head into r. It refuses what HTTP or RFC 6455 leave no room
+// for, and what two parsers could read in two ways: row 1 of docs/CODES.md. The error is
+// a *Rejection: 400, 414, 431 or 505.
 //
-// 505 answers a well-formed version other than HTTP/1.0 and HTTP/1.1, and an
-// upgrade in HTTP/1.0; a version that is not one at all is 400. Requests that
-// are no upgrade pass in HTTP/1.0 too, and with a body: they may be meant for
-// an http.Handler.
+// 505 answers a well-formed version other than HTTP/1.0 and HTTP/1.1, and an upgrade in
+// HTTP/1.0; a malformed version is 400. A request that is no upgrade also passes in
+// HTTP/1.0 and with a body: it may be meant for an http.Handler.
 //
-// r borrows head until its buffer is reused. After an error r still answers,
-// with as much as was understood.
+// r borrows head until its buffer is reused. After an error r still has as much as was
+// understood.
 func (u *Upgrader) Parse(head []byte, r *Request) error {
 	n, err := u.parse(head[:min(len(head), u.headerBytes())], r)
 	if n == 0 || n != len(head) {
@@ -48,8 +52,8 @@ func (u *Upgrader) Parse(head []byte, r *Request) error {
 	return err
 }
 
-// parse reads the head that b begins with, and returns its length; 0 if there is
-// none whose lines can be cut. What is wrong with those is misfit's to say.
+// parse reads the head that b begins with, and returns its length; 0 if there is no
+// whole head, or its lines cannot be cut. misfit says what is wrong then.
 func (u *Upgrader) parse(b []byte, r *Request) (n int, err error) {
 	r.reset(b)
 	line, err := scanRequestLine(b, 0)
@@ -81,9 +85,9 @@ func (u *Upgrader) parse(b []byte, r *Request) (n int, err error) {
 	return n, nil
 }
 
-// misfit returns what is wrong with a head whose lines cannot be cut, or that is
-// not one whole head: what Head would have said had the bytes come one by one,
-// else err. Nothing is understood of a request that Head refuses.
+// misfit returns what is wrong with bytes that are not one whole head, or whose lines
+// cannot be cut: what findEnd would have said if they had come one by one, or else err.
+// If findEnd refuses them, nothing is understood of the request.
 func (u *Upgrader) misfit(head []byte, r *Request, err error) error {
 	n, refused := u.scanHead(head[:min(len(head), u.headerBytes())], 0)
 	switch {
@@ -125,9 +129,9 @@ func (r *Request) parseRequestLine() error {
 	return nil
 }
 
-// parseAbsolute takes the scheme and the host off a target that is a URL. A
-// server must accept one, and must believe it rather than the Host header: RFC
-// 9112 §3.2.2.
+// parseAbsolute takes the scheme and the host off a target that is a URL. A server
+// must accept such a target, and believe it rather than the Host header: RFC 9112
+// §3.2.2.
 func (r *Request) parseAbsolute() bool {
 	target := r.bytes(r.path)
 	scheme, rest, ok := bytes.Cut(target, []byte("://"))
@@ -153,7 +157,7 @@ func isHTTP(scheme []byte) bool {
 		equalFold(scheme, "ws") || equalFold(scheme, "wss")
 }
 
-// validAuthority reports whether b is host or host:port, without a user.
+// validAuthority reports whether b is a host or host:port, without a user.
 func validAuthority(b []byte) bool {
 	host, port := splitPort(b)
 	if len(host) > 2 && host[0] == '[' {
@@ -172,7 +176,7 @@ func validPort(p []byte) bool {
 	return len(p) <= 5
 }
 
-// splitPort cuts host:port at the colon, if there is one behind the host.
+// splitPort cuts host:port at the colon behind the host, if there is one.
 func splitPort[T string | []byte](s T) (host, port T) {
 	for i := len(s) - 1; i >= 0 && s[i] != ']'; i-- {
 		if s[i] == ':' {
@@ -180,164 +184,4 @@ func splitPort[T string | []byte](s T) (host, port T) {
 		}
 	}
 	return s, s[len(s):]
-}
-
-// parseFields notes where the name and the value of every header line are, from
-// pos on, and returns where they end, behind the empty line. 0 says that they do
-// not, or are more than limit, or cannot be cut; for what err does not tell
-// scanHead has words.
-func (r *Request) parseFields(pos, limit int) (n int, err error) {
-	b := r.head
-	for pos < len(b) && b[pos] != '\r' {
-		if len(r.fields) == limit {
-			return 0, errHeadLines
-		}
-		colon := pos
-		for colon < len(b) && classes[b[colon]]&isToken != 0 {
-			colon++
-		}
-		if colon == len(b) || colon == pos || b[colon] != ':' {
-			if b[pos] == ' ' || b[pos] == '\t' {
-				return 0, errFolded // RFC 9112 §5.2
-			}
-			return 0, errFieldName // RFC 9112 §5.1
-		}
-		from := colon + 1
-		for from < len(b) && (b[from] == ' ' || b[from] == '\t') {
-			from++
-		}
-		end := skipText(b, from)
-		for end < len(b) && b[end] == '\t' {
-			end = skipText(b, end+1)
-		}
-		if end+1 >= len(b) || b[end] != '\r' || b[end+1] != '\n' {
-			return 0, errHead
-		}
-		to := end
-		for to > from && (b[to-1] == ' ' || b[to-1] == '\t') {
-			to--
-		}
-		r.note(b[pos:colon])
-		r.fields = append(r.fields, field{makeSpan(pos, colon), makeSpan(from, to)})
-		pos = end + len("\r\n")
-	}
-	if pos+1 >= len(b) || b[pos+1] != '\n' {
-		return 0, errHead
-	}
-	return pos + len("\r\n"), nil
-}
-
-// note counts the header line that is about to be added, if it is one the gate
-// looks for.
-func (r *Request) note(name []byte) {
-	n := knownName(name)
-	if n < 0 {
-		return
-	}
-	if r.known[n].count == 0 {
-		r.known[n].first = uint32(len(r.fields))
-	}
-	r.known[n].count++
-}
-
-func makeSpan(from, to int) span { return span{uint32(from), uint32(to)} }
-
-// checkFields refuses header lines that contradict themselves or each other.
-func (r *Request) checkFields() error {
-	if k := r.known[hHost]; k.count > 0 {
-		if k.count > 1 || !all(r.firstOf(hHost), isHost) {
-			return errHost
-		}
-		if !r.absolute {
-			r.host = r.fields[k.first].value
-		}
-	}
-	if r.known[hKey].count > 1 {
-		return errTwoKeys // RFC 6455 §11.3.1
-	}
-	return r.checkBody()
-}
-
-// checkBody refuses a body on an upgrade, where it would be read as frames, and
-// everywhere what request smuggling lives on: RFC 9112 §6.
-func (r *Request) checkBody() error {
-	length, coding := r.known[hContentLength].count, r.known[hTransferEncoding].count
-	if coding > 0 {
-		if r.upgrade {
-			return errBody
-		}
-		if coding > 1 || length > 0 || !equalFold(r.firstOf(hTransferEncoding), "chunked") {
-			return errLength
-		}
-		return r.checkTrailer()
-	}
-	if length == 0 {
-		return nil
-	}
-	n, ok := parseLength(r.firstOf(hContentLength))
-	if length > 1 || !ok {
-		return errLength
-	}
-	if n > 0 && r.upgrade {
-		return errBody
-	}
-	return nil
-}
-
-// checkTrailer refuses to let a trailer rewrite what frames the message.
-func (r *Request) checkTrailer() error {
-	for value := range r.all(hTrailer) {
-		for name := range bytes.SplitSeq(value, []byte{','}) {
-			switch knownName(trimSpace(name)) {
-			case hContentLength, hTransferEncoding, hTrailer:
-				return errLength // RFC 9110 §6.5.1
-			}
-		}
-	}
-	return nil
-}
-
-// parseLength reads a Content-Length that fits int64.
-func parseLength(b []byte) (n int64, ok bool) {
-	if len(b) == 0 || len(b) > 18 {
-		return 0, false
-	}
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, true
-}
-
-// names reports whether a list header names token in any of its lines.
-func (r *Request) names(header int, token string) bool {
-	if equalFold(r.firstOf(header), token) {
-		return true // nearly always
-	}
-	for value := range r.all(header) {
-		found := false
-		ok := eachToken(value, func(t []byte) { found = found || equalFold(t, token) })
-		if found && ok {
-			return true
-		}
-	}
-	return false
-}
-
-// eachToken calls f for every token of a comma-separated list and reports
-// whether it is one; elements may be empty, RFC 9110 §5.6.1. httphead's
-// ScanTokens would do, did it not take white space for a comma.
-func eachToken(list []byte, f func(token []byte)) bool {
-	for part := range bytes.SplitSeq(list, []byte{','}) {
-		part = trimSpace(part)
-		if !all(part, isToken) {
-			return false
-		}
-		if len(part) > 0 {
-			f(part)
-		}
-	}
-	return true
 }

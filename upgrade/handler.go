@@ -9,16 +9,15 @@ import (
 	"time"
 )
 
-// Handler returns a handler that lets next have the upgrades that u lets in, and
-// answers everything else: the door for another library's WebSocket handler.
-// What is refused gets the bytes it gets from UpgradeHTTP, and the connection
-// lingers.
+// Handler returns a handler that calls next for the upgrades that u lets in, and
+// answers every other request itself: it is the door for another library's WebSocket
+// handler. A refusal has the same bytes as from UpgradeHTTP, and the connection lingers.
 //
-// next gets the request untouched, and makes its own handshake of it; FromContext
-// returns what the door has learned. What guards want in the 101 is in next's
-// ResponseWriter's header. Two things are now next's to leave to the door: the
-// Origin, if u permits others than the same host, and "bearer" among its
-// subprotocols, for clients that bring their token that way and offer no other.
+// next gets the request unchanged, and does its own handshake. FromContext returns what
+// the door knows of the request. The headers that guards want in the 101 are in the Header
+// of next's ResponseWriter. Set up next's library in two respects: it has to leave the
+// Origin to the door, if u allows others than the same host; and it has to accept the
+// subprotocol "bearer", for clients that send their token that way and offer no other.
 func (u *Upgrader) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r, out, err := u.judgeHTTP(req)
@@ -40,7 +39,7 @@ func FromContext(ctx context.Context) *Request {
 	return r
 }
 
-// judgeHTTP reads what net/http understood as a request, and answers that.
+// judgeHTTP judges a request that net/http has read, and writes the answer.
 func (u *Upgrader) judgeHTTP(req *http.Request) (r *Request, out []byte, err error) {
 	r, err = u.parseHTTP(req)
 	if err != nil {
@@ -62,8 +61,8 @@ func (u *Upgrader) judgeHTTP(req *http.Request) (r *Request, out []byte, err err
 	return r, out, err
 }
 
-// turnAway delivers what is not to be upgraded: over the connection, so that it
-// can linger, or where that cannot be had, as in HTTP/2, through w.
+// turnAway sends the answer to a request that is not upgraded: over the connection, so
+// that it can linger, or through w if w cannot be hijacked, as in HTTP/2.
 func (u *Upgrader) turnAway(w http.ResponseWriter, req *http.Request, out []byte, verdict error) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -73,8 +72,8 @@ func (u *Upgrader) turnAway(w http.ResponseWriter, req *http.Request, out []byte
 	_ = deliver(conn, out, u.timeout(), verdict)
 }
 
-// keepHeader copies what guards want in the 101 to h, and nothing of what the
-// handshake is made of.
+// keepHeader copies the headers that guards want in the 101 to h, without those that
+// belong to the handshake.
 func keepHeader(h http.Header, response []byte) {
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(response)), nil)
 	if err == nil {
@@ -82,9 +81,19 @@ func keepHeader(h http.Header, response []byte) {
 	}
 }
 
-// ServeHTTP answers with e, so that a Rejection can be the http.Handler of what
-// does not exist, and a handler can refuse in the door's own words. For the rest
-// net/http is in charge: of the connection, and of how a refusal arrives.
+// ServeHTTP answers with e, so that a Rejection can be the http.Handler of paths
+// that do not exist, and a handler can refuse in the door's own words. net/http remains in
+// charge of the connection, and of how the refusal arrives.
 func (e *Rejection) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	replay(w, req, e.AppendTo(nil, nil, time.Now()))
+}
+
+// RefuseHTTP answers a request of net/http with the *Rejection in err's chain, or with a
+// bare 500 if there is none; see Rejection.ServeHTTP.
+func RefuseHTTP(w http.ResponseWriter, req *http.Request, err error) {
+	rej := asRejection(err)
+	if rej == nil {
+		rej = internal(err)
+	}
+	rej.ServeHTTP(w, req)
 }

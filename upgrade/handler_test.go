@@ -3,6 +3,7 @@ package upgrade
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,7 +17,7 @@ import (
 	gorilla "github.com/gorilla/websocket"
 )
 
-// gorillaHello and coderHello are what others would put behind the door: they
+// gorillaHello and coderHello are handlers of other libraries behind the door: they
 // greet by name and echo one message.
 var gorillaHello = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 	up := gorilla.Upgrader{Subprotocols: []string{"chat.v1", "bearer"}, CheckOrigin: func(*http.Request) bool { return true }}
@@ -168,8 +169,8 @@ func TestFromContextOfOthers(t *testing.T) {
 	}
 }
 
-// TestHandlerNoHijack: where the connection cannot be had, the refusal goes
-// through w, and the rest is next's.
+// TestHandlerNoHijack: if w cannot be hijacked, the refusal goes through w, and next
+// gets the rest.
 func TestHandlerNoHijack(t *testing.T) {
 	t.Parallel()
 	h := openDoor.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }))
@@ -218,8 +219,25 @@ func TestRejectionServeHTTP(t *testing.T) {
 	}
 }
 
-// TestExpiryBehindHandler: what docs/EMBEDDING.md has others do at a token's end, which
-// the door does not see.
+// TestRefuseHTTP: the client is told of a Rejection, and nothing of any other error.
+func TestRefuseHTTP(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]*Rejection{
+		fmt.Errorf("no seat: %w", errTooMany): errTooMany,
+		errors.New("10.0.0.7 is down"):        errInternal,
+	} {
+		got, bare := httptest.NewRecorder(), httptest.NewRecorder()
+		req := httptest.NewRequest("POST", "/ticket", nil)
+		RefuseHTTP(got, req, err)
+		want.ServeHTTP(bare, req)
+		if got.Code != want.Status || got.Body.String() != bare.Body.String() {
+			t.Errorf("%v: got %d %s, want %d %s", err, got.Code, got.Body, want.Status, bare.Body)
+		}
+	}
+}
+
+// TestExpiryBehindHandler: what docs/EMBEDDING.md tells others to do when a token expires,
+// which the door does not see.
 func TestExpiryBehindHandler(t *testing.T) {
 	t.Parallel()
 	id := &Identity{Subject: "alice", ExpiresAt: time.Now().Add(100 * time.Millisecond)}

@@ -10,13 +10,13 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// handshake runs gobwas/ws's Upgrader over memory: it reads a head from in
-// and appends the 101 to out, while its callbacks drive our guards. One comes
-// from the pool for each request; its callbacks are bound once.
+// handshake runs gobwas/ws's Upgrader over memory: the Upgrader reads a head from in
+// and appends the 101 to out, while its callbacks call our guards. Each request takes one
+// from the pool; the callbacks are bound once.
 type handshake struct {
 	ws ws.Upgrader
 
-	// Of the request at hand.
+	// Of the present request.
 	guards []Guard
 	r      *Request
 	in     []byte // what gobwas/ws has yet to read
@@ -25,10 +25,10 @@ type handshake struct {
 	failed int     // the first guard that failed, or len(guards)
 	header http.Header
 
-	normal []byte // memory for a head rewritten for gobwas/ws
+	normal []byte // memory for a head that is rewritten for gobwas/ws
 }
 
-// errStop makes gobwas/ws give up, with an answer that nobody reads.
+// errStop makes gobwas/ws give up. Nobody reads its answer.
 var errStop = ws.RejectConnectionError(ws.RejectionStatus(http.StatusBadRequest))
 
 var handshakes = sync.Pool{New: func() any {
@@ -43,8 +43,8 @@ var handshakes = sync.Pool{New: func() any {
 	return h
 }}
 
-// handshake runs the guards and appends the 101 to dst; for a probe it runs the
-// guards only. After an error dst is what it was.
+// handshake runs the guards and appends the 101 to dst; for a probe it runs only the
+// guards. After an error dst is unchanged.
 func (u *Upgrader) handshake(dst []byte, r *Request, probe bool) ([]byte, error) {
 	h := handshakes.Get().(*handshake)
 	h.guards, h.r, h.out = u.Guards, r, dst
@@ -61,9 +61,8 @@ func (u *Upgrader) handshake(dst []byte, r *Request, probe bool) ([]byte, error)
 	return out, nil
 }
 
-// run lets the guards judge and gobwas/ws answer. Guards that look at no more
-// than the whole request are asked first: whom they refuse, gobwas/ws need not
-// parse.
+// run lets the guards judge and gobwas/ws answer. If all guards look at the whole
+// request only, they are asked first: gobwas/ws need not parse what they refuse.
 func (h *handshake) run(probe bool) error {
 	up := h.upgrader()
 	if up.OnRequest == nil && up.OnHost == nil && up.OnHeader == nil {
@@ -84,16 +83,15 @@ func (h *handshake) run(probe bool) error {
 	return nil
 }
 
-// upgrader returns gobwas/ws's Upgrader with those callbacks that a guard has a
-// use for.
+// upgrader returns gobwas/ws's Upgrader with the callbacks that some guard needs.
 func (h *handshake) upgrader() ws.Upgrader {
 	up := ws.Upgrader{ProtocolCustom: h.ws.ProtocolCustom}
 	if h.r.deflate != noDeflate {
-		up.OnBeforeUpgrade = h.ws.OnBeforeUpgrade // where the answer is given
+		up.OnBeforeUpgrade = h.ws.OnBeforeUpgrade // which returns the answer
 	}
 	for i := range h.guards {
 		g := &h.guards[i]
-		up.OnBeforeUpgrade = h.ws.OnBeforeUpgrade // where the verdict falls
+		up.OnBeforeUpgrade = h.ws.OnBeforeUpgrade // which returns the verdict
 		if g.OnRequest != nil {
 			up.OnRequest = h.ws.OnRequest
 		}
@@ -107,8 +105,8 @@ func (h *handshake) upgrader() ws.Upgrader {
 	return up
 }
 
-// Read feeds gobwas/ws the head and nothing behind it, for what its pooled
-// reader takes too much of is lost.
+// Read gives gobwas/ws the head and nothing behind it: bytes that its pooled reader
+// takes too much are lost.
 func (h *handshake) Read(p []byte) (int, error) {
 	if len(h.in) == 0 {
 		return 0, io.EOF
@@ -118,7 +116,7 @@ func (h *handshake) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write takes the 101, or gobwas/ws's idea of a refusal, which handshake drops.
+// Write takes the 101, or gobwas/ws's own refusal, which handshake drops.
 func (h *handshake) Write(p []byte) (int, error) {
 	h.out = append(h.out, p...)
 	return len(p), nil
@@ -126,7 +124,7 @@ func (h *handshake) Write(p []byte) (int, error) {
 
 func (h *handshake) protocol([]byte) (string, bool) { return h.r.subprotocol, true }
 
-// fail records a guard's error. Guards behind it cannot matter any more.
+// fail records a guard's error. The guards behind it do not matter any more.
 func (h *handshake) fail(i int, err error) {
 	h.errs[i] = err
 	h.failed = i
@@ -165,7 +163,7 @@ func (h *handshake) onHeader(key, value []byte) error {
 	return nil
 }
 
-// onBeforeUpgrade is where the verdict falls.
+// onBeforeUpgrade returns the verdict.
 func (h *handshake) onBeforeUpgrade() (ws.HandshakeHeader, error) {
 	if h.judge() != nil {
 		return nil, errStop
@@ -173,7 +171,7 @@ func (h *handshake) onBeforeUpgrade() (ws.HandshakeHeader, error) {
 	return h.lines(), nil
 }
 
-// lines returns what the 101 says beside the handshake.
+// lines returns the header lines of the 101 that do not belong to the handshake.
 func (h *handshake) lines() ws.HandshakeHeader {
 	if len(h.header) == 0 {
 		return deflateLines[h.r.deflate]
@@ -184,8 +182,8 @@ func (h *handshake) lines() ws.HandshakeHeader {
 	return ws.HandshakeHeaderHTTP(h.header)
 }
 
-// judge asks the guards that have not failed yet, and returns the error of the
-// first that has.
+// judge asks the guards before the first that has failed, and returns the error of the
+// first that fails.
 func (h *handshake) judge() error {
 	for i := 0; i < h.failed; i++ {
 		f := h.guards[i].OnBeforeUpgrade
@@ -205,8 +203,8 @@ func (h *handshake) judge() error {
 	return nil
 }
 
-// merge adds what a guard wants in the 101 to dst, but for the lines that the
-// handshake is made of.
+// merge adds the headers that a guard wants in the 101 to dst, without those that belong
+// to the handshake.
 func merge(dst, src http.Header) http.Header {
 	for key, values := range src {
 		switch strings.ToLower(key) {
@@ -222,15 +220,15 @@ func merge(dst, src http.Header) http.Header {
 	return dst
 }
 
-// probeKey stands for the key that a probe does not have; its 101 is not sent.
+// probeKey stands in for the key that a probe does not have. Its 101 is never sent.
 const probeKey = "dGhlIHNhbXBsZSBub25jZQ=="
 
-// appendNormal appends the head as gobwas/ws reads it: one line for each of its
-// own names, the host if a guard wants to see it, and, if one wants those, all
-// other lines as they were sent. The upgrade has been judged by now. What
-// gobwas/ws would refuse of it (two Connection lines), overlook (a URL for a
-// target) or only skip (most lines; a third of the time) need not reach it. For
-// a probe this is the upgrade it asks about.
+// appendNormal appends the head as gobwas/ws is to read it: one line for each name
+// that it looks for, the host if a guard wants to see it, and all other lines as they were
+// sent if a guard wants to see those. The upgrade has been judged already. So gobwas/ws
+// need not get what it would refuse (two Connection lines), overlook (a URL for a target)
+// or only skip (most lines, in a third of the time). For a probe it gets the upgrade that
+// the probe asks about.
 func (r *Request) appendNormal(dst []byte, host, others bool) []byte {
 	dst = append(dst, "GET / HTTP/1.1\r\nHost: "...)
 	if host {

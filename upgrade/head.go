@@ -7,11 +7,12 @@ import (
 	"math/bits"
 )
 
-// MaxHeaderLimit is the largest head there can be, what net/http takes by default.
+// MaxHeaderLimit is the largest that Upgrader.MaxHeaderBytes can be: what net/http takes
+// by default.
 const MaxHeaderLimit = 1 << 20
 
 const (
-	defaultHeaderBytes = 16 << 10 // two of the cookies into which ASP.NET cuts a session are 8 KiB
+	defaultHeaderBytes = 16 << 10 // ASP.NET cuts a session into cookies, of which two have 8 KiB
 	defaultHeaderLines = 100      // Apache's LimitRequestFields
 
 	// maxMethod bounds the first word, so that a stream of letters is refused
@@ -19,20 +20,11 @@ const (
 	maxMethod = 32
 )
 
-// Head finds the end of the head in b: the request line, the header lines and
-// the empty line. It returns the head's length; 0 and no error mean that more
-// bytes are needed, and that the next call may pass len(b) as from, for Head
-// copes with a terminator that straddles reads. Bytes behind the head are the
-// connection's first input and are not looked at.
-//
-// A head that is complete is Parse's to judge. Of one that is not, an error, a
-// *Rejection, says that no more bytes can make it good: 414 or 431 when a cap
-// is passed, 400 at the first byte that cannot be HTTP, so that garbage is
-// answered at once. Parse finds the same, so that what the client is told does
-// not depend on how the bytes were split.
-//
-// Head keeps no state and may be called from any goroutine.
-func (u *Upgrader) Head(b []byte, from int) (n int, err error) {
+// findEnd returns the length of the head that b begins with. 0 and no error mean that
+// more bytes are needed, and that the next call may pass the present len(b) as from: an
+// empty line that straddles two reads is found. Parse judges a complete head; an
+// incomplete one is refused as Read says.
+func (u *Upgrader) findEnd(b []byte, from int) (n int, err error) {
 	limit := min(len(b), u.headerBytes())
 	from = min(max(from, 0), limit)
 	start := max(from-len(headEnd)+1, 0)
@@ -48,12 +40,12 @@ func (u *Upgrader) Head(b []byte, from int) (n int, err error) {
 	}
 }
 
-// headEnd ends the last header line and is the empty line.
+// headEnd is the end of the last header line, and the empty line.
 const headEnd = "\r\n\r\n"
 
-// scanHead looks at every byte of b, which holds no more than the cap; b[:from]
-// was scanned before. It returns what Head says of a head that is not complete,
-// and for one that is the verdict upon its lines.
+// scanHead looks at every byte of b, which is no longer than the cap; b[:from]
+// was scanned before. It returns what findEnd returns for an incomplete head, and for a
+// complete one its length, or what is wrong with its lines.
 func (u *Upgrader) scanHead(b []byte, from int) (n int, err error) {
 	lines := bytes.Count(b[:from], []byte{'\n'})
 	if lines == 0 {
@@ -78,7 +70,7 @@ func (u *Upgrader) scanHead(b []byte, from int) (n int, err error) {
 	return n, err
 }
 
-// tooLarge is e with what is too large, and the cap.
+// tooLarge returns e with a detail that says what is too large, and names the cap.
 func tooLarge(e *Rejection, what string, bytes int) *Rejection {
 	size := fmt.Sprintf("%d bytes", bytes)
 	if bytes%1024 == 0 {
@@ -130,7 +122,7 @@ func scanRequestLine(b []byte, from int) (int, error) {
 	return scanVersion(b, end+1)
 }
 
-// scanVersion checks what is there of the version that begins at b[start].
+// scanVersion checks as much as there is of the version that begins at b[start].
 func scanVersion(b []byte, start int) (int, error) {
 	const shape = "HTTP/0.0\r\n" // 0 stands for any digit
 	for i := 0; i < len(shape); i++ {
@@ -145,8 +137,8 @@ func scanVersion(b []byte, start int) (int, error) {
 	return start + len(shape), nil
 }
 
-// scanLines looks from b[i] on for the empty line and for bytes that cannot
-// stand in a header; left is the number of lines still permitted. The request
+// scanLines looks from b[i] on for the empty line, and for bytes that cannot
+// stand in a header; left is the number of lines still allowed. The request
 // line precedes i, so b[i-1] exists.
 func scanLines(b []byte, i, left int) (int, error) {
 	if i < len(b) && b[i-1] == '\r' && b[i] != '\n' {
@@ -182,7 +174,7 @@ func scanLines(b []byte, i, left int) (int, error) {
 
 // skipText returns the index of the first control byte at or after i, tab
 // included, or len(b). It reads eight bytes at a time: a head is nearly all
-// text, and this scan is the one that sees every byte.
+// text, and this is the scan that sees every byte.
 func skipText(b []byte, i int) int {
 	const (
 		ones = 0x0101010101010101

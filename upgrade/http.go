@@ -16,12 +16,12 @@ import (
 // for a request that net/http has read. The wildcards of the pattern that
 // routed req are the Request's path values.
 //
-// The connection is hijacked, for a refusal too, so that it can linger. Where w
-// cannot be hijacked, as in HTTP/2, a refusal goes through w, and an upgrade
-// that would have succeeded is refused with a 500. net/http has judged the
-// syntax before us and in its own way; Timeout bounds the writing only.
+// The connection is hijacked, also for a refusal, so that it can linger. If w cannot be
+// hijacked, as in HTTP/2, a refusal goes through w, and an upgrade that would have
+// succeeded is refused with a 500. net/http has judged the syntax before us, in its own
+// way; Timeout bounds only the writing.
 //
-// After an error the request is answered and conn is nil; the handler returns.
+// After an error the request has been answered and conn is nil: the handler returns.
 func (u *Upgrader) UpgradeHTTP(w http.ResponseWriter, req *http.Request) (conn net.Conn, r *Request, early []byte, err error) {
 	r, out, err := u.judgeHTTP(req)
 	if err != nil {
@@ -45,8 +45,8 @@ func (u *Upgrader) UpgradeHTTP(w http.ResponseWriter, req *http.Request) (conn n
 	return conn, r, early, nil
 }
 
-// headOf writes a head that says what net/http understood. HTTP/2 is written as
-// HTTP/1.1: it has no Upgrade to grant, but a probe is as good there.
+// headOf writes a head that says what net/http has read. HTTP/2 is written as
+// HTTP/1.1: it has no Upgrade to grant, but it can ask with a probe.
 func headOf(req *http.Request) []byte {
 	target := req.RequestURI
 	if target == "" {
@@ -92,7 +92,7 @@ func setPathValues(r *Request, req *http.Request) {
 	}
 }
 
-// replay sends a response that is already written through w.
+// replay sends response, a whole one, through w.
 func replay(w http.ResponseWriter, req *http.Request, response []byte) {
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(response)), req)
 	if err != nil {

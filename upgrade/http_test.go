@@ -50,7 +50,7 @@ func start(t *testing.T, h http.Handler) (url string) {
 }
 
 func liveDoor() *Upgrader { // for clients, whose clocks and Hosts are real
-	return &Upgrader{Guards: []Guard{Bearer(mustHS256(testSecret))}, Subprotocols: []string{"chat.v1"}, Now: func() time.Time { return testNow }}
+	return &Upgrader{Guards: []Guard{Bearer(hs256(testSecret))}, Subprotocols: []string{"chat.v1"}, Now: func() time.Time { return testNow }}
 }
 
 func TestForeignClients(t *testing.T) {
@@ -187,7 +187,7 @@ func TestRefusalArrivesHTTP(t *testing.T) {
 	wg.Wait()
 }
 
-// TestNoHijack: where the connection cannot be had, the answer goes through w.
+// TestNoHijack: if w cannot be hijacked, the answer goes through w.
 func TestNoHijack(t *testing.T) {
 	t.Parallel()
 	for h, want := range map[string]string{
@@ -214,7 +214,7 @@ func TestNoHijack(t *testing.T) {
 	}
 }
 
-// TestHTTP2: a probe is answered there, and an upgrade refused in its words.
+// TestHTTP2: over HTTP/2 a probe is answered, and an upgrade is refused.
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
 	errs := make(chan error, 2)

@@ -10,14 +10,14 @@ import (
 
 var errTooOften = Reject(http.StatusTooManyRequests, CodeTooManyRequests, "too often; come back later")
 
-// Limit returns the guard that lets in each client no more often than k.Rate says.
-// Whom it takes for one client is for key to say, like ByUser or ByAddr; false lets
-// the request pass uncounted. The others are refused with 429, and Retry-After says
-// when there is room again. k.Max is not looked at: a guard does not see connections
-// end.
+// Limit returns a guard that lets in each client no more often than k.Rate allows. Requests
+// for which key returns the same value, like ByUser or ByAddr, are of one client; if it
+// returns false, the request passes and is not counted. A client that comes too often is
+// refused with 429, and Retry-After says when there is room again. The guard ignores k.Max:
+// it does not see connections end.
 //
-// Put it behind the guards that refuse for free, and ByUser behind Bearer. A probe is
-// told what an upgrade would be, and takes nothing. k may be shared by many guards.
+// Put it behind the guards that refuse at no cost, and ByUser behind Bearer. A probe is
+// told what an upgrade would be told, and takes nothing. Many guards may share k.
 func Limit[K comparable](k *limiter.Keyed[K], key func(r *Request) (K, bool)) Guard {
 	return Guard{Name: "limit", OnBeforeUpgrade: func(r *Request) (http.Header, error) {
 		who, counts := key(r)
@@ -35,7 +35,7 @@ func Limit[K comparable](k *limiter.Keyed[K], key func(r *Request) (K, bool)) Gu
 // origin is where the clock of limits begins.
 var origin = time.Now()
 
-// ByUser is a key for Limit: the Subject of who was recognised.
+// ByUser is a key for Limit: the Subject of the request's Identity, if it has one.
 func ByUser(r *Request) (subject string, ok bool) {
 	if r.Identity == nil {
 		return "", false
@@ -43,7 +43,7 @@ func ByUser(r *Request) (subject string, ok bool) {
 	return r.Identity.Subject, r.Identity.Subject != ""
 }
 
-// ByAddr is a key for Limit: the client's address, of IPv6 the /64.
+// ByAddr is a key for Limit: the client's address, or its /64 in IPv6.
 func ByAddr(r *Request) (addr netip.Addr, ok bool) {
 	addr = limiter.Network(r.RemoteAddr.Addr())
 	return addr, addr.IsValid()

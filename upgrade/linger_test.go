@@ -13,7 +13,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestLingerIsBounded: a client that sends on and on is hung up on.
+// TestLingerIsBounded: we hang up on a client that never stops sending.
 func TestLingerIsBounded(t *testing.T) {
 	t.Parallel()
 	in := new(endless)

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Validate says what of u can never work, such as a pattern of Origins that no
-// origin matches: a typing error is better heard of at the start than in the
-// complaints of those it keeps out. Call it once; the methods that serve do not.
+// Validate returns what in u can never work, such as a pattern in Origins that no origin
+// matches: it is better to learn of a typing error at the start than from the people it
+// keeps out. Call it once; the methods that serve do not call it.
 func (u *Upgrader) Validate() error {
 	for _, p := range u.Origins {
 		if !validPattern(p) {
@@ -29,7 +29,7 @@ func (u *Upgrader) Validate() error {
 	return nil
 }
 
-// validPattern reports whether an origin exists that p matches.
+// validPattern reports whether there can be an origin that p matches.
 func validPattern(p string) bool {
 	if p == "*" || p == "null" {
 		return true
@@ -41,7 +41,7 @@ func validPattern(p string) bool {
 	case !validScheme(scheme):
 		return false
 	case !isHTTP([]byte(scheme)) && (rest == "" || validAuthority([]byte(rest))):
-		return true // file://, chrome-extension://id, app://. : others make their own rules
+		return true // file://, chrome-extension://id, app://. : such schemes make their own rules
 	}
 	host := strings.TrimPrefix(rest, "*.")
 	if !validAuthority([]byte(host)) || equalFold(host, "null") {
@@ -52,7 +52,7 @@ func validPattern(p string) bool {
 		(len(name) == len(host) || port != "") && (name[0] != '[' || len(host) == len(rest))
 }
 
-// validScheme reports whether s is one of RFC 3986 §3.1.
+// validScheme reports whether s is a scheme, RFC 3986 §3.1.
 func validScheme[T string | []byte](s T) bool {
 	if len(s) == 0 || s[0]|0x20 < 'a' || s[0]|0x20 > 'z' {
 		return false
@@ -68,20 +68,20 @@ func validScheme[T string | []byte](s T) bool {
 // standing is what a request is allowed for its Origin.
 type standing struct {
 	allowed bool // to connect
-	vouched bool // to be let in by a cookie, which the browser adds for any page
-	shown   bool // to read answers: the Origin is there, and may be written into one
+	vouched bool // to be let in by a cookie, which browsers send for any page
+	shown   bool // to read answers: there is an Origin, and it may be written into them
 }
 
 // judgeOrigin says what the page that sent the request may do.
 //
-// It may connect if there is no Origin (no browser), if that is the host and port
-// the request itself asks for, or one of u.Origins. "*" lets in whatever is there.
-// "null", what a sandboxed page sends, and "file://" are nobody's, and let in where
-// they are listed; two Origin lines are no origin, and neither is a URL.
+// It may connect if there is no Origin (it is no browser), if the Origin is the host and
+// port that the request itself asks for, or if u.Origins lists it. "*" lets in every
+// Origin. "null", which sandboxed pages send, and "file://" belong to nobody, and are let
+// in only if they are listed. Two Origin lines are no origin, and neither is a URL.
 //
-// Only scheme://host[:port] vouches for a cookie: anybody can make a page whose
-// origin is null. It has to be the same host or listed, which "*" does not do, and
-// the scheme counts; see safeScheme.
+// Only scheme://host[:port] vouches for a cookie: anybody can make a page whose origin is
+// null. It has to be the same host or listed, for which "*" does not count, and the scheme
+// matters; see safeScheme.
 func (u *Upgrader) judgeOrigin(r *Request) (page standing) {
 	k := r.known[hOrigin]
 	if k.count == 0 {
@@ -116,8 +116,8 @@ func (u *Upgrader) judgeOrigin(r *Request) (page standing) {
 	return page
 }
 
-// cutOrigin cuts an origin as browsers write it, RFC 6454 §6.2: full is false for
-// what is not exactly a scheme, a host and perhaps a port.
+// cutOrigin cuts an origin as browsers write it, RFC 6454 §6.2. full reports whether it is
+// exactly a scheme, a host and perhaps a port.
 func cutOrigin(origin []byte) (scheme, hostport []byte, full bool) {
 	scheme, hostport, full = bytes.Cut(origin, []byte("://"))
 	if !full || !validScheme(scheme) || !validAuthority(hostport) {
@@ -130,19 +130,18 @@ func cutOrigin(origin []byte) (scheme, hostport []byte, full bool) {
 	return scheme, hostport, full
 }
 
-// safeScheme reports whether a page of this scheme may use what a cookie of this
-// host holds. TLS mostly ends in a proxy, so a page of https: is one of this host
-// even if the request came in the clear. A page of http: is not if the request came
-// over TLS: anybody between it and its visitor can have written it. Where we do not
-// end TLS ourselves, only the proxy can tell us: by X-Forwarded-Proto, Forwarded (RFC
-// 7239) or a URL for a target. No page can make its browser send these with a
-// handshake.
+// safeScheme reports whether a page of this scheme may use a cookie of this host. TLS
+// mostly ends in a proxy, so a page of https: may, even if the request came in the clear.
+// A page of http: may not if the request came over TLS: anybody between the page's server
+// and its visitor could have written it. If TLS does not end here, only the proxy can tell
+// us: by X-Forwarded-Proto, Forwarded (RFC 7239) or a URL for a target. No page can make
+// its browser send these with a handshake.
 func (r *Request) safeScheme(scheme []byte) bool {
 	return equalFold(scheme, "https") || equalFold(scheme, "http") && !r.overTLS()
 }
 
-// overTLS reports whether the request says that it came over TLS, at least to the
-// first proxy: others are named behind it.
+// overTLS reports whether the request came over TLS, or says that it did, at least to
+// the first proxy: further ones are named behind that.
 func (r *Request) overTLS() bool {
 	if scheme, _, _ := bytes.Cut(r.bytes(r.target), []byte{':'}); r.tls || r.absolute && isTLS(scheme) {
 		return true
@@ -180,7 +179,7 @@ func originMatches(pattern string, scheme, hostport []byte, port string) bool {
 	return cut > 0 && equalFold(host[cut:], suffix) && equalPort(p2, p1, port)
 }
 
-// equalHost compares two host[:port]; a port left out is the scheme's.
+// equalHost compares two host[:port]; port is the scheme's, for one that is left out.
 func equalHost[T string | []byte](a []byte, b T, port string) bool {
 	h1, p1 := splitPort(a)
 	h2, p2 := splitPort(b)

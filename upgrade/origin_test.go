@@ -46,7 +46,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// TestCookieScheme: for a cookie it counts by which scheme the page came.
+// TestCookieScheme: for a cookie the scheme of the page matters.
 func TestCookieScheme(t *testing.T) {
 	t.Parallel()
 	u := &Upgrader{
@@ -99,7 +99,7 @@ func TestCookieScheme(t *testing.T) {
 	}
 }
 
-// TestReflected: what is no scheme://host is written into no answer, and only an
+// TestReflected: an Origin that is no scheme://host is in no answer, and only an
 // origin that is listed by its name may use cookies.
 func TestReflected(t *testing.T) {
 	t.Parallel()
@@ -144,7 +144,7 @@ func TestReflected(t *testing.T) {
 	}
 }
 
-// TestCookieOverTLS: a connection whose TLS we end needs no proxy to say so.
+// TestCookieOverTLS: if TLS ends here, no proxy needs to say so.
 func TestCookieOverTLS(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -164,6 +164,25 @@ func TestCookieOverTLS(t *testing.T) {
 		c.Close()
 		if got := verdict(string(answer)); got != want {
 			t.Errorf("%s: got %s, want %s", origin, got, want)
+		}
+	}
+}
+
+// TestCookieAndAnyOrigin: "*" lets pages in, but not their cookies.
+func TestCookieAndAnyOrigin(t *testing.T) {
+	t.Parallel()
+	u := &Upgrader{Guards: authDoor.Guards, Origins: []string{"*", "friend.example"}, Now: authDoor.Now}
+	for origin, want := range map[string]string{
+		"https://chat.example":   "101",
+		"https://friend.example": "101",
+		"https://evil.example":   "403 origin_not_allowed",
+	} {
+		answer, _, _ := knock(u, up("Cookie: token="+goodToken("alice"), "Origin: "+origin))
+		if got := verdict(answer); got != want {
+			t.Errorf("%s: got %s, want %s", origin, got, want)
+		}
+		if answer, _, _ = knock(u, up("Authorization: Bearer "+goodToken("alice"), "Origin: "+origin)); verdict(answer) != "101" {
+			t.Errorf("%s with a header: got %s, want 101", origin, verdict(answer))
 		}
 	}
 }

@@ -19,8 +19,8 @@ func appendStatusLine(dst []byte, status int, now time.Time) []byte {
 	return append(appendDate(dst, now), "\r\n"...)
 }
 
-// appendDate appends an IMF-fixdate, RFC 9110 §5.6.7: http.TimeFormat, which
-// AppendFormat would read anew each time, for a third of what a refusal costs.
+// appendDate appends an IMF-fixdate, RFC 9110 §5.6.7. AppendFormat would parse
+// http.TimeFormat anew each time, for a third of what a refusal costs.
 func appendDate(dst []byte, t time.Time) []byte {
 	const days, months = "SunMonTueWedThuFriSat", "JanFebMarAprMayJunJulAugSepOctNovDec"
 	t = t.UTC()
@@ -60,9 +60,9 @@ func render(status int, code, detail string) problem {
 	return problem{status, code, detail, appendBody(nil, status, code, detail)}
 }
 
-// body returns what e says and its media type: Body, or the problem as Reject has
-// rendered it, or as it is rendered into room, if somebody else has made e or
-// changed it since.
+// body returns the body of e and its media type: Body, or the problem. Reject has
+// rendered that already; if e was not made by Reject, or has been changed since, it is
+// rendered into room.
 func (e *Rejection) body(room []byte, status int) (body []byte, media string) {
 	if n := len(e.Body); n > 0 && n <= maxBody {
 		return e.Body, cmp.Or(e.ContentType, "text/plain; charset=utf-8")
@@ -73,7 +73,7 @@ func (e *Rejection) body(room []byte, status int) (body []byte, media string) {
 	return appendBody(room, status, e.Code, e.Detail), problemJSON
 }
 
-// codeOr returns the code, or the status in words for want of one.
+// codeOr returns the code, or the status in words if there is none.
 func codeOr(code string, status int) string {
 	if code != "" {
 		return code
@@ -82,8 +82,8 @@ func codeOr(code string, status int) string {
 }
 
 // appendBody appends the problem details of RFC 9457. The type is about:blank,
-// for which the standard asks that the title be the status in words. Whatever
-// is longer than maxBody is taken from the detail.
+// for which the standard asks that the title be the status in words. The detail is cut
+// so that the whole is not longer than maxBody.
 func appendBody(dst []byte, status int, code, detail string) []byte {
 	title := title(status)
 	code = codeOr(code, status)
@@ -105,9 +105,9 @@ func appendBody(dst []byte, status int, code, detail string) []byte {
 	return append(dst, `"}`...)
 }
 
-// appendEscaped appends s as the inside of a JSON string, at most room bytes of
-// it and only whole characters. Bytes that are not UTF-8 become U+FFFD, and
-// what a browser could take for a tag is escaped.
+// appendEscaped appends s as the inside of a JSON string: at most room bytes, and
+// whole characters only. Bytes that are not UTF-8 become U+FFFD, and what a browser
+// could take for a tag is escaped.
 func appendEscaped(dst []byte, s string, room int) []byte {
 	const hex = "0123456789abcdef"
 	end := len(dst) + room

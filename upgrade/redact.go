@@ -7,29 +7,28 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
-// Everything that is printed goes through here: the line of a request, the URLs of
-// the settings, the texts of errors. It is as safe as a guess can be, and rather takes
-// away too much: what is in the userinfo of a URL; the value of whatever is called
-// token, ticket, key, password or the like, in a query, a fragment, a path, a header or
-// a form, escaped as often as it may be; and what looks like a JWT, a ticket, or the
-// credential of a header.
+// Everything that is printed goes through here: request lines, the URLs among the
+// settings, the texts of errors. Nobody can know every credential, so this rather takes
+// away too much: the userinfo of a URL; the value of everything that is called token,
+// ticket, key, password or the like, in a query, a fragment, a path, a header or a form,
+// however often it is escaped; and what looks like a JWT, a ticket, or the credential of a
+// header.
 
-// redacted stands in logs for what must not be there.
+// redacted replaces what must not be in a log.
 const redacted = "REDACTED"
 
-// String returns the request line for logs: the method and the target, in which
-// what could be a credential is replaced; see Redact. Of headers it shows none, so
+// String returns the request line for logs: the method, and the target in which
+// everything that could be a credential is replaced; see Redact. It shows no headers, so
 // neither Authorization nor cookies nor a token among the subprotocols.
 func (r *Request) String() string {
 	b := append(make([]byte, 0, len(r.bytes(r.target))+16), r.bytes(r.method)...)
 	return string(appendTarget(append(b, ' '), r.bytes(r.target)))
 }
 
-// LogValue is slog's: method, target as in String, and the client's address.
+// LogValue implements slog.LogValuer: the method, the target as in String, and the
+// client's address.
 func (r *Request) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("method", r.Method()),
@@ -38,8 +37,8 @@ func (r *Request) LogValue() slog.Value {
 	)
 }
 
-// Redact returns text for a log or a terminal, an error's perhaps, in which what
-// could be a credential is replaced by REDACTED.
+// Redact returns text, an error's perhaps, for a log or a terminal: everything that could
+// be a credential is replaced by REDACTED.
 func Redact(text string) string {
 	if looksHarmless(text) {
 		return text
@@ -55,9 +54,8 @@ func Redact(text string) string {
 	})
 }
 
-// RedactURL returns a URL without its userinfo and the values of its query and its
-// fragment, whatever they are called: for one that is a setting, and may hold a secret
-// anywhere. It need not be well-formed.
+// RedactURL returns a URL without its userinfo, query and fragment: for a URL that is a
+// setting, and may hold a secret anywhere in them. It need not be well-formed.
 func RedactURL(rawURL string) string {
 	dst, rest := appendAuthority(nil, []byte(rawURL))
 	end := bytes.IndexAny(rest, "?#")
@@ -67,8 +65,8 @@ func RedactURL(rawURL string) string {
 	return string(append(append(appendTarget(dst, rest[:end]), rest[end]), redacted...))
 }
 
-// RedactError returns err, or what is in it, with the URL that net/http and net/url
-// name as RedactURL has it.
+// RedactError returns err, or if there is a *url.Error of net/http or net/url in its
+// chain, that one, with the URL as RedactURL returns it.
 func RedactError(err error) error {
 	var at *url.Error
 	if !errors.As(err, &at) {
@@ -77,14 +75,14 @@ func RedactError(err error) error {
 	return &url.Error{Op: at.Op, URL: RedactURL(at.URL), Err: at.Err}
 }
 
-// looksHarmless reports whether nothing in text can begin a credential, so that most
-// of what is logged is looked at once.
+// looksHarmless reports whether nothing in text can begin a credential. Most texts in logs
+// need no second look.
 func looksHarmless(text string) bool {
 	return !strings.ContainsAny(text, "=@%:") && !strings.Contains(text, "eyJ") && !schemes.MatchString(text)
 }
 
 var (
-	// credentialLines are header lines whose value is a credential, up to its end.
+	// credentialLines are header lines, to their end, whose value is a credential.
 	credentialLines = regexp.MustCompile(`(?i)\b((?:(?:proxy-)?authorization|(?:set-)?cookie|sec-websocket-protocol|` +
 		`x-[a-z0-9-]*(?:token|ticket|jwt|auth|secret|passw|key|session|signature)[a-z0-9-]*)\s*:\s*)[^\r\n"]+`)
 
@@ -97,7 +95,7 @@ var (
 	runs = regexp.MustCompile(`(?:\\.|[^\s"\\])+`)
 )
 
-// redactScheme redacts "Bearer x", if x is no word.
+// redactScheme redacts "Bearer x", unless x is a word.
 func redactScheme(s string) string {
 	name, credential, _ := strings.Cut(s, " ")
 	if credential = strings.TrimLeft(credential, " ,"); strings.ContainsAny(credential, "0123456789.") || strings.ToLower(credential) != credential {
@@ -106,7 +104,7 @@ func redactScheme(s string) string {
 	return s
 }
 
-// appendRun appends a run of text: a URL, or name=value pairs, or no credential.
+// appendRun appends a run of text: a URL, name=value pairs, or no credential at all.
 func appendRun(dst, run []byte) []byte {
 	plain := unescapeAll(run)
 	switch {
@@ -141,7 +139,7 @@ func cutAny(b []byte, separators string) (part, rest []byte, more bool) {
 }
 
 // appendAuthority appends a URL up to its host, without the userinfo, and returns what
-// follows. A password that was not escaped may hold whatever ends the host of other URLs.
+// follows. A password that was not escaped may hold any byte that usually ends a host.
 func appendAuthority(dst, rawURL []byte) (front, rest []byte) {
 	at := bytes.Index(rawURL, []byte("://"))
 	if at < 0 {
@@ -166,7 +164,7 @@ func appendAuthority(dst, rawURL []byte) (front, rest []byte) {
 	return append(dst, redacted+"@"...), rest[sign+1:]
 }
 
-// appendTarget appends the target of a request, or what follows the host of a URL.
+// appendTarget appends the target of a request, or the part of a URL behind its host.
 func appendTarget(dst, target []byte) []byte {
 	if bytes.Contains(target, []byte("://")) && !bytes.HasPrefix(target, []byte{'/'}) {
 		dst, target = appendAuthority(dst, target)
@@ -208,7 +206,7 @@ func appendPath(dst, path []byte) []byte {
 	return dst
 }
 
-// appendParameter appends name=value, or name=REDACTED; or what is no such pair, or
+// appendParameter appends name=value or name=REDACTED; of anything but a pair, the whole or
 // REDACTED.
 func appendParameter(dst, parameter []byte) []byte {
 	name, value, valued := bytes.Cut(parameter, []byte{'='})
@@ -227,111 +225,4 @@ func appendParameter(dst, parameter []byte) []byte {
 		return append(dst, value...)
 	}
 	return append(dst, redacted...)
-}
-
-// hasSecret reports whether b, decoded, is a text with a secret in it: a URL, a form or
-// JSON in a parameter.
-func hasSecret(b []byte) bool {
-	if bytes.ContainsAny(b, "=:") && isSecret(b) || hasUserinfo(b) {
-		return true
-	}
-	before, _, there := bytes.Cut(b, []byte{'/'})
-	for rest := b[min(len(before)+1, len(b)):]; there; {
-		word := before
-		before, rest, there = bytes.Cut(rest, []byte{'/'})
-		if len(before) > 0 && (isWord(word) || looksLikeToken(before)) {
-			return true
-		}
-	}
-	return false
-}
-
-// hasUserinfo reports whether user:password@ is in b.
-func hasUserinfo(b []byte) bool {
-	at := bytes.LastIndexByte(b, '@')
-	return at > 0 && bytes.IndexByte(b[:at], ':') >= 0
-}
-
-// secrets are the words in a parameter's name when its value is one.
-var secrets = [...]string{
-	"token", "ticket", "jwt", "auth", "bearer", "secret", "pass", "pwd", "key", "sig", "sess", "cred",
-	"code", "otp", "nonce", "assertion", "cookie", "csrf", "xsrf", "saml", "hmac",
-}
-
-// shortSecrets are looked for as words of their own, as they are in many others; words
-// are the names of the path's next segment.
-var (
-	shortSecrets = [...]string{"pin", "sid", "pw", "psk", "tok", "tkt", "tkn", "sas"}
-	words        = [...]string{
-		"token", "tokens", "ticket", "tickets", "jwt", "password", "passwd", "pass", "pwd", "secret", "key", "apikey", "api-key", "api_key",
-		"access_token", "access-token", "id_token", "refresh_token", "session", "bearer",
-	}
-)
-
-// isSecret reports whether one of the words is in b, in any case.
-func isSecret(b []byte) bool {
-	for i := range b {
-		for _, s := range secrets {
-			if len(b)-i >= len(s) && equalFold(b[i:i+len(s)], s) {
-				return true
-			}
-		}
-	}
-	for word := range bytes.FieldsFuncSeq(b, func(r rune) bool { return !unicode.IsLetter(r) }) {
-		for _, s := range shortSecrets {
-			if equalFold(word, s) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func isWord(b []byte) bool {
-	for _, w := range words {
-		if equalFold(b, w) {
-			return true
-		}
-	}
-	return false
-}
-
-// looksLikeToken reports whether b holds what every JWT begins with, {" in base64, or
-// what is like a ticket: 16 random bytes in base64url, which nobody's word for a room is.
-func looksLikeToken(b []byte) bool {
-	if bytes.Contains(b, []byte("eyJ")) {
-		return true
-	}
-	for word := range bytes.FieldsFuncSeq(b, func(r rune) bool { return r >= utf8.RuneSelf || classes[r]&isBase64URL == 0 }) {
-		if looksLikeTicket(word) {
-			return true
-		}
-	}
-	return false
-}
-
-// looksLikeTicket reports whether word, which is base64url, can be a ticket.
-func looksLikeTicket(word []byte) bool {
-	if len(word) != 22 || !bytes.Contains([]byte("AQgw"), word[21:]) {
-		return false
-	}
-	upper, lower := false, false
-	for _, c := range word {
-		upper = upper || 'A' <= c && c <= 'Z'
-		lower = lower || 'a' <= c && c <= 'z'
-	}
-	return upper && lower
-}
-
-// unescapeAll returns b with its escapes decoded, and theirs: a URL in a parameter has
-// its own. What is escaped more often than anybody does is left as it is.
-func unescapeAll(b []byte) []byte {
-	for range 8 {
-		plain := unescape(b)
-		if len(plain) == len(b) {
-			break
-		}
-		b = plain
-	}
-	return b
 }

@@ -87,7 +87,7 @@ func TestRequestString(t *testing.T) {
 	}
 }
 
-// TestErrorsHoldNoToken: what comes back for the log does not tell the token.
+// TestErrorsHoldNoToken: no error, which may be logged, has a token in it.
 func TestErrorsHoldNoToken(t *testing.T) {
 	t.Parallel()
 	for _, c := range cases {
@@ -145,7 +145,7 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-// TestRedactURL: of a URL that is a setting, nothing is left that may be a secret.
+// TestRedactURL: nothing that may be a secret is left of a URL that is a setting.
 func TestRedactURL(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -29,18 +30,18 @@ type Rejection struct {
 	Code   string // one of the Code words, or your own; "" becomes the status in words
 	Detail string // one line, shown to the client; "" becomes the status in words
 
-	// Header holds further header lines. Those that frame the response or that
-	// every refusal carries (Content-Type, Connection, Cache-Control, Date …)
-	// are not taken from here.
+	// Header holds further header lines. Those that frame the response, and those
+	// that every refusal has (Content-Type, Connection, Cache-Control, Date …),
+	// are left out.
 	Header http.Header
 
-	// Body, if there is any, is sent instead of the problem, as ContentType; more
-	// than 1023 bytes are not, and the problem is. It is not to be changed.
+	// Body, if there is one, is sent instead of the problem, as ContentType. If it is
+	// longer than 1023 bytes, the problem is sent after all. Do not change its bytes.
 	Body        []byte
 	ContentType string // "" becomes text/plain; charset=utf-8
 
-	// RetryAfter asks the client to come back later; rounded up to seconds. 429
-	// and 503 always ask, for one second if nothing else is said.
+	// RetryAfter is how long the client should wait before it comes back, rounded up
+	// to seconds. 429 and 503 always say so; the default is one second.
 	RetryAfter time.Duration
 
 	challenge string  // what follows Bearer in WWW-Authenticate
@@ -48,15 +49,15 @@ type Rejection struct {
 	rendered  problem // by Reject
 }
 
-// Reject returns a refusal for a guard to return. It renders the body at once:
-// one that is kept in a variable costs little to send.
+// Reject returns a refusal for a guard to return. It renders the body at once, so
+// that a refusal which is kept in a variable costs little to send.
 func Reject(status int, code, detail string) *Rejection {
 	e := &Rejection{Status: status, Code: code, Detail: detail}
 	e.rendered = render(e.status(), code, detail)
 	return e
 }
 
-// internal returns the bare 500 that hides err from the client, not from the
+// internal returns the bare 500 that hides err from the client, but not from the
 // caller.
 func internal(err error) *Rejection { return errInternal.because(err) }
 
@@ -84,7 +85,7 @@ func (e *Rejection) WithRetryAfter(d time.Duration) *Rejection {
 	return &c
 }
 
-// Error returns the refusal in one line, for logs: with the cause.
+// Error returns the refusal in one line for logs, with its cause.
 func (e *Rejection) Error() string {
 	s := fmt.Sprintf("upgrade: %d %s: %s", e.Status, e.Code, e.Detail)
 	if e.cause != nil {
@@ -93,22 +94,29 @@ func (e *Rejection) Error() string {
 	return s
 }
 
-// Unwrap returns the error a guard or a Verifier failed with, if that is what
-// made this refusal.
+// Unwrap returns the error of a guard or a Verifier that led to this refusal, if one
+// did.
 func (e *Rejection) Unwrap() error { return e.cause }
 
-// StatusCode returns the status that the client gets: Status, or 500 for what cannot
-// be a refusal's.
+// Word returns the code as the body of the answer has it: of a Rejection without one it is
+// made of the status.
+func (e *Rejection) Word() string {
+	word := cmp.Or(e.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(e.Status)), " ", "_"))
+	return strings.ToValidUTF8(word, "\uFFFD")
+}
+
+// StatusCode returns the status that the client gets: Status, or 500 if Status cannot
+// be that of a refusal.
 func (e *Rejection) StatusCode() int { return e.status() }
 
-// AppendTo appends the whole response to dst. r is the request it answers, or
-// nil when there is none to speak of: it tells whether a body may follow (not
-// for HEAD) and which page may read the answer (a probe's). now becomes Date.
+// AppendTo appends the whole response to dst. r is the request that it answers, or
+// nil if there is none: it decides whether a body may follow (not for HEAD) and
+// whether a page of another origin may read the answer. now becomes Date.
 //
-// The response fits any status: 401 names a scheme, 405 the methods, 426 the
-// protocol and its version, 429 and 503 a time to come back. Its body is valid
-// JSON under 1 KiB whatever Code and Detail hold, and no header value can end
-// its line.
+// The response has what its status requires: 401 names a scheme, 405 the methods, 426
+// the protocol and its version, 429 and 503 a time to come back. The problem is valid
+// JSON under 1 KiB whatever Code and Detail hold, and no header value can end its
+// line.
 func (e *Rejection) AppendTo(dst []byte, r *Request, now time.Time) []byte {
 	status := e.status()
 	var room [maxBody]byte
@@ -138,7 +146,7 @@ func (e *Rejection) AppendTo(dst []byte, r *Request, now time.Time) []byte {
 	return append(dst, body...)
 }
 
-// status returns the status to send: one that carries a body and is no success.
+// status returns the status to send: one that has a body and does not mean success.
 func (e *Rejection) status() int {
 	if e.Status < 300 || e.Status > 599 || e.Status == http.StatusNotModified {
 		return http.StatusInternalServerError
@@ -146,7 +154,8 @@ func (e *Rejection) status() int {
 	return e.Status
 }
 
-// appendRequired appends what HTTP requires with a status and e does not bring.
+// appendRequired appends the header lines that HTTP requires with the status, unless e
+// has them.
 func (e *Rejection) appendRequired(dst []byte, status int) []byte {
 	switch status {
 	case http.StatusUnauthorized:
@@ -171,7 +180,7 @@ func (e *Rejection) appendRequired(dst []byte, status int) []byte {
 	return dst
 }
 
-// wait returns how long the client is asked to stay away; 0: nothing is said.
+// wait returns how long the client is asked to stay away; 0 if it is not asked.
 func (e *Rejection) wait(status int) time.Duration {
 	if e.RetryAfter <= 0 && (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) {
 		return time.Second
@@ -188,7 +197,7 @@ func (e *Rejection) has(name string) bool {
 	return false
 }
 
-// appendHeader appends e.Header, sorted, without what it may not decide.
+// appendHeader appends e.Header, sorted, without the reserved lines.
 func (e *Rejection) appendHeader(dst []byte, cors bool) []byte {
 	if len(e.Header) == 0 {
 		return dst
@@ -212,8 +221,8 @@ func (e *Rejection) appendHeader(dst []byte, cors bool) []byte {
 	return dst
 }
 
-// spelled returns the name as the standards write it where http.Header, whose
-// form is canonical, cannot.
+// spelled returns the name of a header line as the standards write it, where that is
+// not the canonical form of http.Header.
 func spelled(key string) string {
 	if equalFold(key, "WWW-Authenticate") {
 		return "WWW-Authenticate"
@@ -236,14 +245,14 @@ func (e *Rejection) reserved(key string, cors bool) bool {
 }
 
 // framing are the header lines that a Rejection writes itself, or that would
-// belie what it writes.
+// contradict what it writes.
 var framing = [...]string{
 	"Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Trailer",
 	"Connection", "Keep-Alive", "Upgrade", "Sec-WebSocket-Version", "Sec-WebSocket-Accept",
 	"Cache-Control", "Date",
 }
 
-// appendValue appends a header value; what could end the line or hide in it
+// appendValue appends a header value. A byte that could end the line, or hide in it,
 // becomes a space.
 func appendValue(dst []byte, s string) []byte {
 	for _, c := range []byte(strings.TrimSpace(s)) {

@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// read parses an answer as a client does, and checks what holds for each.
+// read parses an answer as a client does, and checks what all answers have in common.
 func read(t *testing.T, answer []byte, method string) (*http.Response, map[string]any) {
 	t.Helper()
 	br := bufio.NewReader(strings.NewReader(string(answer)))

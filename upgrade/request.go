@@ -9,17 +9,17 @@ import (
 )
 
 // Request is a client's head, parsed. It copies nothing: it keeps the head and
-// the places of things in it, so every []byte it returns is valid until the
-// head's buffer is reused, and so is the Request. Clone makes one that stays.
+// the places of things in it. So the Request, and every []byte that it returns, is valid
+// until the head's buffer is reused. Clone makes a Request that stays.
 //
 // The zero Request is ready for Parse, and may be parsed into again and again;
 // it then allocates nothing. A Request belongs to one goroutine at a time.
 type Request struct {
-	// RemoteAddr is the client's address. Parse clears it: who accepted the
-	// connection sets it afterwards, and the adaptors do.
+	// RemoteAddr is the client's address. Parse clears it; the code that accepted the
+	// connection sets it afterwards. Upgrade, UpgradeHTTP and Handler do.
 	RemoteAddr netip.AddrPort
 
-	// Identity is whom Bearer recognised; nil before it did.
+	// Identity is the user that Bearer recognised; nil before that.
 	Identity *Identity
 
 	// The head, and where things are in it.
@@ -29,7 +29,7 @@ type Request struct {
 	known                             [numKnown]known
 	minor                             byte // of HTTP/1.x
 	absolute                          bool // the target was a whole URL
-	tls                               bool // it came over TLS that we end; Parse clears it
+	tls                               bool // it came over TLS that ends here; Parse clears it
 
 	// What was concluded.
 	upgrade     bool     // Upgrade names websocket
@@ -41,7 +41,7 @@ type Request struct {
 	now         time.Time
 
 	// What Bearer has found.
-	fromCookie bool     // the last source asked was a cookie
+	fromCookie bool     // the last source that was asked is a cookie
 	tokens     [][]byte // memory for findToken
 	begun      []begun  // by Upgrader.IsSlow
 }
@@ -53,8 +53,7 @@ type field struct{ name, value span }
 
 type pathValue struct{ name, value string }
 
-// known says where the first of the header lines of one name is, and how many
-// there are.
+// known says where the first header line of a name is, and how many there are.
 type known struct{ first, count uint32 }
 
 // The names the gate looks for.
@@ -98,7 +97,7 @@ func (r *Request) Path() string {
 	return r.decoded
 }
 
-// RawPath returns the path as it was sent: the way to tell %2F from a slash.
+// RawPath returns the path as it was sent, in which %2F is not a slash.
 func (r *Request) RawPath() []byte {
 	if r.absolute && r.path.from == r.path.to {
 		return []byte{'/'} // RFC 9110 §4.2.3: http://host is http://host/
@@ -120,9 +119,9 @@ func (r *Request) Origin() string { return string(r.firstOf(hOrigin)) }
 func (r *Request) Subprotocol() string { return r.subprotocol }
 
 // Deflate returns the bits of the window in which messages to the client may be
-// compressed, 8 to 15, if the 101 agrees to permessage-deflate, without context takeover
-// in either direction; 0 if it does not. It is what frame.NewState wants to know, as a
-// frame.Window, and known when guards run.
+// compressed, 8 to 15, if the 101 agrees to permessage-deflate; 0 if it does not. There is
+// no context takeover in either direction. frame.NewState takes the bits as a
+// frame.Window. They are known when guards run.
 func (r *Request) Deflate() int { return r.deflate.window() }
 
 // Header returns the value of the first header line called name, whatever the
@@ -169,14 +168,14 @@ func (r *Request) SetPathValue(name, value string) {
 	r.values = append(r.values, pathValue{name, value})
 }
 
-// IsUpgrade reports whether the Upgrade header names websocket: whether the
-// client wants a WebSocket, not whether it may have one.
+// IsUpgrade reports whether the Upgrade header names websocket: whether the client
+// wants a WebSocket, which does not mean that it may have one.
 func (r *Request) IsUpgrade() bool { return r.upgrade }
 
 // IsProbe reports whether the request only asks what an upgrade would be told:
-// a GET without Upgrade to websocket that accepts application/problem+json. Guards
-// judge it as they would the upgrade, but spend nothing on it. To another protocol
-// some clients offer to upgrade whatever they ask, Java's to h2c.
+// a GET without an upgrade to websocket that accepts application/problem+json. Guards
+// judge it as they would judge the upgrade, but spend nothing on it. An upgrade to another
+// protocol does not matter: Java's client offers h2c with every request.
 func (r *Request) IsProbe() bool {
 	if r.upgrade || string(r.bytes(r.method)) != "GET" {
 		return false
@@ -192,7 +191,7 @@ func (r *Request) IsProbe() bool {
 	return false
 }
 
-// Now returns the time of the verdict, the same for every guard. It is set when
+// Now returns the time of the verdict, the same for every guard. It is known when
 // guards run.
 func (r *Request) Now() time.Time { return r.now }
 
@@ -211,7 +210,7 @@ func (r *Request) Clone() *Request {
 // handshake itself knows no CORS.
 func (r *Request) mayRead() bool { return r.page.shown && !r.upgrade }
 
-// reset forgets everything but the memory worth keeping.
+// reset forgets everything and keeps memory for reuse.
 func (r *Request) reset(head []byte) {
 	clear(r.begun)
 	*r = Request{head: head, fields: r.fields[:0], values: r.values[:0], tokens: r.tokens[:0], begun: r.begun[:0]}
@@ -245,8 +244,8 @@ func (r *Request) all(name int) func(yield func(value []byte) bool) {
 	}
 }
 
-// knownName returns the number of a header's name, or -1. The length tells
-// nearly all of them apart, and most clients write them as the standards do.
+// knownName returns the number of a header's name, or -1. Nearly all names differ in
+// their length, and most clients write them as the standards do.
 func knownName(name []byte) int {
 	n, s := -1, ""
 	switch len(name) {

@@ -78,7 +78,7 @@ func TestParseNotAHead(t *testing.T) {
 	}
 }
 
-// TestParseFallThrough: what an http.Handler is to answer passes the gate.
+// TestParseFallThrough: requests that are for an http.Handler pass the gate.
 func TestParseFallThrough(t *testing.T) {
 	t.Parallel()
 	for _, h := range []string{

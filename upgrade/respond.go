@@ -8,84 +8,86 @@ import (
 	"time"
 )
 
-// Upgrader holds what decides about upgrades. The zero Upgrader lets in every
-// well-formed upgrade that no page of another site sends. It is read only once
-// in use, by any number of goroutines.
+// Upgrader holds the settings of a door. The zero Upgrader lets in every well-formed
+// upgrade, except from pages of other sites. An Upgrader is read only once in use; any
+// number of goroutines may use it.
 type Upgrader struct {
-	// Who may come in.
+	// Guards decide which requests may come in, and Origins which pages, besides those
+	// of the same host. An origin is host, host:port, *.host, scheme://host[:port], "null",
+	// "file://" or "*"; a port that is left out is the scheme's own.
 	Guards  []Guard
-	Origins []string // further origins: host, host:port, *.host, scheme://host[:port], "null", "file://" or "*"; a port left out is the scheme's own
+	Origins []string
 
-	// Subprotocols the server speaks, the preferred first.
+	// Subprotocols are those that the server speaks, the preferred one first.
 	Subprotocols []string
 
-	// Deflate lets the 101 agree to permessage-deflate (RFC 7692) where the client
-	// offers it, always without context takeover, so that no connection holds a
-	// window, and with the window that the client asks of us. See Request.Deflate.
+	// Deflate lets the 101 agree to permessage-deflate (RFC 7692) if the client offers
+	// it: always without context takeover, so that no connection has to hold a window,
+	// and with the window that the client asks us to use. See Request.Deflate.
 	Deflate bool
 
 	// AcceptClose is for pages, whose browsers hide a refused handshake from
-	// them: an upgrade that is refused with 401, 403, 404 or 429 gets a 101 and
-	// then a close frame, 4401, 4403, 4404 or 4429, whose reason is the code,
-	// and when to come back if the refusal says so: "too_many_requests;
-	// retry-after-ms=5000". All else is answered in HTTP as ever.
+	// them. An upgrade that is refused with 401, 403, 404 or 429 then gets a 101 and
+	// a close frame, 4401, 4403, 4404 or 4429. Its reason is the code, and if the
+	// refusal says when to come back, that as well: "too_many_requests;
+	// retry-after-ms=5000". All other refusals are answered in HTTP as usual.
 	AcceptClose bool
 
-	// Authorize is for what takes time, a database or a service: Upgrade,
-	// UpgradeHTTP and Handler ask it when all else has let a request in, or would
-	// let in whom a probe speaks for. It may block, and may set r.Identity; its
-	// error is answered as a guard's. ctx ends when the client hangs up, or after
-	// Timeout: 503. Respond, which is pure, does not call it.
+	// Authorize is for decisions that take time, in a database or a service. Upgrade,
+	// UpgradeHTTP and Handler ask it about a request that everything else lets in, and
+	// about a probe of one. It may block, and may set r.Identity; its error is answered
+	// like a guard's. ctx ends when the client hangs up, and after Timeout, which is
+	// answered with 503. Respond, which is pure, does not call it.
 	//
-	// MaxAuthorize is how many may be asked about at one time; whoever comes then
-	// is told to come back, 503. 0 means 1024, less than 0 any number.
+	// MaxAuthorize is how many requests it may be asked about at a time; others are
+	// told to come back, 503. 0 means 1024, less than 0 any number.
 	Authorize    func(ctx context.Context, r *Request) error
 	MaxAuthorize int
 
-	// Logger is told by Upgrade, UpgradeHTTP and Handler what a guard or Authorize
-	// failed with where the client sees a bare 500, at level error; once a minute of
-	// each origin that is refused, at info; and of all refusals at debug. nil means
-	// slog.Default(). No credential of the request is in it.
+	// Upgrade, UpgradeHTTP and Handler tell Logger of every refusal at level debug; of
+	// an origin that is refused at info, once a minute for each; and at error, if the
+	// client sees a bare 500, with what error a guard or Authorize failed. nil means
+	// slog.Default(). No credential of the request is in the log.
 	//
-	// Refused is called by the same for each refusal, to count it, say, on the
-	// goroutine that has judged it: e is the answer, and err what led to it. r is
-	// valid until Refused returns.
+	// They call Refused for every refusal, to count it, say, on the goroutine that has
+	// judged the request: e is the answer, and err the error that led to it. r is valid
+	// until Refused returns.
 	Logger  *slog.Logger
 	Refused func(r *Request, e *Rejection, err error)
 
-	// Caps of the head; 0 means 16 KiB and 100 header lines. MaxHeaderLimit is the
-	// most that MaxHeaderBytes can be.
+	// MaxHeaderBytes and MaxHeaderLines are the caps of a head; 0 means 16 KiB and 100
+	// lines. MaxHeaderBytes can be no more than MaxHeaderLimit.
 	MaxHeaderBytes int
 	MaxHeaderLines int
 
-	// Timeout bounds Upgrade and UpgradeHTTP, and nothing else here; 0 means
-	// 10 s. Lingering after a refusal has a bound of its own.
+	// Timeout bounds the steps of Upgrade, UpgradeHTTP and Handler; 0 means 10 s.
+	// Lingering after a refusal has a bound of its own.
 	Timeout time.Duration
 
 	// Now tells the time for tokens and the Date header; nil means time.Now.
 	Now func() time.Time
 
-	asking int32 // how many Authorize is asked about; atomic
+	asking int32 // about how many requests Authorize is asked; atomic
 }
 
-// What Respond returns when it has answered, but neither 101 nor a refusal.
+// Respond returns one of these when its answer is neither 101 nor a refusal.
 var (
 	ErrProbe     = errors.New("upgrade: probe answered: an upgrade would succeed")
 	ErrPreflight = errors.New("upgrade: preflight answered")
 )
 
-// Respond judges a parsed request and appends the whole response to dst. It
-// does rows 4 to 9 of the order of verdicts, and the guards may do the rest;
-// the order of the header lines has no say.
+// Respond judges a parsed request and appends the whole response to dst. It judges
+// rows 4 to 8 of docs/CODES.md, and the guards those behind; the order of the header
+// lines does not matter.
 //
-// Without an error the response is the 101. Otherwise the response is complete
-// too, and the connection is to be closed after it: the error is ErrProbe,
-// ErrPreflight, or has a *Rejection in its chain. One whose status is 500 wraps
-// what a guard failed with, for the log.
+// Without an error the response is the 101. With an error the response is complete
+// too, and the connection has to be closed after it: the error is ErrProbe,
+// ErrPreflight, or has a *Rejection in its chain. A Rejection whose status is 500 wraps
+// the error of a guard, for the log.
 //
 // Each guard runs at most once. Respond does no I/O and does not block, unless
-// a guard does. A request for which IsSlow is true and that was not prepared is
-// answered with a 500.
+// a guard does. A request for which IsSlow is true is answered with a 500 if it was not
+// prepared.
 func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
 	r.now = time.Time{}
 	r.page = u.judgeOrigin(r)
@@ -118,10 +120,10 @@ func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
 	return u.Refuse(dst, r, err)
 }
 
-// IsSlow reports whether it takes long to judge this request: whether a guard's
-// SlowVerifier says so of its token. Prepare is then to be called before Respond, by
-// an event loop with a Clone and elsewhere. IsSlow is quick, and false for a request
-// that would not reach the guards.
+// IsSlow reports whether it takes long to judge this request, because a guard's
+// SlowVerifier says so of its token. Prepare then has to be called before Respond: an
+// event loop has it called on another goroutine, with a Clone. IsSlow is quick, and false
+// for a request that would not reach the guards.
 func (u *Upgrader) IsSlow(r *Request) bool {
 	var now time.Time
 	for i := range u.Guards {
@@ -142,10 +144,10 @@ func (u *Upgrader) IsSlow(r *Request) bool {
 	return false
 }
 
-// Prepare does what takes long of judging r, and may block until ctx ends, which it
-// should when the client has gone; Respond is quick afterwards. Nothing is answered
-// yet. It may be called on any goroutine, which r belongs to meanwhile. Requests of one
-// process wait for their turn, by address: r.RemoteAddr.
+// Prepare does the part of judging r that takes long; Respond is quick afterwards.
+// Nothing is answered yet. Prepare may block until ctx ends; let ctx end when the client
+// has gone. It may be called on any goroutine, to which r belongs meanwhile. The requests
+// of a process take turns by their address, r.RemoteAddr.
 func (u *Upgrader) Prepare(ctx context.Context, r *Request) {
 	now := u.now()
 	err := inTurn(ctx, r.RemoteAddr, false, func() {
@@ -160,17 +162,17 @@ func (u *Upgrader) Prepare(ctx context.Context, r *Request) {
 	}
 }
 
-// prepare is Prepare for as long as Timeout.
+// prepare is Prepare, for no longer than Timeout.
 func (u *Upgrader) prepare(ctx context.Context, r *Request) {
 	ctx, cancel := context.WithTimeout(ctx, u.timeout())
 	defer cancel()
 	u.Prepare(ctx, r)
 }
 
-// Refuse appends the answer to a request that is refused by something else than
-// a guard, a quota perhaps: as u would refuse it. r may be nil when there is no
-// request to speak of. The error it returns is to Refuse what Respond's is to
-// Respond: it has a *Rejection in its chain, and is err unless that has none.
+// Refuse appends the answer to a request that something other than a guard refuses, a
+// quota perhaps, in the form that u's own refusals have. r may be nil if there is no
+// request. The error that it returns has a *Rejection in its chain, like Respond's: it is
+// err, or wraps err if that has none.
 func (u *Upgrader) Refuse(dst []byte, r *Request, err error) ([]byte, error) {
 	rej, ok := err.(*Rejection)
 	if !ok {
@@ -208,8 +210,8 @@ func (u *Upgrader) now() time.Time {
 	return time.Now()
 }
 
-// checkHandshake is rows 4 to 7: is this an upgrade that RFC 6455 §4.2.1
-// permits, or a question we answer otherwise?
+// checkHandshake judges rows 4 to 7 of docs/CODES.md: is this an upgrade that RFC 6455
+// §4.2.1 permits, or a probe or a preflight?
 func (r *Request) checkHandshake(probe bool) error {
 	switch method := string(r.bytes(r.method)); {
 	case method == "OPTIONS":

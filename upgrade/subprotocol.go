@@ -2,8 +2,8 @@ package upgrade
 
 const bearer = "bearer"
 
-// offers calls f for every protocol the client offers, in order; token is true
-// for what follows "bearer", which is a credential and no protocol. It reports
+// offers calls f for every protocol that the client offers, in order; token is true
+// for the one behind "bearer", which is a credential and no protocol. It reports
 // whether all lines were lists of tokens.
 func (r *Request) offers(f func(protocol []byte, token bool)) bool {
 	after, ok := false, true
@@ -16,19 +16,18 @@ func (r *Request) offers(f func(protocol []byte, token bool)) bool {
 	return ok
 }
 
-// negotiate chooses the protocol of the 101: the first of known, the server's
-// order of preference, that the client offers; else "bearer" for a client that
-// brought its token this way, since a browser fails a connection whose answer
-// names none of the protocols it offered.
+// negotiate chooses the protocol of the 101: the first of preferred that the client
+// offers; or else "bearer" for a client that sent its token this way, as a browser fails a
+// connection whose answer names none of the protocols that it offered.
 func (r *Request) negotiate(preferred []string) error {
 	r.subprotocol = ""
 	if r.known[hProtocol].count == 0 {
 		return nil
 	}
-	best, brought := len(preferred), false
+	best, sent := len(preferred), false
 	ok := r.offers(func(p []byte, token bool) {
 		if token {
-			brought = true
+			sent = true
 			return
 		}
 		for i, name := range preferred[:best] {
@@ -43,7 +42,7 @@ func (r *Request) negotiate(preferred []string) error {
 		return errSubprotocol
 	case best < len(preferred):
 		r.subprotocol = preferred[best]
-	case brought:
+	case sent:
 		r.subprotocol = bearer
 	}
 	return nil

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// tell lets the log and Refused know of a refusal. What is answered to a probe or
-// a preflight is none.
+// tell tells the log and Refused of a refusal. The answer to a probe that would succeed,
+// or to a preflight, is none.
 func (u *Upgrader) tell(r *Request, err error) {
 	e := asRejection(err)
 	if e == nil {
@@ -38,11 +38,12 @@ func (u *Upgrader) tell(r *Request, err error) {
 	}
 }
 
-// NoteOrigin returns what a log should be told of a page that was refused for its
-// Origin: the origin, and the flag with which usher serve would let it in, if there
-// is one. It is nil if log was told of this origin within the last minute, if it has
-// been told of 256 others, or if there is no Origin. It is for callers of Respond, which
-// write the log themselves; the adaptors do it. Safe for any goroutine.
+// NoteOrigin returns the attributes with which log should be told of a page that was
+// refused for its Origin: the origin, and the flag with which usher serve would let it in,
+// if there is one. They are nil if there is no Origin, if log was told of this origin
+// within the last minute, and if 256 other origins were told of. It is for callers of
+// Respond, which write the log themselves; Upgrade, UpgradeHTTP and Handler call it. Safe
+// for any goroutine.
 func NoteOrigin(log *slog.Logger, r *Request) (attrs []any) {
 	origin := r.firstOf(hOrigin)
 	if len(origin) == 0 || !told.note(noteKey{log, maphash.Bytes(told.seed, origin)}, time.Now()) {
@@ -55,8 +56,8 @@ func NoteOrigin(log *slog.Logger, r *Request) (attrs []any) {
 	return append(attrs, "remote", r.RemoteAddr.String())
 }
 
-// maxOrigin is the longest origin that can be one: a scheme, a host name of 253
-// bytes, and a port.
+// maxOrigin is the length of the longest origin: a scheme, a host name of 253 bytes,
+// and a port.
 const maxOrigin = 300
 
 // cut returns the beginning of s.
@@ -67,13 +68,13 @@ func cut(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
-// originFlag returns the flag that lets an origin in, as a shell reads it; "" if it
-// is none that can be listed.
+// originFlag returns the flag that lets an origin in, quoted for a shell; "" if the
+// origin cannot be listed.
 func originFlag(origin []byte, connects bool) string {
 	p := string(origin)
 	_, _, full := cutOrigin(origin)
 	switch {
-	case !full && connects: // it was its cookie that did not count, and nothing makes it
+	case !full && connects: // its cookie did not count, and no flag makes it count
 		return ""
 	case len(p) > maxOrigin || !validPattern(p) || !full && p != "null" && !strings.HasSuffix(p, "://"):
 		return ""
@@ -85,17 +86,17 @@ func originFlag(origin []byte, connects bool) string {
 
 const (
 	noteEvery = time.Minute
-	maxNotes  = 256 // origins are a stranger's to choose
+	maxNotes  = 256 // strangers choose the origins
 )
 
-// noteKey is an origin, which is a stranger's and so kept as a digest, and the log
-// that is told of it.
+// noteKey is an origin and the log that is told of it. A stranger chooses the origin, so
+// only a hash is kept.
 type noteKey struct {
 	log    *slog.Logger
 	origin uint64
 }
 
-// notes remembers what logs were told within the last minute.
+// notes remembers what was told within the last minute.
 type notes struct {
 	seed maphash.Seed
 
@@ -109,10 +110,10 @@ type note struct {
 	until time.Time
 }
 
-// told are those of all doors of the process, some of which share a log.
+// told is one for all doors of the process, some of which share a log.
 var told = notes{seed: maphash.MakeSeed(), seen: make(map[noteKey]bool)}
 
-// note reports whether key is to be told of now, and remembers that it was.
+// note reports whether the log is to be told now, and remembers that it was.
 func (n *notes) note(key noteKey, now time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

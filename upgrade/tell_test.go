@@ -34,7 +34,7 @@ func (r *record) String() string {
 }
 
 // everyWay knocks with h at u by Upgrade, by UpgradeHTTP and by Handler, and returns
-// the verdicts. What was told of a refusal was told before it.
+// the verdicts. The log and Refused have been told by then.
 func everyWay(t *testing.T, u *Upgrader, h string) map[string]string {
 	t.Helper()
 	over := serve(t, u, func(conn net.Conn, o outcome) {
@@ -71,8 +71,8 @@ var (
 	}
 )
 
-// TestFailuresAreLogged: what is a bare 500 for the client is an error in the log, the
-// standard one if there is no other, and in the hook, whichever way the door is used.
+// TestFailuresAreLogged: where the client sees a bare 500, the log, or the standard one if
+// there is no other, and Refused are told of the error, whichever way the door is used.
 func TestFailuresAreLogged(t *testing.T) {
 	standard := slog.Default()
 	defer slog.SetDefault(standard)
@@ -111,8 +111,8 @@ func TestFailuresAreLogged(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreCounted: every refusal reaches the hook with its code, what is none
-// does not, and only level debug tells of them all.
+// TestRefusalsAreCounted: Refused is told of every refusal with its code, and of nothing
+// else; the log tells of all of them at level debug only.
 func TestRefusalsAreCounted(t *testing.T) {
 	t.Parallel()
 	for h, want := range map[string]string{
@@ -137,7 +137,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 	}
 }
 
-// TestOriginsAreLogged: of a page that is refused the log is told once, with the flag
+// TestOriginsAreLogged: the log is told once of an origin that is refused, with the flag
 // that would let it in, whichever way the door is used.
 func TestOriginsAreLogged(t *testing.T) {
 	t.Parallel()
@@ -172,7 +172,7 @@ func TestOriginsAreLogged(t *testing.T) {
 	if lines := said.String(); strings.Contains(lines, "s3cret") || strings.Count(lines, "\n") != strings.Count(lines, "level=INFO msg=") {
 		t.Errorf("got %s", lines)
 	}
-	// A cookie that does not count: the flag is one that makes it, and not one that is there.
+	// A cookie that does not count: the flag is one that would make it count.
 	u = &Upgrader{Guards: authDoor.Guards, Origins: []string{"*", "null", "file://", "bare.example"}, Now: authDoor.Now}
 	for origin, want := range map[string]string{
 		"null":                   `origin=null remote=`,
@@ -201,7 +201,7 @@ func TestOriginsAreLogged(t *testing.T) {
 	}
 }
 
-// TestNotes: each once a minute, and no more than there is room for: strangers choose.
+// TestNotes: each origin once a minute, and no more origins than there is room for.
 func TestNotes(t *testing.T) {
 	t.Parallel()
 	n := notes{seen: make(map[noteKey]bool)}

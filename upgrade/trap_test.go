@@ -7,9 +7,9 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// TestTraps holds closed what gobwas/ws's Upgrader leaves open. Each head is
-// one that it accepts and we refuse, or the reverse; should it learn better,
-// the test says so and the gate can be thinned.
+// TestTraps: the gate closes what gobwas/ws's Upgrader leaves open. It accepts each of
+// these heads and we refuse them, or the reverse; if that changes, the test says so, and
+// the gate can become simpler.
 func TestTraps(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]string{

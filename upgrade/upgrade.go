@@ -18,11 +18,11 @@ import (
 
 const defaultTimeout = 10 * time.Second
 
-// firstRead is room for a head as they are; larger ones have it grow.
+// firstRead is room for an ordinary head; for a larger one it grows.
 const firstRead = 4 << 10
 
-// scratch is the memory of one Upgrade: the bytes read, the answer, and the
-// request that borrows them.
+// scratch is the memory of one Upgrade: the bytes that it has read, its answer, and the
+// request that borrows the former.
 type scratch struct {
 	in, out []byte
 	r       Request
@@ -32,16 +32,16 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // Upgrade reads one request from conn, judges it and answers it.
 //
-// Without an error the client has its 101 and conn is a WebSocket connection
+// Without an error the client has its 101, and conn is a WebSocket connection
 // without deadlines. early is what the client sent behind its head, its first
-// frames or a part of them: they come before anything read from conn. r and
-// early are the caller's.
+// frames or a part of them: they come before anything that is read from conn. r and
+// early belong to the caller.
 //
-// Otherwise the client has its answer, if it said anything, conn has lingered
-// and is closed. The error is Respond's, or a *Rejection 408 for a head that
-// did not end within Timeout, or tells why conn could not be read or written.
-// Upgrade blocks until then; conn is closed too when a guard panics. u.Logger is
-// told of what a guard or Authorize failed with.
+// With an error the client has its answer, unless it never said anything; conn has
+// lingered and is closed. The error is Respond's, or a *Rejection 408 for a head that
+// did not end within Timeout, or says why conn could not be read or written.
+// Upgrade blocks until then. If a guard panics, conn is closed as well. u.Logger is
+// told of the error of a guard or of Authorize.
 func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) {
 	s := scratches.Get().(*scratch)
 	defer func() {
@@ -77,7 +77,7 @@ func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) 
 		s.out, err = u.Respond(s.out, &s.r)
 	}
 	if u.asks(err) {
-		r = s.r.Clone() // to be kept, for all we know
+		r = s.r.Clone() // Authorize may keep it
 		var no error
 		if early, no = u.watch(conn, early, func(ctx context.Context) error { return u.authorize(ctx, r) }); no != nil {
 			s.out, err = u.Refuse(s.out[:0], r, no)
@@ -103,8 +103,8 @@ func (u *Upgrader) timeout() time.Duration {
 	return defaultTimeout
 }
 
-// silence is why a head never began or could not be read on: nobody is there to
-// be answered.
+// silence is why a head never began, or could not be read on: there is nobody to
+// answer.
 type silence struct{ cause error }
 
 func (e *silence) Error() string { return "upgrade: no request: " + e.cause.Error() }
@@ -139,10 +139,10 @@ func (u *Upgrader) readRequest(conn net.Conn, s *scratch) (int, error) {
 }
 
 // deliver writes the response. If it is not the 101, or cannot be written, conn
-// is closed, after lingering if the client may yet read; verdict is Respond's
-// error, and comes back.
+// is closed, after lingering if the client may still read. verdict is Respond's
+// error, which deliver returns.
 func deliver(conn net.Conn, response []byte, timeout time.Duration, verdict error) error {
-	_ = conn.SetDeadline(time.Now().Add(timeout)) // Write reports what matters
+	_ = conn.SetDeadline(time.Now().Add(timeout)) // if this failed, Write does, too
 	_, err := conn.Write(response)
 	switch {
 	case err != nil:
@@ -162,7 +162,7 @@ func deliver(conn net.Conn, response []byte, timeout time.Duration, verdict erro
 	return nil
 }
 
-// addrPort returns a as an address and port; the zero AddrPort if it is none.
+// addrPort returns a as an address and port, or the zero AddrPort.
 func addrPort(a net.Addr) netip.AddrPort {
 	switch a := a.(type) {
 	case nil:

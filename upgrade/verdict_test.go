@@ -62,13 +62,13 @@ func readGolden(t *testing.T) map[string]string {
 	return answers
 }
 
-// TestOrderOfHeaders: the order of the header lines has no say in the verdict.
+// TestOrderOfHeaders: the order of the header lines does not change the verdict.
 func TestOrderOfHeaders(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, c := range cases {
 		if n, err := c.door.scanHead([]byte(c.head), 0); n == 0 || n != len(c.head) || err != nil {
-			continue // what scanHead refuses it refuses where it stands
+			continue // scanHead refuses the first byte that is wrong
 		}
 		lines := strings.Split(strings.TrimSuffix(c.head, "\r\n\r\n"), "\r\n")
 		for range 8 {

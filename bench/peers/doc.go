@@ -1,6 +1,6 @@
 // Package peers has one small echo server for each of several WebSocket libraries,
 // so that usher bench versus can measure them beside usher. It is a module of its
-// own: who uses usher does not get them in his build.
+// own: programs that use usher do not get them in their build.
 //
 // Each server is written the way its library's documentation shows, and set up as
 // its authors advise where they advise: buffers pooled where the library offers

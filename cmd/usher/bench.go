@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/bench"
-	"github.com/usher-ws/usher/bench/play"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
@@ -386,8 +385,8 @@ func (b *benchFlood) Run(stdout io.Writer) error {
 type benchHostile struct {
 	benchNeighbours
 
-	Attackers int           `default:"100" help:"Connections of each attack."`
-	Attack    []play.Attack `placeholder:"NAME" help:"Only these: slow-head, slow-reader, reset-storm, fragments, half-open."`
+	Attackers int            `default:"100" help:"Connections of each attack."`
+	Attack    []bench.Attack `placeholder:"NAME" help:"Only these: slow-head, slow-reader, reset-storm, fragments, half-open."`
 }
 
 // Validate is called by kong.

@@ -272,7 +272,7 @@ func (c gobwasDeflate) say(text bool, payload string) error {
 }
 
 func (c gobwasDeflate) hear() (bool, string, error) {
-	f, err := gobwas.ReadFrame(c.in)
+	f, err := c.frame()
 	if err != nil {
 		return false, "", err
 	}

@@ -60,7 +60,7 @@ func (c *gobwasConn) send(f gobwas.Frame) error {
 
 func (c *gobwasConn) hear() (bool, string, error) {
 	for {
-		f, err := gobwas.ReadFrame(c.in)
+		f, err := c.frame()
 		if err != nil {
 			return false, "", err
 		}
@@ -74,6 +74,16 @@ func (c *gobwasConn) hear() (bool, string, error) {
 			return f.Header.OpCode == gobwas.OpText, string(f.Payload), nil
 		}
 	}
+}
+
+// frame reads the next frame. The program is trusted with its length.
+func (c *gobwasConn) frame() (f gobwas.Frame, err error) {
+	if f.Header, err = gobwas.ReadHeader(c.in); err != nil {
+		return f, err
+	}
+	f.Payload = make([]byte, f.Header.Length)
+	_, err = io.ReadFull(c.in, f.Payload)
+	return f, err
 }
 
 // closedWith is the error of who hears a close frame.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/usher-ws/usher/upgrade"
 	"github.com/usher-ws/usher/upgrade/jwks"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // keysFlags say who may sign tokens besides who knows the secret.
@@ -45,24 +46,24 @@ func (f *keysFlags) validate() error {
 // verifier returns who judges tokens, by the secrets and all other keys. close ends
 // what it does in the background.
 func (f *keysFlags) verifier(secrets []secret, log *slog.Logger) (v upgrade.Verifier, close func(), err error) {
-	var local []upgrade.Key
+	var local []jwt.Key
 	for _, s := range secrets {
-		local = append(local, upgrade.Key{Algorithm: s.algorithm, Key: s.text})
+		local = append(local, jwt.Key{Algorithm: s.algorithm, Key: s.text})
 	}
 	for _, file := range f.PublicKey {
 		text, err := readLines("--public-key", file.path)
 		if err != nil {
 			return nil, nil, err
 		}
-		keys, err := upgrade.ParsePEM(text, file.algorithm)
+		keys, err := jwt.ParsePEM(text, file.algorithm)
 		if err != nil {
 			return nil, nil, usageError{fmt.Errorf("--public-key %s: %w", file.path, err)}
 		}
 		local = append(local, keys...)
 	}
-	door := &upgrade.JWT{Issuer: f.Issuer, Audience: f.Audience, Leeway: f.Leeway}
+	door := &jwt.Verifier{Issuer: f.Issuer, Audience: f.Audience, Leeway: f.Leeway}
 	if f.JWKS == "" {
-		door.Keys, err = upgrade.NewKeySet(local...)
+		door.Keys, err = jwt.NewKeySet(local...)
 		return door, func() {}, err
 	}
 	keys, err := jwks.Open(jwks.Source{
@@ -85,9 +86,9 @@ func privateKey(file keyFile) (key crypto.Signer, algorithm string, err error) {
 		return nil, "", usageError{fmt.Errorf("--key %s: %w", file.path, err)}
 	}
 	if algorithm = file.algorithm; algorithm == "" {
-		algorithm = upgrade.AlgorithmOf(key.Public())
+		algorithm = jwt.AlgorithmOf(key.Public())
 	}
-	if _, err := upgrade.NewKeySet(upgrade.Key{Algorithm: algorithm, Key: key.Public()}); err != nil {
+	if _, err := jwt.NewKeySet(jwt.Key{Algorithm: algorithm, Key: key.Public()}); err != nil {
 		return nil, "", usageError{fmt.Errorf("--key %s: %w", file.path, err)}
 	}
 	return key, algorithm, nil

@@ -22,8 +22,10 @@ import (
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/metrics"
+	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/server/validate"
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // What the tutorial says of middleware, each of its rows and then its exercises, on
@@ -148,8 +150,10 @@ func byName(r *upgrade.Request) (http.Header, error) {
 func TestTutorialLogging(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
 		log := newTranscript()
+		ring := server.NewLogRing(slog.NewTextHandler(log, nil))
+		t.Cleanup(func() { ring.Close(time.Minute) })
 		s := &server.Server{}
-		s.Use(server.Logging(slog.New(slog.NewTextHandler(log, nil))))
+		s.Use(middleware.Logging(ring))
 		s.Route("/ws", server.Route{Guards: []upgrade.Guard{{OnBeforeUpgrade: byName}}, Message: sendBack})
 		url := embed(t, s)
 		if got := send(errand{URL: url + "/ws"}); got.Status != 401 {
@@ -171,7 +175,7 @@ func TestTutorialLogging(t *testing.T) {
 // nowhere there, as a 1008 before the handshake. Here it is a 401 that one can read.
 func TestTutorialAuth(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
-		keys, err := upgrade.HS256([]byte(secret))
+		keys, err := jwt.HS256([]byte(secret))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +225,7 @@ func TestTutorialRateLimit(t *testing.T) {
 func TestTutorialOrder(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
 		sign := func(name string) server.Middleware {
-			return server.Middleware{Name: name, Message: func(next server.Handler) server.Handler {
+			return server.Middleware{Name: name, Message: func(next server.MessageFunc) server.MessageFunc {
 				return func(c server.Conn, m server.Message) error {
 					m.Data = append(m.Data[:len(m.Data):len(m.Data)], name...)
 					return next(c, m)
@@ -283,7 +287,7 @@ usher_connections{route="/ws"} 0
 // goes out is upper-case.
 func TestExerciseTransformation(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
-		in, out := server.Transform(server.Censor("darn"), nil), server.Transform(nil, server.Upper)
+		in, out := middleware.Transform(middleware.Censor("darn"), nil), middleware.Transform(nil, middleware.Upper)
 		room := server.NewGroup(out)
 		s := &server.Server{}
 		s.Route("/ws", server.Route{

@@ -12,7 +12,7 @@ import (
 
 	gobwas "github.com/gobwas/ws"
 
-	"github.com/usher-ws/usher/frame/vectors"
+	"github.com/usher-ws/usher/internal/vectors"
 )
 
 // relay stands between one client and the program, and keeps what passes.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/usher-ws/usher/bench/play"
+	"github.com/usher-ws/usher/bench"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
 )
@@ -30,7 +30,7 @@ var malformed = map[reflect.Type][]string{
 	reflect.TypeFor[server.Action]():  {"shout", "WARN", "1"},
 	reflect.TypeFor[keyFile]():        {"HS256:", "PS256: ", "."},
 	reflect.TypeFor[[]keyFile]():      {"HS256:", "HS256:,x", ",", "x,", ",x", "x,,y", "x, ", "."},
-	reflect.TypeFor[[]play.Attack]():  {"x", "fragments,,fragments", "fragments,"},
+	reflect.TypeFor[[]bench.Attack](): {"x", "fragments,,fragments", "fragments,"},
 }
 
 // listsOfNames are what no list of names takes, whatever it names.

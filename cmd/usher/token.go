@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/login"
 )
 
 // tokenCmd is usher token.
@@ -37,9 +38,11 @@ func (t *tokenCmd) Run(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	token, err := chat.Token{
-		Subject: t.Sub, Rooms: t.Rooms, Issuer: t.Issuer, Audience: t.Audience, Issued: time.Now(), TTL: t.TTL,
-	}.SignAs(algorithm, key, t.Kid)
+	says := login.Token{Subject: t.Sub, Issuer: t.Issuer, Audience: t.Audience, Issued: time.Now(), TTL: t.TTL}
+	if t.Rooms != nil {
+		says.Claims = map[string]any{"rooms": t.Rooms}
+	}
+	token, err := says.SignAs(algorithm, key, t.Kid)
 	if err != nil {
 		return fmt.Errorf("cannot sign the token: %w", err)
 	}

@@ -16,17 +16,17 @@ import (
 
 	gobwas "github.com/gobwas/ws"
 
-	"github.com/usher-ws/usher/frame/vectors"
+	"github.com/usher-ws/usher/internal/vectors"
 )
 
-// The vectors of package frame against the running program: what arrives is
+// The protocol's vectors against the running program: what arrives is
 // written to a socket of its echo, and what the socket says must be what the
 // vector says.
 
 // TestVectors groups the vectors of the server's role by their --max-message.
 func TestVectors(t *testing.T) {
 	t.Parallel()
-	all, err := vectors.Load("../../frame/testdata/vectors")
+	all, err := vectors.Load()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
-// Package strict holds JSON to what two parsers cannot read in two ways: encoding/json
-// takes the last of two members of one name, others the first, and some a name in another
-// case of its letters.
+// Package strict refuses JSON that two parsers could read in two ways: of two members
+// with the same name encoding/json takes the last and others the first, and some parsers
+// ignore the case of a name's letters.
 package strict
 
 import (
@@ -88,8 +88,8 @@ func count(v any) (n int, ok bool) {
 	return n, true
 }
 
-// isPlain reports whether a name has no other case than that of small ASCII letters: as
-// nearly all names have, which then differ if they are not the same.
+// isPlain reports whether a name has no letters but small ASCII ones, like nearly all
+// names. Two plain names differ in more than case if they are not equal.
 func isPlain(name string) bool {
 	for i := 0; i < len(name); i++ {
 		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
@@ -108,7 +108,7 @@ func differ(object map[string]any) bool {
 	return len(folded) == len(object)
 }
 
-// fold returns the least of the runes that are r but for their case: U+212A and k are K.
+// fold returns the least of the runes that differ from r in case only: K for k and U+212A.
 func fold(r rune) rune {
 	for {
 		next := unicode.SimpleFold(r)

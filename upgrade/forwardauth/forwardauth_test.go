@@ -81,7 +81,7 @@ func knock(t *testing.T, ctx context.Context, s *Service, target string, lines .
 	return r, s.Authorize(ctx, r)
 }
 
-// rejection is what the client is told.
+// rejection returns what the client is told.
 func rejection(t *testing.T, err error) *upgrade.Rejection {
 	t.Helper()
 	var e *upgrade.Rejection
@@ -206,7 +206,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestNoAnswer: a service that is dead, silent, slow, mad or endless is a 503 in
+// TestNoAnswer: a service that is dead, silent, slow, mad or endless leads to a 503 in
 // time.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
@@ -252,7 +252,7 @@ func TestNoAnswer(t *testing.T) {
 			t.Errorf("%s: %v, %+v", name, err, r.Identity)
 		}
 	}
-	// What is refused is refused, whatever becomes of the body.
+	// A refusal is a refusal, whatever happens to the body.
 	for name, s := range map[string]*Service{
 		"endless body": endless("HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\n\r\n", "x"),
 		"half a body":  write("HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nhalf"),
@@ -264,7 +264,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// TestClientGone: when the client hangs up the question is taken back.
+// TestClientGone: when the client hangs up, the question is cancelled.
 func TestClientGone(t *testing.T) {
 	t.Parallel()
 	asked, taken := make(chan struct{}, 1), make(chan struct{}, 1)

@@ -17,7 +17,7 @@ const (
 	maxWait = 24 * time.Hour
 )
 
-// refusal is the service's answer as a Rejection.
+// refusal returns the service's answer as a Rejection.
 func refusal(r *upgrade.Request, answer *http.Response) *upgrade.Rejection {
 	e := upgrade.Reject(answer.StatusCode, codeOf(r, answer.StatusCode), "")
 	for _, challenge := range answer.Header["Www-Authenticate"] {
@@ -26,8 +26,8 @@ func refusal(r *upgrade.Request, answer *http.Response) *upgrade.Rejection {
 	if wait := retryAfter(answer); wait > 0 {
 		e = e.WithRetryAfter(wait)
 	}
-	// What cannot be read, is coded or too long to be whole is not passed on, but
-	// for text, which makes sense up to where it is cut.
+	// A body that cannot be read, is coded or is too long is not passed on. Only plain
+	// text is cut, as it makes sense up to there.
 	b, err := io.ReadAll(io.LimitReader(answer.Body, maxBody+1))
 	media := answer.Header.Get("Content-Type")
 	if err != nil || len(b) == 0 || answer.Header.Get("Content-Encoding") != "" {
@@ -46,7 +46,7 @@ func refusal(r *upgrade.Request, answer *http.Response) *upgrade.Rejection {
 	return e
 }
 
-// codeOf is our word for a refusal that brings none.
+// codeOf returns our code for a refusal that has none.
 func codeOf(r *upgrade.Request, status int) string {
 	switch status {
 	case http.StatusForbidden:
@@ -62,7 +62,7 @@ func codeOf(r *upgrade.Request, status int) string {
 	return upgrade.CodeTokenInvalid
 }
 
-// codeIn returns the member "code" of a problem, if it is a word.
+// codeIn returns the member "code" of a problem, if it is a word like ours.
 func codeIn(body []byte, media string) string {
 	var problem struct {
 		Code string `json:"code"`
@@ -78,7 +78,7 @@ func codeIn(body []byte, media string) string {
 	return problem.Code
 }
 
-// retryAfter reads Retry-After, seconds or a date; what is neither is nothing.
+// retryAfter reads Retry-After, which is seconds or a date; 0 if it is neither.
 func retryAfter(answer *http.Response) time.Duration {
 	v := answer.Header.Get("Retry-After")
 	if n, err := strconv.ParseUint(v, 10, 32); err == nil {
@@ -91,8 +91,8 @@ func retryAfter(answer *http.Response) time.Duration {
 	return min(max(time.Until(at), 0), maxWait)
 }
 
-// cut returns the first maxBody bytes of b, or a little less, so that no
-// character is halved.
+// cut returns the first maxBody bytes of b, or a few less so that no character is cut in
+// two.
 func cut(b []byte) []byte {
 	b = b[:maxBody]
 	for i := len(b) - 1; i >= len(b)-utf8.UTFMax; i-- {

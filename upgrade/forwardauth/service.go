@@ -20,18 +20,18 @@ const (
 	maxIdle   = 64       // connections kept for the next question
 )
 
-// Service is an HTTP service that decides who may come in. Make one with New; its
-// methods are safe for any goroutine.
+// Service is an HTTP service that decides which requests may come in. Make one with New;
+// its methods are safe for any goroutine.
 type Service struct {
 	// Timeout bounds one question, from dialling to the last byte of the answer;
-	// 0 means 5 s. It is not to be changed once the Service is in use.
+	// 0 means 5 s. Do not change it once the Service is in use.
 	Timeout time.Duration
 
 	url    string
 	client *http.Client
 }
 
-// New returns the service at an http or https URL. It is not asked yet.
+// New returns the service at an http or https URL. It does not connect yet.
 func New(rawURL string) (*Service, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -45,18 +45,20 @@ func New(rawURL string) (*Service, error) {
 			MaxIdleConnsPerHost:    maxIdle,
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: maxHeader,
-			DisableCompression:     true, // the body goes on as it comes
+			DisableCompression:     true, // the body is passed on as it comes
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
-// Close closes the connections that wait for the next question. The Service can
-// be used on.
+// Close closes the connections that wait for the next question. The Service can still
+// be used.
 func (s *Service) Close() { s.client.CloseIdleConnections() }
 
-// Authorize asks the service about r. nil lets it in, and r.Identity is who the
-// service says it is, if it does; every error is or wraps an *upgrade.Rejection.
+// Authorize asks the service about r. If it returns nil, r may come in, and r.Identity has
+// the name that the service gave, if it gave one. Every error is or wraps an
+// *upgrade.Rejection. It blocks until the service has answered, Timeout has passed or ctx
+// ends.
 func (s *Service) Authorize(ctx context.Context, r *upgrade.Request) error {
 	timeout := s.Timeout
 	if timeout <= 0 {
@@ -87,7 +89,7 @@ func (s *Service) Authorize(ctx context.Context, r *upgrade.Request) error {
 	return nil
 }
 
-// question is what the service is asked.
+// question returns the request for the service.
 func (s *Service) question(ctx context.Context, r *upgrade.Request) (*http.Request, error) {
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {
@@ -116,11 +118,7 @@ func (s *Service) question(ctx context.Context, r *upgrade.Request) (*http.Reque
 	return q, nil
 }
 
-// errAmbiguous is upgrade's word for two tokens of which nobody knows which counts.
-var errAmbiguous = upgrade.Reject(http.StatusBadRequest, upgrade.CodeTokenAmbiguous, "The request carries two different tokens.")
-
-// addBearer gives the service the token that a page could only send among its
-// subprotocols.
+// addBearer adds the token that a page could only send among its subprotocols.
 func addBearer(h http.Header, r *upgrade.Request) error {
 	for _, token := range upgrade.Subprotocol(nil, r) {
 		bearer := "Bearer " + string(token)
@@ -128,7 +126,7 @@ func addBearer(h http.Header, r *upgrade.Request) error {
 		case len(h["Authorization"]) == 0:
 			h.Set("Authorization", bearer)
 		case h.Get("Authorization") != bearer:
-			return errAmbiguous
+			return upgrade.ErrTokenAmbiguous
 		}
 	}
 	return nil
@@ -137,8 +135,8 @@ func addBearer(h http.Header, r *upgrade.Request) error {
 var errUnavailable = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable,
 	"The service that decides does not answer.")
 
-// unavailable is the 503 for a service that is no help. Those who get it together
-// are not to return together.
+// unavailable returns the 503 for a service that did not decide. Clients that get it at
+// the same time should not come back at the same time.
 func unavailable(cause error) error {
 	wait := time.Second + rand.N(2*time.Second)
 	if errors.Is(cause, context.Canceled) {

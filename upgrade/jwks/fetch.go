@@ -17,6 +17,7 @@ import (
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/usher-ws/usher/internal/strict"
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 const (
@@ -33,14 +34,14 @@ type fetcher struct {
 
 func newFetcher(location string, client *http.Client) fetcher {
 	f := fetcher{location: location, client: client}
-	f.remote = IsURL(location)
+	f.remote = isURL(location)
 	if f.client == nil {
 		f.client = &http.Client{Timeout: 10 * time.Second, CheckRedirect: stayEncrypted}
 	}
 	return f
 }
 
-// name is what a log calls the location: a URL may hold a secret.
+// name returns the location for a log: a URL may hold a secret.
 func (f *fetcher) name() string {
 	if f.remote {
 		return upgrade.RedactURL(f.location)
@@ -48,12 +49,13 @@ func (f *fetcher) name() string {
 	return f.location
 }
 
-// IsURL reports whether a Source's Location is a URL and not a file.
-func IsURL(location string) bool { return strings.Contains(location, "://") }
+// isURL reports whether a location is a URL and not a file.
+func isURL(location string) bool { return strings.Contains(location, "://") }
 
-// CheckLocation says why location, which is a URL, can be none of a Source.
+// CheckLocation returns why location cannot be the Location of a Source. A file's path
+// always can.
 func CheckLocation(location string) error {
-	if !IsURL(location) {
+	if !isURL(location) {
 		return nil
 	}
 	u, err := url.Parse(location)
@@ -63,8 +65,7 @@ func CheckLocation(location string) error {
 	return fmt.Errorf("jwks: %q: want a URL like https://id.example/jwks.json, or a file", upgrade.RedactURL(location))
 }
 
-// stayEncrypted refuses to be sent from https to http, where anybody could give us
-// keys.
+// stayEncrypted refuses a redirect from https to http, where anybody could give us keys.
 func stayEncrypted(req *http.Request, via []*http.Request) error {
 	if len(via) >= 5 || via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
 		return fmt.Errorf("jwks: refused to follow to %s", upgrade.RedactURL(req.URL.String()))
@@ -72,8 +73,8 @@ func stayEncrypted(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// fetch returns the keys of the set as it is now.
-func (f *fetcher) fetch(ctx context.Context, log *slog.Logger) ([]upgrade.Key, error) {
+// fetch reads the set and returns its keys.
+func (f *fetcher) fetch(ctx context.Context, log *slog.Logger) ([]jwt.Key, error) {
 	text, err := f.read(ctx)
 	if err != nil {
 		return nil, err
@@ -117,8 +118,9 @@ func readAll(r io.Reader) ([]byte, error) {
 	return text, nil
 }
 
-// jwk is what of a JSON Web Key keyfunc reads: its public part, and neither certificates,
-// for which it could ask others, nor what it is for, which is judged here.
+// jwk is the part of a JSON Web Key that keyfunc gets to read: the public part, without
+// certificates, for which it could ask other servers, and without the key's purpose, which
+// is judged here.
 type jwk struct {
 	Type   string `json:"kty"`
 	Curve  string `json:"crv,omitempty"`
@@ -134,10 +136,10 @@ var (
 	errNoKeys = errors.New("jwks: no key in the set can be used")
 )
 
-// parse returns the keys of a set that can be used, each by itself, so that one odd key
-// does not take the others with it. Without an error the set was one, though it may have
-// no such key.
-func parse(text []byte, secrets bool, log *slog.Logger) ([]upgrade.Key, error) {
+// parse returns the keys of a set that can be used. Each is read by itself, so that one odd
+// key does not spoil the others. Without an error text is a set, even if no key of it can
+// be used.
+func parse(text []byte, secrets bool, log *slog.Logger) ([]jwt.Key, error) {
 	set, err := strict.Object(text)
 	if err != nil {
 		return nil, fmt.Errorf("jwks: not a set of keys: %w", err)
@@ -149,7 +151,7 @@ func parse(text []byte, secrets bool, log *slog.Logger) ([]upgrade.Key, error) {
 	if len(listed) > maxKeys {
 		return nil, fmt.Errorf("jwks: the set has %d keys, more than %d", len(listed), maxKeys)
 	}
-	var keys []upgrade.Key
+	var keys []jwt.Key
 	for _, value := range listed {
 		parsed, err := parseKey(value, secrets)
 		if err != nil {
@@ -165,13 +167,13 @@ func parse(text []byte, secrets bool, log *slog.Logger) ([]upgrade.Key, error) {
 	return keys, nil
 }
 
-// members reads the members of an object that are strings, and remembers what is none.
+// members reads members of an object that have to be strings, and remembers if one is not.
 type members struct {
 	object map[string]any
 	err    error
 }
 
-// text returns the string of this name, "" if there is none, or null in its place.
+// text returns the string of this name; "" if there is none, or if it is null.
 func (m *members) text(name string) string {
 	s, ok := m.object[name].(string)
 	if !ok && m.object[name] != nil {
@@ -180,8 +182,8 @@ func (m *members) text(name string) string {
 	return s
 }
 
-// parseKey reads one key, once for each algorithm that it is for.
-func parseKey(value any, secrets bool) ([]upgrade.Key, error) {
+// parseKey reads one key, and returns it once for each algorithm that it is for.
+func parseKey(value any, secrets bool) ([]jwt.Key, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
 		return nil, errors.New("not an object")
@@ -204,10 +206,10 @@ func parseKey(value any, secrets bool) ([]upgrade.Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", id, err)
 	}
-	return keysOf(upgrade.Key{ID: id, Algorithm: algorithm, Key: key})
+	return keysOf(jwt.Key{ID: id, Algorithm: algorithm, Key: key})
 }
 
-// key has keyfunc make a key of what was read.
+// key returns the key, which keyfunc makes.
 func (j jwk) key() (any, error) {
 	text, err := json.Marshal(j)
 	if err != nil {
@@ -229,16 +231,16 @@ var algorithms = []string{
 	"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 }
 
-// keysOf returns the key for the algorithm it names. A key that names none is for all
-// those of its type, RFC 7517 §4.4: of RSA for RS256 to PS512, of an elliptic curve for one.
-func keysOf(key upgrade.Key) (keys []upgrade.Key, err error) {
+// keysOf returns the key for the algorithm that it names. If it names none, it is for all
+// those of its type, RFC 7517 §4.4: RS256 to PS512 for RSA, a single one for a curve.
+func keysOf(key jwt.Key) (keys []jwt.Key, err error) {
 	names := algorithms
 	if key.Algorithm != "" {
 		names = []string{key.Algorithm}
 	}
 	for _, name := range names {
 		key.Algorithm = name
-		if _, no := upgrade.NewKeySet(key); no != nil {
+		if _, no := jwt.NewKeySet(key); no != nil {
 			err = no
 			continue
 		}

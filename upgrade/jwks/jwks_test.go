@@ -25,8 +25,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	gojwt "github.com/golang-jwt/jwt/v5"
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 	"go.uber.org/goleak"
 )
 
@@ -49,7 +50,7 @@ func newSigner(t testing.TB, id string) signer {
 
 func (s signer) token(t testing.TB) []byte {
 	t.Helper()
-	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()})
+	token := gojwt.NewWithClaims(gojwt.SigningMethodES256, gojwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()})
 	if s.id != "" {
 		token.Header["kid"] = s.id
 	}
@@ -78,7 +79,7 @@ func setOf(keys ...any) []byte {
 	return text
 }
 
-// keyServer is a real one that can be broken in all ways.
+// keyServer is a real server that can be broken in many ways.
 type keyServer struct {
 	*httptest.Server
 	served atomic.Int32
@@ -161,7 +162,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	first, second := newSigner(t, "first"), newSigner(t, "second")
 	s.serve(first)
 	k := open(t, Source{Location: s.URL, Refresh: 20 * time.Millisecond, Grace: 400 * time.Millisecond})
-	v := &upgrade.JWT{Keys: k}
+	v := &jwt.Verifier{Keys: k}
 	eventually(t, "the first reading", func() bool {
 		_, err := verify(v, first.token(t))
 		return err == nil
@@ -211,14 +212,14 @@ func TestRotationUnderLoad(t *testing.T) {
 }
 
 // TestUnknownKey: the first token of a new key is good without waiting for the next
-// refresh, and strangers do not have the server asked again and again.
+// refresh, and forged tokens do not make us ask the server again and again.
 func TestUnknownKey(t *testing.T) {
 	t.Parallel()
 	s := newKeyServer(t)
 	first, second, stranger := newSigner(t, "first"), newSigner(t, "second"), newSigner(t, "../../etc/passwd")
 	s.serve(first)
 	k := open(t, Source{Location: s.URL, Refresh: -1, cooldown: 300 * time.Millisecond, patience: 5 * time.Second})
-	v := &upgrade.JWT{Keys: k}
+	v := &jwt.Verifier{Keys: k}
 	for range 100 {
 		if _, err := verify(v, stranger.token(t)); err == nil || isUnavailable(err) {
 			t.Fatalf("a stranger's token: got %v, want a 401", err)
@@ -234,8 +235,8 @@ func TestUnknownKey(t *testing.T) {
 	}
 }
 
-// TestOutage: what is known goes on counting, for what is not there is 503, and
-// nobody waits for long.
+// TestOutage: known keys still count, a token of an unknown one is 503, and nobody
+// waits for long.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	first, second, local := newSigner(t, "first"), newSigner(t, "second"), newSigner(t, "local")
@@ -267,9 +268,9 @@ func TestOutage(t *testing.T) {
 			s := newKeyServer(t)
 			s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 			s.serve(first)
-			k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Grace: time.Millisecond, Local: []upgrade.Key{
+			k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Grace: time.Millisecond, Local: []jwt.Key{
 				{ID: local.id, Key: &local.key.PublicKey}, {Key: secret}}})
-			v := &upgrade.JWT{Keys: k}
+			v := &jwt.Verifier{Keys: k}
 			eventually(t, "the first reading", func() bool {
 				_, err := verify(v, first.token(t))
 				return err == nil
@@ -296,7 +297,7 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// drip sends a byte now and again, wait nothing at all.
+// drip sends a byte from time to time, wait sends nothing.
 func drip(w http.ResponseWriter, r *http.Request, end chan struct{}) {
 	for r.Context().Err() == nil {
 		_, _ = io.WriteString(w, " ")
@@ -316,15 +317,15 @@ func wait(r *http.Request, end chan struct{}) {
 	}
 }
 
-// TestDownFromTheStart: Open does not fail for a server that may yet come up, and
+// TestDownFromTheStart: Open does not fail if the server is down, as it may come up, and
 // local keys count meanwhile.
 func TestDownFromTheStart(t *testing.T) {
 	t.Parallel()
 	s := newKeyServer(t)
 	s.say(http.StatusBadGateway, "")
 	first, local := newSigner(t, "first"), newSigner(t, "local")
-	k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Local: []upgrade.Key{{ID: "local", Key: &local.key.PublicKey}}})
-	v := &upgrade.JWT{Keys: k}
+	k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Local: []jwt.Key{{ID: "local", Key: &local.key.PublicKey}}})
+	v := &jwt.Verifier{Keys: k}
 	if _, err := verify(v, first.token(t)); !isUnavailable(err) {
 		t.Errorf("got %v, want a 503", err)
 	}
@@ -338,13 +339,13 @@ func TestDownFromTheStart(t *testing.T) {
 	})
 }
 
-// TestSameSetFlushesNothing: reading what is known already changes nothing.
+// TestSameSetFlushesNothing: reading the same set again changes nothing.
 func TestSameSetFlushesNothing(t *testing.T) {
 	t.Parallel()
 	s := newKeyServer(t)
 	first := newSigner(t, "first")
 	s.serve(first)
-	k := open(t, Source{Location: s.URL, Refresh: 5 * time.Millisecond, Local: []upgrade.Key{{Key: make([]byte, 32)}}})
+	k := open(t, Source{Location: s.URL, Refresh: 5 * time.Millisecond, Local: []jwt.Key{{Key: make([]byte, 32)}}})
 	eventually(t, "the first reading", func() bool { return s.served.Load() > 1 })
 	set := k.Current()
 	eventually(t, "a few readings", func() bool { return s.served.Load() > 5 })
@@ -369,8 +370,8 @@ func TestFile(t *testing.T) {
 	secret := map[string]any{"kty": "oct", "alg": "HS256", "kid": "s", "k": base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
 	write(first.jwk(), secret)
 	k := open(t, Source{Location: path})
-	v := &upgrade.JWT{Keys: k}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "a", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(make([]byte, 32))
+	v := &jwt.Verifier{Keys: k}
+	token, err := gojwt.NewWithClaims(gojwt.SigningMethodHS256, gojwt.MapClaims{"sub": "a", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,7 +387,7 @@ func TestFile(t *testing.T) {
 	})
 }
 
-// TestParse: what of a set is taken.
+// TestParse: which keys of a set are taken.
 func TestParse(t *testing.T) {
 	t.Parallel()
 	good := newSigner(t, "good")
@@ -459,7 +460,7 @@ func TestParse(t *testing.T) {
 }
 
 // TestKeysOf: a key that names no algorithm is for all those of its type, and one that
-// names one for that.
+// names an algorithm is for that one.
 func TestKeysOf(t *testing.T) {
 	t.Parallel()
 	encode := base64.RawURLEncoding.EncodeToString
@@ -514,7 +515,7 @@ func TestKeysOf(t *testing.T) {
 }
 
 // TestRevoked: a set that was read ends the keys that it lacks, after their grace, also
-// when it has none or only such as nobody can use.
+// if it has no key, or none that can be used.
 func TestRevoked(t *testing.T) {
 	t.Parallel()
 	first := newSigner(t, "first")
@@ -528,7 +529,7 @@ func TestRevoked(t *testing.T) {
 			s := newKeyServer(t)
 			s.serve(first)
 			k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Grace: 300 * time.Millisecond})
-			v := &upgrade.JWT{Keys: k}
+			v := &jwt.Verifier{Keys: k}
 			token := first.token(t)
 			eventually(t, "the first reading", func() bool {
 				_, err := verify(v, token)
@@ -555,8 +556,8 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
-// TestLocationIsRedacted: whatever becomes of the set, no line of the log has a secret
-// of its URL, whatever that is called.
+// TestLocationIsRedacted: whatever happens to the set, no line of the log has a secret
+// of its URL, whatever the secret is called.
 func TestLocationIsRedacted(t *testing.T) {
 	t.Parallel()
 	s := newKeyServer(t)
@@ -596,8 +597,8 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// TestLocations: what is a URL but none that keys come from is an error at once, which
-// does not print its secrets.
+// TestLocations: a URL that cannot be one of a key set is an error at once, and the error
+// has no secret of the URL.
 func TestLocations(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"ftp://u:s3cret@h/?x=s3cret", "htps://h/?s3cret", "http://", "https://:443/keys", "http://u:s3/cr@et@h/", "http://[::1/#s3cret", "://h"} {
@@ -630,7 +631,7 @@ func TestManyWithoutID(t *testing.T) {
 		all = append(all, j)
 	}
 	s.say(http.StatusOK, string(setOf(all...)))
-	v := &upgrade.JWT{Keys: open(t, Source{Location: s.URL, Refresh: -1})}
+	v := &jwt.Verifier{Keys: open(t, Source{Location: s.URL, Refresh: -1})}
 	for _, signer := range []signer{named, last, {"unknown", last.key}} {
 		if _, err := verify(v, signer.token(t)); err != nil {
 			t.Errorf("a token of %q: %v", signer.id, err)
@@ -651,7 +652,7 @@ func TestNoKeyInAFile(t *testing.T) {
 	}
 }
 
-// TestGivenUp: who asks waits no longer than their own context.
+// TestGivenUp: Ask waits no longer than its context.
 func TestGivenUp(t *testing.T) {
 	t.Parallel()
 	s := newKeyServer(t)
@@ -667,12 +668,12 @@ func TestGivenUp(t *testing.T) {
 	k.mu.Unlock()
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
-	if _, err := (&upgrade.JWT{Keys: k}).Begin(newSigner(t, "x").token(t), time.Now()).Wait(ctx, time.Now()); !errors.Is(err, context.Canceled) {
+	if _, err := (&jwt.Verifier{Keys: k}).Begin(newSigner(t, "x").token(t), time.Now()).Wait(ctx, time.Now()); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// verify verifies a token whatever it takes.
-func verify(v *upgrade.JWT, token []byte) (*upgrade.Identity, error) {
+// verify verifies a token, however long it takes.
+func verify(v *jwt.Verifier, token []byte) (*upgrade.Identity, error) {
 	return v.Begin(token, time.Now()).Wait(context.Background(), time.Now())
 }

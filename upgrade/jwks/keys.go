@@ -13,77 +13,50 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
-// Source says where the keys are. Of the times, zero is the default and a negative
-// one none.
-type Source struct {
-	// Location is an http or https URL, or else a file's path.
-	Location string
-
-	// Local are further keys, known without asking: they are in every set.
-	Local []upgrade.Key
-
-	Refresh time.Duration // how often the set is read, give or take a tenth; 5 min
-	Grace   time.Duration // how long a key counts that is not listed any more; 10 min
-
-	Client *http.Client // default one with a timeout of 10 s
-	Logger *slog.Logger // default slog.Default()
-
-	cooldown, patience time.Duration // tests have less of them
-}
-
-const (
-	defaultRefresh = 5 * time.Minute
-	defaultGrace   = 10 * time.Minute
-
-	// defaultCooldown is between two readings of the set, whoever asks for it.
-	defaultCooldown = 5 * time.Second
-
-	// defaultPatience is how long a reading is waited for: less than a handshake
-	// may take.
-	defaultPatience = 3 * time.Second
-)
-
-// errUnavailable is for a token that only a set that cannot be had could judge.
+// errUnavailable refuses a token whose key could only be in a set that cannot be read.
 var errUnavailable = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable,
 	"The keys that could judge the token cannot be had at the moment.")
 
-// Keys are an upgrade.Keys. Open makes them. Safe for any goroutine.
+// Keys are the keys of a Source: they implement jwt.Keys. Make them with Open. Safe for
+// any goroutine.
 type Keys struct {
 	source  Source
 	fetcher fetcher
-	current atomic.Pointer[upgrade.KeySet]
+	current atomic.Pointer[jwt.KeySet]
 	wake    chan struct{}
 	cancel  context.CancelFunc
 	ended   chan struct{}
 
-	// Of the one goroutine that reads.
-	listed  []upgrade.Key // what the set had last
-	retired []retired     // what it had before, and has no more
-	failed  int           // readings in a row
+	// Owned by the one goroutine that reads.
+	listed  []jwt.Key // the keys that the set had when it was last read
+	retired []retired // keys that it had before, and has no more
+	failed  int       // how many readings in a row have failed
 
 	mu     sync.Mutex
-	round  chan struct{} // closed when the reading that is under way ends; nil for none
-	began  time.Time     // when that one did
+	round  chan struct{} // closed when the present reading ends; nil if there is none
+	began  time.Time     // when it began
 	tried  time.Time     // when the last one ended
-	err    error         // how
+	err    error         // of the last one
 	loaded bool          // one has succeeded; only the goroutine that reads sets it
 }
 
-// retired is a key that counts a while longer.
+// retired is a key that still counts for a while.
 type retired struct {
-	upgrade.Key
+	jwt.Key
 	until time.Time
 }
 
-// Open reads the set and goes on doing so until Close. It fails if Location is a URL that
-// can be none, or a file that cannot be read; a server may as well come up later.
+// Open reads the set, and again and again until Close. It fails if Location is a URL that
+// cannot be one of a set, or a file that cannot be read. A server that is down is no error:
+// it may come up later. Open waits for the first reading, for a few seconds at most.
 func Open(s Source) (*Keys, error) {
 	if err := CheckLocation(s.Location); err != nil {
 		return nil, err
 	}
-	local, err := upgrade.NewKeySet(s.Local...)
+	local, err := jwt.NewKeySet(s.Local...)
 	if err != nil {
 		return nil, err
 	}
@@ -110,25 +83,19 @@ func Open(s Source) (*Keys, error) {
 	return k, nil
 }
 
-func or(setting, standard time.Duration) time.Duration {
-	if setting == 0 {
-		return standard
-	}
-	return max(setting, 0)
-}
-
-// Close ends the reading. What was read still counts.
+// Close ends the reading. The keys that were read still count.
 func (k *Keys) Close() {
 	k.cancel()
 	<-k.ended
 }
 
-// Current is upgrade.Keys'.
-func (k *Keys) Current() *upgrade.KeySet { return k.current.Load() }
+// Current is the method of jwt.Keys.
+func (k *Keys) Current() *jwt.KeySet { return k.current.Load() }
 
-// Ask is upgrade.Keys': it has the set read, unless it was just now, and waits for
-// that a few seconds at most, or until ctx ends. A token that names no key is no reason to read again.
-func (k *Keys) Ask(ctx context.Context, kid string) (*upgrade.KeySet, error) {
+// Ask is the method of jwt.Keys. It makes the goroutine read the set, unless it just has,
+// and waits for that a few seconds at most, or until ctx ends. For a token that names no
+// key, a set that was read once is not read again.
+func (k *Keys) Ask(ctx context.Context, kid string) (*jwt.KeySet, error) {
 	k.mu.Lock()
 	if kid == "" && k.loaded {
 		k.mu.Unlock()
@@ -142,7 +109,7 @@ func (k *Keys) Ask(ctx context.Context, kid string) (*upgrade.KeySet, error) {
 		k.round, k.began = make(chan struct{}), time.Now()
 		k.wake <- struct{}{} // there is room: one for each round
 	}
-	// Who comes when it has taken too long already does not wait at all.
+	// If it has taken too long already, this does not wait at all.
 	round, timeout := k.round, time.NewTimer(k.source.patience-time.Since(k.began))
 	k.mu.Unlock()
 	defer timeout.Stop()
@@ -160,8 +127,8 @@ func (k *Keys) Ask(ctx context.Context, kid string) (*upgrade.KeySet, error) {
 	return k.answer(k.source.cooldown)
 }
 
-// answer is what the last reading means to who asks. k.mu is held.
-func (k *Keys) answer(rest time.Duration) (*upgrade.KeySet, error) {
+// answer returns what Ask returns after the last reading. k.mu is held.
+func (k *Keys) answer(rest time.Duration) (*jwt.KeySet, error) {
 	if k.err != nil {
 		return nil, errUnavailable.WithRetryAfter(rest)
 	}
@@ -173,7 +140,7 @@ func (k *Keys) run(ctx context.Context) {
 	defer close(k.ended)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var next time.Time // when the set is read again; zero: when somebody asks
+	var next time.Time // when the set is read again; zero: when Ask is called
 	for {
 		if at, ok := k.firstOf(next); ok {
 			timer.Reset(time.Until(at))
@@ -196,7 +163,7 @@ func (k *Keys) run(ctx context.Context) {
 			return
 		}
 		if err == nil && len(keys) == 0 && !k.loaded && !k.fetcher.remote {
-			err = errNoKeys // a file that guards nothing, and nobody to mend it meanwhile
+			err = errNoKeys // the file guards nothing, and nobody is going to mend it
 		}
 		if err == nil {
 			k.learn(keys)
@@ -216,20 +183,20 @@ func (k *Keys) firstOf(next time.Time) (at time.Time, ok bool) {
 	return at, !at.IsZero()
 }
 
-// begin makes a round for a reading that nobody has asked for.
+// begin makes a round for a reading that Ask did not ask for.
 func (k *Keys) begin() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	select {
-	case <-k.wake: // somebody has, meanwhile
+	case <-k.wake: // it has asked, meanwhile
 	default:
 		k.round, k.began = make(chan struct{}), time.Now()
 	}
 }
 
-// learn takes over a set that was read, and retires what is not in it: all, if no key in
-// it can be used.
-func (k *Keys) learn(keys []upgrade.Key) {
+// learn takes over the keys of a set that was read, and retires those that are not in it
+// any more: all of them, if no key in it can be used.
+func (k *Keys) learn(keys []jwt.Key) {
 	now := time.Now()
 	if len(keys) == 0 && (len(k.listed) > 0 || !k.loaded) {
 		k.source.Logger.Warn("jwks: no key in the set can be used; those that were count until their grace is over", "location", k.fetcher.name(), "grace", k.source.Grace)
@@ -243,7 +210,7 @@ func (k *Keys) learn(keys []upgrade.Key) {
 	k.publish(now)
 }
 
-// publish makes a set of what counts, if that has changed.
+// publish makes a new set of the keys that count, if they have changed.
 func (k *Keys) publish(now time.Time) {
 	k.retired = slices.DeleteFunc(k.retired, func(r retired) bool {
 		return !now.Before(r.until) || slices.ContainsFunc(k.listed, r.Key.Equal)
@@ -255,8 +222,8 @@ func (k *Keys) publish(now time.Time) {
 	if k.Current().Equal(all) {
 		return
 	}
-	set, err := upgrade.NewKeySet(all...)
-	if err != nil { // each of them made a set by itself
+	set, err := jwt.NewKeySet(all...)
+	if err != nil { // which cannot be, as each of them alone is a set
 		k.source.Logger.Error("jwks: the keys cannot be used", "location", k.fetcher.name(), "err", err)
 		return
 	}
@@ -264,12 +231,12 @@ func (k *Keys) publish(now time.Time) {
 	k.source.Logger.Info("jwks: the keys have changed", "location", k.fetcher.name(), "keys", names(k.listed), "retired", len(k.retired))
 }
 
-// end closes the round, and says when the next one is.
+// end closes the round, and returns when the next one is due.
 func (k *Keys) end(err error) time.Time {
 	now := time.Now()
 	k.mu.Lock()
 	k.tried, k.err, k.loaded = now, err, k.loaded || err == nil
-	told := !k.loaded && !k.fetcher.remote // by Open
+	told := !k.loaded && !k.fetcher.remote // Open returns the error
 	if k.round != nil {
 		close(k.round)
 		k.round = nil
@@ -291,11 +258,11 @@ func (k *Keys) end(err error) time.Time {
 }
 
 // names lists the IDs of keys, for the log.
-func names(keys []upgrade.Key) string {
+func names(keys []jwt.Key) string {
 	var all []string
 	for _, key := range keys {
 		all = append(all, fmt.Sprintf("%q", key.ID))
 	}
-	all = slices.Compact(all) // one that names no algorithm is there for each
+	all = slices.Compact(all) // a key that names no algorithm is listed once for each
 	return strings.Join(all, " ")
 }

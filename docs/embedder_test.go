@@ -1,0 +1,87 @@
+package docs
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// modulesOf are the modules that a program needs which imports a package, beside this one.
+var modulesOf = map[string][]string{
+	"limiter": nil,
+	"frame":   {"github.com/klauspost/compress"},
+	"upgrade": {"github.com/gobwas/httphead", "github.com/gobwas/ws", "github.com/klauspost/compress"},
+	"server": {
+		"github.com/gobwas/httphead", "github.com/gobwas/ws", "github.com/klauspost/compress", "github.com/mailru/easygo",
+		"golang.org/x/sys",
+	},
+}
+
+// TestEmbedder builds a program of another module around a package. Its go.mod and go.sum
+// name what is in the build and nothing that only our tests, tools or command need, and go
+// mod tidy adds nothing to its go.mod.
+func TestEmbedder(t *testing.T) {
+	if _, err := os.ReadFile("../go.mod"); err != nil { // a change there makes a cached result stale
+		t.Fatal(err)
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	goLine := list(t, "{{.GoVersion}}", "-m")[0][0]
+	for pkg, want := range modulesOf {
+		t.Run(pkg, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			write(t, dir, "go.mod", fmt.Sprintf("module example.com/embedder\n\ngo %s\n\nrequire %s v0.0.0\n\nreplace %[2]s => %s\n", goLine, module, root))
+			write(t, dir, "main.go", fmt.Sprintf("package main\n\nimport _ %q\n\nfunc main() {}\n", module+"/"+pkg))
+			golang(t, dir, "build", "-mod=mod", "-o", os.DevNull, ".")
+			if got := namedIn(t, dir, "go.sum", `(?m)^(\S+) v`); !slices.Equal(got, want) {
+				t.Errorf("go.sum: got %q, want %q", got, want)
+			}
+			golang(t, dir, "mod", "tidy")
+			if got := namedIn(t, dir, "go.mod", `(?m)^(?:require)?\s+(\S+) v.*// indirect`); !slices.Equal(got, want) {
+				t.Errorf("go.mod: got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// golang runs the go command on what is in the module cache: the checksums of all that
+// is there are those of our go.sum.
+func golang(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOSUMDB=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v\n%s", cmd.Args, err, out)
+	}
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// namedIn returns the modules that a file names, each once; none if there is no file.
+func namedIn(t *testing.T, dir, file, pattern string) (modules []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(pattern).FindAllSubmatch(bytes.TrimSpace(text), -1) {
+		modules = append(modules, strings.TrimSpace(string(m[1])))
+	}
+	slices.Sort(modules)
+	return slices.Compact(modules)
+}

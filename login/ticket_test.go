@@ -1,0 +1,50 @@
+package login
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// TestTicketRoute: what POST /ticket gives opens the door once.
+func TestTicketRoute(t *testing.T) {
+	p := newProvider(t, Config{Issuer: "usher", Audience: "chat"})
+	ask := func(path, authorization, form string) (status int, answer map[string]any) {
+		req := httptest.NewRequest("POST", path, strings.NewReader("username=alice&password="+form))
+		req.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		p.Handler(nil).ServeHTTP(w, req)
+		_ = json.Unmarshal(w.Body.Bytes(), &answer)
+		return w.Code, answer
+	}
+	_, grant := ask("/token", "", "wonderland")
+	token, _ := grant["access_token"].(string)
+	if status, answer := ask("/ticket", "", ""); status != 401 || answer["code"] != upgrade.CodeTokenMissing {
+		t.Errorf("without a token: got %d %v", status, answer)
+	}
+	status, answer := ask("/ticket", "Bearer "+token, "")
+	ticket, _ := answer["ticket"].(string)
+	if status != http.StatusOK || ticket == "" || answer["expires_in"] != 30.0 {
+		t.Fatalf("got %d %v", status, answer)
+	}
+	for _, want := range []error{nil, upgrade.Reject(401, upgrade.CodeTicketInvalid, "")} {
+		u := upgrade.Upgrader{Guards: []upgrade.Guard{p.Bearer()}}
+		r := new(upgrade.Request)
+		head := "GET /ws/lobby?ticket=" + ticket + " HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+		if err := u.Parse([]byte(head), r); err != nil {
+			t.Fatal(err)
+		}
+		_, err := u.Respond(nil, r)
+		if (err == nil) != (want == nil) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+		if err == nil && (r.Identity.Subject != "alice" || r.Identity.Claims["iss"] != "usher" || r.Identity.Claims["aud"] != "chat") {
+			t.Errorf("got %+v", r.Identity)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+//go:build linux
+
+package server
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/usher-ws/usher/frame"
+)
+
+// ID is a name for the connection that no other connection of its Server has, now or
+// later. Server.Conn finds it again. Safe for any goroutine.
+func (c Conn) ID() string {
+	if c.loop == nil {
+		return ""
+	}
+	return fmt.Sprintf("%x-%x-%x", c.loop.ID(), c.slot, c.gen)
+}
+
+// Conn returns the connection of an ID, and false if there is none any more. Safe for any
+// goroutine.
+func (s *Server) Conn(id string) (Conn, bool) {
+	var part [3]uint64
+	texts := strings.Split(id, "-")
+	if !s.life.hasRun() || len(texts) != len(part) {
+		return Conn{}, false
+	}
+	for k, text := range texts {
+		n, err := strconv.ParseUint(text, 16, 32)
+		if err != nil {
+			return Conn{}, false
+		}
+		part[k] = n
+	}
+	if part[0] >= uint64(len(s.loops)) {
+		return Conn{}, false
+	}
+	c := Conn{loop: s.loops[part[0]], slot: uint32(part[1]), gen: uint32(part[2])}
+	return c, c.loop.HasBeen(c.slot) && !c.isClosed()
+}
+
+// connsPerTurn is how many connections Each visits before the others have their turn.
+const connsPerTurn = 256
+
+// Each calls f for every open connection, on its loop, as Conn.Run does, and returns when
+// all were visited. Those that come or go meanwhile may or may not be among them. In a
+// callback it does not wait, and visits nobody: ErrOnLoop. After Shutdown there is nobody.
+func (s *Server) Each(f func(c Conn)) error {
+	switch {
+	case !s.life.hasRun():
+		return s.life.not(running)
+	case s.here() != nil:
+		return ErrOnLoop
+	}
+	waiting := 0
+	done := make(chan struct{}, len(s.loops))
+	for _, l := range s.loops {
+		t := &tour{l, 1, f, done}
+		if l.Post(t.goOn) == nil {
+			waiting++
+		}
+	}
+	for ; waiting > 0; waiting-- {
+		select {
+		case <-done:
+		case <-s.done: // not all loops may have answered
+			return nil
+		}
+	}
+	return nil
+}
+
+// tour is an Each on one loop.
+type tour struct {
+	*loop
+	next uint32 // the slot to look at
+	f    func(c Conn)
+	done chan<- struct{}
+}
+
+// goOn visits a few connections in this turn. If f ends the goroutine another goes on.
+func (t *tour) goOn() {
+	defer func() {
+		if t.next >= t.Slots() || t.Post(t.goOn) != nil {
+			t.done <- struct{}{}
+		}
+	}()
+	for visited := 0; visited < connsPerTurn && t.next < t.Slots(); {
+		s := t.At(t.next)
+		t.next++
+		if takesPosts(s) {
+			visited++
+			t.DealWith(s)
+			t.visit(s, t.f)
+		}
+	}
+}
+
+// CloseUser closes all connections of a user, by Identity.Subject, and returns how many
+// there were. It looks at all connections, and is not for callbacks: ErrOnLoop. Other
+// errors are those of Conn.Close for the code.
+func (s *Server) CloseUser(subject string, code frame.StatusCode, reason string) (closed int, err error) {
+	if !code.Sendable() {
+		return 0, fmt.Errorf("server: %v is not for the wire", code)
+	}
+	var n atomic.Int64
+	err = s.Each(func(c Conn) {
+		if id := c.Identity(); id != nil && id.Subject == subject && c.Close(code, reason) == nil {
+			n.Add(1)
+		}
+	})
+	return int(n.Load()), err
+}

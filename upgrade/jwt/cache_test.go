@@ -1,0 +1,208 @@
+package jwt
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	gojwt "github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+func TestCacheForgets(t *testing.T) {
+	t.Parallel()
+	var c cache
+	keys := new(KeySet)
+	alice := &upgrade.Identity{Subject: "alice", ExpiresAt: testNow.Add(time.Minute)}
+	token := []byte("alice's")
+	find := func(token []byte, keys *KeySet, now time.Time) *upgrade.Identity {
+		if e := c.find(token, keys, now); e != nil {
+			return e.id
+		}
+		return nil
+	}
+	c.keep(string(token), keys, alice, testNow)
+	if got := find([]byte("alice's"), keys, testNow); got != alice {
+		t.Errorf("got %v, want alice", got)
+	}
+	for name, got := range map[string]*upgrade.Identity{
+		"another token": find([]byte("alice'z"), keys, testNow),
+		"other keys":    find(token, &KeySet{slow: true}, testNow),
+		"at exp":        find(token, keys, alice.ExpiresAt),
+		"after exp":     find(token, keys, alice.ExpiresAt.Add(time.Hour)),
+	} {
+		if got != nil {
+			t.Errorf("%s: got %v, want nothing", name, got)
+		}
+	}
+	clear(token) // it was the caller's
+	if got := find([]byte("alice's"), keys, testNow); got != alice {
+		t.Errorf("after the caller's bytes changed: got %v, want alice", got)
+	}
+	long := []byte(strings.Repeat("l", maxCached+1))
+	c.keep(string(long), keys, alice, testNow)
+	if got := find(long, keys, testNow); got != nil {
+		t.Errorf("a token of %d bytes was kept", len(long))
+	}
+}
+
+// TestCacheIsBounded: however many tokens there are, it holds 4,096, and those
+// that expired go first.
+func TestCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	if size := unsafe.Sizeof(cache{}); size > 32<<10 {
+		t.Errorf("an empty cache has %d bytes, want at most 32 KiB", size)
+	}
+	var c cache
+	keys := new(KeySet)
+	id := &upgrade.Identity{ExpiresAt: testNow.Add(time.Minute)}
+	var wg sync.WaitGroup
+	for k := range 4 {
+		wg.Go(func() {
+			for n := range 5000 {
+				token := fmt.Appendf(nil, "%d %d", k, n)
+				c.keep(string(token), keys, id, testNow)
+				if got := c.find(token, keys, testNow); got != nil && got.id != id {
+					t.Errorf("%s: got somebody else", token)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	live := func(now time.Time) (n int) {
+		for i := range c.sets {
+			for j := range c.sets[i] {
+				if e := c.sets[i][j].Load(); e != nil && e.counts(keys, now) {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	if got := live(testNow); got < 3000 || got > 4096 {
+		t.Errorf("%d tokens are remembered, want close to 4096", got)
+	}
+	later := id.ExpiresAt
+	c.keep("new", keys, &upgrade.Identity{ExpiresAt: later.Add(time.Minute)}, later)
+	if got := live(later); got != 1 {
+		t.Errorf("%d tokens count after all but one expired, want 1", got)
+	}
+}
+
+// tokenHeads are upgrades with a token, by the place where they have it.
+func tokenHeads(token string) map[string][]byte {
+	const home = "Origin: https://chat.example"
+	return map[string][]byte{
+		"header":      []byte(up("Authorization: Bearer " + token)),
+		"subprotocol": []byte(up("Sec-WebSocket-Protocol: bearer, " + token)),
+		"cookie":      []byte(up("Cookie: a=b; token="+token, home)),
+		"query":       []byte(up("GET /ws?token=" + token + " HTTP/1.1")),
+	}
+}
+
+// door judges a head as an engine does.
+func door(u *upgrade.Upgrader, head []byte) func() {
+	r, out := new(upgrade.Request), []byte(nil)
+	return func() {
+		if _, err := u.Read(head, 0, r); err == nil {
+			out, _ = u.Respond(out[:0], r)
+		}
+	}
+}
+
+// raceEnabled: the race detector makes sync.Pool forget, and so allocate.
+var raceEnabled bool
+
+// TestCachedTokenAllocatesNothing beyond what an upgrade without a token does.
+func TestCachedTokenAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("counts are not ours under the race detector")
+	}
+	for name, head := range tokenHeads(goodToken("alice")) {
+		if got, _ := knock(authDoor, string(head)); got != "101" {
+			t.Fatalf("%s: got %s", name, got)
+		}
+		want := testing.AllocsPerRun(1000, door(new(upgrade.Upgrader), []byte(up())))
+		if got := testing.AllocsPerRun(1000, door(authDoor, head)); got > want {
+			t.Errorf("a token in the %s: %v allocations, %v without", name, got, want)
+		}
+	}
+}
+
+func run(b *testing.B, f func()) {
+	b.ReportAllocs()
+	for b.Loop() {
+		f()
+	}
+}
+
+func BenchmarkVerifyCached(b *testing.B) {
+	token, v := []byte(goodToken("alice")), mustHS256(testSecret)
+	run(b, func() {
+		if _, err := v.Verify(token, testNow); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+// uncached verifies a token that is not remembered, because the keys have changed.
+func uncached(t testing.TB) func() {
+	token := []byte(goodToken("alice"))
+	one, two, keys := keySet(t, Key{Key: testSecret}), keySet(t, Key{Key: testSecret}), new(switchedKeys)
+	v := &Verifier{Keys: keys}
+	return func() {
+		one, two = two, one
+		keys.set.Store(one)
+		if _, err := v.Verify(token, testNow); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// golangJWT verifies the same token with golang-jwt alone.
+func golangJWT(t testing.TB) func() {
+	token := goodToken("alice")
+	p := gojwt.NewParser(gojwt.WithValidMethods([]string{"HS256"}), gojwt.WithExpirationRequired(),
+		gojwt.WithTimeFunc(func() time.Time { return testNow }))
+	return func() {
+		if _, err := p.Parse(token, func(*gojwt.Token) (any, error) { return testSecret, nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkVerifyUncached(b *testing.B)  { run(b, uncached(b)) }
+func BenchmarkVerifyGolangJWT(b *testing.B) { run(b, golangJWT(b)) }
+
+// BenchmarkAgainstGolangJWT takes turns, so that whatever else the machine is doing slows
+// both alike: what does a token cost beyond what golang-jwt takes for it?
+func BenchmarkAgainstGolangJWT(b *testing.B) {
+	ours, theirs := uncached(b), golangJWT(b)
+	var turns [2][]float64
+	for b.Loop() {
+		for i, f := range []func(){ours, theirs} {
+			begin := time.Now()
+			for range 100 {
+				f()
+			}
+			turns[i] = append(turns[i], float64(time.Since(begin))/100)
+		}
+	}
+	for i := range turns {
+		slices.Sort(turns[i])
+	}
+	median := len(turns[0]) / 2
+	b.ReportMetric(turns[0][median], "ns/ours")
+	b.ReportMetric(turns[1][median], "ns/golang-jwt")
+	b.ReportMetric(turns[0][median]-turns[1][median], "ns/more")
+	b.ReportMetric(0, "ns/op")
+}
+
+func BenchmarkAcceptCachedToken(b *testing.B) {
+	head := tokenHeads(goodToken("alice"))["header"]
+	run(b, door(authDoor, head))
+}

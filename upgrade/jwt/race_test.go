@@ -1,0 +1,5 @@
+//go:build race
+
+package jwt
+
+func init() { raceEnabled = true }

@@ -1,0 +1,227 @@
+package jwt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"strings"
+	"time"
+
+	gojwt "github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/internal/strict"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// parser takes tokens apart. The method that it finds checks the signature, and we check
+// the claims: golang-jwt would make a validator for each token and time, which takes half
+// a microsecond.
+var parser = gojwt.NewParser(gojwt.WithStrictDecoding())
+
+func init() {
+	// RFC 9864 §2.2: the new name of what was "EdDSA" with Ed25519. The method itself still
+	// goes by the old name.
+	if gojwt.GetSigningMethod(fullEdDSA) == nil {
+		gojwt.RegisterSigningMethod(fullEdDSA, func() gojwt.SigningMethod { return gojwt.SigningMethodEdDSA })
+	}
+}
+
+// reading is a token taken apart: a Verifier's Verification. Each token is read once, and
+// everything that decides comes from this one reading: its algorithm, the keys that may have
+// signed it, whether it takes long to find out if one did, and whom the token speaks for.
+type reading struct {
+	by     *Verifier
+	text   string
+	token  *gojwt.Token
+	claims gojwt.MapClaims
+	kid    string // "": it names no key
+	err    error  // why it is no good, whoever signed it
+
+	subject         string
+	begins, expires time.Time
+	keys            *KeySet
+	candidates      []knownKey // the keys that may have signed it
+	unexplained     bool       // none of the keys has its kid: a key that we do not know may have signed it
+}
+
+// read takes a token apart.
+func (v *Verifier) read(token []byte, keys *KeySet) *reading {
+	r := &reading{by: v, text: string(token), keys: keys}
+	if r.err = r.parse(); r.err == nil {
+		r.err = r.readClaims()
+	}
+	if r.err == nil {
+		r.choose()
+	}
+	return r
+}
+
+// parse reads the header, the claims and the signature.
+func (r *reading) parse() error {
+	// Decoders of base64 skip line breaks: one token would have many spellings.
+	for i := 0; i < len(r.text); i++ {
+		if c := r.text[i]; !isBase64URL(c) && c != '.' {
+			return errors.New("upgrade: token has a byte that is neither base64url nor a dot")
+		}
+	}
+	r.claims = gojwt.MapClaims{}
+	token, parts, err := parser.ParseUnverified(r.text, r.claims)
+	if err != nil {
+		return err
+	}
+	r.token = token
+	for i, object := range []map[string]any{token.Header, r.claims} {
+		text, err := parser.DecodeSegment(parts[i])
+		if err == nil {
+			err = strict.Check(text, object)
+		}
+		if err != nil {
+			return fmt.Errorf("upgrade: token: %w", err)
+		}
+	}
+	if _, ok := token.Header["crit"]; ok {
+		return errors.New("upgrade: token requires an extension") // RFC 7515 §4.1.11
+	}
+	switch kid := token.Header["kid"].(type) {
+	case nil: // some issuers write null, or "", where they have no name for the key
+	case string:
+		r.kid = kid
+	default:
+		return errors.New("upgrade: kid is not a string") // RFC 7515 §4.1.4
+	}
+	return nil
+}
+
+// isBase64URL reports whether c is a digit of base64url, RFC 4648 §5.
+func isBase64URL(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+}
+
+// readClaims reads the claims that a Verifier judges.
+func (r *reading) readClaims() (err error) {
+	if r.subject, err = r.claims.GetSubject(); err != nil || r.subject == "" {
+		return errors.New("upgrade: token without sub")
+	}
+	if r.expires, err = r.date("exp"); err == nil && r.expires.IsZero() {
+		err = errors.New("upgrade: token without exp")
+	}
+	if err == nil {
+		r.begins, err = r.date("nbf")
+	}
+	if err == nil {
+		_, err = r.date("iat")
+	}
+	return err
+}
+
+// lastDate is the end of the year 9999. A later time is a mistake or an attack.
+const lastDate = 253402300799
+
+// date returns the claim of this name, which is in seconds since 1970; the zero time if
+// there is none. In UTC, a time holds no pointer for the garbage collector to follow.
+func (r *reading) date(name string) (time.Time, error) {
+	claim, claimed := r.claims[name]
+	if !claimed {
+		return time.Time{}, nil
+	}
+	seconds, ok := claim.(float64)
+	if !ok || seconds < 0 || seconds > lastDate {
+		return time.Time{}, fmt.Errorf("upgrade: token whose %s is not a time", name)
+	}
+	whole, part := math.Modf(seconds)
+	return time.Unix(int64(whole), int64(part*1e9)).UTC(), nil
+}
+
+// choose finds the keys that may have signed the token.
+func (r *reading) choose() {
+	algorithm := r.token.Method.Alg() // what Verify will check, whatever alg calls it
+	var known bool
+	r.candidates, known = r.keys.candidates(algorithm, r.kid)
+	_, fixed := r.by.Keys.(*KeySet)
+	r.unexplained = !known && !fixed && r.by.Keys != nil && !isHMAC(algorithm) && algorithm != "none"
+}
+
+// IsSlow is upgrade.Verification's: a large key is slow, and so are many, and a key that
+// only a key server may know.
+func (r *reading) IsSlow() bool {
+	return r.err == nil && (r.unexplained || takesLong(r.candidates))
+}
+
+// Verify is upgrade.Verification's.
+func (r *reading) Verify(now time.Time) (*upgrade.Identity, error) {
+	switch {
+	case r.err != nil:
+		return nil, r.err
+	case r.IsSlow():
+		return nil, upgrade.ErrSlow
+	}
+	return r.judge(now)
+}
+
+// costly bounds how many tokens are verified off the loops at a time, so that however many
+// there are, the loops keep half of the processors.
+var costly = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+
+// Wait is upgrade.Verification's. It asks for further keys only if none of the present ones
+// has signed the token.
+func (r *reading) Wait(ctx context.Context, now time.Time) (*upgrade.Identity, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	id, err := r.judgeInTurn(ctx, now)
+	if !r.unexplained || !errors.Is(err, errNoKey) {
+		return id, err
+	}
+	if r.keys, err = r.by.Keys.Ask(ctx, r.kid); err != nil {
+		return nil, err
+	}
+	r.choose()
+	return r.judgeInTurn(ctx, now)
+}
+
+func (r *reading) judgeInTurn(ctx context.Context, now time.Time) (*upgrade.Identity, error) {
+	if len(r.candidates) == 0 {
+		return nil, errNoKey
+	}
+	select {
+	case costly <- struct{}{}:
+		defer func() { <-costly }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return r.judge(now)
+}
+
+// errNoKey refuses a token that none of the keys has signed.
+var errNoKey = errors.New("upgrade: token that no key of ours has signed")
+
+// judge checks the signature, and then everything else.
+func (r *reading) judge(now time.Time) (*upgrade.Identity, error) {
+	if !r.signed() {
+		return nil, errNoKey
+	}
+	if err := r.by.validate(r.claims); err != nil {
+		return nil, err
+	}
+	if now.Before(r.begins.Add(-r.by.Leeway)) {
+		return nil, errors.New("upgrade: token is not good yet")
+	}
+	id := &upgrade.Identity{Subject: r.subject, ExpiresAt: r.expires.Add(r.by.Leeway), Claims: r.claims}
+	if !now.Before(id.ExpiresAt) {
+		return nil, upgrade.ErrTokenExpired
+	}
+	r.by.cache.keep(r.text, r.keys, id, now)
+	return id, nil
+}
+
+// signed reports whether one of the candidates has signed the token.
+func (r *reading) signed() bool {
+	signed := r.text[:strings.LastIndexByte(r.text, '.')]
+	for _, k := range r.candidates {
+		if r.token.Method.Verify(signed, r.token.Signature, k.Key.Key) == nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,84 @@
+package jwt
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	gojwt "github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// Verifier verifies JSON Web Tokens: it is an upgrade.Verifier, and a SlowVerifier. It
+// requires exp and sub, and honours nbf. It refuses a token whose header has crit, and one
+// that two parsers could read in two ways. It remembers about 4,096 tokens that it found
+// good, until they expire or Keys changes; to verify one of those again costs a hash and a
+// comparison. Use a pointer to a Verifier, and do not change its fields afterwards. Safe
+// for any goroutine.
+type Verifier struct {
+	Keys     Keys          // none: no token is good
+	Issuer   string        // what iss must be; "": anything
+	Audience string        // what aud must name; "": anything
+	Leeway   time.Duration // how much exp and nbf may be off
+
+	cache cache
+}
+
+// HS256 returns a Verifier of tokens that are signed with HMAC-SHA256 and secret, which it
+// copies. The secret has at least 32 bytes.
+func HS256(secret []byte) (*Verifier, error) {
+	keys, err := NewKeySet(Key{Algorithm: "HS256", Key: append([]byte(nil), secret...)})
+	if err != nil {
+		return nil, err
+	}
+	return &Verifier{Keys: keys}, nil
+}
+
+// Verify is upgrade.Verifier's. Its error is upgrade.ErrSlow for a token that takes long:
+// with a large key or many, or if only a key server could know the key. Use Begin and Wait
+// for those.
+func (v *Verifier) Verify(token []byte, now time.Time) (*upgrade.Identity, error) {
+	keys := v.current()
+	if known := v.cache.find(token, keys, now); known != nil {
+		return known.id, nil
+	}
+	return v.read(token, keys).Verify(now)
+}
+
+// Begin is upgrade.SlowVerifier's.
+func (v *Verifier) Begin(token []byte, now time.Time) upgrade.Verification {
+	keys := v.current()
+	if known := v.cache.find(token, keys, now); known != nil {
+		return known
+	}
+	return v.read(token, keys)
+}
+
+// NeverSlow is what upgrade.SlowVerifier asks for: it reports whether no token takes long,
+// because the keys are known, few and quick.
+func (v *Verifier) NeverSlow() bool {
+	keys, fixed := v.Keys.(*KeySet)
+	return v.Keys == nil || fixed && (keys == nil || !keys.slow)
+}
+
+func (v *Verifier) current() *KeySet {
+	if v.Keys == nil {
+		return nil
+	}
+	return v.Keys.Current()
+}
+
+// validate judges the issuer and the audience.
+func (v *Verifier) validate(claims gojwt.MapClaims) error {
+	if v.Issuer != "" {
+		if issuer, err := claims.GetIssuer(); err != nil || issuer != v.Issuer {
+			return errors.New("upgrade: token of another issuer")
+		}
+	}
+	if v.Audience != "" {
+		if audience, err := claims.GetAudience(); err != nil || !slices.Contains(audience, v.Audience) {
+			return errors.New("upgrade: token for another audience")
+		}
+	}
+	return nil
+}
