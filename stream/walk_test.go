@@ -259,7 +259,7 @@ func (w *walker) begin() {
 		w.o.opened = opened
 		opened(s)
 	}
-	w.e.acceptor.place(adoption{fd: mine})
+	w.e.acceptor.assign(adoption{fd: mine})
 	if w.o.opened = opened; x.s.IsZero() { // it was turned away
 		w.streams = slices.DeleteFunc(w.streams, func(y *walked) bool { return x == y })
 		w.hangUp(peer)
