@@ -85,7 +85,7 @@ func TestFaultInAnEviction(t *testing.T) {
 	r := newRig(t, config{Loops: 1, MaxConns: 0, Reserve: 1, Weigh: weigh})
 	mine, _ := r.pair()
 	a := &r.e.acceptor
-	a.place(adoption{fd: mine})
+	a.assign(adoption{fd: mine})
 	for s := range r.l.All() {
 		s.Finish(nil)
 	}
@@ -97,7 +97,7 @@ func TestFaultInAnEviction(t *testing.T) {
 				t.Error("it did not panic")
 			}
 		}()
-		a.place(adoption{fd: next})
+		a.assign(adoption{fd: next})
 	}()
 	if n, err := unix.Read(peer, make([]byte, 1)); n != 0 || err != nil {
 		t.Errorf("the newcomer's peer reads %d, %v, want the end", n, err)
@@ -115,7 +115,7 @@ func TestDialledMakeNoRoom(t *testing.T) {
 	out.Finish(nil)
 	for range 3 {
 		mine, _ := r.pair()
-		r.e.acceptor.place(adoption{fd: mine})
+		r.e.acceptor.assign(adoption{fd: mine})
 		for s := range r.l.All() {
 			if s.Excess() && s.State() == Flowing {
 				s.Finish(nil)
@@ -159,7 +159,7 @@ func TestStopAdopting(t *testing.T) {
 	}()
 	place := func() (peer int) {
 		mine, peer := r.pair()
-		e.acceptor.place(adoption{fd: mine})
+		e.acceptor.assign(adoption{fd: mine})
 		return peer
 	}
 	var peers []int

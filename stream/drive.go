@@ -95,7 +95,7 @@ func (d Drive[T, X]) Ripe() int { return d.loop.turns.ripe }
 func (d Drive[T, X]) Tell(told func(fd int) poller.Outgoing) { d.loop.engine.cfg.Progress = told }
 
 // Place is what the acceptor does with a socket it has accepted.
-func (d Drive[T, X]) Place(fd int) { d.loop.engine.acceptor.place(adoption{fd: fd}) }
+func (d Drive[T, X]) Place(fd int) { d.loop.engine.acceptor.assign(adoption{fd: fd}) }
 
 // ForgetSelf has the loop not know its goroutine, as on a processor without a self.
 func (d Drive[T, X]) ForgetSelf() { d.loop.self.Store(0) }
