@@ -346,8 +346,6 @@ func hangUp(b *bench) { unix.Shutdown(b.peer, unix.SHUT_RDWR) }
 
 func later(b *bench) { b.drive.Advance(stream.Ticks(24 * time.Hour)) }
 
-func drainPeer(b *bench) { b.receive() }
-
 func atExp(b *bench) { b.l.wall = func() time.Time { return b.exp } }
 
 // tokenExpired is the close frame that says so.
