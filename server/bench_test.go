@@ -109,7 +109,7 @@ func (b *bench) routes(s *Server) {
 	route("/slow/ask", Route{Guards: slowly, Authorize: ask})
 	route("/ask", Route{Message: echo, Authorize: ask})
 	route("/ask/work", Route{Message: b.work, Authorize: ask, Middleware: work})
-	route("/work", Route{Message: b.work, Guards: isAlice, Middleware: work, Drain: func(c Conn) {
+	route("/work", Route{Message: b.work, Guards: isAlice, Middleware: work, Writable: func(c Conn) {
 		if b.onDrain != nil {
 			b.onDrain(c)
 		}
@@ -345,8 +345,6 @@ func after(first, ev func(*bench)) func(*bench) {
 func hangUp(b *bench) { unix.Shutdown(b.peer, unix.SHUT_RDWR) }
 
 func later(b *bench) { b.drive.Advance(stream.Ticks(24 * time.Hour)) }
-
-func drainPeer(b *bench) { b.receive() }
 
 func atExp(b *bench) { b.l.wall = func() time.Time { return b.exp } }
 

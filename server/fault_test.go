@@ -439,7 +439,7 @@ func TestHugeNumbers(t *testing.T) {
 	s := &Server{Loops: 1, PingInterval: 100 * time.Millisecond, HandshakeTimeout: math.MaxInt64, MessageTimeout: math.MaxInt64, WriteTimeout: math.MaxInt64, IdleTimeout: math.MaxInt64}
 	costs := map[string]int{"most": math.MaxInt, "half": math.MaxInt / 2, "least": math.MinInt, "one": 1}
 	for name, cost := range costs {
-		for _, over := range []Action{Warn, Drop, Delay, Close} {
+		for _, over := range []Action{Warn, Drop, Delay, Disconnect} {
 			s.Route("/"+name+"/"+over.String(), Route{Message: echo, Limits: Limits{
 				Messages: limiter.Rate{Limit: 1e-300, Burst: math.MaxInt}, Bytes: limiter.Rate{Limit: 1, Burst: math.MaxInt},
 				Over: over, Cost: func(Message) int { return cost },
@@ -449,7 +449,7 @@ func TestHugeNumbers(t *testing.T) {
 	s.Route("/delayed", Route{Message: echo, Limits: Limits{Over: Delay, Messages: limiter.Rate{Limit: 1000, Burst: 1}}})
 	addr := start(t, s)
 	for name := range costs {
-		for _, over := range []Action{Warn, Drop, Delay, Close} {
+		for _, over := range []Action{Warn, Drop, Delay, Disconnect} {
 			c := dial(t, addr, "/"+name+"/"+over.String())
 			for range 3 {
 				_ = c.WriteMessage(websocket.TextMessage, []byte("x"))

@@ -88,7 +88,7 @@ func TestSlowMemberIsClosed(t *testing.T) {
 	rawDial(t, addr, "/room") // never reads
 	c := dial(t, addr, "/room")
 	text := strings.Repeat("x", 50_000)
-	for k := 0; s.Stats().Slow == 0; k++ {
+	for k := 0; s.Stats().Overflowed == 0; k++ {
 		say(t, c, text)
 		if got := read(t, c); len(got) != len(text) {
 			t.Fatalf("got %d bytes", len(got))

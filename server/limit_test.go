@@ -213,7 +213,7 @@ func TestRungs(t *testing.T) {
 				t.Errorf("%d were delayed, want at most %d", n, sent-flooded.Burst+1)
 			}
 		}},
-		{"close", Limits{Over: Close}, 100, func(t *testing.T, s *Server, c *talker) {
+		{"close", Limits{Over: Disconnect}, 100, func(t *testing.T, s *Server, c *talker) {
 			begin := time.Now()
 			c.conn.Write(volley(0, 5000))
 			got, last := c.upTo(frame.OpClose)
@@ -374,7 +374,7 @@ func TestLimitedEchoAllocatesNothing(t *testing.T) {
 		s.userMessages.Rate, s.ipMessages.Rate, s.sharesMessages = rate, rate, true
 		b.bring(isOpen)
 		l := b.l
-		b.s.NeedExtra().addr = netip.MustParseAddr("192.0.2.1")
+		l.addrs[b.s.Slot()] = netip.MustParseAddr("192.0.2.1")
 		b.s.Data().ident = l.identities.find(&upgrade.Identity{Subject: "alice"})
 		r := l.routeOf(b.s)
 		r.Limits, r.limited = Limits{Messages: rate, Bytes: rate, Over: over, Cost: func(Message) int { return 2 }}, true

@@ -119,7 +119,7 @@ func TestStuckLog(t *testing.T) {
 		}
 		log := slog.New(handler)
 		s := &Server{Logger: log, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("told of") })}
-		s.Use(Logging(nil))
+		s.Use(telling(s))
 		s.Route("/echo", Route{Message: echo})
 		addr := start(t, s)
 		s.log.add(slog.LevelError, "stick")

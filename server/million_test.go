@@ -18,7 +18,7 @@ const million = 1_000_000
 // seat takes n slots as open connections have them, whose descriptors are made up.
 // identify says who the k-th is; nil is nobody.
 func seat(l *loop, n int, identify func(k int) *upgrade.Identity) {
-	place := l.places.find(&l.routes[0], nil)
+	place := l.places.find(&l.routes[0], nil, "")
 	drive := l.Drive()
 	for k := range n {
 		d := drive.Seat().Data()

@@ -446,6 +446,42 @@ func TestOffloadDrain(t *testing.T) {
 	}
 }
 
+// A drain waits for the jobs of a peer that is gone, too: what it has said is handled.
+func TestOffloadDrainOfTheGone(t *testing.T) {
+	w := newWorkshop()
+	s := &Server{Loops: 1, Drain: time.Hour}
+	s.Route("/work/{room}", w.route(1))
+	c := dial(t, start(t, s), "/work/a")
+	say(t, c, "1")
+	say(t, c, "2")
+	onLoop := func(is func(l *loop) bool) func() bool {
+		return func() bool {
+			answer := make(chan bool, 1)
+			if s.loops[0].Post(func() { answer <- is(s.loops[0]) }) != nil {
+				return true // it has ended, too soon
+			}
+			select {
+			case ok := <-answer:
+				return ok
+			case <-s.done:
+				return true
+			}
+		}
+	}
+	eventually(t, "there are two jobs", onLoop(func(l *loop) bool { q := l.At(1).Extra().line; return q != nil && q.open == 2 }))
+	c.UnderlyingConn().(*net.TCPConn).SetLinger(0)
+	c.Close()
+	eventually(t, "the end is noticed", onLoop(func(l *loop) bool { return l.At(1).State() == stream.Gone }))
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	eventually(t, "the drain has begun", onLoop(func(l *loop) bool { return l.drain.active }))
+	w.let(2)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	w.ended(t, "1006 after 2 in a")
+}
+
 // A job that does not end is not waited for beyond the drain.
 func TestOffloadCut(t *testing.T) {
 	w := newWorkshop()
@@ -470,7 +506,7 @@ func TestOffloadCut(t *testing.T) {
 }
 
 func TestWhatHasNoPlaceBehindOffload(t *testing.T) {
-	for _, m := range []Middleware{Offload(1), Logging(nil)} {
+	for _, m := range []Middleware{Offload(1), {Name: "looped", OnLoop: true}} {
 		s := &Server{Addr: "127.0.0.1:0"}
 		s.Use(Offload(1))
 		s.Route("/", Route{Middleware: []Middleware{m}})

@@ -171,7 +171,7 @@ func (s S[T, X]) Free() {
 	if s.slot.fd >= 0 {
 		panic("stream: Free called in Ended, which has to return false instead")
 	}
-	s.loop.vacate(s.i, s.slot)
+	s.loop.free(s.i, s.slot)
 }
 
 // Detach takes the socket out of the loop: it is the caller's, as is all that waits in it,
