@@ -21,7 +21,6 @@ type cellRig struct {
 	s    link
 	peer int
 	gen  uint32
-	kept bool // Ended keeps the slot
 }
 
 // bring brings a stream into a state, by the way it would come there.
