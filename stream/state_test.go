@@ -411,8 +411,8 @@ func (c *cellRig) checkSlot(from State) {
 	if n := c.l.Streams(); n != 1 {
 		c.Errorf("%d streams are counted, want the one that is gone", n)
 	}
-	if n := c.e.Sockets(); n != 0 {
-		c.Errorf("%d sockets are counted", n)
+	if n := c.e.Sockets(); n != 1 {
+		c.Errorf("%d sockets are counted, want 1 until the slot is given up", n)
 	}
 	if other, _ := c.adopt(); other.Slot() == c.s.Slot() {
 		c.Error("the slot of a stream that is gone was given away")
