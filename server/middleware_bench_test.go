@@ -18,7 +18,7 @@ var passing = Middleware{
 	Close:   func(next CloseFunc) CloseFunc { return func(c Conn, err error) { next(c, err) } },
 }
 
-// priced is the middleware whose price docs/ARCHITECTURE.md tells.
+// priced is the middleware whose price docs/PERFORMANCE.md tells.
 var priced = []struct {
 	name string
 	mw   []Middleware
