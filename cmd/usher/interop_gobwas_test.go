@@ -76,7 +76,7 @@ func (c *gobwasConn) hear() (bool, string, error) {
 	}
 }
 
-// closedWith is the error of who hears a close frame.
+// closedWith is the error of a reader that receives a close frame.
 type closedWith int
 
 func (code closedWith) Error() string { return fmt.Sprintf("closed with %d", int(code)) }

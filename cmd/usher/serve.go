@@ -41,13 +41,13 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	ring := server.NewLogRing(s.logHandler())
 	defer ring.Close(time.Second)
 	log := slog.New(ring)
-	slog.SetDefault(log) // for whatever else logs: nobody waits for standard error
+	slog.SetDefault(log) // whatever else logs does not wait for standard error either
 	door, closeKeys, err := s.verifier(secrets, log)
 	if err != nil {
 		return err
 	}
 	defer closeKeys()
-	var signs secret // none if keys are all there is
+	var signs secret // none if there are only keys
 	if secrets != nil {
 		signs = secrets[0]
 	}
@@ -64,8 +64,8 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	if s.Loops == 0 {
 		s.Loops = runtime.GOMAXPROCS(0)
 	}
-	// A loop that waits keeps its place as long as another one is idle. If none is, the
-	// runtime's monitor wakes every 20 µs to take it away: a tenth of a handshake.
+	// A loop that waits keeps its P as long as another P is idle. If none is, the runtime's
+	// monitor wakes up every 20 µs to take it away: a tenth of a handshake.
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), s.Loops+1))
 	}
@@ -80,7 +80,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		_, err := io.WriteString(stdout, upgrade.Redact(string(srv.AppendRoutes(nil))))
 		return err
 	}
-	// Before anybody can know that we listen, and tell us to stop.
+	// Before anybody can know that we listen and tell us to stop.
 	signal.Notify(signals.leave, syscall.SIGTERM, syscall.SIGINT)
 	var desk *admin
 	if s.Admin != "" {
@@ -109,9 +109,9 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 			return err
 		}
 	}
-	go func() { _, _ = stdout.Write(said.Bytes()) }() // whoever reads it
-	// The start's garbage goes, and what collecting takes is there, before the first
-	// connection: else a third of what 19,000 idle ones cost would be that.
+	go func() { _, _ = stdout.Write(said.Bytes()) }() // it may have no reader
+	// Collect the garbage of the start, and allocate what the collector needs, before the
+	// first connection. Otherwise a third of the memory of 19,000 idle ones would be that.
 	runtime.GC()
 	return signals.serveUntil(srv, s.Drain, log)
 }
@@ -147,7 +147,7 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 	}
 }
 
-// orNone turns the command line's word for no limit into the server's.
+// orNone turns the 0 of the command line, which is no limit, into the server's -1.
 func orNone[N int | time.Duration](n N) N {
 	if n == 0 {
 		return -1
@@ -165,7 +165,7 @@ func (s *serveCmd) logHandler() slog.Handler {
 	return slog.NewTextHandler(os.Stderr, options)
 }
 
-// redact keeps credentials out of the log, whoever writes to it.
+// redact keeps credentials out of the log, whatever code writes to it.
 func redact(_ []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindString:
@@ -178,7 +178,7 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// invite prints a URL that works at once, as nobody knows this run's secret.
+// invite prints a URL that works at once, since nobody knows the secret of this run.
 func (s *serveCmd) invite(stdout io.Writer, srv *server.Server, secret []byte) error {
 	token, err := chat.Token{
 		Subject: "alice", Issuer: s.Issuer, Audience: s.Audience, Issued: time.Now(), TTL: time.Hour,

@@ -18,10 +18,10 @@ const (
 	usersNone = "none"
 )
 
-// logIn returns what asks the users of a file, if there is one, and whether those of
-// the demo can log in. secret says that there is one to sign their tokens with, given
-// that the operator has keys or a secret of their own: then the demo's users, whose
-// passwords everybody knows, have to be asked for.
+// logIn returns the check of a password against the users of a file, if there is one, and
+// whether the demo users can log in. secret reports that there is a secret to sign their
+// tokens with; given, that the operator gave a secret or keys. Then the demo users, whose
+// passwords everybody knows, must be asked for.
 func (s *serveCmd) logIn(secret, given bool) (check func(ctx context.Context, username, password string) error, demo bool, err error) {
 	switch {
 	case s.Users == usersNone, s.Users == "" && given:
