@@ -64,8 +64,8 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-// TestLean: what is in the build of who embeds a package. The
-// ground floor needs nothing but the standard library and, for frame, deflate.
+// TestLean: what a program gets into its build that embeds a package. The ground floor
+// needs nothing but the standard library and, for frame, deflate.
 func TestLean(t *testing.T) {
 	const deflate = "github.com/klauspost/compress"
 	for pkg, want := range map[string][]string{
