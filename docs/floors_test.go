@@ -83,7 +83,7 @@ func TestLean(t *testing.T) {
 		"upgrade/forwardauth": door,
 		"upgrade/jwt":         tokens,
 		"upgrade/jwks":        append([]string{"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time"}, tokens...),
-		"server":              append([]string{module + "/poller", module + "/internal", "github.com/mailru/easygo", "golang.org/x/sys"}, door...),
+		"server":              append([]string{module + "/server/internal", module + "/stream", module + "/poller", module + "/internal", "github.com/mailru/easygo", "golang.org/x/sys"}, door...),
 	} {
 		for _, got := range foreign(t, pkg) {
 			if !slices.ContainsFunc(want, func(w string) bool { return got == w || strings.HasPrefix(got, w+"/") }) {
