@@ -8,7 +8,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 CLIENTS  := cmd/usher/testdata/clients
-PORTABLE := ./frame ./upgrade/... ./limiter
+PORTABLE := ./frame ./upgrade/... ./limiter ./login
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
 TIMEOUT  ?= 15m

@@ -3,16 +3,12 @@
 package chat_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -21,180 +17,12 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
-// patience is waited out only by tests that fail.
-const patience = time.Hour // the limit is the test binary's own
-
-var secret = []byte("0123456789abcdef0123456789abcdef")
-
-// serve runs a chat on a free port until the test ends, and returns its address.
-func serve(t *testing.T, config chat.Config) (addr string) {
-	t.Helper()
-	app := newApp(t, config)
-	return serveApp(t, app, app.Route())
-}
-
-func newApp(t *testing.T, config chat.Config) *chat.Chat {
-	t.Helper()
-	config.Secret = secret
-	if config.LeaveGrace == 0 {
-		config.LeaveGrace = -1 // tests that say nothing of it do not want to wait
-	}
-	app, err := chat.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return app
-}
-
-func serveApp(t *testing.T, app *chat.Chat, route server.Route) (addr string) {
-	t.Helper()
-	s := &server.Server{Addr: "127.0.0.1:0", Handler: app.Handler(), Logger: slog.New(slog.DiscardHandler)}
-	s.Route(chat.Pattern, route)
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // there is nobody left to be polite to
-		_ = s.Shutdown(ctx)
-		if err := s.Wait(); err != nil {
-			t.Errorf("Wait: %v", err)
-		}
-	})
-	return s.Addrs()[0].String()
-}
-
-// client is a member under test.
-type client struct {
-	*websocket.Conn
-	t *testing.T
-}
-
-// dial opens a room with a token of its own making. The refusal is closed by the
-// end of the test.
-func dial(t *testing.T, addr, name, room string, rooms ...string) (client, *http.Response) {
-	t.Helper()
-	token, err := chat.Token{Subject: name, Rooms: rooms, Issued: time.Now(), TTL: time.Minute}.Sign(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dialToken(t, addr, room, token)
-}
-
-func dialToken(t *testing.T, addr, room, token string) (client, *http.Response) {
-	t.Helper()
-	conn, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+"/ws/"+room+"?token="+url.QueryEscape(token), nil)
-	if resp == nil {
-		t.Fatalf("dial %s: %v", room, err)
-	}
-	if conn != nil {
-		t.Cleanup(func() { conn.Close() })
-	}
-	return client{conn, t}, resp
-}
-
-// join dials, and waits until the room knows of it. What was said before has come
-// then.
-func join(t *testing.T, addr, name, room string) client {
-	t.Helper()
-	c, resp := dial(t, addr, name, room)
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("%s at %s: got %s, want 101", name, room, resp.Status)
-	}
-	c.until("Server: " + name + " has joined the chat")
-	return c
-}
-
-func (c client) say(text string) {
-	c.t.Helper()
-	if err := c.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-func (c client) next() (string, error) {
-	c.SetReadDeadline(time.Now().Add(patience))
-	_, b, err := c.ReadMessage()
-	return string(b), err
-}
-
-// want reads the lines that must come next.
-func (c client) want(lines ...string) {
-	c.t.Helper()
-	for _, line := range lines {
-		if got, err := c.next(); err != nil || got != line {
-			c.t.Fatalf("got %q, error %v; want %q", got, err, line)
-		}
-	}
-}
-
-// until returns the lines that come before this one.
-func (c client) until(line string) (before []string) {
-	c.t.Helper()
-	for {
-		got, err := c.next()
-		if err != nil {
-			c.t.Fatalf("got %q, error %v; want %q", before, err, line)
-		}
-		if got == line {
-			return before
-		}
-		before = append(before, got)
-	}
-}
-
-// leave closes, and waits until the room knows of it.
-func (c client) leave() {
-	c.t.Helper()
-	goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	if err := c.WriteMessage(websocket.CloseMessage, goodbye); err != nil {
-		c.t.Fatal(err)
-	}
-	for {
-		if _, err := c.next(); err != nil {
-			if !websocket.IsCloseError(err, websocket.CloseNormalClosure) {
-				c.t.Fatalf("got error %v; want close 1000", err)
-			}
-			return
-		}
-	}
-}
-
-func (c client) wantClose(code int) {
-	c.t.Helper()
-	if got, err := c.next(); !websocket.IsCloseError(err, code) {
-		c.t.Fatalf("got %q, error %v; want close %d", got, err, code)
-	}
-}
-
-// logIn posts the form of the tutorial and returns the token.
-func logIn(t *testing.T, addr, name, password string) string {
-	t.Helper()
-	resp, err := http.PostForm("http://"+addr+"/token", url.Values{"username": {name}, "password": {password}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var got struct {
-		AccessToken string `json:"access_token"`
-		TokenType   string `json:"token_type"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil || resp.StatusCode != 200 || got.TokenType != "bearer" {
-		t.Fatalf("POST /token: got %s, %+v, error %v", resp.Status, got, err)
-	}
-	return got.AccessToken
-}
-
-// TestTutorial walks through the tutorial: log in, connect, say something, be too
-// loud, and be told so.
+// TestTutorial walks through the tutorial behind its log-in: connect, say something, be
+// too loud, and be told so.
 func TestTutorial(t *testing.T) {
 	t.Parallel()
-	addr := serve(t, chat.Config{DemoUsers: true, Limits: server.Limits{Messages: limiter.Rate{Limit: 10. / 60, Burst: 10}}})
-	alice, resp := dialToken(t, addr, "lobby", logIn(t, addr, "alice", "wonderland"))
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("got %s, want 101", resp.Status)
-	}
-	alice.want("Server: alice has joined the chat")
+	addr := serve(t, chat.Config{Limits: server.Limits{Messages: limiter.Rate{Limit: 10. / 60, Burst: 10}}})
+	alice := join(t, addr, "alice", "lobby")
 	for i := range 10 {
 		alice.say(fmt.Sprint("hello ", i))
 		alice.want(fmt.Sprint("alice: hello ", i))
@@ -204,7 +32,7 @@ func TestTutorial(t *testing.T) {
 	if chat.SlowDown != "Server: Rate limit exceeded. Please slow down." {
 		t.Errorf("the warning is %q", chat.SlowDown)
 	}
-	// The warning is alice's alone, and what she said too much is nobody's.
+	// The warning is for alice alone, and what she said above the rate reached nobody.
 	bob := join(t, addr, "bob", "lobby")
 	bob.say("hi")
 	bob.want("bob: hi")
@@ -238,7 +66,7 @@ func TestConversation(t *testing.T) {
 	alice.want("Server: bob has left the chat")
 }
 
-// TestVanish: who goes without a word has left too.
+// TestVanish: a member whose connection ends without a close frame has left too.
 func TestVanish(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{})
@@ -337,7 +165,7 @@ func TestRoomsFull(t *testing.T) {
 	join(t, addr, "bob", "cellar")
 }
 
-// TestRoomsFullBehindTheDoor: of two who were let through together, the second is
+// TestRoomsFullBehindTheDoor: of two users that the door let in together, the second is
 // closed.
 func TestRoomsFullBehindTheDoor(t *testing.T) {
 	t.Parallel()
@@ -355,8 +183,8 @@ func TestRoomsFullBehindTheDoor(t *testing.T) {
 	}
 }
 
-// TestSlowMember: one who reads nothing does not keep the others from talking,
-// and is closed in the end.
+// TestSlowMember: a member that reads nothing does not keep the others from talking, and is
+// closed in the end.
 func TestSlowMember(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{})
@@ -366,7 +194,7 @@ func TestSlowMember(t *testing.T) {
 	for _, c := range []client{alice, bob} {
 		c.want("Server: sleeper has joined the chat")
 	}
-	// More than the kernel and the server's backlog take for one connection.
+	// More than the kernel and the server's backlog hold for one connection.
 	text := strings.Repeat("𝖝", 4096)
 	left := false
 	hear := func(c client, want string) {

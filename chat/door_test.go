@@ -41,8 +41,8 @@ func wantRefused(t *testing.T, addr, name, room string, status int, code string)
 	return resp
 }
 
-// TestImpostors: a name that passes for that of a user who is present, or for the server's,
-// does not come in, whatever it is made of.
+// TestImpostors: a name that passes for that of a user in the room, or for the server's, does
+// not get in, whatever it is made of.
 func TestImpostors(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{LeaveGrace: time.Hour})
@@ -67,7 +67,7 @@ func TestImpostors(t *testing.T) {
 	wantRefused(t, addr, "Jose", "lobby", 101, "")
 }
 
-// TestNameIsFreeAgain when its user has left.
+// TestNameIsFreeAgain: a name can be taken once its user has left.
 func TestNameIsFreeAgain(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{})
@@ -77,7 +77,7 @@ func TestNameIsFreeAgain(t *testing.T) {
 	wantRefused(t, addr, "Alice", "lobby", 101, "")
 }
 
-// TestImpostorBehindTheDoor: of two who were let through together, the second is closed.
+// TestImpostorBehindTheDoor: of two users that the door let in together, the second is closed.
 func TestImpostorBehindTheDoor(t *testing.T) {
 	t.Parallel()
 	app := newApp(t, chat.Config{MaxRoomsPerUser: 1})
@@ -107,8 +107,8 @@ func TestImpostorBehindTheDoor(t *testing.T) {
 	}
 }
 
-// TestRoomsPerUser: rooms count, and not connections; a room that was left counts no longer,
-// though its user may still be listed.
+// TestRoomsPerUser: rooms count, not connections. A room that a user has left does not count
+// any more, though the user may still be listed.
 func TestRoomsPerUser(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{MaxRoomsPerUser: 2, LeaveGrace: time.Hour})
@@ -127,7 +127,7 @@ func TestRoomsPerUser(t *testing.T) {
 	wantRefused(t, addr, "alice", "r1", 429, "rooms_per_user")
 }
 
-// TestRoomsPerUserWithoutLimit: less than none is none.
+// TestRoomsPerUserWithoutLimit: a negative MaxRoomsPerUser is no limit.
 func TestRoomsPerUserWithoutLimit(t *testing.T) {
 	t.Parallel()
 	for limit, last := range map[int]int{0: 429, -1: 101} {

@@ -13,9 +13,9 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
-// event is what members are told. Its fields are the JSON dialect's words for it,
-// described in docs/chat.schema.json, and line is the plain dialect's. The id of what
-// answers a request is the one that its client gave it.
+// event is something that members are told. Its fields are what the JSON dialect says,
+// described in docs/chat.schema.json, and line is what the plain dialect says. An event that
+// answers a request carries the id that the client gave the request.
 type event interface{ line() string }
 
 // encode returns an event in a dialect.
@@ -26,12 +26,12 @@ func encode(e event, dialect int) []byte {
 	return []byte(e.line())
 }
 
-// encoder returns an event for the hub to encode, in the dialects that are heard.
+// encoder lets the hub encode an event in the dialects that somebody hears.
 func encoder(e event) hub.Encoder {
 	return func(dialect int) []byte { return encode(e, dialect) }
 }
 
-// marshal returns v as JSON. What is said goes into no HTML, so <, > and & stay as they are.
+// marshal returns v as JSON. It does not end up in HTML, so <, > and & stay as they are.
 func marshal(v any) []byte {
 	var b bytes.Buffer
 	to := json.NewEncoder(&b)
@@ -42,8 +42,8 @@ func marshal(v any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// announce tells a room. Nobody is waiting for it, so when the room takes no more it
-// is lost.
+// announce tells a room. Nobody waits for it, so it is lost if the room takes no more at
+// the moment.
 func announce(room *hub.Topic, e event) { _ = room.PublishFunc(frame.OpText, encoder(e)) }
 
 // message is what somebody said to the room.
@@ -57,8 +57,8 @@ type message struct {
 
 func (e message) line() string { return e.From + ": " + e.Text }
 
-// history is what was said before: of each message all but the type. In the plain
-// dialect it is the lines themselves.
+// history is the past messages, each without its type. In the plain dialect it is the
+// lines themselves.
 type history struct {
 	Type     string            `json:"type"`
 	Messages []json.RawMessage `json:"messages"` // the oldest first
@@ -67,7 +67,7 @@ type history struct {
 // messageHead is how a message in JSON begins.
 const messageHead = `{"type":"` + typeMessage + `",`
 
-// newHistory returns past, messages in JSON, as one.
+// newHistory returns the event for past, which are messages in JSON.
 func newHistory(past []server.Message) history {
 	h := history{Type: typeHistory, Messages: make([]json.RawMessage, len(past))}
 	for i, m := range past {
@@ -89,21 +89,21 @@ type direct struct {
 	ID   string `json:"id,omitempty"`
 }
 
-// line is one that no user can say to a room: what they say begins with their name
-// and a colon, and a name has no space.
+// line returns something that no user can say to a room: what users say begins with their
+// name and a colon, and a name has no space.
 func (e direct) line() string { return e.From + " to " + e.To + " (private): " + e.Text }
 
 // moved is a user who came or went.
 type moved struct {
 	Type  string `json:"type"` // typeJoined or typeLeft
 	User  string `json:"user"`
-	Count int    `json:"count"` // of users who are there now
+	Count int    `json:"count"` // of the users present now
 	At    int64  `json:"at"`
 }
 
 func (e moved) line() string { return serverPrefix + e.User + " has " + e.Type + " the chat" }
 
-// crowd is how many came and went while nobody was told of each.
+// crowd is how many users came and went since the last announcement.
 type crowd struct {
 	Type   string `json:"type"` // typeJoined, or typeLeft if nobody joined
 	Joined int    `json:"joined"`
@@ -116,7 +116,7 @@ func (e crowd) line() string {
 	return serverPrefix + grouped(e.Joined) + " joined, " + grouped(e.Left) + " left, " + grouped(e.Count) + " here"
 }
 
-// eventOf returns what there is to tell of a move.
+// eventOf returns the event for a move.
 func eventOf(m hub.Move) event {
 	kind := typeJoined
 	if m.Joined == 0 {
@@ -128,7 +128,7 @@ func eventOf(m hub.Move) event {
 	return moved{kind, m.User, m.Count, now()}
 }
 
-// changed is a user's new status; "" when there is nothing to say of it any more.
+// changed is a user's new status; "" if it was cleared.
 type changed struct {
 	Type   string `json:"type"`
 	User   string `json:"user"`
@@ -143,7 +143,7 @@ func (e changed) line() string {
 	return serverPrefix + e.User + " is " + e.Status
 }
 
-// who is the answer to who asks who is there.
+// who is the answer to a request of kind who.
 type who struct {
 	Type  string    `json:"type"`
 	Users []present `json:"users"` // at most maxWho

@@ -13,16 +13,24 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/login"
 	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/upgrade"
 )
 
-// The whole chat, and one who talks to himself in it.
+// The whole chat behind a log-in, and a user who talks to himself in it.
 func Example() {
-	app, err := chat.New(chat.Config{Secret: []byte("a secret of 32 bytes or more ..."), DemoUsers: true})
+	provider, err := login.New(login.Config{
+		Secret: []byte("a secret of 32 bytes or more ..."), CheckPassword: login.CheckDemo,
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	s := &server.Server{Addr: "127.0.0.1:0", Handler: app.Handler()}
+	app, err := chat.New(chat.Config{Guards: []upgrade.Guard{provider.Bearer()}, LogIn: chat.ByDemo})
+	if err != nil {
+		log.Fatal(err)
+	}
+	s := &server.Server{Addr: "127.0.0.1:0", Handler: provider.Handler(app.Handler())}
 	s.Route(chat.Pattern, app.Route())
 	if err := s.Start(); err != nil {
 		log.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The codes of what a member is told went wrong: as stable as those of the door.
+// The codes of the errors that members are told: as stable as those of the door.
 const (
 	codeBadJSON           = "bad_json"
 	codeUnknownType       = "unknown_type"
@@ -22,13 +22,12 @@ const (
 	codeMalformed = "malformed_messages" // not an error but the end: see maxMalformed
 )
 
-// fault is the event of what went wrong with what a member said; they alone are
-// told.
+// fault is the event that tells members, and them alone, what is wrong with what they said.
 type fault struct {
 	Type         string `json:"type"`
 	Code         string `json:"code"`
 	Detail       string `json:"detail"`
-	RetryAfterMS int64  `json:"retry_after_ms,omitempty"` // when the same would pass
+	RetryAfterMS int64  `json:"retry_after_ms,omitempty"` // after which the same would pass
 	ID           string `json:"id,omitempty"`
 
 	hint string // for people who type commands
@@ -38,7 +37,7 @@ func newFault(code, detail string) *fault {
 	return &fault{Type: typeError, Code: code, Detail: detail}
 }
 
-// answering returns the same in answer to the request of this id.
+// answering returns a copy of e that answers the request with this id.
 func (e *fault) answering(id string) *fault {
 	answer := *e
 	answer.ID = id
@@ -77,7 +76,7 @@ func away(name string) *fault {
 
 const slowDown = "Rate limit exceeded. Please slow down."
 
-// tooFast is for who was over the rate.
+// tooFast is for a member that was over the rate.
 func tooFast(wait time.Duration) *fault {
 	f := newFault(codeRateLimited, slowDown)
 	f.RetryAfterMS = int64((wait + time.Millisecond - 1) / time.Millisecond)

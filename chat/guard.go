@@ -37,12 +37,13 @@ var (
 		"Too many rooms are in use. Join one of them, or come back later.").WithRetryAfter(10 * time.Second)
 )
 
-// errNoIdentity is for who forgot the guard before this one: a 500, and the log.
+// errNoIdentity says that the guard before this one was forgotten: a 500, and a line in the
+// log.
 var errNoIdentity = errors.New("chat: RoomGuard needs an identity: put a guard like upgrade.Bearer before it")
 
-// RoomGuard returns the guard that lets in whose token opens the room that the
-// path value "room" names. It goes after the guard that reads the token. It
-// looks, and changes nothing: a probe gets the same answer.
+// RoomGuard returns the guard that lets a user into the room that the path value "room"
+// names, if the token opens it. It goes after the guard that reads the token. It only looks
+// and changes nothing, so a probe gets the same answer.
 func (c *Chat) RoomGuard() upgrade.Guard {
 	return upgrade.Guard{Name: "room", OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) {
 		if r.Identity == nil {
@@ -52,8 +53,8 @@ func (c *Chat) RoomGuard() upgrade.Guard {
 	}}
 }
 
-// admit says why id may not join the room now; what would not change by waiting
-// comes first, and what concerns others last.
+// admit says why id may not join the room now. Reasons that waiting does not change come
+// first, and those that concern other users last.
 func (c *Chat) admit(room string, id *upgrade.Identity) error {
 	switch {
 	case !c.knows(room):
@@ -82,8 +83,8 @@ func (c *Chat) knows(room string) bool {
 	return ValidRoom(room)
 }
 
-// opens reports whether the claim "rooms" opens the room: absent it opens all,
-// and what is not a list of strings opens none.
+// opens reports whether the claim "rooms" opens the room. If it is absent, all rooms are
+// open, and none if it is not a list of strings.
 func opens(claims map[string]any, room string) bool {
 	claim, claimed := claims["rooms"]
 	if !claimed {

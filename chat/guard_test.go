@@ -9,32 +9,37 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	gojwt "github.com/golang-jwt/jwt/v5"
 
 	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 var testSecret = []byte("0123456789abcdef0123456789abcdef")
 
-// testToken returns a token with the claims, of alice and good for a minute
-// unless they say otherwise.
-func testToken(t *testing.T, claims jwt.MapClaims) string {
+// testToken returns a token with these claims, for alice and good for a minute unless they
+// say otherwise.
+func testToken(t *testing.T, claims gojwt.MapClaims) string {
 	t.Helper()
-	all := jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Minute).Unix()}
+	all := gojwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Minute).Unix()}
 	for k, v := range claims {
 		all[k] = v
 	}
-	s, err := jwt.NewWithClaims(jwt.SigningMethodHS256, all).SignedString(testSecret)
+	s, err := gojwt.NewWithClaims(gojwt.SigningMethodHS256, all).SignedString(testSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
+// newChat returns a chat behind a guard that knows testSecret.
 func newChat(t *testing.T, config Config) *Chat {
 	t.Helper()
-	config.Secret = testSecret
-	config.DemoUsers = config.CheckPassword == nil
+	keys, err := jwt.HS256(testSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Guards = []upgrade.Guard{upgrade.Bearer(keys)}
 	c, err := New(config)
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +86,7 @@ func TestRoomGuard(t *testing.T) {
 		name   string
 		listed bool
 		room   string
-		claims jwt.MapClaims
+		claims gojwt.MapClaims
 		status int
 		code   string
 	}{
@@ -91,19 +96,19 @@ func TestRoomGuard(t *testing.T) {
 		{"no room's name", anyRoom, "a.b", nil, 404, "room_unknown"},
 		{"an empty name", anyRoom, "", nil, 404, "room_unknown"},
 		{"too long a name", anyRoom, strings.Repeat("x", 65), nil, 404, "room_unknown"},
-		{"an expired token and an unknown room", listed, "attic", jwt.MapClaims{"exp": 1}, 401, "token_expired"},
+		{"an expired token and an unknown room", listed, "attic", gojwt.MapClaims{"exp": 1}, 401, "token_expired"},
 
-		{"a claim with the room", anyRoom, "lobby", jwt.MapClaims{"rooms": []string{"attic", "lobby"}}, 101, ""},
-		{"a claim without it", anyRoom, "lobby", jwt.MapClaims{"rooms": []string{"attic", "lobbyx"}}, 403, "room_forbidden"},
-		{"no rooms", anyRoom, "lobby", jwt.MapClaims{"rooms": []string{}}, 403, "room_forbidden"},
-		{"a claim of null", anyRoom, "lobby", jwt.MapClaims{"rooms": nil}, 403, "room_forbidden"},
-		{"a claim of a string", anyRoom, "lobby", jwt.MapClaims{"rooms": "lobby"}, 403, "room_forbidden"},
-		{"a claim of mixed types", anyRoom, "lobby", jwt.MapClaims{"rooms": []any{"lobby", 1}}, 403, "room_forbidden"},
-		{"unknown before forbidden", listed, "attic", jwt.MapClaims{"rooms": []string{}}, 404, "room_unknown"},
+		{"a claim with the room", anyRoom, "lobby", gojwt.MapClaims{"rooms": []string{"attic", "lobby"}}, 101, ""},
+		{"a claim without it", anyRoom, "lobby", gojwt.MapClaims{"rooms": []string{"attic", "lobbyx"}}, 403, "room_forbidden"},
+		{"no rooms", anyRoom, "lobby", gojwt.MapClaims{"rooms": []string{}}, 403, "room_forbidden"},
+		{"a claim of null", anyRoom, "lobby", gojwt.MapClaims{"rooms": nil}, 403, "room_forbidden"},
+		{"a claim of a string", anyRoom, "lobby", gojwt.MapClaims{"rooms": "lobby"}, 403, "room_forbidden"},
+		{"a claim of mixed types", anyRoom, "lobby", gojwt.MapClaims{"rooms": []any{"lobby", 1}}, 403, "room_forbidden"},
+		{"unknown before forbidden", listed, "attic", gojwt.MapClaims{"rooms": []string{}}, 404, "room_unknown"},
 
-		{"a name with a space", anyRoom, "lobby", jwt.MapClaims{"sub": "a b"}, 403, "name_forbidden"},
-		{"the server's name", anyRoom, "lobby", jwt.MapClaims{"sub": "server"}, 403, "name_forbidden"},
-		{"room before name", anyRoom, "lobby", jwt.MapClaims{"sub": "a b", "rooms": []string{}}, 403, "room_forbidden"},
+		{"a name with a space", anyRoom, "lobby", gojwt.MapClaims{"sub": "a b"}, 403, "name_forbidden"},
+		{"the server's name", anyRoom, "lobby", gojwt.MapClaims{"sub": "server"}, 403, "name_forbidden"},
+		{"room before name", anyRoom, "lobby", gojwt.MapClaims{"sub": "a b", "rooms": []string{}}, 403, "room_forbidden"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -141,7 +146,7 @@ func TestRoomGuardWithoutBearer(t *testing.T) {
 	}
 }
 
-// TestRoomsAreBounded: by MaxRooms where clients choose the names, else by the list.
+// TestRoomsAreBounded: by MaxRooms if clients choose the names, and otherwise by the list.
 func TestRoomsAreBounded(t *testing.T) {
 	if got := newChat(t, Config{}).hub.MaxTopics; got != MaxRooms {
 		t.Errorf("any room: got at most %d, want %d", got, MaxRooms)
@@ -152,9 +157,12 @@ func TestRoomsAreBounded(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
+	guards := newChat(t, Config{}).config.Guards
 	for name, config := range map[string]Config{
-		"a short secret": {Secret: testSecret[:31]},
-		"a bad room":     {Secret: testSecret, Rooms: []string{"lobby", "a b"}},
+		"no guard":              {},
+		"a bad room":            {Guards: guards, Rooms: []string{"lobby", "a b"}},
+		"an origin with a path": {Guards: guards, Origins: []string{"https://friend.example/"}},
+		"an unknown log-in":     {Guards: guards, LogIn: "oauth"},
 	} {
 		if c, err := New(config); err == nil {
 			t.Errorf("%s: got %v, want an error", name, c)

@@ -10,8 +10,8 @@ import (
 	"github.com/usher-ws/usher/chat"
 )
 
-// TestHistory: who joins is told what was last said to the room, and nothing else of
-// what happened.
+// TestHistory: a member that joins is told what was last said to the room, and nothing else
+// that happened.
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{History: 3})
@@ -48,7 +48,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// TestHistoryEndsWithTheRoom: who comes to an empty room comes to a new one.
+// TestHistoryEndsWithTheRoom: the first user in an empty room finds a new one.
 func TestHistoryEndsWithTheRoom(t *testing.T) {
 	t.Parallel()
 	app := newApp(t, chat.Config{})
@@ -68,7 +68,7 @@ func TestHistoryEndsWithTheRoom(t *testing.T) {
 	carol.want("Server: carol has joined the chat")
 }
 
-// TestNoHistory: less than none is none.
+// TestNoHistory: a negative History is none.
 func TestNoHistory(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{History: -1})

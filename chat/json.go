@@ -9,18 +9,18 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
-// Subprotocol is what a client offers that wants to speak JSON. The schema of
-// both directions is docs/chat.schema.json.
+// Subprotocol is what a client offers to speak JSON. The schema of both directions is
+// docs/chat.schema.json.
 const Subprotocol = "chat.usher.v1+json"
 
-// maxMalformed is how many messages in a row may not be of the dialect: a client
-// that is this wrong is not going to be right.
+// maxMalformed is how many messages in a row that are not of the dialect end a connection:
+// a client that is this wrong is not going to be right.
 const maxMalformed = 10
 
 var errMalformed = &server.CloseError{Code: frame.StatusPolicyViolation, Reason: codeMalformed}
 
-// hearObject acts on a message of the JSON dialect. It fails for the last of
-// maxMalformed that were not of the dialect.
+// hearObject acts on a message of the JSON dialect. It fails for the last of maxMalformed
+// in a row that were not of the dialect.
 func (s *speaker) hearObject(b []byte) error {
 	r, f := parseRequest(b)
 	if f == nil {
@@ -35,10 +35,10 @@ func (s *speaker) hearObject(b []byte) error {
 	return nil
 }
 
-// parseRequest reads a request, or says why it is none. Fields that a kind does not
-// have are ignored: they may mean something to a later version.
+// parseRequest reads a request, or says why b is none. Fields that a kind does not have are
+// ignored: they may mean something to a later version.
 func parseRequest(b []byte) (r request, _ *fault) {
-	// Not into a struct, whose fields would match in any case of their letters.
+	// Not into a struct: encoding/json would match its fields in upper and lower case.
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(b, &fields); err != nil || fields == nil {
 		return r, newFault(codeBadJSON, "not a JSON object")
@@ -69,8 +69,8 @@ func parseRequest(b []byte) (r request, _ *fault) {
 	return r, nil
 }
 
-// idOf returns a request's id, "" for what cannot be one: that is ignored like a field
-// which means nothing here.
+// idOf returns a request's id, "" for what cannot be one: it is ignored, like a field that
+// means nothing here.
 func idOf(raw json.RawMessage) string {
 	id, ok := stringOf(raw)
 	if !ok || longer(id, maxID) || !printable(id) {
@@ -84,7 +84,7 @@ var fieldsOf = map[string][]string{
 	kindSay: {"text"}, kindDirect: {"to", "text"}, kindStatus: {"status"}, kindWho: {},
 }
 
-// stringOf returns what a JSON string says, and whether raw is one.
+// stringOf returns the value of a JSON string, and reports whether raw is one.
 func stringOf(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", false // null would be taken for ""

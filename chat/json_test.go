@@ -75,8 +75,8 @@ func TestDirectReachesAllConnections(t *testing.T) {
 	carol.want("alice: end")
 }
 
-// TestNothingIsEscapedForHTML: what is said goes as it is, to the room, to one user, from
-// the past and back in an error.
+// TestNothingIsEscapedForHTML: a text arrives as it was said, in the room, at one user, from
+// the history and in an error.
 func TestNothingIsEscapedForHTML(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{})
@@ -176,8 +176,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// TestAnswersCarryTheID: what answers a request has the id that its client gave it, also
-// in the history and to others; what cannot be an id is ignored.
+// TestAnswersCarryTheID: an answer has the id that the client gave the request, also in the
+// history and for others; what cannot be an id is ignored.
 func TestAnswersCarryTheID(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{})
@@ -217,8 +217,8 @@ func TestAnswersCarryTheID(t *testing.T) {
 	}
 }
 
-// TestMalformedEnds: who sends nothing but what is not of the dialect is closed;
-// one good message between them is enough to stay.
+// TestMalformedEnds: a client is closed if all its messages are not of the dialect; one good
+// message among them is enough to stay.
 func TestMalformedEnds(t *testing.T) {
 	t.Parallel()
 	alice := dialJSON(t, serve(t, chat.Config{}), "alice", "lobby")
@@ -235,7 +235,7 @@ func TestMalformedEnds(t *testing.T) {
 	alice.send(`{"type":"who"}`)
 	alice.hear()
 	wrong(9)
-	// What is of the dialect and not allowed is a mistake, not another language.
+	// A message of the dialect that is not allowed is a mistake, not another language.
 	long := strings.Repeat("x", 4097)
 	for _, said := range []string{
 		`{"type":"say","text":"` + long + `"}`, `{"type":"direct","to":"bob","text":"` + long + `"}`,
@@ -257,7 +257,7 @@ func TestMalformedEnds(t *testing.T) {
 	}
 }
 
-// TestRateLimitedTellsWhen: who was too loud learns when it would have been right.
+// TestRateLimitedTellsWhen: a member over the rate learns how long to wait.
 func TestRateLimitedTellsWhen(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{Limits: server.Limits{Messages: limiter.Rate{Limit: 10. / 60, Burst: 1}}})

@@ -2,10 +2,11 @@
 
 package chat
 
-// lookalikes are letters that look like a Latin one, in any case of theirs, after folding:
-// from the data of UTS #39 (confusables.txt 13.0, what stands for one ASCII letter), the
-// scripts whose letters can make up a whole Latin word, and the small capitals. Digits and
-// what looks alike within Latin (l and I, rn and m) are left out: people have such names.
+// lookalikes are the letters that look like a Latin one, in upper or lower case, after
+// folding. They are from the data of UTS #39 (confusables.txt 13.0, those that stand for one
+// ASCII letter): the scripts whose letters can make up a whole Latin word, and the small
+// capitals. Digits and what looks alike within Latin (l and I, rn and m) are left out:
+// people have such names.
 var lookalikes = map[rune]string{
 	'a': "ɑαаᎪᗅᴀꓮ",
 	'b': "ƅʙβвьᏏᏴᑲᖯᗷꓐꞵ",
@@ -35,7 +36,7 @@ var lookalikes = map[rune]string{
 	'z': "ζᏃᴢꓜꮓ",
 }
 
-// latinOf is lookalikes by letter.
+// latinOf maps each of the lookalikes to its Latin letter.
 var latinOf = func() map[rune]rune {
 	m := make(map[rune]rune)
 	for latin, all := range lookalikes {
@@ -46,8 +47,8 @@ var latinOf = func() map[rune]rune {
 	return m
 }()
 
-// latin returns the Latin letter that r looks like, or r. Letters in circles and squares
-// and those of flags have no decomposition if they are white on black.
+// latin returns the Latin letter that r looks like, or r. White letters in black circles and
+// squares, and those of flags, have no decomposition in Unicode.
 func latin(r rune) rune {
 	for _, first := range [...]rune{'\U0001F150', '\U0001F170', '\U0001F1E6'} {
 		if first <= r && r < first+26 {

@@ -11,7 +11,7 @@ import (
 	"github.com/usher-ws/usher/chat"
 )
 
-// TestOneUserManyTabs: the others hear of a user once, every tab that it is in.
+// TestOneUserManyTabs: the others hear of a user once, and every tab hears that it is in.
 func TestOneUserManyTabs(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{})
@@ -29,7 +29,7 @@ func TestOneUserManyTabs(t *testing.T) {
 		`{"count":2,"type":"left","user":"alice"}`)
 }
 
-// TestReloadIsSilent: who comes back in time has not been away, and is as they were.
+// TestReloadIsSilent: a user who comes back in time was not away, and keeps the status.
 func TestReloadIsSilent(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{LeaveGrace: time.Hour})
@@ -58,7 +58,7 @@ func TestReloadIsSilent(t *testing.T) {
 	bob.want("bob to alice (private): there?")
 }
 
-// TestLeftAfterGrace: who does not come back has left, and a lone one's room is
+// TestLeftAfterGrace: a user who does not come back has left, and an empty room is
 // forgotten.
 func TestLeftAfterGrace(t *testing.T) {
 	t.Parallel()
@@ -77,7 +77,7 @@ func TestLeftAfterGrace(t *testing.T) {
 	}
 }
 
-// TestCrowd: in a large room moves are gathered, so that what they cost grows with
+// TestCrowd: in a large room joins and leaves are gathered, so that their cost grows with
 // their number and not with its square.
 func TestCrowd(t *testing.T) {
 	t.Parallel()

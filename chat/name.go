@@ -23,10 +23,10 @@ const (
 	serverPrefix = serverName + ": "
 )
 
-// ValidName reports whether name can be a member's: 1 to 64 characters that can be
-// seen, without a space among them, and no name that passes for the server's own. What
-// is ignorable may be there where it changes what is seen: a joiner within a word of a
-// script that has use for it, or within an emoji; a selector behind what it varies.
+// ValidName reports whether name can be a member's: 1 to 64 visible characters without a
+// space, and not a name that passes for the server's own. Ignorable characters are allowed
+// where they change what is seen: a joiner within a word of a script that needs it, or within
+// an emoji; a variation selector after the character that it varies.
 func ValidName(name string) bool {
 	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxName || blank(name) {
 		return false
@@ -43,8 +43,8 @@ func ValidName(name string) bool {
 			if marks++; i == 0 || marks > maxMarks {
 				return false
 			}
-		// IsPrint knows no space but the ASCII one, and no code point that is for private
-		// use or not assigned.
+		// IsPrint is false for every space but the ASCII one, and for code points that are
+		// for private use or not assigned.
 		case r == ' ', !unicode.IsPrint(r) && !pictograph(r), !base(r):
 			return false
 		default:
@@ -54,7 +54,7 @@ func ValidName(name string) bool {
 	return !passesForServer(name)
 }
 
-// belongs reports whether the ignorable at all[i] has a use there.
+// belongs reports whether the ignorable character all[i] has a use in its place.
 func belongs(all []rune, i int) bool {
 	if i == 0 {
 		return false
@@ -69,7 +69,7 @@ func belongs(all []rune, i int) bool {
 		if r == zwj && emoji(before) && emoji(after) {
 			return true
 		}
-		// The points of Arabic letters are of no script; what they stand on is.
+		// The points of Arabic letters belong to no script; the letters below them do.
 		for j := i - 1; j > 0 && unicode.Is(unicode.Inherited, before) && unicode.Is(unicode.M, before); j-- {
 			before = all[j-1]
 		}
@@ -100,20 +100,21 @@ const (
 	tagEnd     = '\U000E007F'
 )
 
-// tag reports whether r is a part of what turns a black flag into another one: UTS #51
-// ED-14a.
+// tag reports whether r is one of the characters that turn a black flag into another one:
+// UTS #51 ED-14a.
 func tag(r rune) bool { return '\U000E0020' <= r && r <= tagEnd }
 
-// emoji reports whether r can be a part of an emoji. All symbols can, and three that
-// are punctuation: Go does not know the property, and names that differ in joiners only pass
-// for each other anyway.
+// emoji reports whether r can be part of an emoji. All symbols can, and three punctuation
+// marks: Go's tables do not have the property, and names that differ in joiners alone pass for
+// each other anyway.
 func emoji(r rune) bool {
 	return r == emojiStyle || r > utf8.RuneSelf && unicode.In(r, unicode.So, unicode.Sm, unicode.Sk) ||
 		strings.ContainsRune("‼⁉〰", r) || pictograph(r)
 }
 
-// pictograph reports whether r is where all new emoji come from: Extended_Pictographic has
-// what is not assigned there, too, and Go's tables are older than people's telephones.
+// pictograph reports whether r is in the range to which all new emoji are added. As in
+// Extended_Pictographic, unassigned code points count, because Go's tables are older than
+// people's telephones.
 func pictograph(r rune) bool { return '\U0001F000' <= r && r <= '\U0001FAFF' }
 
 func wordly(r rune) bool { return unicode.In(r, unicode.L, unicode.M) }
@@ -127,12 +128,12 @@ var joining = []*unicode.RangeTable{
 	unicode.Khmer, unicode.Myanmar,
 }
 
-// lunate turns the Greek sigmas that look like a c into one. Their decomposition does not.
+// lunate turns the Greek sigmas that look like a c into one; decomposition does not.
 var lunate = strings.NewReplacer("ϲ", "c", "Ϲ", "c")
 
 // looksOf returns what a name looks like: two names pass for each other if it is the same
-// for both. That is the name after compatibility decomposition and case folding, without what
-// cannot be seen, and with the Latin letter for each of another script that looks like one.
+// for both. It is the name after compatibility decomposition and case folding, without
+// invisible characters, and with a Latin letter in place of every letter that looks like one.
 func looksOf(name string) string {
 	if ascii(name) {
 		return strings.ToLower(name)
@@ -161,12 +162,12 @@ func ascii(s string) bool {
 	return true
 }
 
-// colons end a name in a line of the plain dialect, or look as if they did.
+// colons end a name in a line of the plain dialect, or look as if they do.
 const colons = ":∶꞉ː։׃"
 
-// passesForServer reports whether the letters of a name, or of what is before its first
-// colon, read as the server's name: punctuation around or between them does not make it
-// another's.
+// passesForServer reports whether the letters of a name, or of the part before its first
+// colon, read as the server's name: punctuation around or between them does not make it a
+// different name.
 func passesForServer(name string) bool {
 	looks := looksOf(name)
 	if end := strings.IndexAny(looks, colons); end > 0 {

@@ -6,47 +6,61 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
-// pageHTML is the chat's page. Its first element says, in data-login, how one gets in.
+// pageHTML is the chat's page. Its first element says, in data-login, how users log in.
 //
 //go:embed page.html
 var pageHTML string
 
+// LogIn is a way to log in on the page.
+type LogIn string
+
 // The ways to log in on the page.
 const (
-	byDemo     = "demo"     // with a name and a password; the page tells two
-	byPassword = "password" // with a name and a password
-	byToken    = "token"    // with a token that was made elsewhere
+	ByToken    LogIn = "token"    // with a token that was made elsewhere
+	ByPassword LogIn = "password" // with a name and a password
+	ByDemo     LogIn = "demo"     // the same; the page shows the demo's users and their passwords
 )
 
-// login returns how one logs in to the chat that config describes.
-func (config Config) login() string {
-	switch {
-	case config.Secret == nil || config.CheckPassword == nil && !config.DemoUsers:
-		return byToken
-	case config.DemoUsers:
-		return byDemo
-	default:
-		return byPassword
-	}
+func (l LogIn) known() bool { return l == ByToken || l == ByPassword || l == ByDemo }
+
+// page returns the page that offers this way to log in.
+func (l LogIn) page() Page {
+	return NewPage(strings.Replace(pageHTML, `data-login=""`, `data-login="`+string(l)+`"`, 1))
 }
 
-// Page is an HTML page that loads nothing from anywhere, with the policy that
-// allows what is in it and no more. It is safe for any goroutine.
+// index returns what programs get in place of the page.
+func (l LogIn) index() []byte {
+	index := struct {
+		Name      string `json:"name"`
+		Token     string `json:"token,omitempty"` // where there is a POST /token
+		WebSocket string `json:"websocket"`
+	}{Name: "usher", WebSocket: Pattern}
+	if l != ByToken {
+		index.Token = "/token"
+	}
+	body, _ := json.Marshal(index) // strings: there is no error
+	return body
+}
+
+// Page is an http.Handler for an HTML page that loads nothing else, with a policy that
+// allows what is in it and no more. The zero value is an empty page. It is safe for any
+// goroutine.
 type Page struct {
 	html   string
 	policy string
 }
 
-// NewPage returns html with its Content-Security-Policy: the one inline script
-// and the one inline style are allowed by their digests, and the page may talk
-// to the server it came from, by WebSocket too: in CSP 3, 'self' is also ws: for a
-// page of http:, and wss: for both.
+// NewPage returns html with its Content-Security-Policy: the one inline script and the one
+// inline style are allowed by their digests, and the page may talk to the server it came
+// from, also by WebSocket: in CSP 3, 'self' includes ws: for a page of http:, and wss: for
+// both. html has one element <script> and one <style>, without attributes.
 func NewPage(html string) Page {
 	return Page{html: html, policy: fmt.Sprintf(
 		"default-src 'none'; script-src '%s'; style-src '%s'; connect-src 'self'; img-src data:; "+
@@ -54,7 +68,7 @@ func NewPage(html string) Page {
 		digest(html, "script"), digest(html, "style"))}
 }
 
-// digest returns the source expression, CSP 3 §2.3.1, of the element's content.
+// digest returns the source expression for the element's content: CSP 3 §2.3.1.
 func digest(html, element string) string {
 	_, rest, _ := strings.Cut(html, "<"+element+">")
 	content, _, _ := strings.Cut(rest, "</"+element+">")

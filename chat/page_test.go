@@ -3,16 +3,13 @@
 package chat
 
 import (
-	"context"
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
-// TestPageIsWhole: the page brings all it needs, and its policy allows that and
-// no more.
+// TestPageIsWhole: the page contains all that it needs, and its policy allows that and no
+// more.
 func TestPageIsWhole(t *testing.T) {
 	w := ask(newChat(t, Config{}), "GET", "/", "")
 	policy := w.Header().Get("Content-Security-Policy")
@@ -27,10 +24,10 @@ func TestPageIsWhole(t *testing.T) {
 	if strings.Contains(policy, "unsafe") {
 		t.Errorf("policy %q: want nothing unsafe in it", policy)
 	}
-	if want := strings.Replace(pageHTML, `data-login=""`, `data-login="demo"`, 1); w.Body.String() != want {
+	if want := strings.Replace(pageHTML, `data-login=""`, `data-login="token"`, 1); w.Body.String() != want {
 		t.Error("the page is not what was embedded")
 	}
-	// One element of each, or the digest is of another one.
+	// There is one element of each, or the digest may be of another.
 	for _, tag := range []string{"<script", "<style", "</script>", "</style>", "<script>", "<style>"} {
 		if n := strings.Count(pageHTML, tag); n != 1 {
 			t.Errorf("%s: got %d, want 1", tag, n)
@@ -44,43 +41,22 @@ func TestPageIsWhole(t *testing.T) {
 	}
 }
 
-// TestPageLogin: the page offers the log-in that there is, and tells of the demo
-// users nowhere else.
+// TestPageLogin: the page and its JSON offer the log-in that there is.
 func TestPageLogin(t *testing.T) {
-	jwks := &jwt.Verifier{}
-	secret := []byte(strings.Repeat("s", 32))
-	for _, tt := range []struct {
-		want   string
-		config Config
-	}{
-		{"demo", Config{Secret: secret, DemoUsers: true}},
-		{"password", Config{Secret: secret, CheckPassword: func(context.Context, string, string) error { return ErrPassword }}},
-		{"token", Config{Secret: secret}},
-		{"token", Config{Verifier: jwks}},
-		{"token", Config{Verifier: jwks, DemoUsers: true}}, // nothing signs their tokens
-	} {
-		c, err := New(tt.config)
-		if err != nil {
-			t.Fatal(err)
+	for on, want := range map[LogIn]string{"": "token", ByToken: "token", ByPassword: "password", ByDemo: "demo"} {
+		c := newChat(t, Config{LogIn: on})
+		if page := ask(c, "GET", "/", "").Body.String(); !strings.Contains(page, `<html lang="en" data-login="`+want+`">`) {
+			t.Errorf("%q: got %.80s", on, page)
 		}
-		if !strings.Contains(c.page.html, `<html lang="en" data-login="`+tt.want+`">`) {
-			t.Errorf("%s: got %.80s", tt.want, c.page.html)
-		}
-		// Where nobody can log in there is no such path, whatever the method.
-		bad, get := ask(c, "POST", "/token", "{", jsonType), ask(c, "GET", "/token", "")
 		index := ask(c, "GET", "/", "", "Accept: application/json").Body.String()
-		wantBad, wantGet := 400, 405
-		if tt.want == "token" {
-			wantBad, wantGet = 404, 404
-		}
-		if bad.Code != wantBad || get.Code != wantGet || strings.Contains(index, "/token") != (tt.want != "token") {
-			t.Errorf("%s: got %d and %d at /token, want %d and %d; the index is %s", tt.want, bad.Code, get.Code, wantBad, wantGet, index)
+		if strings.Contains(index, "/token") != (want != "token") {
+			t.Errorf("%q: the JSON is %s", on, index)
 		}
 	}
 }
 
-// TestPageCanBeDriven: the elements that tests of browsers look for, each once
-// and each input with its label.
+// TestPageCanBeDriven: the elements that browser tests look for are there, each once, and
+// every input has a label.
 func TestPageCanBeDriven(t *testing.T) {
 	for _, id := range []string{"username", "password", "login", "room", "join", "log", "text", "send", "status"} {
 		if n := strings.Count(pageHTML, `id="`+id+`"`); n != 1 {

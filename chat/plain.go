@@ -21,7 +21,7 @@ func (s *speaker) hearLine(line string) {
 	}
 }
 
-// command does what a line after its slash asks for.
+// command acts on a line, whose slash was removed.
 func (s *speaker) command(line string) {
 	word, rest, _ := strings.Cut(line, " ")
 	rest = strings.TrimSpace(rest)
@@ -42,7 +42,7 @@ func (s *speaker) command(line string) {
 	}
 }
 
-// note is what only the plain dialect has to say.
+// note is a hint that only the plain dialect needs.
 type note string
 
 func (n note) line() string { return serverPrefix + string(n) }

@@ -38,7 +38,7 @@ func (s schema) flaw(message string) error {
 	return s.Validate(v)
 }
 
-// jsonClient is a member who speaks JSON. All it hears is held against the schema,
+// jsonClient is a member that speaks JSON. All that it hears is checked against the schema,
 // and so is what it says, unless it says it raw.
 type jsonClient struct {
 	client
@@ -47,11 +47,7 @@ type jsonClient struct {
 
 func dialJSON(t *testing.T, addr, name, room string) jsonClient {
 	t.Helper()
-	token, err := chat.Token{Subject: name, Issued: time.Now(), TTL: time.Minute}.Sign(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := websocket.Dialer{Subprotocols: []string{"bearer", token, chat.Subprotocol}}
+	d := websocket.Dialer{Subprotocols: []string{"bearer", token(t, name), chat.Subprotocol}}
 	conn, resp, err := d.Dial("ws://"+addr+"/ws/"+room, nil)
 	if err != nil {
 		t.Fatalf("dial %s: %v (%v)", room, err, resp)
@@ -93,8 +89,8 @@ func (c jsonClient) hear() object {
 	return o
 }
 
-// wantObjects reads the messages that must come next. They have a plausible time
-// where they have one, and want has none.
+// wantObjects reads the messages that must come next. Their times must be plausible, and are
+// left out of want.
 func (c jsonClient) wantObjects(want ...string) {
 	c.t.Helper()
 	for _, w := range want {
@@ -111,8 +107,7 @@ func (c jsonClient) wantObjects(want ...string) {
 	}
 }
 
-// TestSchemaIsSchema: the file says of itself what it is, and both directions
-// compile.
+// TestSchemaIsSchema: the file says which schema it is, and both directions compile.
 func TestSchemaIsSchema(t *testing.T) {
 	b, err := os.ReadFile("../docs/chat.schema.json")
 	if err != nil {

@@ -15,8 +15,7 @@ const (
 	// maxWho bounds the answer to who: 100 names of 64 characters are a few KiB.
 	maxWho = 100
 
-	// maxStatus is the longest status, in characters: it is repeated to everybody
-	// who asks who is there.
+	// maxStatus is the longest status, in characters: every answer to who repeats it.
 	maxStatus = 64
 
 	// maxText is the longest text, in characters.
@@ -33,14 +32,14 @@ const (
 	dialects
 )
 
-// speaker is a member and their own ear. It belongs to the connection's loop.
+// speaker is one connection of a member, which speaks and hears. It belongs to the
+// connection's loop.
 type speaker struct {
 	*hub.Member
 	malformed int // messages in a row that were not of the dialect
 }
 
-// hear acts on one message. b is the caller's again when it returns; an error is
-// the end of the connection.
+// hear acts on one message. b is valid until hear returns. An error ends the connection.
 func (s *speaker) hear(b []byte) error {
 	if s.Dialect() == jsonDialect {
 		return s.hearObject(b)
@@ -49,8 +48,8 @@ func (s *speaker) hear(b []byte) error {
 	return nil
 }
 
-// request is what a member asks for, in either dialect, with the fields of its kind. id
-// is the client's own name for it, which comes back in the answer; "" if there is none.
+// request is what a member asks for in either dialect, with the fields of its kind. id is
+// the client's own name for it, which comes back in the answer; "" if there is none.
 type request struct {
 	kind, id, to, text, status string
 }
@@ -81,8 +80,8 @@ func (s *speaker) act(r request) {
 	}
 }
 
-// flaw returns what is wrong with what the fields of a request say. A status may be
-// blank: that is none.
+// flaw returns what is wrong with the values of a request's fields. A status may be blank,
+// which clears it.
 func (r request) flaw() *fault {
 	switch {
 	case longer(r.to, maxName):
@@ -104,9 +103,9 @@ func (r request) flaw() *fault {
 // longer reports whether s has more than n characters.
 func longer(s string, n int) bool { return len(s) > n && utf8.RuneCountInString(s) > n }
 
-// say says text to everybody in the room, the speaker included. What becomes of a
-// member that is slow or gone is the hub's to decide; an error means that the room as
-// a whole takes no more at the moment.
+// say says text to everybody in the room, the speaker included. The hub decides what
+// happens to a member that is slow or gone; an error means that the room as a whole takes no
+// more at the moment.
 func (s *speaker) say(text, id string) {
 	e := message{typeMessage, s.User(), closed(text), now(), id}
 	if err := s.Topic().RecordFunc(frame.OpText, encoder(e)); err != nil {
@@ -114,8 +113,8 @@ func (s *speaker) say(text, id string) {
 	}
 }
 
-// direct sends a text to all connections of one user of the room, and to those of
-// the speaker, who see the same; to nobody else.
+// direct sends a text to all connections of one user in the room and to all of the
+// speaker's, which see the same, and to nobody else.
 func (s *speaker) direct(name, text, id string) {
 	room := s.Topic()
 	to, here := room.User(name)
@@ -144,7 +143,7 @@ func (s *speaker) status(text, id string) {
 	announce(s.Topic(), changed{typeStatus, s.User(), text, id})
 }
 
-// who tells the speaker who is in the room.
+// who tells the speaker which users are in the room.
 func (s *speaker) who(id string) {
 	some, total := s.Topic().Presence(maxWho)
 	users := make([]present, len(some))
@@ -154,8 +153,8 @@ func (s *speaker) who(id string) {
 	s.tell(who{typeWho, users, total, id})
 }
 
-// tell tells the speaker alone. When that fails the connection is ending or will be
-// ended by its outbox; its Close callback does what there is to do.
+// tell tells the speaker alone. If that fails, the connection is ending or its outbox will
+// end it; the Close callback does the rest.
 func (s *speaker) tell(e event) {
 	_ = s.Send(frame.OpText, encode(e, s.Dialect()))
 }

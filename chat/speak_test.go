@@ -107,7 +107,7 @@ func TestWhoIsBounded(t *testing.T) {
 	}
 }
 
-// TestStatusEndsWithTheUser: who comes back is not away any more.
+// TestStatusEndsWithTheUser: a user who left and comes back has no status any more.
 func TestStatusEndsWithTheUser(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, chat.Config{})
@@ -124,7 +124,7 @@ func TestStatusEndsWithTheUser(t *testing.T) {
 	bob.want("Server: 2 here: alice, bob")
 }
 
-// TestBusyRoom: of a room that takes no more, the speaker is told, and nobody else.
+// TestBusyRoom: if a room takes no more, the speaker alone is told.
 func TestBusyRoom(t *testing.T) {
 	t.Parallel()
 	app := newApp(t, chat.Config{})

@@ -6,8 +6,8 @@ import "strconv"
 
 const maxRoomName = 64 // bytes
 
-// ValidRoom reports whether name can be a room's: 1 to 64 of the letters
-// A-Z, a-z, 0-9, "_" and "-".
+// ValidRoom reports whether name can be a room's: 1 to 64 of the characters A-Z, a-z, 0-9,
+// "_" and "-".
 func ValidRoom(name string) bool {
 	if len(name) == 0 || len(name) > maxRoomName {
 		return false
@@ -22,7 +22,7 @@ func ValidRoom(name string) bool {
 	return true
 }
 
-// cut returns the first n characters of s, and a mark if there were more.
+// cut returns the first n characters of s, with an ellipsis if there are more.
 func cut(s string, n int) string {
 	for i := range s {
 		if n == 0 {
@@ -33,7 +33,7 @@ func cut(s string, n int) string {
 	return s
 }
 
-// grouped returns n with a comma before every three digits from the end.
+// grouped returns n in decimal, with a comma between groups of three digits.
 func grouped(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {

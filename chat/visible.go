@@ -8,31 +8,30 @@ import (
 	"unicode/utf8"
 )
 
-// What follows is the one rule of what can be seen, for names, texts, statuses and
-// recipients, in both dialects and at the door. docs/chat.schema.json says the same.
+// This file has the one rule of what is visible, for names, texts, statuses and recipients,
+// in both dialects and at the door. docs/chat.schema.json says the same.
 //
 //	ignorable  shows nothing by itself: it joins, varies or turns others
 //	blank      shows nothing at all
 //	base       shows something; combining marks need one
 //
-// A text or a recipient has a base at least; a status without one is no status. In
-// a text and in a status may be whatever does not break the line: what is ignorable
-// belongs to emoji and to words of many languages. ValidName says what a name needs.
+// A text or a recipient has at least one base; a status without one is no status. A text and
+// a status may contain anything that does not break the line: ignorable characters belong to
+// emoji and to words of many languages. ValidName says what a name needs.
 
-// fillers are assigned, count as letters or symbols, and show nothing: those that are not
-// ignorable. 2800 is the Braille pattern without a dot, FFFC stands for an object
-// that a line of text does not have, 13441 and 13442 are Egyptian blanks, 1D159 is a note
-// without a head.
+// fillers are assigned, count as letters or symbols, are not ignorable, and still show
+// nothing. 2800 is the Braille pattern without a dot, FFFC stands for an object that a line
+// of text does not have, 13441 and 13442 are Egyptian blanks, 1D159 is a note without a head.
 const fillers = "\u2800\ufffc\U00013441\U00013442\U0001D159"
 
-// ignorable reports whether r is a Default_Ignorable_Code_Point of Unicode, or another
-// format character. The property is derived: see DerivedCoreProperties.txt.
+// ignorable reports whether r is a Default_Ignorable_Code_Point of Unicode or another
+// format character. The property is derived as in DerivedCoreProperties.txt.
 func ignorable(r rune) bool {
 	return r >= 0xAD && unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// base reports whether r shows something by itself. A code point that is not assigned
-// yet does: it may be an emoji of a later Unicode, and is a box until then.
+// base reports whether r shows something by itself. A code point that is not yet assigned
+// counts: it may be an emoji of a later Unicode, and is shown as a box until then.
 func base(r rune) bool {
 	if r < utf8.RuneSelf {
 		return '!' <= r && r <= '~'
@@ -41,10 +40,10 @@ func base(r rune) bool {
 		!unicode.In(r, unicode.M, unicode.Z, unicode.Cc, unicode.Noncharacter_Code_Point)
 }
 
-// blank reports whether there is nothing to see in s.
+// blank reports whether nothing in s is visible.
 func blank(s string) bool { return strings.IndexFunc(s, base) < 0 }
 
-// printable reports whether text has no control character but the tab, and no
+// printable reports whether text contains no control character but the tab, and no
 // separator that some clients would show as a new line.
 func printable(text string) bool {
 	for _, r := range text {
@@ -64,8 +63,8 @@ const (
 )
 
 // closed returns s with an end for each embedding, override and isolate that it leaves
-// open, so that it does not turn what is shown behind it. An end that ends nothing turns
-// nothing.
+// open, so that it does not turn the text shown after it. An end without a beginning is
+// harmless.
 func closed(s string) string {
 	var open []rune // the ends that are missing
 	for _, r := range s {

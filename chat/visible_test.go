@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// unseen are texts in which there is nothing to see, by what they are.
+// unseen are texts with nothing to see in them, by what they are.
 var unseen = map[string]string{
 	"nothing":                          "",
 	"spaces":                           "  ",
@@ -48,7 +48,7 @@ var unseen = map[string]string{
 	"noncharacters":                    "\ufdd0\uffff\U0010fffe",
 }
 
-// seen are texts in which there is something.
+// seen are texts with something to see in them.
 var seen = []string{
 	"a", ".", "é", "e\u0301", "李", "שלום", "می\u200cخواهم", "क्\u200dष", "👩🏽\u200d💻", "❤\ufe0f", "1\ufe0f\u20e3",
 	"🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "\u3164a", "\ufffd", "\U0001faea", // of Unicode 17
@@ -68,7 +68,7 @@ func TestBlank(t *testing.T) {
 	}
 }
 
-// TestIgnorable holds the derivation against the list of DerivedCoreProperties.txt.
+// TestIgnorable compares the derivation with the list in DerivedCoreProperties.txt.
 func TestIgnorable(t *testing.T) {
 	listed := &unicode.RangeTable{
 		R16: []unicode.Range16{
@@ -85,7 +85,7 @@ func TestIgnorable(t *testing.T) {
 	}
 }
 
-// TestVisibleIsTheSchemas: what a client may validate by is what the chat judges by.
+// TestVisibleIsTheSchemas: the schema and the chat agree on what is visible.
 func TestVisibleIsTheSchemas(t *testing.T) {
 	b, err := os.ReadFile("../docs/chat.schema.json")
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 var modulesOf = map[string][]string{
 	"limiter": nil,
 	"frame":   {"github.com/klauspost/compress"},
-	"upgrade": {"github.com/gobwas/httphead", "github.com/gobwas/ws"},
+	"upgrade": {"github.com/gobwas/httphead", "github.com/gobwas/ws", "github.com/klauspost/compress"},
 	"server": {
 		"github.com/gobwas/httphead", "github.com/gobwas/ws", "github.com/klauspost/compress", "github.com/mailru/easygo",
 		"golang.org/x/sys",

@@ -88,7 +88,7 @@ func (l *loop) pause(s link) {
 		return
 	}
 	if s.Waiting() > 0 {
-		s.Data().facts |= owesDrain
+		s.Data().facts |= owesWritable
 	}
 	l.stopMessage(s)
 	s.SetDue(l.expiry(s))

@@ -202,7 +202,7 @@ func TestMiddlewareOrder(t *testing.T) {
 			Open: func(next OpenFunc) OpenFunc {
 				return func(c Conn) error { note(name + " open"); return next(c) }
 			},
-			Message: func(next Handler) Handler {
+			Message: func(next MessageFunc) MessageFunc {
 				return func(c Conn, m Message) error { note(name + " message"); return next(c, m) }
 			},
 			Send: func(next SendFunc) SendFunc {
@@ -324,9 +324,9 @@ var retryHint = regexp.MustCompile("=[1-9][0-9]*$")
 func TestLimitsOnTheWire(t *testing.T) {
 	rate := Limits{Messages: limiter.Rate{Limit: limiter.Every(time.Hour), Burst: 2}}
 	for action, want := range map[Action]string{
-		Warn:  "1 2 warned",
-		Drop:  "1 2",
-		Close: "1 2 1008 messages_limit; retry-after-ms=N",
+		Warn:       "1 2 warned",
+		Drop:       "1 2",
+		Disconnect: "1 2 1008 messages_limit; retry-after-ms=N",
 	} {
 		t.Run(action.String(), func(t *testing.T) {
 			s := &Server{}
@@ -368,7 +368,7 @@ func TestLimitsOnTheWire(t *testing.T) {
 func TestByteLimitCloses(t *testing.T) {
 	s := &Server{}
 	s.Route("/echo", Route{Message: echo, Limits: Limits{
-		Bytes: limiter.Rate{Limit: 1, Burst: 1000}, Over: Close,
+		Bytes: limiter.Rate{Limit: 1, Burst: 1000}, Over: Disconnect,
 	}})
 	c := dial(t, start(t, s), "/echo")
 	say(t, c, strings.Repeat("x", 900))

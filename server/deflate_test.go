@@ -116,8 +116,8 @@ func TestWindows(t *testing.T) {
 	var conns []pair
 	for _, w := range []frame.Window{0, 8, 9, 10, 11, 12, 13, 14, 15, 12, 0} {
 		b.openWith("/room", w)
-		b.l.Wake()
-		conns = append(conns, pair{b.i, b.peer})
+		b.drive.Wake()
+		conns = append(conns, pair{b.s, b.peer})
 	}
 	if got, want := g.windowsNow(), [encodings]frame.Window{narrow: 8, wide: 15}; got != want {
 		t.Fatalf("windows: got %v, want %v", got, want)
@@ -127,7 +127,7 @@ func TestWindows(t *testing.T) {
 	long = append(long, long...)
 	hears := func(p pair, n int) {
 		t.Helper()
-		w := b.l.slab.at(p.i).frame.Window()
+		w := p.s.Data().frame.Window()
 		b.peer = p.peer
 		rest := []byte(b.receive())
 		for range n {
@@ -154,25 +154,25 @@ func TestWindows(t *testing.T) {
 		for range n {
 			g.Send(frame.OpText, long)
 		}
-		b.l.Wake()
+		b.drive.Wake()
 		for _, p := range conns {
 			hears(p, n)
 		}
 	}
 	m := frame.Prepare(frame.OpText, long)
 	for _, p := range conns {
-		c := b.l.conn(p.i, b.l.slab.at(p.i))
+		c := b.l.conn(p.s)
 		b.peer = p.peer
 		b.send(string(masked(frame.OpText, long)))
-		b.l.handle(p.i, b.l.slab.at(p.i), readable)
+		b.drive.Readable(p.s)
 		c.SendPrepared(m)
 		c.Send(frame.OpText, long)
-		b.l.Wake()
+		b.drive.Wake()
 		hears(p, 3)
 	}
 	for k, p := range conns {
 		b.peer = p.peer
-		b.i = p.i
+		b.s = p.s
 		b.gone()
 		w := g.windowsNow()
 		if want := frame.Window(9 + k - 1); k >= 1 && k < 5 && w[narrow] != want {

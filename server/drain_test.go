@@ -33,13 +33,13 @@ func TestDrainIsEven(t *testing.T) {
 		}
 	}()
 	b.l.srv.drainWindow = window
-	b.l.startDrain()
+	b.l.drain.begin()
 	for passed := time.Duration(0); passed <= window; passed += window / 200 {
-		b.l.drain.start = b.l.poll.Now() - passed
-		b.l.drainOn()
+		b.l.drain.start = b.l.Now() - passed
+		b.l.drain.goOn(b.l.Now())
 		left := 0
 		for _, p := range all {
-			if b.l.slab.at(p.i).state == open {
+			if stageOf(p.s) == isOpen {
 				left++
 			}
 		}
@@ -64,7 +64,7 @@ func TestDrainEnds(t *testing.T) {
 	rawDial(t, addr, "/big")
 	begin, done := time.Now(), make(chan error, 1)
 	go func() { done <- s.Shutdown(context.Background()) }()
-	for !s.isDraining() {
+	for !s.life.isDraining() {
 		time.Sleep(time.Millisecond)
 	}
 	told := 0
@@ -107,7 +107,7 @@ func TestBacklogIsTold(t *testing.T) {
 	s.Route("/echo", Route{Message: echo})
 	addr := start(t, s)
 	held, goOn := make(chan bool), make(chan bool)
-	_ = s.loops[0].poll.Post(func() { close(held); <-goOn })
+	_ = s.loops[0].Post(func() { close(held); <-goOn })
 	<-held
 	var all []net.Conn
 	for range waiting {
@@ -121,7 +121,7 @@ func TestBacklogIsTold(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Shutdown(context.Background()) }() // of nobody, so it closes the listener first
-	for !s.isDraining() {
+	for !s.life.isDraining() {
 		time.Sleep(time.Millisecond)
 	}
 	close(goOn)
@@ -141,9 +141,13 @@ func TestFewLeaveSoon(t *testing.T) {
 	for conns, want := range map[int]time.Duration{
 		0: 0, 1: drainSpacing, 3: 3 * drainSpacing, 40: 8 * time.Second, 100: 8 * time.Second,
 	} {
-		s := &Server{Drain: 10 * time.Second}
-		s.live.Store(int64(conns))
-		if got := s.pace(); got != want {
+		b := newBench(t, &Server{Drain: 10 * time.Second})
+		for range conns {
+			b.connect()
+			defer unix.Close(b.peer)
+		}
+		b.peer = -1
+		if got := b.l.srv.pace(); got != want {
 			t.Errorf("%d connections: paced over %v, want %v", conns, got, want)
 		}
 	}
@@ -238,5 +242,5 @@ func TestStuckCallback(t *testing.T) {
 		t.Errorf("Wait: got %v", err)
 	}
 	close(stuck)
-	eventually(t, "the loop ends, too", func() bool { return l.poll.Post(func() {}) != nil && s.Sockets() == 0 })
+	eventually(t, "the loop ends, too", func() bool { return l.Post(func() {}) != nil && s.Sockets() == 0 })
 }

@@ -121,7 +121,7 @@ func ExampleConn_Renew() {
 func ExampleMiddleware() {
 	sign := server.Middleware{
 		Name: "sign",
-		Message: func(next server.Handler) server.Handler {
+		Message: func(next server.MessageFunc) server.MessageFunc {
 			return func(c server.Conn, m server.Message) error {
 				m.Data = append(m.Data, " - a friend"...)
 				return next(c, m)
@@ -129,7 +129,9 @@ func ExampleMiddleware() {
 		},
 	}
 	s := &server.Server{Addr: "127.0.0.1:0", Drain: time.Second}
-	s.Use(middleware.Logging(server.NewLogRing(slog.DiscardHandler)))
+	ring := server.NewLogRing(slog.DiscardHandler)
+	defer ring.Close(time.Second)
+	s.Use(middleware.Logging(ring))
 	s.Route("/echo", server.Route{
 		Middleware: []server.Middleware{middleware.Transform(middleware.Upper, nil), sign},
 		Message:    func(c server.Conn, m server.Message) error { return c.Send(m.Opcode, m.Data) },

@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
 )
 
 // within checks that a deadline lies about d from now.
 func (b *bench) within(what string, d time.Duration) {
 	b.Helper()
-	got := time.Duration(*b.l.slab.due(b.i)-b.l.tick) * tickLength
+	got := time.Duration(b.drive.NextDue(b.s)-b.l.Tick()) * stream.TickLength
 	if got < d-2*time.Second || got > d+2*time.Second {
 		b.Errorf("%s: looked at in %v, want %v", what, got, d)
 	}
@@ -28,24 +29,24 @@ func (b *bench) within(what string, d time.Duration) {
 // that was set back does not end a token early, and neither ends all at once.
 func TestClockSteps(t *testing.T) {
 	b := newBench(t, &Server{PingInterval: -1, IdleTimeout: -1})
-	b.bring(open)
+	b.bring(isOpen)
 	b.within("at first", time.Hour)
 	start := time.Now()
 	step := func(d time.Duration) { b.l.wall = func() time.Time { return start.Add(d) } }
 
 	step(-time.Hour) // and then the hour passes
-	handle(due)(b)
-	if got := b.slot().state; got != open {
+	dueNow(b)
+	if got := b.at(); got != isOpen {
 		t.Fatalf("the clock was set back: the connection is %v, want open", got)
 	}
 	b.within("set back", 2*time.Hour)
 
 	step(30 * time.Minute)
-	handle(due)(b)
+	dueNow(b)
 	b.within("set forward", 30*time.Minute)
 
 	step(2 * time.Hour)
-	handle(due)(b)
+	dueNow(b)
 	if got := b.receive(); got != tokenExpired {
 		t.Errorf("set far forward: sent %q, want a close with 4401", got)
 	}
@@ -54,44 +55,45 @@ func TestClockSteps(t *testing.T) {
 // TestClockStepsElsewhere: no other deadline looks at the wall clock. The loop's clock
 // is monotonic, poller.New has its origin from time.Now, and so is the timerfd.
 func TestClockStepsElsewhere(t *testing.T) {
-	for _, st := range []state{head, pending, open, held, closing, lingering} {
+	for _, st := range []stage{isHead, isAsked, isOpen, isHeld, isFinishing, isLingering} {
 		for _, years := range []int{-30, 30} {
 			b := newBench(t, &Server{})
 			off := func() { b.l.wall = func() time.Time { return time.Now().AddDate(years, 0, 0) } }
 			switch st {
-			case open, held: // of somebody without a token
+			case isOpen, isHeld: // of somebody without a token
 				off()
-				b.bring(pending)
+				b.bring(isAsked)
 				b.asks <- nil
 				b.answeredElsewhere()
-				if b.receive(); st == held {
+				if b.receive(); st == isHeld {
 					b.fill()
 				}
-			case closing, lingering:
+			case isFinishing, isLingering:
 				b.bring(st)
 				off()
 			default:
 				off()
 				b.bring(st)
 			}
-			if got := b.slot().state; got != st {
+			if got := b.at(); got != st {
 				t.Fatalf("set-up: the connection is %v, want %v", got, st)
 			}
-			want := map[state]time.Duration{
-				head: b.l.srv.handshakeTimeout(), pending: b.l.srv.handshakeTimeout(),
-				held: b.l.srv.writeTimeout(), closing: b.l.srv.writeTimeout(),
+			want := map[stage]time.Duration{
+				isHead: b.l.srv.handshakeTimeout(), isAsked: b.l.srv.handshakeTimeout(),
+				isHeld: b.l.srv.writeTimeout(), isFinishing: b.l.srv.writeTimeout(),
 			}[st]
-			switch at := time.Duration(*b.l.slab.due(b.i)-b.l.tick) * tickLength; {
-			case st == lingering && *b.l.slab.due(b.i) != 0:
+			switch at := time.Duration(b.drive.NextDue(b.s)-b.l.Tick()) * stream.TickLength; {
+			case st == isLingering && b.drive.NextDue(b.s) != 0:
 				t.Errorf("%v: due at %v", st, at)
-			case st == open && (at < b.l.srv.pingAfter()*4/5 || at > b.l.srv.pingAfter()*6/5+2*tickLength):
+			case st == isOpen && (at < b.l.srv.pingAfter()*4/5 || at > b.l.srv.pingAfter()*6/5+2*stream.TickLength):
 				t.Errorf("%v, %d years off: looked at in %v, want the ping-interval", st, years, at)
 			case want != 0:
 				b.within(fmt.Sprint(st), want)
 			}
-			b.l.Timer()
-			b.l.sweep()
-			if got := b.slot().state; got != st {
+			b.drive.Timer()
+			for b.drive.Sweep() {
+			}
+			if got := b.at(); got != st {
 				t.Errorf("%d years off: %v became %v", years, st, got)
 			}
 		}
@@ -102,30 +104,26 @@ func TestClockStepsElsewhere(t *testing.T) {
 // heeds the token's.
 func TestDeadlinesHaveTheExp(t *testing.T) {
 	b := newBench(t, &Server{})
-	b.bring(open)
+	b.bring(isOpen)
 	const left = 5 * time.Second
 	b.l.wall = func() time.Time { return b.exp.Add(-left) }
-	b.l.tick += ticks(b.l.srv.pingAfter())
-	handle(due)(b)
+	b.drive.Advance(stream.Ticks(b.l.srv.pingAfter()))
+	dueNow(b)
 	b.within("after a ping", left)
 	b.fill()
 	b.within("held", left)
-	handle(due)(b)
+	dueNow(b)
 	b.within("held, and looked at", left)
-	for b.slot().state == held {
-		drainPeer(b)
-		handle(writable)(b)
-	}
+	b.empty()
 	b.within("open again", left)
-	b.slot().why = byDelay
-	b.l.settle(b.i, b.slot())
+	b.delayed(time.Hour)
 	b.within("delayed", left)
 }
 
 func TestRenew(t *testing.T) {
 	b := newBench(t, &Server{PingInterval: -1, IdleTimeout: -1})
-	b.bring(open)
-	c := b.l.conn(b.i, b.slot())
+	b.bring(isOpen)
+	c := b.conn()
 	id := func(subject string, d time.Duration) *upgrade.Identity {
 		return &upgrade.Identity{Subject: subject, ExpiresAt: b.exp.Add(d)}
 	}
@@ -142,8 +140,8 @@ func TestRenew(t *testing.T) {
 	if err := c.Renew(later); err != nil || c.Identity() != later {
 		t.Fatalf("got %v, %+v", err, c.Identity())
 	}
-	after(atExp, due)(b)
-	if got := b.slot().state; got != open {
+	after(atExp, dueNow)(b)
+	if got := b.at(); got != isOpen {
 		t.Fatalf("at the old token's exp: %v, want open", got)
 	}
 	b.within("renewed", time.Hour)
@@ -155,14 +153,14 @@ func TestRenew(t *testing.T) {
 	if err := c.Renew(forever); err != nil {
 		t.Fatal(err)
 	}
-	handle(due)(b)
-	if got := *b.l.slab.due(b.i); got != 0 {
+	dueNow(b)
+	if got := b.drive.NextDue(b.s); got != 0 {
 		t.Errorf("without an exp: due %d, want none", got)
 	}
-	if n := len(b.l.identities.at); n != 1 {
+	if n := b.l.identities.Len(); n != 1 {
 		t.Errorf("%d identities are kept, want 1", n)
 	}
-	b.l.release(b.i, b.slot(), errHangup)
+	b.s.Cut(stream.ErrHangup)
 	if err := c.Renew(later); err != net.ErrClosed {
 		t.Errorf("when it is gone: got %v, want net.ErrClosed", err)
 	}

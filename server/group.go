@@ -52,21 +52,21 @@ func (g *Group) Join(c Conn) error {
 	if c.loop == nil {
 		return net.ErrClosed
 	}
-	if err := g.admit(c.loop); err != nil {
+	if err := g.bind(c.loop); err != nil {
 		return err
 	}
 	return c.loop.mail.member(entryJoin, c, g)
 }
 
-// admit makes a shard for the members on l.
-func (g *Group) admit(l *loop) error {
+// bind makes a shard for the members on l.
+func (g *Group) bind(l *loop) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.loops) > 0 && g.loops[0].srv != l.srv {
-		if g.count.Load() > 0 {
+		if g.loops[0].srv.life.phase() != down {
 			return errors.New("server: the members of a Group must be of one Server: make another Group")
 		}
-		g.shards, g.loops = nil, nil // the other may have ended
+		g.shards, g.loops = nil, nil // the other has ended, and with it all that were members
 	}
 	if g.shards == nil {
 		g.shards = make([]*shard, len(l.srv.loops))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/stream"
 )
 
 // lefts is a server whose connections join what the test says, and what became of them.
@@ -69,7 +70,7 @@ func (x *lefts) want(t *testing.T, want ...string) {
 func (x *lefts) on(t *testing.T, f func(l *loop)) {
 	t.Helper()
 	done := make(chan bool)
-	if err := x.loops[0].post(func() { defer close(done); f(x.loops[0]) }); err != nil {
+	if err := x.loops[0].Post(func() { defer close(done); f(x.loops[0]) }); err != nil {
 		t.Fatal(err)
 	}
 	<-done
@@ -151,25 +152,25 @@ func TestLeftOfLateJoins(t *testing.T) {
 		}
 		eventually(t, "the place is free", func() bool { return x.total() == 0 })
 	}
-	late(t, func(l *loop) { l.release(end.slot, l.slab.at(end.slot), errHangup) })
-	late(t, func(l *loop) { l.cut() }) // what is in the mailbox then is not done any more
+	late(t, func(l *loop) { l.At(end.slot).Cut(stream.ErrHangup) })
+	late(t, func(l *loop) { l.drain.cut() }) // what is in the mailbox then is not done any more
 }
 
 // TestLeftAfterJobs: a connection whose peer has gone is left when its jobs are done.
 func TestLeftAfterJobs(t *testing.T) {
 	gate := make(chan bool)
-	x := startLefts(t, Middleware{}, Offload(1), Middleware{Message: func(next Handler) Handler {
+	x := startLefts(t, Middleware{}, Offload(1), Middleware{Message: func(next MessageFunc) MessageFunc {
 		return func(c Conn, m Message) error { <-gate; return next(c, m) }
 	}})
 	x.joins <- []*Group{x.group("a")}
 	c := dial(t, x.addr, "/alice")
 	<-x.opened
 	say(t, c, "hi")
-	eventually(t, "it is a job", func() bool { return x.loops[0].lines.n.Load() == 1 })
+	eventually(t, "it is a job", func() bool { return x.loops[0].jobs.lines.n.Load() == 1 })
 	c.UnderlyingConn().(*net.TCPConn).SetLinger(0)
 	c.Close()
 	eventually(t, "the end is noticed", func() (gone bool) {
-		x.on(t, func(l *loop) { gone = l.slab.at(1).state == closed })
+		x.on(t, func(l *loop) { gone = l.At(1).State() == stream.Gone })
 		return gone
 	})
 	if len(x.told) > 0 {

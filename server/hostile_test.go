@@ -69,7 +69,7 @@ func TestClientThatNeverReads(t *testing.T) {
 	say(t, other, "still here?")
 	read(t, other)
 	lent := make(chan int)
-	s.loops[0].poll.Post(func() { lent <- s.loops[0].buffers.inUse })
+	s.loops[0].Post(func() { lent <- s.loops[0].Buffers.InUse() })
 	if n := <-lent; n > 512<<10 {
 		t.Errorf("%d bytes are held for it", n)
 	}
@@ -88,7 +88,7 @@ func TestSlowMemberIsClosed(t *testing.T) {
 	rawDial(t, addr, "/room") // never reads
 	c := dial(t, addr, "/room")
 	text := strings.Repeat("x", 50_000)
-	for k := 0; s.Stats().Slow == 0; k++ {
+	for k := 0; s.Stats().Overflowed == 0; k++ {
 		say(t, c, text)
 		if got := read(t, c); len(got) != len(text) {
 			t.Fatalf("got %d bytes", len(got))

@@ -10,30 +10,23 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/stream"
 	"golang.org/x/sys/unix"
 )
 
 // advance lets a tick pass, in as many turns as it takes.
 func (b *bench) advance() {
-	b.l.tick++
-	for b.l.sweeping = 1; b.l.sweeping != 0; {
-		b.l.sweep()
+	b.drive.Advance(1)
+	for b.drive.Sweep() {
 	}
 }
 
 // advanceToDue lets ticks pass up to the connection's deadline, and it is acted upon.
 func (b *bench) advanceToDue() {
-	if at := *b.l.slab.due(b.i); at > b.l.tick {
-		b.l.tick = at - 1
+	if at, now := b.drive.NextDue(b.s), b.l.Tick(); at > now {
+		b.drive.Advance(at - 1 - now)
 	}
 	b.advance()
-}
-
-// stub has the kernel say what the test wants about bytes taken, until it ends.
-func stub(t testing.TB, what func(fd int) poller.Outgoing) {
-	real := progress
-	progress = what
-	t.Cleanup(func() { progress = real })
 }
 
 const pongs = "\x8a\x80\x00\x00\x00\x00"
@@ -41,6 +34,9 @@ const pongs = "\x8a\x80\x00\x00\x00\x00"
 // cutBy is how much later than it may a deadline is met at most: a tick has begun when
 // it counts from there, and one more when it is over.
 const cutBy = 3
+
+// duesPerTurn is how many deadlines are acted upon before the connections have their turn.
+const duesPerTurn = 256
 
 // TestIdle: whatever the settings, a peer is pinged when it was silent for as long as they
 // say, and closed when it was silent for the idle-timeout and did not answer for half of it.
@@ -67,34 +63,34 @@ func TestIdle(t *testing.T) {
 		for _, answers := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%v %v %t", c.interval, c.timeout, answers), func(t *testing.T) {
 				b := newBench(t, &Server{PingInterval: c.interval, IdleTimeout: c.timeout})
-				b.bring(open)
+				b.bring(isOpen)
 				limit := max(b.l.srv.idleTimeout(), 0)
-				life, pinged, pings := b.l.tick, uint32(0), 0
+				life, pinged, pings := b.l.Tick(), uint32(0), 0
 				for range 100 {
 					b.advanceToDue()
-					silence := time.Duration(b.l.tick-life) * tickLength
+					silence := time.Duration(b.l.Tick()-life) * stream.TickLength
 					got := b.receive()
 					switch {
 					case got == "":
 					case got == string(pingFrame):
 						pings++
-						early := time.Duration(b.l.tick-life+1) * tickLength
-						if c.ping == 0 || early < c.ping*4/5 || silence > c.ping*6/5+cutBy*tickLength {
+						early := time.Duration(b.l.Tick()-life+1) * stream.TickLength
+						if c.ping == 0 || early < c.ping*4/5 || silence > c.ping*6/5+cutBy*stream.TickLength {
 							t.Fatalf("ping %d after %v of silence, want %v", pings, silence, c.ping)
 						}
-						pinged = b.l.tick
+						pinged = b.l.Tick()
 						if answers || limit == 0 {
-							life = b.l.tick
+							life = b.l.Tick()
 						}
 						if answers {
 							b.send(pongs)
-							b.l.handle(b.i, b.slot(), readable)
+							readable(b)
 						}
 					case answers || limit == 0 || pings != 1 || !strings.HasSuffix(got, "idle_timeout"):
 						t.Fatalf("after %v of silence, pinged %d times: got %q", silence, pings, got)
 					default:
-						unanswered := time.Duration(b.l.tick-pinged) * tickLength
-						if silence < limit || unanswered < limit/2 || silence > limit+cutBy*tickLength && unanswered > limit/2+cutBy*tickLength {
+						unanswered := time.Duration(b.l.Tick()-pinged) * stream.TickLength
+						if silence < limit || unanswered < limit/2 || silence > limit+cutBy*stream.TickLength && unanswered > limit/2+cutBy*stream.TickLength {
 							t.Errorf("closed after %v of silence and %v without an answer, want %v", silence, unanswered, limit)
 						}
 						return
@@ -125,10 +121,10 @@ func TestIdleCrowd(t *testing.T) {
 			unix.Close(p.peer)
 		}
 	}()
-	even := crowd * int(tickLength) / int(timeout/2*2/5) // of a crowd's pings in a tick
+	even := crowd * int(stream.TickLength) / int(timeout/2*2/5) // of a crowd's pings in a tick
 	buf := make([]byte, 64)
 	total := 0
-	for range ticks(4 * timeout) {
+	for range stream.Ticks(4 * timeout) {
 		b.advance()
 		pings := 0
 		for k, p := range conns {
@@ -151,15 +147,13 @@ func TestIdleCrowd(t *testing.T) {
 		t.Errorf("%d pings, want %d", total, least)
 	}
 
-	b.l.tick += ticks(timeout / 2) // all at once
+	b.drive.Advance(stream.Ticks(timeout / 2)) // all at once
 	for _, p := range conns {
-		b.l.setDue(p.i, b.l.tick)
+		p.s.SetDue(b.l.Tick())
 	}
+	b.drive.Advance(1)
 	for turns := 1; ; turns++ {
-		if b.l.sweeping = max(b.l.sweeping, 1); turns == 1 {
-			b.l.tick++
-		}
-		b.l.sweep()
+		more := b.drive.Sweep()
 		pings := 0
 		for _, p := range conns {
 			if n, _ := unix.Read(p.peer, buf); n > 0 {
@@ -169,7 +163,7 @@ func TestIdleCrowd(t *testing.T) {
 		if want := min(duesPerTurn, crowd-(turns-1)*duesPerTurn); pings != max(want, 0) {
 			t.Fatalf("turn %d: %d pings, want %d", turns, pings, want)
 		}
-		if b.l.sweeping == 0 {
+		if !more {
 			break
 		}
 	}
@@ -223,12 +217,12 @@ func TestTakingIsLife(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := &Server{PingInterval: ping, IdleTimeout: limit, WriteTimeout: write}
 			b := newBench(t, s)
-			b.bring(open)
-			begun := b.l.tick
+			b.bring(isOpen)
+			begun := b.l.Tick()
 			pinged := time.Duration(0)
-			now := func() time.Duration { return time.Duration(b.l.tick-begun) * tickLength }
-			stub(t, func(int) poller.Outgoing { return c.told(now(), pinged) })
-			for b.slot().state == open && now() < 10*limit {
+			now := func() time.Duration { return time.Duration(b.l.Tick()-begun) * stream.TickLength }
+			b.drive.Tell(func(int) poller.Outgoing { return c.told(now(), pinged) })
+			for b.at() == isOpen && now() < 10*limit {
 				b.advanceToDue()
 				got := b.receive()
 				switch {
@@ -238,15 +232,15 @@ func TestTakingIsLife(t *testing.T) {
 					t.Fatalf("after %v: got %q", now(), got)
 				}
 			}
-			ended := b.slot().state != open
+			ended := b.at() != isOpen
 			if ended != (c.end != "") {
-				t.Fatalf("after %v: it is %v", now(), b.slot().state)
+				t.Fatalf("after %v: it is %v", now(), b.at())
 			}
-			if ended && (now() < c.from || now() > c.upTo+2*cutBy*tickLength) {
+			if ended && (now() < c.from || now() > c.upTo+2*cutBy*stream.TickLength) {
 				t.Errorf("ended after %v, want %v to %v", now(), c.from, c.upTo)
 			}
-			if ended && (c.end == "1006") != (b.slot().state == closed) {
-				t.Errorf("it is %v", b.slot().state)
+			if ended && (c.end == "1006") != (b.at() == isFree) {
+				t.Errorf("it is %v", b.at())
 			}
 		})
 	}
@@ -256,40 +250,37 @@ func TestTakingIsLife(t *testing.T) {
 // meanwhile is not cut by the write-timeout.
 func TestSlowTakerIsHeld(t *testing.T) {
 	b := newBench(t, &Server{})
-	b.bring(held)
-	stub(t, func(int) poller.Outgoing { return poller.Outgoing{Unsent: 1, Sent: 20 * time.Second} })
-	for range ticks(10 * b.l.srv.writeTimeout()) {
+	b.bring(isHeld)
+	b.drive.Tell(func(int) poller.Outgoing { return poller.Outgoing{Unsent: 1, Sent: 20 * time.Second} })
+	for range stream.Ticks(10 * b.l.srv.writeTimeout()) {
 		b.advance()
 	}
-	if got := b.slot().state; got != held {
-		t.Fatalf("it takes something every 20 s: it is %v, want held", got)
+	if got := b.at(); got != isHeld {
+		t.Fatalf("it takes something every 20 s: it is %v, want %v", got, isHeld)
 	}
-	stub(t, func(int) poller.Outgoing { return poller.Outgoing{Unsent: 1, Sent: time.Hour} })
-	for range ticks(b.l.srv.writeTimeout()) + 1 {
+	b.drive.Tell(func(int) poller.Outgoing { return poller.Outgoing{Unsent: 1, Sent: time.Hour} })
+	for range stream.Ticks(b.l.srv.writeTimeout()) + 1 {
 		b.advance()
 	}
-	if got := b.slot().state; got != closed {
-		t.Errorf("it takes nothing: it is %v, want closed", got)
+	if got := b.at(); got != isFree {
+		t.Errorf("it takes nothing: it is %v, want %v", got, isFree)
 	}
 }
 
 // TestHeldIsNotIdle: time in which a peer is not read does not count.
 func TestHeldIsNotIdle(t *testing.T) {
 	b := newBench(t, &Server{WriteTimeout: -1})
-	b.bring(held)
-	for range ticks(10 * b.l.srv.idleTimeout()) {
+	b.bring(isHeld)
+	for range stream.Ticks(10 * b.l.srv.idleTimeout()) {
 		b.advance()
 	}
-	for b.slot().state == held {
-		drainPeer(b)
-		handle(writable)(b)
-	}
+	b.empty()
 	b.receive()
-	for range ticks(b.l.srv.pingAfter() * 3 / 4) {
+	for range stream.Ticks(b.l.srv.pingAfter() * 3 / 4) {
 		b.advance()
 	}
-	if got := b.receive(); got != "" || b.slot().state != open {
-		t.Errorf("right after it was held: got %q, it is %v", got, b.slot().state)
+	if got := b.receive(); got != "" || b.at() != isOpen {
+		t.Errorf("right after it was held: got %q, it is %v", got, b.at())
 	}
 }
 
@@ -297,47 +288,22 @@ func TestHeldIsNotIdle(t *testing.T) {
 // and what a sender could not be heard with is not held against it.
 func TestLateLooks(t *testing.T) {
 	b := newBench(t, &Server{MessageTimeout: 2 * time.Second})
-	b.bring(open)
+	b.bring(isOpen)
 	b.send(b.message("hello")[:8])
-	handle(readable)(b)
+	readable(b)
 	b.advance()
-	look := func(late time.Duration) {
-		b.l.tick += ticks(late)
-		b.l.lookAround(time.Duration(b.l.tick)<<tickBits, late)
-		for b.l.sweeping != 0 {
-			b.l.sweep()
-		}
+	b.drive.Late(time.Minute) // the process was stopped
+	b.drive.Late(time.Second) // and is slow
+	if got := b.at(); got != isOpen {
+		t.Fatalf("a sender that had no time: it is %v, want %v", got, isOpen)
 	}
-	look(time.Minute) // the process was stopped
-	look(time.Second) // and is slow
-	if got := b.slot().state; got != open {
-		t.Fatalf("a sender that had no time: it is %v, want open", got)
-	}
-	for range ticks(2*time.Second) + 1 {
+	for range stream.Ticks(2*time.Second) + 1 {
 		b.advance()
 	}
 	if got := b.receive(); !strings.HasSuffix(got, "message_timeout") {
 		t.Errorf("a sender that had its time: got %q", got)
 	}
-	if b.l.late != 2 {
-		t.Errorf("%d late ticks, want 2", b.l.late)
-	}
-}
-
-// TestTicks: a number of ticks is never too few, and a deadline beyond the clock's end is
-// at its end.
-func TestTicks(t *testing.T) {
-	for d, want := range map[time.Duration]uint32{
-		-1: 0, 0: 0, 1: 2, tickLength: 2, tickLength + 1: 3, 10 * tickLength: 11, math.MaxInt64: math.MaxUint32,
-	} {
-		if got := ticks(d); got != want {
-			t.Errorf("%v: got %d, want %d", d, got, want)
-		}
-	}
-	if got := behind(math.MaxUint32-1, 100); got != math.MaxUint32 {
-		t.Errorf("got %d", got)
-	}
-	if got := behind(7, 0); got != 0 {
-		t.Errorf("no time behind 7: got %d, want none", got)
+	if n := b.l.LateTicks(); n != 2 {
+		t.Errorf("%d late ticks, want 2", n)
 	}
 }

@@ -26,7 +26,7 @@ type jobs struct {
 
 // submit makes a job of a message. It is called by the connection's chain, on the
 // loop.
-func (j *jobs) submit(c Conn, p *pool, next Handler, m Message) {
+func (j *jobs) submit(c Conn, p *pool, next MessageFunc, m Message) {
 	s := j.At(c.slot)
 	x := s.NeedExtra()
 	if x.line == nil {

@@ -14,14 +14,14 @@ import (
 // how the connection ends if that is what it does. A message over a limit is not
 // handled; a ping is answered whatever the byte limit says.
 func (m *meter) exceeded(c Conn, s link, r *loopRoute, kind frame.EventKind, over excess) *CloseError {
-	if kind != frame.MessageEvent && r.Limits.Over != Close {
+	if kind != frame.MessageEvent && r.Limits.Over != Disconnect {
 		return nil
 	}
 	act, tell := m.consequence(c, s, r, over)
 	switch {
 	case m.srv.LimitDryRun:
 		return nil
-	case act == Close:
+	case act == Disconnect:
 		return limitClose(m.violation(s, r, over))
 	case act == Warn && tell && r.OnLimit != nil:
 		r.OnLimit(c, m.violation(s, r, over))
@@ -30,16 +30,16 @@ func (m *meter) exceeded(c Conn, s link, r *loopRoute, kind frame.EventKind, ove
 }
 
 // consequence says what is to be done about a limit that is exceeded: the route's
-// action, or Close for who was over too often; and whether the last time it was told
+// action, or Disconnect for a connection that was over too often; and whether the last time it was told
 // is long enough ago to tell again. It counts, and tells the log.
 func (m *meter) consequence(c Conn, s link, r *loopRoute, over excess) (act Action, tell bool) {
 	act = r.Limits.Over
 	if most := r.Limits.CloseAfter; most > 0 && m.strike(s) >= most {
-		act = Close
+		act = Disconnect
 	}
 	tell = m.mayTell(s)
 	r.decided.count(over.limit, act)
-	if level := m.srv.limitLevel(); (tell || act == Close && !m.srv.LimitDryRun) && m.srv.log.enabled(level) {
+	if level := m.srv.limitLevel(); (tell || act == Disconnect && !m.srv.LimitDryRun) && m.srv.log.enabled(level) {
 		m.srv.log.add(level, "server: over a limit", "route", r.pattern.String(), "remote", c.RemoteAddr().String(),
 			"code", over.limit.code(), "action", act.String(), "enforced", !m.srv.LimitDryRun)
 	}

@@ -151,7 +151,7 @@ func (m *meter) mustWait(c Conn, s link, r *loopRoute) (bool, *CloseError) {
 	if wait <= 0 {
 		return false, nil
 	}
-	if act, _ := m.consequence(c, s, r, over); act == Close {
+	if act, _ := m.consequence(c, s, r, over); act == Disconnect {
 		return true, limitClose(m.violation(s, r, over))
 	}
 	s.Hold(byDelay)

@@ -213,7 +213,7 @@ func TestRungs(t *testing.T) {
 				t.Errorf("%d were delayed, want at most %d", n, sent-flooded.Burst+1)
 			}
 		}},
-		{"close", Limits{Over: Close}, 100, func(t *testing.T, s *Server, c *talker) {
+		{"close", Limits{Over: Disconnect}, 100, func(t *testing.T, s *Server, c *talker) {
 			begin := time.Now()
 			c.conn.Write(volley(0, 5000))
 			got, last := c.upTo(frame.OpClose)
@@ -372,19 +372,19 @@ func TestLimitedEchoAllocatesNothing(t *testing.T) {
 		s := &Server{MessagesPerUser: rate, MessagesPerIP: rate}
 		b := newBench(t, s)
 		s.userMessages.Rate, s.ipMessages.Rate, s.sharesMessages = rate, rate, true
-		b.bring(open)
+		b.bring(isOpen)
 		l := b.l
-		l.exts.need(b.slot()).addr = netip.MustParseAddr("192.0.2.1")
-		b.slot().ident = l.identities.find(&upgrade.Identity{Subject: "alice"})
-		r := l.routeOf(b.slot())
+		l.addrs[b.s.Slot()] = netip.MustParseAddr("192.0.2.1")
+		b.s.Data().ident = l.identities.find(&upgrade.Identity{Subject: "alice"})
+		r := l.routeOf(b.s)
 		r.Limits, r.limited = Limits{Messages: rate, Bytes: rate, Over: over, Cost: func(Message) int { return 2 }}, true
 		message, buf := masked(frame.OpText, []byte("hello")), make([]byte, 64)
 		round := func() {
 			if _, err := unix.Write(b.peer, message); err != nil {
 				t.Fatal(err)
 			}
-			l.handle(b.i, b.slot(), readable)
-			l.After()
+			readable(b)
+			b.drive.After()
 			if n, _ := unix.Read(b.peer, buf); n < 7 {
 				t.Fatalf("got % x", buf[:max(n, 0)])
 			}

@@ -44,7 +44,7 @@ func (l limit) code() string {
 }
 
 // refusal is what the limits of connections do.
-const refusal = Close + 1
+const refusal = Disconnect + 1
 
 // decisions counts, for one route on one loop, what was decided about whom. The loop
 // counts and others read.

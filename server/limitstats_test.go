@@ -21,7 +21,7 @@ import (
 // TestDryRun: everything is counted and nothing happens, on each rung.
 func TestDryRun(t *testing.T) {
 	never := limiter.Rate{Limit: limiter.Every(time.Hour), Burst: 3}
-	for _, over := range []Action{Warn, Drop, Delay, Close} {
+	for _, over := range []Action{Warn, Drop, Delay, Disconnect} {
 		t.Run(over.String(), func(t *testing.T) {
 			s := &Server{LimitDryRun: true, MaxConnsPerIP: 1, MaxConnsPerUser: 1, ConnRate: limiter.Rate{Limit: limiter.Every(time.Hour), Burst: 2}}
 			s.Route("/echo", Route{
@@ -52,7 +52,7 @@ func TestDryRun(t *testing.T) {
 				{"/bytes", "ip_conns", "refuse", "too_many_requests", 1}:  true,
 				{"/echo", "user_conns", "refuse", "too_many_requests", 2}: true,
 			}
-			if over == Close {
+			if over == Disconnect {
 				delete(want, LimitCount{"/bytes", "bytes", act, "bytes_limit", 9})
 				want[LimitCount{"/bytes", "bytes", act, "bytes_limit", 10}] = true // the ping too
 			}

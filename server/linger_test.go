@@ -14,6 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// lingerTime is for how long a connection lingers.
+const lingerTime = 2 * time.Second
+
 // TestEvictedAreCounted: a flood of the refused who do not go lingers within the
 // reserve; of those beyond it the oldest are cut short, and counted.
 func TestEvictedAreCounted(t *testing.T) {

@@ -82,7 +82,7 @@ func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.admit(c, len(b)+frameHeader); err != nil {
+	if err := m.accepts(c, len(b)+frameHeader); err != nil {
 		return err
 	}
 	from := len(m.lane.data)
@@ -107,7 +107,7 @@ func (m *mailbox) pong(c Conn, payload []byte) error {
 func (m *mailbox) sendFrame(kind entryKind, c Conn, b []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.admit(c, len(b)); err != nil {
+	if err := m.accepts(c, len(b)); err != nil {
 		return err
 	}
 	from := len(m.lane.data)
@@ -120,15 +120,15 @@ func (m *mailbox) sendPrepared(c Conn, p *frame.Prepared) error {
 	b := p.Deflated(c.window())
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.admit(c, len(b)); err != nil {
+	if err := m.accepts(c, len(b)); err != nil {
 		return err
 	}
 	m.push(entry{kind: entryPrepared, tok: c.token(), prepared: p}, len(b))
 	return nil
 }
 
-// admit says whether n bytes for c may be queued.
-func (m *mailbox) admit(c Conn, n int) error {
+// accepts says whether n bytes for c may be queued.
+func (m *mailbox) accepts(c Conn, n int) error {
 	if m.dead || m.loop.Generation(c.slot) != c.gen {
 		return net.ErrClosed
 	}
@@ -204,7 +204,7 @@ func (m *mailbox) member(kind entryKind, c Conn, g *Group) error {
 func (m *mailbox) run(c Conn, f func(Conn)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.admit(c, 0); err != nil {
+	if err := m.accepts(c, 0); err != nil {
 		return err
 	}
 	m.push(entry{kind: entryRun, tok: c.token(), run: f}, 0)

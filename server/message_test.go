@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/stream"
 )
 
 // piece is a masked frame with any first byte.
@@ -18,7 +19,7 @@ func piece(first byte, payload string) string {
 	return string(f)
 }
 
-// openDeflating is bring(open), with permessage-deflate.
+// openDeflating is bring(isOpen), with permessage-deflate.
 func (b *bench) openDeflating() {
 	b.open(strings.Replace(fmt.Sprintf(upgradeHead, "/echo"), "\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n", 1))
 }
@@ -26,9 +27,9 @@ func (b *bench) openDeflating() {
 // hear has the peer say something, and the loop read it, in as many turns as it takes.
 func (b *bench) hear(data string) {
 	b.send(data)
-	for conns := []pair{{b.i, b.peer}}; ; {
+	for conns := []pair{{b.s, b.peer}}; ; {
 		b.pass(conns)
-		if b.slot().state != held {
+		if b.at() != isHeld {
 			return
 		}
 	}
@@ -63,16 +64,16 @@ func TestUnaligned(t *testing.T) {
 				b.openDeflating()
 				b.hear(unit[:cut])
 				for range 5 {
-					for range ticks(limit * 9 / 10) {
+					for range stream.Ticks(limit * 9 / 10) {
 						b.advance()
 					}
 					b.hear(unit[cut:] + unit[:cut])
 					b.receive()
 				}
-				if got := b.slot().state; got != open {
-					t.Fatalf("cut at %d of %d: it is %v, want open", cut, len(unit), got)
+				if got := b.at(); got != isOpen {
+					t.Fatalf("cut at %d of %d: it is %v, want %v", cut, len(unit), got, isOpen)
 				}
-				b.l.release(b.i, b.slot(), errHangup)
+				b.s.Cut(stream.ErrHangup)
 			}
 		})
 	}
@@ -82,7 +83,7 @@ func TestUnaligned(t *testing.T) {
 // in time is the end.
 func TestHalfMessages(t *testing.T) {
 	const limit = 3 * time.Second
-	slow := ticks(limit / 4)
+	slow := stream.Ticks(limit / 4)
 	ping := piece(0x89, "")
 	for _, c := range []struct {
 		name        string
@@ -107,9 +108,9 @@ func TestHalfMessages(t *testing.T) {
 			b := newBench(t, &Server{MessageTimeout: limit, Deflate: true})
 			b.openDeflating()
 			b.hear(c.first)
-			begun, said := b.l.tick, c.then
-			for b.slot().state == open && b.l.tick-begun < 3*ticks(limit) {
-				if b.advance(); b.slot().state == open && c.then != "" && (b.l.tick-begun)%c.every == 0 {
+			begun, said := b.l.Tick(), c.then
+			for b.at() == isOpen && b.l.Tick()-begun < 3*stream.Ticks(limit) {
+				if b.advance(); b.at() == isOpen && c.then != "" && (b.l.Tick()-begun)%c.every == 0 {
 					if strings.HasPrefix(c.name, "a header") { // it has only so many
 						if said == "" {
 							continue
@@ -119,9 +120,9 @@ func TestHalfMessages(t *testing.T) {
 					b.hear(c.then)
 				}
 			}
-			took := time.Duration(b.l.tick-begun) * tickLength
-			if got := b.receive(); !strings.HasSuffix(got, "\x03\xf0message_timeout") || took < limit || took > limit+cutBy*tickLength {
-				t.Errorf("after %v it is %v, and was told %q", took, b.slot().state, got[max(0, len(got)-40):])
+			took := time.Duration(b.l.Tick()-begun) * stream.TickLength
+			if got := b.receive(); !strings.HasSuffix(got, "\x03\xf0message_timeout") || took < limit || took > limit+cutBy*stream.TickLength {
+				t.Errorf("after %v it is %v, and was told %q", took, b.at(), got[max(0, len(got)-40):])
 			}
 		})
 	}
@@ -131,31 +132,30 @@ func TestHalfMessages(t *testing.T) {
 // then goes on from where it was.
 func TestMessageClockStops(t *testing.T) {
 	const limit = 4 * time.Second
-	for _, why := range []hold{byBacklog, byDelay, byJobs, byDelay | byTurn} {
+	for _, why := range []stream.Hold{stream.Backlog, byDelay, byJobs, byDelay | stream.Turn} {
 		b := newBench(t, &Server{MessageTimeout: limit, WriteTimeout: -1, IdleTimeout: -1})
-		b.bring(open)
+		b.bring(isOpen)
 		b.hear(piece(0x81, "hello")[:8])
 		read := uint32(0) // ticks
-		for b.slot().state == open && read < 3*ticks(limit) {
-			for range ticks(limit / 4) {
-				if b.advance(); b.slot().state != open {
+		for b.at() == isOpen && read < 3*stream.Ticks(limit) {
+			for range stream.Ticks(limit / 4) {
+				if b.advance(); b.at() != isOpen {
 					break
 				}
 				read++
 			}
-			if b.slot().state != open {
+			if b.at() != isOpen {
 				break
 			}
-			b.slot().why = why
-			b.l.settle(b.i, b.slot())
-			b.slot().state = held // also by a backlog that is none
-			for range ticks(10 * limit) {
+			b.s.Hold(why) // also for a backlog that is none
+			b.l.transmit(b.s, nil)
+			for range stream.Ticks(10 * limit) {
 				b.advance()
 			}
-			b.slot().why = 0
-			b.l.proceed(b.i, b.slot())
+			b.s.Go(why)
+			b.l.proceed(b.s)
 		}
-		if took := time.Duration(read) * tickLength; took < limit-cutBy*tickLength || took > limit+cutBy*tickLength {
+		if took := time.Duration(read) * stream.TickLength; took < limit-cutBy*stream.TickLength || took > limit+cutBy*stream.TickLength {
 			t.Errorf("held for %b: closed when it had been read for %v, want %v", why, took, limit)
 		}
 		if got := b.receive(); !strings.HasSuffix(got, "message_timeout") {

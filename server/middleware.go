@@ -14,11 +14,11 @@ type Message struct {
 	Data   []byte
 }
 
-// Handler is called with every message of a connection, in order, on the
+// MessageFunc is called with every message of a connection, in order, on the
 // connection's loop: it must not block, unless it is behind Offload. A *CloseError it
 // returns closes the connection with that code; any other error is logged and closes
 // with 1011.
-type Handler func(c Conn, m Message) error
+type MessageFunc func(c Conn, m Message) error
 
 // The other things a Middleware wraps.
 type (
@@ -26,7 +26,7 @@ type (
 	// Request is valid until it returns. The innermost one gives the
 	// verdicts of docs/CODES.md in their order, guards included.
 	UpgradeFunc func(r *upgrade.Request) error
-	// OpenFunc begins a connection. An error ends it as a Handler's does.
+	// OpenFunc begins a connection. An error ends it as a MessageFunc's does.
 	OpenFunc func(c Conn) error
 	// SendFunc publishes a message to a Group.
 	SendFunc func(m Message) error
@@ -51,7 +51,7 @@ type Middleware struct {
 
 	Upgrade func(next UpgradeFunc) UpgradeFunc
 	Open    func(next OpenFunc) OpenFunc
-	Message func(next Handler) Handler
+	Message func(next MessageFunc) MessageFunc
 	Send    func(next SendFunc) SendFunc
 	Close   func(next CloseFunc) CloseFunc
 
@@ -77,7 +77,7 @@ func compose[F any](mw []Middleware, inner F, pick func(*Middleware) func(F) F) 
 	return inner
 }
 
-func orElse[F OpenFunc | Handler | CloseFunc](f, standard F) F {
+func orElse[F OpenFunc | MessageFunc | CloseFunc](f, standard F) F {
 	if f == nil {
 		return standard
 	}

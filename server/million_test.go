@@ -18,24 +18,27 @@ const million = 1_000_000
 // seat takes n slots as open connections have them, whose descriptors are made up.
 // identify says who the k-th is; nil is nobody.
 func seat(l *loop, n int, identify func(k int) *upgrade.Identity) {
-	place := l.places.find(&l.routes[0], nil)
+	place := l.places.find(&l.routes[0], nil, "")
+	drive := l.Drive()
 	for k := range n {
-		i, s := l.slab.take()
-		s.fd, s.state, s.flags, s.place = int32(k+1000), open, armedRead|opened, place
-		*l.slab.due(i) = 100
+		d := drive.Seat().Data()
+		d.facts.become(open)
+		d.place = place
 		if identify != nil {
-			s.ident = l.identities.find(identify(k))
+			d.ident = l.identities.find(identify(k))
 		}
 	}
 }
 
-// newHall is a loop without a poller, for a table and nothing else.
-func newHall() *loop {
+// newHall is a loop that never starts, for a table and nothing else.
+func newHall(t testing.TB) *loop {
 	s := &Server{Loops: 1}
 	s.Route("/", Route{})
-	l := &loop{srv: s, slab: newSlab(), routes: make([]loopRoute, 1)}
-	l.routes[0].route = s.routes[0]
-	return l
+	if err := s.newEngine(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.engine.Close)
+	return s.loops[0]
 }
 
 // A million connections cost the heap at most 64 bytes each, and freeing half of them
@@ -47,22 +50,22 @@ func TestMillion(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return int(m.HeapAlloc)
 	}
+	l := newHall(t)
 	before := heap()
-	l := newHall()
 	seat(l, million, nil)
 	if each := float64(heap()-before) / million; each > 64 {
 		t.Errorf("a slot costs %.1f bytes of heap, want at most 64", each)
 	}
 	for i := uint32(1); i <= million; i += 2 {
-		l.slab.put(i)
+		l.Drive().Unseat(l.At(i))
 	}
 	seat(l, million/2, nil)
 	// The list of free slots has grown: 4 bytes for each that was.
 	if each := float64(heap()-before) / million; each > 64+4 {
 		t.Errorf("a slot costs %.1f bytes of heap after a change of half of them, want at most 68", each)
 	}
-	if l.slab.live != million || l.slab.next != million+1 {
-		t.Errorf("%d slots are live, and %d were made", l.slab.live, l.slab.next-1)
+	if n := l.count(); n != million || l.Slots() != million+1 {
+		t.Errorf("%d slots are live, and %d were made", n, l.Slots()-1)
 	}
 }
 
@@ -82,7 +85,7 @@ func BenchmarkMillionGC(b *testing.B) {
 		}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			l := newHall()
+			l := newHall(b)
 			seat(l, million, c.identify)
 			runtime.GC()
 			defer debug.SetGCPercent(debug.SetGCPercent(-1)) // only when we say so

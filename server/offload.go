@@ -30,7 +30,7 @@ func Offload(n int) Middleware {
 	return Middleware{
 		Name:     fmt.Sprintf("offload(%d)", p.most),
 		offloads: true,
-		Message: func(next Handler) Handler {
+		Message: func(next MessageFunc) MessageFunc {
 			return func(c Conn, m Message) error {
 				c.loop.jobs.submit(c, p, next, m)
 				return nil

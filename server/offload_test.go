@@ -16,6 +16,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/stream"
 	"golang.org/x/sys/unix"
 )
 
@@ -184,7 +185,7 @@ func TestOffloadHangUp(t *testing.T) {
 	var jobs int
 	eventually(t, "all are jobs", func() bool {
 		done := make(chan int)
-		s.loops[0].poll.Post(func() { done <- s.loops[0].exts.get(s.loops[0].slab.at(1)).line.open })
+		s.loops[0].Post(func() { done <- s.loops[0].At(1).Extra().line.open })
 		jobs = <-done
 		return jobs == 5
 	})
@@ -193,9 +194,9 @@ func TestOffloadHangUp(t *testing.T) {
 	w.let(1)
 	<-w.said // of the job that may have come before the end
 	eventually(t, "the end is noticed", func() bool {
-		done := make(chan state)
-		s.loops[0].poll.Post(func() { done <- s.loops[0].slab.at(1).state })
-		return <-done == closed
+		done := make(chan stream.State)
+		s.loops[0].Post(func() { done <- s.loops[0].At(1).State() })
+		return <-done == stream.Gone
 	})
 	if n := s.Stats().Sockets; n != 1 {
 		t.Errorf("%d connections are counted, want the one with jobs", n)
@@ -222,7 +223,7 @@ func TestOffloadPausesReading(t *testing.T) {
 	b := newBench(t, s)
 	b.open(fmt.Sprintf(upgradeHead, "/work/a"))
 	b.send(b.message("first") + string(masked(frame.OpPing, []byte("p"))))
-	handle(readable)(b)
+	readable(b)
 	if got := b.receive(); got != "\x8a\x01p" {
 		t.Errorf("got %q, want a pong", got)
 	}
@@ -230,12 +231,12 @@ func TestOffloadPausesReading(t *testing.T) {
 	for k := range n {
 		b.send(b.message(fmt.Sprint(k)))
 	}
-	handle(readable)(b)
-	q := b.l.exts.get(b.slot()).line
-	if st := b.slot().state; st != held || q.open != jobsAtOnce {
-		t.Fatalf("with %d jobs: the connection is %v", q.open, st)
+	readable(b)
+	q := b.s.Extra().line
+	if at := b.at(); at != isHeld || q.open != jobsAtOnce {
+		t.Fatalf("with %d jobs: the connection is %v", q.open, at)
 	}
-	b.checkInterest()
+	b.checkInterest(false)
 	answered, done := 0, 0
 	hear := func(k int) {
 		w.let(k)
@@ -246,28 +247,28 @@ func TestOffloadPausesReading(t *testing.T) {
 		}
 		done += k
 		eventually(t, "the loop hears of it", func() bool {
-			b.l.Wake()
-			b.l.After()
+			b.drive.Wake()
+			b.drive.After()
 			answered += strings.Count(b.receive(), "\x81")
 			return answered == done
 		})
 	}
 	hear(jobsAtOnce/2 - 1)
-	eventually(t, "the loop knows of the last", func() bool { b.l.Wake(); return q.open <= jobsAtOnce/2+1 })
-	if st := b.slot().state; st != held {
-		t.Errorf("with %d jobs left: the connection is %v, want held", q.open, st)
+	eventually(t, "the loop knows of the last", func() bool { b.drive.Wake(); return q.open <= jobsAtOnce/2+1 })
+	if at := b.at(); at != isHeld {
+		t.Errorf("with %d jobs left: the connection is %v, want %v", q.open, at, isHeld)
 	}
 	for answered < n+1 {
 		hear(1)
-		if b.slot().state == open {
-			handle(readable)(b)
+		if b.at() == isOpen {
+			readable(b)
 		}
 		if q.open > jobsAtOnce {
 			t.Fatalf("%d jobs at once", q.open)
 		}
 	}
-	eventually(t, "the last is over", func() bool { b.l.Wake(); return b.l.exts.get(b.slot()).line == nil })
-	if got := b.l.buffers.inUse; got != 0 {
+	eventually(t, "the last is over", func() bool { b.drive.Wake(); return b.s.Extra().line == nil })
+	if got := b.l.Buffers.InUse(); got != 0 {
 		t.Errorf("%d bytes are still lent", got)
 	}
 }
@@ -281,15 +282,15 @@ func TestOffloadBudget(t *testing.T) {
 	b.open(fmt.Sprintf(upgradeHead, "/work/a"))
 	for range 3 {
 		b.send(b.message(strings.Repeat("x", 30<<10)))
-		handle(readable)(b)
+		readable(b)
 	}
 	eventually(t, "one has begun", func() bool { return w.began.Load() == 1 })
-	b.l.After()
-	if n := b.l.srv.stats.shed.Load(); n != 1 || b.l.buffers.inUse > 32<<10 {
-		t.Errorf("%d were closed for memory, %d bytes are lent", n, b.l.buffers.inUse)
+	b.drive.After()
+	if n := b.l.srv.stats.shed.Load(); n != 1 || b.l.Buffers.InUse() > 32<<10 {
+		t.Errorf("%d were closed for memory, %d bytes are lent", n, b.l.Buffers.InUse())
 	}
 	w.let(1)
-	eventually(t, "it ends", func() bool { b.l.Wake(); return len(w.closed) == 1 })
+	eventually(t, "it ends", func() bool { b.drive.Wake(); return len(w.closed) == 1 })
 	if told := <-w.closed; told != "1006 after 1 in a" {
 		t.Errorf("Close: got %q", told)
 	}
@@ -303,15 +304,15 @@ func TestOffloadResetAfterClose(t *testing.T) {
 	b := newBench(t, s)
 	b.open(fmt.Sprintf(upgradeHead, "/work/a"))
 	b.send(b.message("close") + b.message("2") + b.message("3"))
-	handle(readable)(b)
+	readable(b)
 	w.let(1)
 	eventually(t, "the loop is to hear of the end and of the job", func() bool {
 		b.l.mail.mu.Lock()
 		defer b.l.mail.mu.Unlock()
 		return len(b.l.mail.lane.entries) == 2
 	})
-	b.l.release(b.i, b.slot(), unix.ECONNRESET)
-	b.l.Wake()
+	b.s.Cut(unix.ECONNRESET)
+	b.drive.Wake()
 	w.ended(t, "1006 after 1 in a")
 	if n := b.l.srv.total(); n != 0 {
 		t.Errorf("%d connections are counted, want none", n)
@@ -330,10 +331,10 @@ func TestOffloadEndStays(t *testing.T) {
 	}{
 		{"reset", false, after(hangUp, hangup), "1000 after 1 in a"},
 		{"reset", true, after(hangUp, hangup), "1000 after 2 in a"},
-		{"memory", false, func(b *bench) { b.l.buffers.budget = 1; b.l.shed() }, "1000 after 1 in a"},
-		{"memory", true, func(b *bench) { b.l.buffers.budget = 1; b.l.shed() }, "1000 after 1 in a"},
-		{"Conn.Close", false, func(b *bench) { b.l.conn(b.i, b.slot()).Close(4001, ""); b.l.Wake() }, "1000 after 1 in a"},
-		{"Conn.Close", true, func(b *bench) { b.l.conn(b.i, b.slot()).Close(4001, ""); b.l.Wake() }, "1000 after 1 in a"},
+		{"memory", false, short, "1000 after 1 in a"},
+		{"memory", true, short, "1000 after 1 in a"},
+		{"Conn.Close", false, closes, "1000 after 1 in a"},
+		{"Conn.Close", true, closes, "1000 after 1 in a"},
 	} {
 		t.Run(fmt.Sprintf("%s/busy=%v", c.name, c.busy), func(t *testing.T) {
 			w := newWorkshop()
@@ -344,17 +345,17 @@ func TestOffloadEndStays(t *testing.T) {
 			if c.busy {
 				defer unix.Close(b.open(fmt.Sprintf(upgradeHead, "/work/b")).peer)
 				b.send(b.message("0"))
-				handle(readable)(b)
+				readable(b)
 				eventually(t, "another's has begun", begun)
 			}
 			b.open(fmt.Sprintf(upgradeHead, "/work/a"))
-			r := b.l.routeOf(b.slot())
+			r := b.l.routeOf(b.s)
 			b.send(b.message("1") + bye)
-			handle(readable)(b)
+			readable(b)
 			eventually(t, "it has begun, if it can", begun)
 			c.then(b)
 			w.let(2)
-			eventually(t, "it ends", func() bool { b.l.Wake(); return len(w.closed) > 0 })
+			eventually(t, "it ends", func() bool { b.drive.Wake(); return len(w.closed) > 0 })
 			w.ended(t, c.want)
 			if n := r.tally.Closes["1000"]; n != 1 {
 				t.Errorf("counted as 1000: got %d, want 1", n)
@@ -375,25 +376,25 @@ func TestOffloadBudgetOfTheGone(t *testing.T) {
 		t.Cleanup(func() { unix.Close(p.peer) })
 		for range n {
 			b.send(b.message(strings.Repeat("x", 30<<10)))
-			handle(readable)(b)
+			readable(b)
 		}
 	}
 	jobs("begun", 2)
 	eventually(t, "one has begun", func() bool { return w.began.Load() == 1 })
-	b.l.release(b.i, b.slot(), unix.ECONNRESET)
+	b.s.Cut(unix.ECONNRESET)
 	jobs("waiting", 3)
-	b.l.release(b.i, b.slot(), unix.ECONNRESET)
+	b.s.Cut(unix.ECONNRESET)
 	b.open(fmt.Sprintf(upgradeHead, "/echo"))
 	b.send(b.message(strings.Repeat("x", 16<<10))[:15<<10])
-	handle(readable)(b)
+	readable(b)
 
-	b.l.After()
+	b.drive.After()
 	w.ended(t, "1006 after 1 in waiting")
-	if n := b.l.srv.stats.shed.Load(); n != 0 || b.slot().state != open {
-		t.Errorf("%d were closed for memory, one that is %v", n, b.slot().state)
+	if n := b.l.srv.stats.shed.Load(); n != 0 || b.at() != isOpen {
+		t.Errorf("%d were closed for memory, one that is %v", n, b.at())
 	}
 	w.let(1)
-	eventually(t, "it ends", func() bool { b.l.Wake(); return len(w.closed) == 1 })
+	eventually(t, "it ends", func() bool { b.drive.Wake(); return len(w.closed) == 1 })
 	w.ended(t, "1006 after 1 in begun")
 }
 
@@ -405,14 +406,14 @@ func TestOffloadBudgetOfTheWaiting(t *testing.T) {
 	b := newBench(t, s)
 	defer unix.Close(b.open(fmt.Sprintf(upgradeHead, "/work/begun")).peer)
 	b.send(b.message("1"))
-	handle(readable)(b)
+	readable(b)
 	eventually(t, "one has begun", func() bool { return w.began.Load() == 1 })
 	b.open(fmt.Sprintf(upgradeHead, "/work/waiting"))
 	for range 3 {
 		b.send(b.message(strings.Repeat("x", 30<<10)))
-		handle(readable)(b)
+		readable(b)
 	}
-	b.l.After()
+	b.drive.After()
 	w.ended(t, "1006 after 1 in waiting")
 	w.let(1)
 }
@@ -429,7 +430,7 @@ func TestOffloadDrain(t *testing.T) {
 	go func() { done <- s.Shutdown(context.Background()) }()
 	eventually(t, "it is to be closed", func() bool {
 		ended := make(chan bool)
-		s.loops[0].poll.Post(func() { ended <- s.loops[0].drain.done == 1 })
+		s.loops[0].Post(func() { ended <- s.loops[0].drain.done == 1 })
 		return <-ended
 	})
 	w.let(1)
@@ -443,6 +444,42 @@ func TestOffloadDrain(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// A drain waits for the jobs of a peer that is gone, too: what it has said is handled.
+func TestOffloadDrainOfTheGone(t *testing.T) {
+	w := newWorkshop()
+	s := &Server{Loops: 1, Drain: time.Hour}
+	s.Route("/work/{room}", w.route(1))
+	c := dial(t, start(t, s), "/work/a")
+	say(t, c, "1")
+	say(t, c, "2")
+	onLoop := func(is func(l *loop) bool) func() bool {
+		return func() bool {
+			answer := make(chan bool, 1)
+			if s.loops[0].Post(func() { answer <- is(s.loops[0]) }) != nil {
+				return true // it has ended, too soon
+			}
+			select {
+			case ok := <-answer:
+				return ok
+			case <-s.done:
+				return true
+			}
+		}
+	}
+	eventually(t, "there are two jobs", onLoop(func(l *loop) bool { q := l.At(1).Extra().line; return q != nil && q.open == 2 }))
+	c.UnderlyingConn().(*net.TCPConn).SetLinger(0)
+	c.Close()
+	eventually(t, "the end is noticed", onLoop(func(l *loop) bool { return l.At(1).State() == stream.Gone }))
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	eventually(t, "the drain has begun", onLoop(func(l *loop) bool { return l.drain.active }))
+	w.let(2)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	w.ended(t, "1006 after 2 in a")
 }
 
 // A job that does not end is not waited for beyond the drain.
@@ -469,7 +506,7 @@ func TestOffloadCut(t *testing.T) {
 }
 
 func TestWhatHasNoPlaceBehindOffload(t *testing.T) {
-	for _, m := range []Middleware{Offload(1), Logging(nil)} {
+	for _, m := range []Middleware{Offload(1), {Name: "looped", OnLoop: true}} {
 		s := &Server{Addr: "127.0.0.1:0"}
 		s.Use(Offload(1))
 		s.Route("/", Route{Middleware: []Middleware{m}})

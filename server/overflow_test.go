@@ -50,7 +50,7 @@ func TestDropNewest(t *testing.T) {
 		Overflow: DropNewest,
 		Open:     func(c Conn) error { return g.Join(c) },
 		Message:  func(_ Conn, m Message) error { return g.Send(m.Opcode, m.Data) },
-		Drain:    func(c Conn) { drained <- c },
+		Writable: func(c Conn) { drained <- c },
 	})
 	addr := start(t, s)
 	lazy := rawDial(t, addr, "/room")
@@ -70,8 +70,8 @@ func TestDropNewest(t *testing.T) {
 			t.Fatal("50 MB were sent to a member that reads nothing")
 		}
 	}
-	if st := s.Stats(); st.Slow != 0 || g.Len() != 2 || st.Buffered > 1<<20 {
-		t.Errorf("%d were closed, %d stayed, %d bytes wait", st.Slow, g.Len(), st.Buffered)
+	if st := s.Stats(); st.Overflowed != 0 || g.Len() != 2 || st.Buffered > 1<<20 {
+		t.Errorf("%d were closed, %d stayed, %d bytes wait", st.Overflowed, g.Len(), st.Buffered)
 	}
 	r := frames{bufio.NewReader(lazy)}
 	kept := sent - int(s.Stats().Total.Dropped)
@@ -128,7 +128,7 @@ func TestDrainPaces(t *testing.T) {
 	s.Route("/file", Route{
 		Overflow: DropNewest,
 		Message:  func(c Conn, _ Message) error { pump(c); return nil },
-		Drain:    pump,
+		Writable: pump,
 	})
 	s.Route("/echo", Route{Message: echo})
 	addr := start(t, s)

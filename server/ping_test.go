@@ -73,7 +73,7 @@ func TestPongsInOrder(t *testing.T) {
 					for _, chunk := range chunks {
 						if chunk != "" {
 							b.send(chunk)
-							b.l.handle(b.i, b.slot(), readable)
+							readable(b)
 							got += b.receive()
 						}
 					}
@@ -95,24 +95,24 @@ func (b *bench) openWith(path string, w frame.Window) {
 		head = strings.Replace(head, "\r\n", fmt.Sprintf("\r\nSec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=%d\r\n", w), 1)
 	}
 	b.open(head)
-	if got := b.l.conn(b.i, b.slot()).window(); got != w || b.slot().frame.Window() != w {
-		b.Fatalf("the window is %d, and %d, want %d", got, b.slot().frame.Window(), w)
+	if got := b.conn().window(); got != w || b.s.Data().frame.Window() != w {
+		b.Fatalf("the window is %d, and %d, want %d", got, b.s.Data().frame.Window(), w)
 	}
 }
 
 // gone hangs up.
 func (b *bench) gone() {
 	unix.Close(b.peer)
-	b.l.handle(b.i, b.slot(), readable)
+	readable(b)
 	b.peer = -1
 }
 
 // turns has the loop take turn after turn until it is idle, and returns what each says.
 func (b *bench) turns() (said []string) {
-	b.l.handle(b.i, b.slot(), readable)
+	readable(b)
 	said = append(said, b.receive())
-	for b.l.After(); b.l.ripe > 0; b.l.After() {
-		b.l.Wake()
+	for b.drive.After(); b.drive.Ripe() > 0; b.drive.After() {
+		b.drive.Wake()
 		said = append(said, b.receive())
 	}
 	return said
@@ -218,29 +218,29 @@ func TestPongsBehindTheMailbox(t *testing.T) {
 	})
 	b := newBench(t, s)
 	b.openWith("/echo", 0)
-	other = b.l.conn(b.i, b.slot())
+	other = b.conn()
 	defer unix.Close(b.peer)
 	b.openWith("/room", 0)
-	b.l.Wake()
+	b.drive.Wake()
 	said := bytes.Join([][]byte{
 		masked(frame.OpPing, []byte("1")), masked(frame.OpText, []byte("all")),
 		masked(frame.OpPing, []byte("2")), masked(frame.OpText, []byte("me")),
 		masked(frame.OpPing, []byte("3")),
 	}, nil)
 	b.send(string(said))
-	b.l.handle(b.i, b.slot(), readable)
-	b.l.Wake()
+	readable(b)
+	b.drive.Wake()
 	if got, want := b.receive(), "\x8a\x011\x81\x03all\x8a\x012\x81\x02me\x8a\x013"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := b.l.routeOf(b.slot()).tally.MessagesOut; got != 2 {
+	if got := b.l.routeOf(b.s).tally.MessagesOut; got != 2 {
 		t.Errorf("%d messages are counted, want 2", got)
 	}
 	// However many there are, and wherever they go.
 	b.send(string(masked(frame.OpText, []byte("me"))) + strings.Repeat(string(masked(frame.OpPing, nil)), 99) +
 		string(masked(frame.OpPing, []byte("last"))))
-	b.l.handle(b.i, b.slot(), readable)
-	b.l.Wake()
+	readable(b)
+	b.drive.Wake()
 	got := pongsIn(t, b.receive())
 	if len(got) != pongsPerTurn || !strings.Contains(strings.Join(got, " "), "last") {
 		t.Errorf("got the pongs %q", got)
@@ -292,7 +292,7 @@ func TestEarlyPings(t *testing.T) {
 		b := newBench(t, &Server{})
 		b.connect()
 		b.send(fmt.Sprintf(upgradeHead, "/echo") + said)
-		b.l.handle(b.i, b.slot(), readable)
+		readable(b)
 		head, got, _ := strings.Cut(b.receive(), "\r\n\r\n")
 		if !strings.HasPrefix(head, "HTTP/1.1 101 ") || got != want {
 			t.Errorf("%s: got %q and %x, want %x", steps, head, got, want)
@@ -303,15 +303,15 @@ func TestEarlyPings(t *testing.T) {
 // Neither a pong in its place nor one that makes way allocates.
 func TestPongsAllocateNothing(t *testing.T) {
 	b := newBench(t, &Server{})
-	b.bring(open)
+	b.bring(isOpen)
 	said, _ := script(strings.Repeat("pt", 50))
 	message, buf := []byte(said), make([]byte, 64<<10)
 	round := func() {
 		if _, err := unix.Write(b.peer, message); err != nil {
 			t.Fatal(err)
 		}
-		b.l.handle(b.i, b.slot(), readable)
-		b.l.After()
+		readable(b)
+		b.drive.After()
 		if n, _ := unix.Read(b.peer, buf); n < 50+pongsPerTurn {
 			t.Fatalf("%d bytes were said", n)
 		}

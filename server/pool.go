@@ -19,7 +19,7 @@ type pool struct {
 
 // job is a message that is to be handled.
 type job struct {
-	next Handler
+	next MessageFunc
 	m    Message // Data is from the loop's buffers
 }
 

@@ -20,7 +20,6 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/limiter"
-	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
@@ -31,16 +30,17 @@ import (
 // the rest over TCP, for its RST.
 func TestQuotasNeverLeak(t *testing.T) {
 	const total, overTCP, clients = 100_000, 2_000, 16
-	peer = func(fd int) netip.AddrPort {
-		if at := poller.Peer(fd); at.IsValid() {
+	peer = func(s link) netip.AddrPort {
+		if at := s.RemoteAddr(); at.IsValid() {
 			return at
 		}
-		if fd%5 == 0 { // many addresses of one /64
-			return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 15: byte(fd)}), 1)
+		n := s.Slot()
+		if n%5 == 0 { // many addresses of one /64
+			return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 15: byte(n)}), 1)
 		}
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(fd % 5)}), 1)
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(n % 5)}), 1)
 	}
-	t.Cleanup(func() { peer = poller.Peer })
+	t.Cleanup(func() { peer = link.RemoteAddr })
 
 	s := &Server{Loops: 2, Logger: slog.New(slog.DiscardHandler), MaxConnsPerIP: 6, MaxConnsPerUser: 3, ConnRate: limiter.Rate{Limit: 50_000, Burst: 50}}
 	name := func(r *upgrade.Request) *upgrade.Identity {
@@ -95,7 +95,7 @@ func TestQuotasNeverLeak(t *testing.T) {
 				if err := unix.SetNonblock(pair[1], false); err != nil {
 					t.Error(err)
 				}
-				if err := s.loops[0].poll.Post(func() { s.place(pair[0]) }); err != nil {
+				if err := s.loops[0].Post(func() { s.loops[0].Drive().Place(pair[0]) }); err != nil {
 					t.Error(err)
 					return
 				}

@@ -44,10 +44,10 @@ func (l *loop) run(s link, greeting, input []byte) {
 	var err *CloseError
 	if greeting != nil {
 		err = l.call(r, c, func() error { return r.open(c) })
-	} else if f := &s.Data().facts; f.has(owesDrain) {
-		*f &^= owesDrain
-		if r.Drain != nil {
-			err = l.call(r, c, func() error { r.Drain(c); return nil })
+	} else if f := &s.Data().facts; f.has(owesWritable) {
+		*f &^= owesWritable
+		if r.Writable != nil {
+			err = l.call(r, c, func() error { r.Writable(c); return nil })
 		}
 	}
 	if end.err = err; err == nil && s.Why() == 0 {
@@ -111,8 +111,8 @@ func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 func (l *loop) refused(c Conn, s link, r *loopRoute, end ending) ending {
 	if r.Overflow == DropNewest {
 		r.tally.Dropped += l.reply.full
-		if r.Drain != nil {
-			s.Data().facts |= owesDrain
+		if r.Writable != nil {
+			s.Data().facts |= owesWritable
 			s.Yield()
 		}
 	} else if end.err == nil {

@@ -52,7 +52,7 @@ func (l *loop) replies(c Conn) bool {
 // say is a callback's Send.
 func (l *loop) say(c Conn, op frame.Opcode, b []byte) error {
 	r, n := &l.reply, len(b)+frameHeader
-	if !r.admits(n) {
+	if !r.hasRoom(n) {
 		return ErrBacklog
 	}
 	switch {
@@ -70,7 +70,7 @@ func (l *loop) say(c Conn, op frame.Opcode, b []byte) error {
 // sayPrepared is a callback's SendPrepared.
 func (l *loop) sayPrepared(c Conn, p *frame.Prepared) error {
 	r, b := &l.reply, p.Deflated(c.window())
-	if !r.admits(len(b)) {
+	if !r.hasRoom(len(b)) {
 		return ErrBacklog
 	}
 	if l.mail.queued.Load() {
@@ -81,8 +81,8 @@ func (l *loop) sayPrepared(c Conn, p *frame.Prepared) error {
 	return nil
 }
 
-// admits says whether a message of n bytes may be said. One may, however large.
-func (r *reply) admits(n int) bool {
+// hasRoom reports whether a message of n bytes may be said. One may, however large.
+func (r *reply) hasRoom(n int) bool {
 	if (r.said > 0 || r.behind > 0) && len(r.b)+r.behind+n > r.room {
 		r.full++
 		return false

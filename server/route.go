@@ -35,11 +35,11 @@ type Route struct {
 	OnLimit func(c Conn, v Violation) // for Warn, at most once a second for a connection
 
 	// Backpressure. Overflow is what becomes of a message that finds
-	// Server.MaxBacklog full. Drain is called, on the loop, when all has left that
+	// Server.MaxBacklog full. Writable is called, on the loop, when all has left that
 	// had to wait for the peer, or that a Send was refused for: with DropNewest, a
-	// callback can send until there is ErrBacklog, and Drain go on from there.
+	// callback can send until there is ErrBacklog, and Writable go on from there.
 	Overflow Overflow
-	Drain    func(c Conn)
+	Writable func(c Conn)
 
 	// Keep says what of the request the connection needs, its query or a header, and
 	// is called on the loop when all else has let it in. Conn.Data returns that from
@@ -49,7 +49,7 @@ type Route struct {
 
 	// The life of a connection, all on its loop.
 	Open    OpenFunc
-	Message Handler
+	Message MessageFunc
 	Close   CloseFunc
 }
 
@@ -58,7 +58,7 @@ type Route struct {
 type Overflow uint8
 
 const (
-	CloseSlow  Overflow = iota // the connection is closed with 1013
+	CloseFull  Overflow = iota // the connection is closed with 1013
 	DropNewest                 // the message is dropped and counted, RouteStats.Dropped
 )
 
@@ -72,7 +72,7 @@ type Limits struct {
 	Over     Action
 
 	// CloseAfter closes a connection that is over a limit for this many times
-	// within a minute, whatever Over did about the others: Delay first, then Close.
+	// within a minute, whatever Over did about the others: Delay first, then Disconnect.
 	// Zero is never.
 	CloseAfter int
 
@@ -92,13 +92,13 @@ type Action uint8
 
 // The actions, from the mildest for the client to the harshest.
 const (
-	Warn  Action = iota // drop the message, and tell Route.OnLimit now and then
-	Drop                // drop the message
-	Delay               // read no further until it is allowed again; nothing is lost
-	Close               // close with 1008
+	Warn       Action = iota // drop the message, and tell Route.OnLimit now and then
+	Drop                     // drop the message
+	Delay                    // read no further until it is allowed again; nothing is lost
+	Disconnect               // close with 1008
 )
 
-var actionNames = [...]string{Warn: "warn", Drop: "drop", Delay: "delay", Close: "close"}
+var actionNames = [...]string{Warn: "warn", Drop: "drop", Delay: "delay", Disconnect: "close"}
 
 // String returns the action's name, as UnmarshalText reads it.
 func (a Action) String() string {
@@ -147,7 +147,7 @@ type loopRoute struct {
 
 	upgrade UpgradeFunc
 	open    OpenFunc
-	message Handler
+	message MessageFunc
 	close   CloseFunc
 	refused []RefusedFunc
 }

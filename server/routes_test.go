@@ -1,36 +1,42 @@
 //go:build linux
 
-package server
+package server_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
 	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // TestAppendRoutes locks the text: the order in it is the order in which things happen.
 func TestAppendRoutes(t *testing.T) {
-	s := &Server{
+	s := &server.Server{
 		Origins: []string{"chat.example"}, MaxConnsPerUser: 3, Handler: http.NotFoundHandler(),
 		MessagesPerIP: limiter.Rate{Limit: 5, Burst: 9},
 	}
-	s.Use(Logging(nil))
-	s.Route("/ws/{room}", Route{
+	ring := server.NewLogRing(slog.DiscardHandler)
+	defer ring.Close(time.Hour)
+	s.Use(middleware.Logging(ring))
+	s.Route("/ws/{room}", server.Route{
 		Guards: []upgrade.Guard{
 			upgrade.Bearer(&jwt.Verifier{}),
 			upgrade.Limit(&limiter.Keyed[string]{}, upgrade.ByUser),
 			{OnRequest: func(*upgrade.Request) error { return nil }},
 		},
 		Authorize:  func(context.Context, *upgrade.Request) error { return nil },
-		Middleware: []Middleware{Transform(Upper, Upper), {}},
-		Limits: Limits{
+		Middleware: []server.Middleware{middleware.Transform(middleware.Upper, middleware.Upper), {}},
+		Limits: server.Limits{
 			Messages: limiter.Rate{Limit: limiter.Limit(1) / 6, Burst: 10},
 			Bytes:    limiter.Rate{Limit: 65536, Burst: 65550},
-			Over:     Delay, CloseAfter: 20,
+			Over:     server.Delay, CloseAfter: 20,
 		},
 	})
 	const want = `/ws/{room}
@@ -54,9 +60,9 @@ anything else
 	if got := string(s.AppendRoutes(nil)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	plain := &Server{LimitDryRun: true}
-	plain.Route("/b", Route{Limits: Limits{Messages: limiter.Rate{Limit: 1, Burst: 1}, CloseAfter: 1}})
-	plain.Route("/a", Route{})
+	plain := &server.Server{LimitDryRun: true}
+	plain.Route("/b", server.Route{Limits: server.Limits{Messages: limiter.Rate{Limit: 1, Burst: 1}, CloseAfter: 1}})
+	plain.Route("/a", server.Route{})
 	const bare = `/b
   guards      origin: same host
   limits      messages: 1/s, burst 1

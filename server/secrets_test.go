@@ -39,6 +39,22 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
+// telling is middleware that logs what comes and goes.
+func telling(s *Server) Middleware {
+	return Middleware{
+		Name: "telling", OnLoop: true,
+		Refused: func(r *upgrade.Request, e *upgrade.Rejection) {
+			s.log.add(slog.LevelInfo, "refused", "request", r.String(), "code", e.Word())
+		},
+		Open: func(next OpenFunc) OpenFunc {
+			return func(c Conn) error { s.log.add(slog.LevelInfo, "accepted"); return next(c) }
+		},
+		Close: func(next CloseFunc) CloseFunc {
+			return func(c Conn, err error) { s.log.add(slog.LevelInfo, "closed", "err", err); next(c, err) }
+		},
+	}
+}
+
 // TestNoTokenIsLogged: however a request with a token ends, at the lowest level
 // of the log, the token is not in it; nor in what is answered.
 func TestNoTokenIsLogged(t *testing.T) {
@@ -53,7 +69,7 @@ func TestNoTokenIsLogged(t *testing.T) {
 		Logger:          slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Handler:         http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("handler") }),
 	}
-	s.Use(Logging(nil))
+	s.Use(telling(s))
 	guard := func(err error) Route {
 		return Route{Guards: []upgrade.Guard{{OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) { return nil, err }}}}
 	}

@@ -61,7 +61,7 @@ func start(t testing.TB, s *Server) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
-		if !s.isDown.Load() {
+		if !s.life.isDraining() {
 			if err := s.Shutdown(ctx); err != nil {
 				t.Errorf("shutdown: %v", err)
 			}
@@ -70,17 +70,17 @@ func start(t testing.TB, s *Server) string {
 			t.Errorf("wait: %v", err)
 		}
 		for _, l := range s.loops {
-			if n := l.slab.live; n != 0 {
-				t.Errorf("loop %d ended with %d connections", l.id, n)
+			if n := l.count(); n != 0 {
+				t.Errorf("loop %d ended with %d connections", l.ID(), n)
 			}
-			if n := l.buffers.inUse; n != 0 {
-				t.Errorf("loop %d ended with %d bytes of buffers lent", l.id, n)
+			if n := l.Buffers.InUse(); n != 0 {
+				t.Errorf("loop %d ended with %d bytes of buffers lent", l.ID(), n)
 			}
-			if n := l.conns.Load(); n != 0 {
-				t.Errorf("loop %d counts %d connections at its end", l.id, n)
+			if n := l.Streams(); n != 0 {
+				t.Errorf("loop %d counts %d connections at its end", l.ID(), n)
 			}
-			if n := len(l.places.at) + len(l.identities.at); n != 0 {
-				t.Errorf("loop %d ended with %d interned values", l.id, n)
+			if n := l.places.Len() + l.identities.Len(); n != 0 {
+				t.Errorf("loop %d ended with %d interned values", l.ID(), n)
 			}
 		}
 		if n := s.total(); n != 0 {
@@ -88,6 +88,14 @@ func start(t testing.TB, s *Server) string {
 		}
 	})
 	return s.Addrs()[0].String()
+}
+
+// count is how many connections the loop has.
+func (l *loop) count() (n int) {
+	for range l.All() {
+		n++
+	}
+	return n
 }
 
 // dial opens a WebSocket with gorilla's client.

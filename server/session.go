@@ -39,10 +39,10 @@ type session struct {
 type facts uint8
 
 const (
-	stateBits facts = 1<<3 - 1
-	owesDrain facts = 1 << (iota + 2) // something had to wait or was refused: Route.Drain is to be called
-	prepaid                           // a message has been taken of the shared buckets that has not come yet
-	spoiled                           // a part of the message under way was over the byte limit
+	stateBits    facts = 1<<3 - 1
+	owesWritable facts = 1 << (iota + 2) // something had to wait or was refused: Route.Writable is to be called
+	prepaid                              // a message has been taken of the shared buckets that has not come yet
+	spoiled                              // a part of the message under way was over the byte limit
 )
 
 func (f facts) state() state        { return state(f & stateBits) }

@@ -31,8 +31,8 @@ var asUser = upgrade.Guard{OnBeforeUpgrade: func(r *upgrade.Request) (http.Heade
 // the server starts.
 func playAddress(t *testing.T, addr func(port uint16) netip.Addr) {
 	was := peer
-	peer = func(fd int) netip.AddrPort {
-		at := was(fd)
+	peer = func(s link) netip.AddrPort {
+		at := was(s)
 		return netip.AddrPortFrom(addr(at.Port()), at.Port())
 	}
 	t.Cleanup(func() { peer = was })
@@ -41,7 +41,7 @@ func playAddress(t *testing.T, addr func(port uint16) netip.Addr) {
 // TestShared: all connections of a user, or of an address, have one bucket, on
 // whatever route and loop they are; what others have is not touched.
 func TestShared(t *testing.T) {
-	for _, over := range []Action{Drop, Delay, Close} {
+	for _, over := range []Action{Drop, Delay, Disconnect} {
 		for _, by := range []string{"user", "ip"} {
 			t.Run(fmt.Sprint(over, " ", by), func(t *testing.T) {
 				const conns, each, burst, rate = 4, 30, 20, 100
@@ -95,7 +95,7 @@ func TestShared(t *testing.T) {
 				for k, c := range loud {
 					all.Go(func() {
 						end := frame.OpPong
-						if over == Close {
+						if over == Disconnect {
 							end = frame.OpClose
 							go c.conn.Write(volley(0, 10*each))
 						} else {
@@ -103,7 +103,7 @@ func TestShared(t *testing.T) {
 						}
 						var last string
 						got[k], last = c.upTo(end)
-						if over == Close && !strings.HasPrefix(last, "\x03\xf0"+by+"_limit; retry-after-ms=") {
+						if over == Disconnect && !strings.HasPrefix(last, "\x03\xf0"+by+"_limit; retry-after-ms=") {
 							t.Errorf("close %q", last)
 						}
 					})
@@ -126,7 +126,7 @@ func TestShared(t *testing.T) {
 					if n < burst || n > most || countOf(s, "/one", by, "drop")+countOf(s, "/two", by, "drop") != conns*each-n {
 						t.Errorf("%d passed in %v, want %d to %d; counted %v", n, took, burst, most, s.LimitStats())
 					}
-				case Close:
+				case Disconnect:
 					if n < burst-conns || n > most || countOf(s, "/one", by, "close")+countOf(s, "/two", by, "close") != conns {
 						t.Errorf("%d passed in %v, want %d to %d; counted %v", n, took, burst, most, s.LimitStats())
 					}

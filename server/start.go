@@ -48,7 +48,7 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 	mw := l.srv.around(r)
 	lr.upgrade = compose(mw, l.door.judgeBy(lr), func(m *Middleware) func(UpgradeFunc) UpgradeFunc { return m.Upgrade })
 	lr.open = compose(mw, orElse(r.Open, func(Conn) error { return nil }), func(m *Middleware) func(OpenFunc) OpenFunc { return m.Open })
-	lr.message = compose(mw, orElse(r.Message, func(Conn, Message) error { return nil }), func(m *Middleware) func(Handler) Handler { return m.Message })
+	lr.message = compose(mw, orElse(r.Message, func(Conn, Message) error { return nil }), func(m *Middleware) func(MessageFunc) MessageFunc { return m.Message })
 	lr.close = compose(mw, orElse(r.Close, func(Conn, error) {}), func(m *Middleware) func(CloseFunc) CloseFunc { return m.Close })
 	lr.refused = refusedHooks(mw)
 }
@@ -104,7 +104,6 @@ func (s *Server) newEngine() (err error) {
 		WriteTimeout: s.writeTimeout(),
 		Weigh:        weigh,
 		LogError:     s.log.error,
-		Progress:     progress,
 	}, func(of *stream.Loop[session, extra]) stream.Handler[session, extra] {
 		l := newLoop(s, of)
 		s.loops = append(s.loops, l)
@@ -112,9 +111,6 @@ func (s *Server) newEngine() (err error) {
 	})
 	return err
 }
-
-// progress is poller.Progress, but for tests that have no time.
-var progress = poller.Progress
 
 func (s *Server) closeAll() {
 	for _, fd := range s.listeners {

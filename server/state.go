@@ -98,20 +98,21 @@ var table = [numStates][numEvents]cell{
 		resume:  {goOn, []state{open, winding, over}},
 		verdict: {ignore, []state{open}},
 		post:    {deliver, []state{open, winding, over}},
-		done:    {takeJob, []state{open, winding, over}},
+		done:    {takeJob, []state{open, over}}, // over if it failed: then there are no others
 		drain:   {goodbye, []state{winding, over}},
 		victim:  {shed, []state{winding, over}},
 		ended:   {lose, []state{winding, over}},
 	},
+	// Over are those of which no job has begun, once Conn.Close was called or memory is short.
 	winding: {
 		input:   {ignore, []state{winding}},
 		end:     {ignore, []state{winding}},
-		due:     {expireOpen, []state{winding}}, // the first end counts
-		resume:  {goOn, []state{winding}},
+		due:     {expireOpen, []state{winding, over}}, // the first end counts
+		resume:  {goOn, []state{winding, over}},       // its Drain is called, if it has one
 		verdict: {ignore, []state{winding}},
-		post:    {deliver, []state{winding, over}}, // over if the socket fails
+		post:    {deliver, []state{winding, over}},
 		done:    {takeJob, []state{winding, over}},
-		drain:   {goodbye, []state{winding}},
+		drain:   {goodbye, []state{winding, over}},
 		victim:  {shed, []state{winding, over}},
 		ended:   {lose, []state{winding, over}},
 	},
@@ -127,6 +128,20 @@ var table = [numStates][numEvents]cell{
 		victim:  {ignore, []state{over}},
 		ended:   {ignore, []state{over}},
 	},
+}
+
+// about is what holds as long as a session is in a state.
+type about struct {
+	deadline string
+	memory   string // who owns what beside the stream
+}
+
+var aboutOf = [numStates]about{
+	head:    {"handshake-timeout", "the loop's read buffer; a pooled head buffer once a read ended within the head"},
+	asked:   {"handshake-timeout", "the 101 withheld, the early bytes, two copies of the request"},
+	open:    {"ping-interval, the idle-timeout once a ping is out, message-timeout while a message is incomplete, the token's exp; while it is held, the exact end of a delay and the token's exp", "none; the partial message while one straddles reads, the unread tail while it is held, the data of jobs"},
+	winding: {"the token's exp, of which nothing comes any more; its stream's", "the data of jobs"},
+	over:    {"its stream's", "none"},
 }
 
 // String returns the state's name in the table.

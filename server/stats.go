@@ -26,7 +26,7 @@ type Stats struct {
 	Refused      int64 `json:"refused"`       // requests that were refused
 	Evicted      int64 `json:"evicted"`       // connections whose lingering was cut short for others
 	TurnedAway   int64 `json:"turned_away"`   // connections closed unanswered, with the reserve full too
-	Slow         int64 `json:"slow"`          // connections closed for a full backlog
+	Overflowed   int64 `json:"slow"`          // connections closed for a full backlog
 	Shed         int64 `json:"shed"`          // connections closed because memory ran out
 	AcceptPauses int64 `json:"accept_pauses"` // times the process was out of descriptors
 	LogDropped   int64 `json:"log_dropped"`   // records that a slow log had no room for
@@ -50,7 +50,7 @@ type RouteStats struct {
 	BytesIn     int64 `json:"bytes_in"`
 	BytesOut    int64 `json:"bytes_out"` // accepted for sending; what fails then is not taken back
 	Passed      int64 `json:"passed"`    // requests given to Server.Handler
-	Held        int64 `json:"held"`      // callbacks that were seen to hold their loop for 100 ms or longer
+	Stalls      int64 `json:"held"`      // callbacks that were seen to hold their loop for 100 ms or longer
 
 	// By the words of docs/CODES.md, and by close code: 1006 without a close frame,
 	// "3xxx" and "4xxx" for what clients make up. Both have a bound, and "other" beyond.
@@ -82,7 +82,7 @@ func (s *Server) Stats() Stats {
 		Lingering:    streams.Reserved,
 		Evicted:      streams.Evicted,
 		TurnedAway:   streams.TurnedAway,
-		Slow:         s.stats.slow.Load(),
+		Overflowed:   s.stats.slow.Load(),
 		Shed:         s.stats.shed.Load() + streams.Shed,
 		AcceptPauses: streams.AcceptPauses,
 		LogDropped:   s.log.Lost(),
@@ -103,7 +103,7 @@ func (s *Server) Stats() Stats {
 	for r := range st.Routes {
 		if r < len(s.routes) {
 			st.Routes[r].Route = s.routes[r].pattern.String()
-			st.Routes[r].Held = s.watch.held[r].Load()
+			st.Routes[r].Stalls = s.watch.held[r].Load()
 		}
 		st.Total.add(&st.Routes[r])
 	}
@@ -125,7 +125,7 @@ func (t *RouteStats) add(more *RouteStats) {
 	t.BytesIn += more.BytesIn
 	t.BytesOut += more.BytesOut
 	t.Passed += more.Passed
-	t.Held += more.Held
+	t.Stalls += more.Stalls
 	addAll(&t.Refusals, more.Refusals)
 	addAll(&t.Closes, more.Closes)
 }

@@ -15,7 +15,7 @@ import (
 
 // pair is a connection of a bench, and the peer's end of it.
 type pair struct {
-	i    uint32
+	s    link
 	peer int
 }
 
@@ -24,9 +24,9 @@ type pair struct {
 func (b *bench) open(head string) pair {
 	b.Helper()
 	b.connect()
-	p := pair{b.i, b.peer}
+	p := pair{b.s, b.peer}
 	b.send(head)
-	b.l.handle(b.i, b.slot(), readable)
+	readable(b)
 	if !strings.HasPrefix(b.receive(), "HTTP/1.1 101 ") {
 		b.Fatal("not upgraded")
 	}
@@ -36,16 +36,15 @@ func (b *bench) open(head string) pair {
 // pass is one pass of the loop over conns, all of which are ready.
 func (b *bench) pass(conns []pair) {
 	for _, p := range conns {
-		s := b.l.slab.at(p.i)
-		if s.flags&armedRead != 0 {
-			b.l.Ready(token(p.i, s.gen.Load()), poller.Readable)
+		if read, _ := b.drive.Armed(p.s); read {
+			b.drive.Ready(p.s, poller.Readable)
 		}
-		if s.flags&armedWrite != 0 {
-			b.l.Ready(token(p.i, s.gen.Load()), poller.Writable)
+		if _, write := b.drive.Armed(p.s); write {
+			b.drive.Ready(p.s, poller.Writable)
 		}
 	}
-	b.l.Wake()
-	b.l.After()
+	b.drive.Wake()
+	b.drive.After()
 }
 
 // One connection pipelines flat out, in frames of the worst kind: in every turn of

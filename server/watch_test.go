@@ -95,6 +95,6 @@ func TestWatchdog(t *testing.T) {
 		t.Errorf("%d callbacks were told of while they were stuck, want 3:\n%s", got, out)
 	}
 	for path, want := range map[string]int64{"/open": 1, "/message": 1, "/close": 1, "/echo": 0} {
-		eventually(t, path+" is counted", func() bool { return routeStats(t, s, path).Held == want })
+		eventually(t, path+" is counted", func() bool { return routeStats(t, s, path).Stalls == want })
 	}
 }

@@ -27,7 +27,7 @@ type adoption struct {
 // inbox is where a loop finds the sockets it is given.
 type inbox struct {
 	mu     sync.Mutex
-	dead   bool // the loop has ended
+	dead   bool // nothing is adopted any more; only the loop changes it
 	queued []adoption
 
 	// The loop's.
@@ -54,7 +54,7 @@ func (l *acceptor[T, X]) acceptSome(from listening, n int) {
 		conn, _, errno := poller.Accept(from.fd)
 		switch errno {
 		case 0:
-			l.place(adoption{fd: conn, listener: from.number})
+			l.assign(adoption{fd: conn, listener: from.number})
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
@@ -88,26 +88,28 @@ func (l *acceptor[T, X]) resumeAccept() {
 
 // unlisten closes the listening sockets. What is in their backlogs is let in.
 func (l *acceptor[T, X]) unlisten() {
-	for _, at := range l.listenings {
+	listenings := l.listenings
+	defer func() { // also if a callback does not return
+		for _, at := range listenings {
+			_ = l.poll.Unlisten(at.fd)
+			unix.Close(at.fd)
+		}
+		l.pausedTo, l.listenings = 0, nil
+	}()
+	for _, at := range listenings {
 		_ = poller.Unreachable(at.fd)
 		l.acceptSome(at, poller.Backlog)
-		_ = l.poll.Unlisten(at.fd)
-		unix.Close(at.fd)
 	}
-	l.pausedTo, l.listenings = 0, nil
 }
 
-// place gives a new socket to the loop with the fewest; it runs on the acceptor. One
+// assign gives a new socket to the loop with the fewest; it runs on the acceptor. One
 // beyond MaxConns is let in only to be told so, within the reserve.
-func (l *acceptor[T, X]) place(a adoption) {
+func (l *acceptor[T, X]) assign(a adoption) {
 	e := l.engine
 	if n := e.live.Add(1); n > int64(e.cfg.MaxConns) {
 		e.live.Add(-1)
 		a.excess = true
-		if e.reserved.Add(1) > int64(e.cfg.Reserve) && !l.lingering.evictOldest() {
-			e.reserved.Add(-1)
-			e.turnedAway.Add(1)
-			unix.Close(a.fd)
+		if e.reserved.Add(1) > int64(e.cfg.Reserve) && !l.makeRoom(a) {
 			return
 		}
 	}
@@ -118,19 +120,37 @@ func (l *acceptor[T, X]) place(a adoption) {
 		}
 	}
 	fewest.conns.Add(1)
-	if fewest == l.Loop {
+	switch isOwn := fewest == l.Loop; {
+	case isOwn && !l.inbox.dead: // which this loop alone changes
 		l.adopt(a)
-		return
+	case !isOwn && fewest.inbox.put(a):
+		fewest.Wake()
+	default:
+		fewest.refuse(a)
 	}
-	if !fewest.inbox.put(a) {
-		e.discount(a.excess)
-		unix.Close(a.fd)
-		return
-	}
-	fewest.Wake()
 }
 
-// put queues a socket; false if the loop has ended.
+// makeRoom ends the lingering of another for a, or turns a away if it cannot; also if the
+// other's owner does not return.
+func (l *acceptor[T, X]) makeRoom(a adoption) (made bool) {
+	defer func() {
+		if !made {
+			l.engine.reserved.Add(-1)
+			l.engine.turnedAway.Add(1)
+			unix.Close(a.fd)
+		}
+	}()
+	return l.lingering.evictOldest()
+}
+
+// refuse closes a socket that the loop was to adopt.
+func (l *Loop[T, X]) refuse(a adoption) {
+	l.conns.Add(-1)
+	l.engine.discount(a.excess)
+	unix.Close(a.fd)
+}
+
+// put queues a socket; false if the loop adopts none any more.
 func (b *inbox) put(a adoption) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -183,13 +203,15 @@ func (l *Loop[T, X]) adopt(a adoption) {
 
 // StopAdopting refuses all new sockets from now on, and closes those on their way.
 func (l *Loop[T, X]) StopAdopting() {
-	l.inbox.mu.Lock()
-	queued := l.inbox.queued
-	l.inbox.dead, l.inbox.queued = true, nil
-	l.inbox.mu.Unlock()
+	b := &l.inbox
+	b.mu.Lock()
+	queued := b.queued
+	b.dead, b.queued = true, nil
+	b.mu.Unlock()
+	for ; b.next < len(b.taken); b.next++ {
+		l.refuse(b.taken[b.next])
+	}
 	for _, a := range queued {
-		unix.Close(a.fd)
-		l.conns.Add(-1)
-		l.engine.discount(a.excess)
+		l.refuse(a)
 	}
 }

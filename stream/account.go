@@ -19,8 +19,8 @@ type Stats struct {
 	Shed           int64 // streams cut for memory that had only their end to send
 }
 
-// Sockets returns how many accepted streams there are, those included that Detach has
-// given away and that were not yet discounted. Safe for any goroutine.
+// Sockets returns how many accepted streams there are, those included that are Gone, and
+// that Detach has given away and that were not yet discounted. Safe for any goroutine.
 func (a *account) Sockets() int { return int(a.live.Load() + a.reserved.Load()) }
 
 // Stats returns the counters. Safe for any goroutine.

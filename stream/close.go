@@ -19,7 +19,7 @@ var (
 )
 
 // release closes the socket, after its owner has heard of the end, and frees all there is
-// of the stream but what the owner keeps.
+// of the stream but what the owner keeps: then it goes on counting.
 func (l *Loop[T, X]) release(i uint32, s *slot[T], cause error) {
 	if s.state == Free || s.state == Gone {
 		return
@@ -30,14 +30,19 @@ func (l *Loop[T, X]) release(i uint32, s *slot[T], cause error) {
 	defer func() {
 		l.shut(s)
 		l.dropOutbox(i, s)
-		if s.flags&uncounted == 0 {
-			l.engine.discount(s.flags&reserved != 0)
-		}
 		if !keep {
-			l.vacate(i, s)
+			l.free(i, s)
 		}
 	}()
 	keep = l.handler.Ended(l.of(i, s), cause)
+}
+
+// free frees the slot of a stream whose socket is closed.
+func (l *Loop[T, X]) free(i uint32, s *slot[T]) {
+	if s.flags&uncounted == 0 {
+		l.engine.discount(s.flags&reserved != 0)
+	}
+	l.vacate(i, s)
 }
 
 // shut closes the socket.

@@ -9,9 +9,9 @@ import (
 )
 
 // Dial begins to connect to an address, from another if that is valid, and keeps data with
-// the stream. The owner hears of Opened, within Dial if the kernel has connected at once
-// as it often does over loopback; or of Ended, with the errno. An error means that there
-// is no stream. Only on the loop.
+// the stream. The owner hears of Opened later, or of Ended with the errno; until then the
+// stream is Dialing, for as long as the kernel tries unless the owner sets a deadline. An
+// error means that there is no stream. Only on the loop.
 func (l *Loop[T, X]) Dial(to netip.AddrPort, from netip.Addr, data T) (S[T, X], error) {
 	fd, err := socket(to.Addr(), from)
 	if err != nil {
@@ -24,23 +24,13 @@ func (l *Loop[T, X]) Dial(to netip.AddrPort, from netip.Addr, data T) (S[T, X], 
 	}
 	i, s := l.slab.take()
 	s.fd, s.state, s.flags, s.data = int32(fd), Dialing, uncounted|armedWrite, data
-	isConnected := err == nil
-	if isConnected {
-		s.state, s.flags = Flowing, uncounted|armedRead
-	}
 	l.conns.Add(1)
 	if err := l.poll.Add(fd, token(i, s.gen.Load()), interest(s.flags)); err != nil {
 		l.shut(s)
 		l.vacate(i, s)
 		return S[T, X]{}, err
 	}
-	stream := l.of(i, s)
-	if isConnected {
-		call := l.enter(i, s)
-		l.handler.Opened(stream)
-		l.leave(i, s, call)
-	}
-	return stream, nil
+	return l.of(i, s), nil // if the kernel has connected already, epoll tells of it
 }
 
 // connected learns how the connecting went.
@@ -62,6 +52,9 @@ func (l *Loop[T, X]) connected(i uint32, s *slot[T]) {
 // socket makes a socket, bound to from if that is valid. The port is left to connect,
 // which may then share it between destinations.
 func socket(to, from netip.Addr) (fd int, err error) {
+	if !to.IsValid() {
+		return -1, unix.EDESTADDRREQ
+	}
 	family := unix.AF_INET6
 	if to.Is4() {
 		family = unix.AF_INET

@@ -2,10 +2,15 @@
 
 package stream
 
-import "github.com/usher-ws/usher/poller"
+import (
+	"time"
+	"unsafe"
+
+	"github.com/usher-ws/usher/poller"
+)
 
 // Drive is a loop in the hands of a test, which hands it one event at a time: it must not
-// have been started.
+// have been started, or the caller runs on it.
 type Drive[T, X any] struct{ loop *Loop[T, X] }
 
 // Drive makes the calling goroutine the loop's.
@@ -57,4 +62,57 @@ func (d Drive[T, X]) Advance(n uint32) { d.loop.tick += n }
 // Armed says for what epoll was asked.
 func (d Drive[T, X]) Armed(s S[T, X]) (read, write bool) {
 	return s.slot.flags&armedRead != 0, s.slot.flags&armedWrite != 0
+}
+
+// NextDue is the tick in which the stream is looked at next, by its owner's deadline or for
+// what waits; 0 for none.
+func (d Drive[T, X]) NextDue(s S[T, X]) uint32 { return *d.loop.slab.due(s.i) }
+
+// Sweep is a turn of a look at the deadlines, and reports whether there is another.
+func (d Drive[T, X]) Sweep() (more bool) {
+	l := events[T, X]{d.loop}
+	l.sweeping = max(l.sweeping, 1)
+	l.sweep()
+	return l.sweeping != 0
+}
+
+// Late has a look at the deadlines come late, with all its turns.
+func (d Drive[T, X]) Late(by time.Duration) {
+	d.loop.tick += Ticks(by)
+	events[T, X]{d.loop}.lookAround(by)
+	for d.loop.sweeping != 0 {
+		d.Sweep()
+	}
+}
+
+// Budget sets how many bytes the loop may have lent after a pass.
+func (d Drive[T, X]) Budget(n int) { d.loop.Buffers.budget = n }
+
+// Ripe is how many streams go on with the next Wake, having had their turn.
+func (d Drive[T, X]) Ripe() int { return d.loop.turns.ripe }
+
+// Tell has the kernel say what told says about the bytes sent.
+func (d Drive[T, X]) Tell(told func(fd int) poller.Outgoing) { d.loop.engine.cfg.Progress = told }
+
+// Place is what the acceptor does with a socket it has accepted.
+func (d Drive[T, X]) Place(fd int) { d.loop.engine.acceptor.assign(adoption{fd: fd}) }
+
+// ForgetSelf has the loop not know its goroutine, as on a processor without a self.
+func (d Drive[T, X]) ForgetSelf() { d.loop.self.Store(0) }
+
+// Seat takes a slot for a stream whose socket is made up: for what a table costs. It ends
+// with Unseat, if at all.
+func (d Drive[T, X]) Seat() S[T, X] {
+	i, s := d.loop.slab.take()
+	s.fd, s.state, s.flags = 1<<30, Flowing, armedRead
+	*d.loop.slab.due(i) = 100
+	return d.loop.of(i, s)
+}
+
+// Unseat frees the slot.
+func (d Drive[T, X]) Unseat(s S[T, X]) { d.loop.slab.put(s.i) }
+
+// Sizes are those of a slot, and of all that is kept for each slot.
+func (d Drive[T, X]) Sizes() (slotSize, each uintptr) {
+	return unsafe.Sizeof(slot[T]{}), unsafe.Sizeof(chunk[T]{}) / chunkSlots
 }

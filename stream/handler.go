@@ -15,13 +15,15 @@ type Handler[T, X any] interface {
 	// Opened says that s was accepted, or that what was dialled has connected.
 	Opened(s S[T, X])
 	// Input hands over what was read, or says that there will be nothing more: then b
-	// is empty. b is the loop's, valid until Input returns, and may be changed.
+	// is empty. That is said once, and again if s was held meanwhile; the other direction
+	// goes on until Finish or Cut. b is the loop's, valid until Input returns, and may be
+	// changed.
 	Input(s S[T, X], b []byte, eof bool)
-	// Resume says that s was held and is no longer, at least not by the stream: all that
-	// waited has left, or its turn has come.
+	// Resume says that a reason for which the stream held s has ended: all that waited has
+	// left, or its turn has come. Why tells whether there is another.
 	Resume(s S[T, X])
-	// Due says that the deadline of s has passed, or a point in time given to At has
-	// come. It has none until one is set.
+	// Due says that the deadline of s has passed, so that it has none until one is set;
+	// or that a point in time given to DueAt has come, beside the deadline.
 	Due(s S[T, X])
 	// Victim says that memory is short and s holds most of it, which should end that. s
 	// may be Gone.

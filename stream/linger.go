@@ -40,9 +40,13 @@ func (l *lingering[T, X]) begin(i uint32, s *slot[T]) {
 
 // rest lets a stream linger within the reserve, for lingerTime at the most.
 func (l *lingering[T, X]) rest(i uint32, s *slot[T]) {
+	if s.flags&uncounted != 0 { // what takes no room has none to give
+		l.setDue(i, l.Deadline(lingerTime))
+		return
+	}
 	l.setDue(i, 0)
 	l.queue.Push(timer.Timer{At: l.poll.Now() + lingerTime, Token: token(i, s.gen.Load())})
-	if s.flags&(reserved|uncounted) == 0 {
+	if s.flags&reserved == 0 {
 		s.flags |= reserved
 		l.engine.live.Add(-1)
 		l.engine.reserved.Add(1)

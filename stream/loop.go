@@ -30,7 +30,7 @@ type Loop[T, X any] struct {
 	exts    exts[X]
 	conns   atomic.Int32 // for the acceptor's choice
 	buf     []byte       // what is read, of every stream in turn
-	isFull  bool         // the last read filled buf: there may be more
+	remains remains      // what the last read has left
 	current uint32       // whose callback it is; 0: nobody's
 
 	// Time.

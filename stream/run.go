@@ -26,10 +26,12 @@ func newLoop[T, X any](e *Engine[T, X], id int, origin time.Time) (*Loop[T, X], 
 	return l, nil
 }
 
-// begin is the first that is run on the loop's goroutine.
+// begin is the first that is run on the loop's goroutine, and on each that takes its place.
 func (l events[T, X]) begin() {
 	l.self.Store(self())
-	l.sweepAt = l.tick + sweepEvery
+	if l.sweepAt == 0 {
+		l.sweepAt = l.tick + sweepEvery
+	}
 	l.schedule(0)
 }
 
@@ -61,7 +63,7 @@ func (l events[T, X]) ready(data uint64, ev poller.Event) {
 	if s == nil {
 		return // an earlier event of the same pass closed it
 	}
-	l.isFull = false
+	l.remains = endLeft
 	l.readClock()
 	switch {
 	case ev&poller.Hangup != 0:
@@ -77,7 +79,7 @@ func (l events[T, X]) ready(data uint64, ev poller.Event) {
 	case ev&poller.Writable != 0:
 		l.handle(i, s, writable)
 	}
-	if l.isFull || ev&(poller.PeerClosed|poller.Hangup) != 0 {
+	if l.remains == someLeft || l.remains == endLeft && ev&(poller.PeerClosed|poller.Hangup) != 0 {
 		if i, s := l.slab.find(data); s != nil && s.flags&armedRead != 0 {
 			l.watch(i, s)
 		}

@@ -97,12 +97,12 @@ func (t *slab[T]) take() (uint32, *slot[T]) {
 	return i, s
 }
 
-// put takes the slot back. All its fields but gen become zero.
+// put takes the slot back. All its fields but gen and fd become zero.
 func (t *slab[T]) put(i uint32) {
 	s := t.at(i)
 	gen := max((s.gen.Load()+1)&genBits, 1)
 	*t.due(i) = 0
-	s.fd, s.state, s.flags, s.why, s.listener, s.ext = 0, Free, 0, 0, 0, 0
+	s.fd, s.state, s.flags, s.why, s.listener, s.ext = -1, Free, 0, 0, 0, 0
 	var none T
 	s.data = none
 	s.gen.Store(gen)

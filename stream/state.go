@@ -79,15 +79,15 @@ var table = [numStates][numEvents]cell{
 	},
 	Finishing: {
 		readable: {ignore, []State{Finishing}},
-		writable: {flush, []State{Finishing, Lingering, Free}},
-		hangup:   {release, []State{Free}},
-		due:      {expire, []State{Finishing, Free}}, // free if the peer took nothing for too long
+		writable: {flush, []State{Finishing, Lingering, Free, Gone}},
+		hangup:   {release, []State{Free, Gone}},
+		due:      {expire, []State{Finishing, Free, Gone}}, // the end if the peer took nothing for too long
 	},
 	Lingering: {
-		readable: {discard, []State{Lingering, Free}},
+		readable: {discard, []State{Lingering, Free, Gone}},
 		writable: {ignore, []State{Lingering}},
-		hangup:   {discard, []State{Lingering, Free}}, // closing with unread input would send RST
-		due:      {expire, []State{Lingering, Free}},  // free if what was said has left
+		hangup:   {discard, []State{Lingering, Free, Gone}}, // closing with unread input would send RST
+		due:      {expire, []State{Lingering, Free, Gone}},  // the end if what was said has left
 	},
 	Gone: {
 		readable: {ignore, []State{Gone}},
@@ -107,7 +107,7 @@ type facts struct {
 var factsOf = [numStates]facts{
 	Free:      {"not registered", "none", "none"},
 	Dialing:   {"writable", "the owner's", "none"},
-	Flowing:   {"readable", "the owner's", "none but the owner's"},
+	Flowing:   {"readable; writable, too, while bytes wait (ReadAlways)", "the owner's; write-timeout while bytes wait", "the owner's; the outbox while bytes wait"},
 	Held:      {"writable while bytes wait, else nothing", "the owner's; write-timeout since the peer last took a byte", "the outbox, and the owner's"},
 	Finishing: {"writable", "write-timeout since the peer last took a byte", "the outbox"},
 	Lingering: {"readable until 256 KiB were discarded, then nothing", "2 s after what was said has left, write-timeout since the peer last took a byte", "none"},

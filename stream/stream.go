@@ -12,8 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Find returns the stream of a token, and false if it has ended.
+// Find returns the stream of a token, and false if it has ended, or if the token is zero or
+// of a slot that this loop does not have.
 func (l *Loop[T, X]) Find(token uint64) (S[T, X], bool) {
+	if i := uint32(token); i == 0 || i >= l.slab.next {
+		return S[T, X]{}, false
+	}
 	i, s := l.slab.find(token)
 	if s == nil {
 		return S[T, X]{}, false
@@ -127,7 +131,7 @@ func (s S[T, X]) Progress() poller.Outgoing { return s.loop.progress(s.slot) }
 
 // Write sends b, or what the kernel does not take of it when it does: then the stream is
 // Held until all has left and Resume is called. b is not kept. What is written to a
-// stream that is Finishing or has ended is lost.
+// stream that is Dialing, or is ending or has ended, is lost.
 func (s S[T, X]) Write(b []byte) {
 	if st := s.slot.state; st == Flowing || st == Held {
 		s.loop.transmit(s.i, s.slot, b)
@@ -158,11 +162,16 @@ func (s S[T, X]) Reset(cause error) {
 	s.Cut(cause)
 }
 
-// Free gives up the slot of a stream that is Gone.
+// Free gives up the slot of a stream that is Gone. It panics in Ended, which returns false
+// for that.
 func (s S[T, X]) Free() {
-	if s.slot.state == Gone {
-		s.loop.vacate(s.i, s.slot)
+	if s.slot.state != Gone {
+		return
 	}
+	if s.slot.fd >= 0 {
+		panic("stream: Free called in Ended, which has to return false instead")
+	}
+	s.loop.free(s.i, s.slot)
 }
 
 // Detach takes the socket out of the loop: it is the caller's, as is all that waits in it,
@@ -183,8 +192,11 @@ func (s S[T, X]) Detach() (fd int, discount func(), err error) {
 }
 
 // Hold stops the reading for a reason of the owner's, until Go is called for it and there
-// is no other.
+// is no other. It does nothing to a stream that is ending or has ended.
 func (s S[T, X]) Hold(why Hold) {
+	if !s.isAlive() {
+		return
+	}
 	s.slot.why |= why
 	s.settle()
 }
@@ -196,12 +208,17 @@ func (s S[T, X]) Go(why Hold) {
 	s.settle()
 }
 
+// isAlive reports whether the stream has not begun to end.
+func (s S[T, X]) isAlive() bool {
+	return s.slot.state == Flowing || s.slot.state == Held || s.slot.state == Dialing
+}
+
 // Why returns the reasons for which the stream is held.
 func (s S[T, X]) Why() Hold { return s.slot.why }
 
 // Yield holds the stream until the others of its loop have had their turn, Resume.
 func (s S[T, X]) Yield() {
-	if s.slot.why&Turn == 0 {
+	if s.slot.why&Turn == 0 && s.isAlive() {
 		s.slot.why |= Turn
 		s.loop.turns.waiting = append(s.loop.turns.waiting, s.Token())
 	}
@@ -217,11 +234,24 @@ func (s S[T, X]) settle() {
 }
 
 // Read reads once, as if the socket had become readable, and reports whether there was
-// anything, be it the end: then Input was called.
-func (s S[T, X]) Read() bool { return s.loop.read(s.i, s.slot) }
+// anything: then Input was called, or Ended if reading has failed. Only a stream that is
+// Flowing or Held is read.
+func (s S[T, X]) Read() bool {
+	if st := s.slot.state; st != Flowing && st != Held {
+		return false
+	}
+	before := s.loop.remains // of the stream whose event it is
+	heard := s.loop.read(s.i, s.slot)
+	s.loop.remains = before
+	return heard
+}
 
-// SetDue sets the tick by which Due is called, 0 for never.
+// SetDue sets the tick by which Due is called, 0 for never. It does nothing to a stream
+// that is ending or has ended.
 func (s S[T, X]) SetDue(at uint32) {
+	if !s.isAlive() {
+		return
+	}
 	l := s.loop
 	if s.slot.ext != 0 {
 		if x := l.exts.get(s.slot.ext); len(x.unsent()) > 0 {
@@ -247,5 +277,7 @@ func (s S[T, X]) Due() uint32 {
 
 // DueAt has Due called at a point in time, exactly, beside the deadline.
 func (s S[T, X]) DueAt(at time.Duration) {
-	s.loop.exact.Push(timer.Timer{At: at, Token: s.Token()})
+	if s.isAlive() {
+		s.loop.exact.Push(timer.Timer{At: at, Token: s.Token()})
+	}
 }

@@ -135,12 +135,12 @@ func (l *Loop[T, X]) expire(i uint32, s *slot[T]) {
 		}
 		x.due = 0
 	}
+	*l.slab.due(i) = l.stallEnd(s) // the owner's is none any more
 	l.callDue(i, s)
 }
 
-// callDue tells the owner that a deadline has passed, which is none any more.
+// callDue tells the owner that its deadline has passed, or a point in time has come.
 func (l *Loop[T, X]) callDue(i uint32, s *slot[T]) {
-	*l.slab.due(i) = l.stallEnd(s)
 	call := l.enter(i, s)
 	l.handler.Due(l.of(i, s))
 	l.leave(i, s, call)

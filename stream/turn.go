@@ -42,11 +42,13 @@ func (l events[T, X]) takeTurns() {
 	l.turns.begin()
 	for tok, ok := l.turns.next(); ok; tok, ok = l.turns.next() {
 		i, s := l.slab.find(tok)
-		if s == nil || s.state != Held {
+		if s == nil {
 			continue
 		}
-		l.at = i
 		s.why &^= Turn
-		l.callResume(i, s)
+		if s.state == Held {
+			l.at = i
+			l.callResume(i, s)
+		}
 	}
 }

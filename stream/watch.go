@@ -37,9 +37,25 @@ func interest(f flags) poller.Event {
 	return want
 }
 
-// recv reads once into l.buf. A read that fills it may have left something.
+// remains is what a read may have left for the next.
+type remains uint8
+
+const (
+	noneLeft remains = iota // it was the end
+	endLeft                 // the end, but no bytes
+	someLeft                // bytes: it has filled its buffer
+)
+
+// recv reads once into l.buf.
 func (l *Loop[T, X]) recv(s *slot[T]) (int, unix.Errno) {
 	n, errno := l.wire.recv(int(s.fd), l.buf)
-	l.isFull = n == len(l.buf)
+	switch {
+	case n == len(l.buf):
+		l.remains = someLeft
+	case n == 0 && errno == 0:
+		l.remains = noneLeft
+	default:
+		l.remains = endLeft
+	}
 	return n, errno
 }

@@ -16,6 +16,9 @@ func (l *Loop[T, X]) transmit(i uint32, s *slot[T], b []byte) {
 			return
 		}
 		b = b[n:]
+		if n == poller.SendLimit && len(b) > 0 && s.flags&armedWrite != 0 {
+			l.watch(i, s) // there may be room for more, and no edge ahead
+		}
 	}
 	if len(b) > 0 {
 		l.queue(i, s, b)
@@ -149,8 +152,9 @@ func (l *Loop[T, X]) finish(i uint32, s *slot[T], b []byte) {
 		return
 	}
 	s.state, s.why = Finishing, 0
-	x := l.exts.get(s.ext)
-	x.due = 0
+	if s.ext != 0 {
+		l.exts.get(s.ext).due = 0
+	}
 	l.setDue(i, l.stallEnd(s))
 	l.transmit(i, s, b)
 }

@@ -50,6 +50,13 @@
 // of all others. Redact takes credentials out of everything that is printed, so that
 // none of a request or a URL is in a log.
 //
+// # Messages
+//
+// NewConn makes of what Upgrade and UpgradeHTTP return a Conn that reads and writes
+// messages, and closes with a code so that it arrives; NewClientConn does the same with
+// what a dialler returns. A program that has another library for that, or an event loop,
+// needs neither.
+//
 // # Tokens
 //
 // The guard Bearer lets in clients that have a token which a Verifier accepts. Package

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -125,8 +126,8 @@ func ExampleUpgrader_Upgrade() {
 		}
 		r, early, err := u.Upgrade(conn)
 		if err == nil {
-			defer conn.Close()
-			_, _ = r.Host(), early // the connection is yours; early is its first input
+			c := upgrade.NewConn(conn, r, early) // or what you have for messages
+			defer c.Close(frame.StatusNormalClosure, "")
 		}
 		done <- err
 	}()
@@ -159,12 +160,12 @@ func ExampleUpgrader_Upgrade() {
 func ExampleUpgrader_UpgradeHTTP() {
 	u := &upgrade.Upgrader{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		conn, _, early, err := u.UpgradeHTTP(w, req)
+		conn, r, early, err := u.UpgradeHTTP(w, req)
 		if err != nil {
 			return // the client has had its answer
 		}
-		defer conn.Close()
-		_ = early // read it before conn
+		c := upgrade.NewConn(conn, r, early) // or what you have for messages
+		defer c.Close(frame.StatusNormalClosure, "")
 	}))
 	defer server.Close()
 

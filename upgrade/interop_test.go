@@ -18,49 +18,41 @@ import (
 	"github.com/usher-ws/usher/frame"
 )
 
-// echoer serves connections the way a program with a goroutine for each does, and
-// counts the bytes on the wire.
+// echoer serves connections, and counts the bytes on the wire.
 type echoer struct {
 	deflated atomic.Int32 // connections that agreed on it
 	in, out  atomic.Int64 // bytes behind the handshake
+}
+
+// measured is counted for an echoer.
+type measured struct {
+	*net.TCPConn
+	e *echoer
+}
+
+func (c measured) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	c.e.in.Add(int64(n))
+	return n, err
+}
+
+func (c measured) Write(b []byte) (int, error) {
+	c.e.out.Add(int64(len(b)))
+	return c.TCPConn.Write(b)
 }
 
 func (e *echoer) serve(conn net.Conn, o outcome) {
 	if o.err != nil {
 		return
 	}
-	defer conn.Close()
-	p := frame.New(&frame.Config{MaxMessage: 4 << 20})
 	if o.r.Deflate() != 0 {
 		e.deflated.Add(1)
-		p.EnableDeflate(frame.Window(o.r.Deflate()))
 	}
-	buf := make([]byte, 8192)
-	var out []byte
-	for in := o.early; !p.Done(); {
-		e.in.Add(int64(len(in)))
-		p.Receive(in)
-		out = out[:0]
-		for ev := p.NextEvent(); ev.Kind != frame.NoEvent; ev = p.NextEvent() {
-			out = p.AppendReply(out, ev)
-			if ev.Kind == frame.MessageEvent {
-				out, _ = p.AppendMessage(out, ev.Opcode, ev.Data)
-			}
-		}
-		e.out.Add(int64(len(out)))
-		if _, err := conn.Write(out); err != nil {
-			return
-		}
-		if p.Done() {
-			Linger(conn)
-			return
-		}
-		n, err := conn.Read(buf)
-		if err != nil {
-			return
-		}
-		in = buf[:n]
-	}
+	e.in.Add(int64(len(o.early)))
+	c := NewConn(measured{conn.(*net.TCPConn), e}, o.r, o.early)
+	c.MaxMessage = 4 << 20
+	echo(c)
+	_ = c.Close(frame.StatusNormalClosure, "")
 }
 
 // foreign is a client of another library.

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/login"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
@@ -24,56 +24,31 @@ import (
 // Run serves until a signal ends it.
 func (s *serveCmd) Run(stdout io.Writer) error {
 	signals := catchSignals()
-	secrets, err := s.read()
-	if err != nil {
-		return err
-	}
-	given := secrets != nil || s.keysFlags.given()
-	if !given {
-		if _, set := os.LookupEnv("USHER_SECRET"); set {
-			return usageError{errors.New("the secret in USHER_SECRET is empty: make one with `openssl rand -hex 32`, or unset it for one that is good for this run")}
-		}
-		secrets = []secret{newSecret()}
-	}
-	check, demo, err := s.logIn(secrets != nil, given)
+	secrets, given, err := s.secrets()
 	if err != nil {
 		return err
 	}
 	ring := server.NewLogRing(s.logHandler())
 	defer ring.Close(time.Second)
 	log := slog.New(ring)
-	slog.SetDefault(log) // for whatever else logs: nobody waits for standard error
-	door, closeKeys, err := s.verifier(secrets, log)
+	slog.SetDefault(log) // whatever else logs does not wait for standard error either
+	provider, app, closeKeys, err := s.apps(secrets, given, log)
 	if err != nil {
 		return err
 	}
 	defer closeKeys()
-	var signs secret // none if keys are all there is
-	if secrets != nil {
-		signs = secrets[0]
-	}
-	app, err := chat.New(chat.Config{
-		Secret: signs.text, Algorithm: signs.algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience,
-		CheckPassword: check, DemoUsers: demo, Logger: log,
-		Rooms: s.Rooms, MaxRoomsPerUser: orNone(s.MaxRoomsPerUser), Limits: s.limits(), Origins: s.Origin,
-		LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
-		History: orNone(s.History), HistoryBytes: s.historyBytes(),
-	})
-	if err != nil {
-		return err
-	}
 	if s.Loops == 0 {
 		s.Loops = runtime.GOMAXPROCS(0)
 	}
-	// A loop that waits keeps its place as long as another one is idle. If none is, the
-	// runtime's monitor wakes every 20 µs to take it away: a tenth of a handshake.
+	// A loop that waits keeps its P as long as another P is idle. If none is, the runtime's
+	// monitor wakes up every 20 µs to take it away: a tenth of a handshake.
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), s.Loops+1))
 	}
 	srv := s.server(log)
-	srv.Handler = app.Handler()
+	srv.Handler = provider.Handler(app.Handler())
 	srv.Route(chat.Pattern, app.Route())
-	s.routeEchoes(srv, app.Bearer())
+	s.routeEchoes(srv, provider.Bearer())
 	if s.AccessLog {
 		srv.Use(middleware.Logging(ring))
 	}
@@ -81,7 +56,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		_, err := io.WriteString(stdout, upgrade.Redact(string(srv.AppendRoutes(nil))))
 		return err
 	}
-	// Before anybody can know that we listen, and tell us to stop.
+	// Before anybody can know that we listen and tell us to stop.
 	signal.Notify(signals.leave, syscall.SIGTERM, syscall.SIGINT)
 	var desk *admin
 	if s.Admin != "" {
@@ -98,23 +73,30 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		return fmt.Errorf("cannot listen: %w; choose other addresses with --listen", err)
 	}
 	desk.start()
-	var said bytes.Buffer
-	for _, addr := range srv.Addrs() {
-		fmt.Fprintf(&said, "listening on http://%s\n", addr)
+	greeting, err := s.greeting(srv, desk, secrets, given)
+	if err != nil {
+		return err
 	}
-	if desk != nil {
-		fmt.Fprintf(&said, "admin on http://%s\n", desk.addr())
-	}
-	if !given {
-		if err := s.invite(&said, srv, signs.text); err != nil {
-			return err
-		}
-	}
-	go func() { _, _ = stdout.Write(said.Bytes()) }() // whoever reads it
-	// The start's garbage goes, and what collecting takes is there, before the first
-	// connection: else a third of what 19,000 idle ones cost would be that.
+	go func() { _, _ = stdout.Write(greeting) }() // it may have no reader
+	// Collect the garbage of the start, and allocate what the collector needs, before the
+	// first connection. Otherwise a third of the memory of 19,000 idle ones would be that.
 	runtime.GC()
 	return signals.serveUntil(srv, s.Drain, log)
+}
+
+// secrets returns what signs and verifies tokens with an HMAC, the one that signs first.
+// given says that the operator brought a secret or keys; else there is a secret for this run.
+func (s *serveCmd) secrets() (secrets []secret, given bool, err error) {
+	if secrets, err = s.read(); err != nil {
+		return nil, false, err
+	}
+	if secrets != nil || s.keysFlags.given() {
+		return secrets, true, nil
+	}
+	if _, set := os.LookupEnv("USHER_SECRET"); set {
+		return nil, false, usageError{errors.New("the secret in USHER_SECRET is empty: make one with `openssl rand -hex 32`, or unset it for one that is good for this run")}
+	}
+	return []secret{newSecret()}, false, nil
 }
 
 // server returns the server that the flags describe.
@@ -148,7 +130,7 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 	}
 }
 
-// orNone turns the command line's word for no limit into the server's.
+// orNone turns the 0 of the command line, which is no limit, into the server's -1.
 func orNone[N int | time.Duration](n N) N {
 	if n == 0 {
 		return -1
@@ -166,7 +148,7 @@ func (s *serveCmd) logHandler() slog.Handler {
 	return slog.NewTextHandler(os.Stderr, options)
 }
 
-// redact keeps credentials out of the log, whoever writes to it.
+// redact keeps credentials out of the log, whatever code writes to it.
 func redact(_ []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindString:
@@ -179,19 +161,29 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// invite prints a URL that works at once, as nobody knows this run's secret.
-func (s *serveCmd) invite(stdout io.Writer, srv *server.Server, secret []byte) error {
-	token, err := chat.Token{
+// greeting returns what the start says on standard output: the addresses, and a URL that
+// works at once if nobody knows this run's secret.
+func (s *serveCmd) greeting(srv *server.Server, desk *admin, secrets []secret, given bool) ([]byte, error) {
+	var b []byte
+	for _, addr := range srv.Addrs() {
+		b = fmt.Appendf(b, "listening on http://%s\n", addr)
+	}
+	if desk != nil {
+		b = fmt.Appendf(b, "admin on http://%s\n", desk.addr())
+	}
+	if given {
+		return b, nil
+	}
+	token, err := login.Token{
 		Subject: "alice", Issuer: s.Issuer, Audience: s.Audience, Issued: time.Now(), TTL: time.Hour,
-	}.Sign(secret)
+	}.Sign(secrets[0].text)
 	if err != nil {
-		return fmt.Errorf("cannot sign the demo token: %w", err)
+		return nil, fmt.Errorf("cannot sign the demo token: %w", err)
 	}
 	room := "lobby"
 	if len(s.Rooms) > 0 {
 		room = s.Rooms[0]
 	}
-	_, err = fmt.Fprintf(stdout, "no secret given, so this run has its own; for an hour this gets in:\n  ws://%s/ws/%s?token=%s\n",
-		reachable(srv.Addrs()[0]), room, token)
-	return err
+	return fmt.Appendf(b, "no secret given, so this run has its own; for an hour this gets in:\n  ws://%s/ws/%s?token=%s\n",
+		reachable(srv.Addrs()[0]), room, token), nil
 }

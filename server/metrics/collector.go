@@ -96,7 +96,7 @@ var families = []family{
 	counter("usher_sent_bytes_total", "Bytes of frames accepted for sending.", byRoute,
 		perRoute(func(r *server.RouteStats) float64 { return float64(r.BytesOut) })),
 	counter("usher_slow_callbacks_total", "Callbacks that were seen to hold their loop for 100 ms or longer.", byRoute,
-		perRoute(func(r *server.RouteStats) float64 { return float64(r.Held) })),
+		perRoute(func(r *server.RouteStats) float64 { return float64(r.Stalls) })),
 	counter("usher_limit_actions_total", "Messages and connections over a limit, by limit and what was done about them.",
 		[]string{"route", "limit", "action"}, func(st *server.Stats, say func(float64, ...string)) {
 			for _, c := range st.Limits {
@@ -114,7 +114,7 @@ var families = []family{
 	counter("usher_turned_away_total", "Sockets closed unanswered, with the lingering reserve full too.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.TurnedAway) })),
 	counter("usher_slow_closed_total", "Connections closed for a full backlog.", nil,
-		single(func(st *server.Stats) float64 { return float64(st.Slow) })),
+		single(func(st *server.Stats) float64 { return float64(st.Overflowed) })),
 	counter("usher_memory_closed_total", "Connections closed because memory ran out.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.Shed) })),
 	counter("usher_accept_pauses_total", "Times accepting paused for want of descriptors.", nil,

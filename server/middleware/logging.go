@@ -49,7 +49,7 @@ func (a *accessLog) open(next server.OpenFunc) server.OpenFunc {
 	}
 }
 
-func (a *accessLog) message(next server.Handler) server.Handler {
+func (a *accessLog) message(next server.MessageFunc) server.MessageFunc {
 	return func(c server.Conn, m server.Message) error {
 		if v, ok := a.stays.Get(c); ok {
 			v.messages++

@@ -18,7 +18,7 @@ import (
 func Transform(in, out func(server.Message) server.Message) server.Middleware {
 	m := server.Middleware{Name: "transform"}
 	if in != nil {
-		m.Message = func(next server.Handler) server.Handler {
+		m.Message = func(next server.MessageFunc) server.MessageFunc {
 			return func(c server.Conn, m server.Message) error { return next(c, in(m)) }
 		}
 	}

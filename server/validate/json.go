@@ -85,7 +85,7 @@ type strikes struct {
 	since time.Time
 }
 
-func (v *validator) message(next server.Handler) server.Handler {
+func (v *validator) message(next server.MessageFunc) server.MessageFunc {
 	return func(c server.Conn, m server.Message) error {
 		code, detail := v.judge(m)
 		if code == "" {

@@ -1,13 +1,11 @@
-//go:build linux
-
-package chat
+package login
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -27,7 +25,7 @@ bob:$2y$06$0Q9gEUhN4fLKEADyyoEQhOSvbHmJf98Rnty3vUmNyPzqZkwMTC4Ey
 
 func readHtpasswd(t *testing.T) *Htpasswd {
 	t.Helper()
-	h, err := ReadHtpasswd(strings.NewReader(htpasswdFile))
+	h, err := ReadHtpasswd(strings.NewReader(htpasswdFile), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +55,12 @@ func TestHtpasswd(t *testing.T) {
 
 func TestBadHtpasswd(t *testing.T) {
 	alice, bob := strings.Split(htpasswdFile, "\n")[1], strings.Split(htpasswdFile, "\n")[3]
+	checkName := func(name string) error {
+		if strings.ContainsAny(name, " S") {
+			return errors.New("cannot be a name here")
+		}
+		return nil
+	}
 	for file, says := range map[string]string{
 		"":                   "no user",
 		"# nobody\n\n":       "no user",
@@ -67,20 +71,39 @@ func TestBadHtpasswd(t *testing.T) {
 		strings.Replace(alice, "$06$", "$31$", 1):                "a cost of 4 to 15",
 		strings.Replace(alice, "$06$", "$03$", 1):                "a cost of 4 to 15",
 		alice + "\r\n" + strings.Replace(bob, "$06$", "$07$", 1): "line 2: the hash of bob has cost 7, those before it 6",
-		strings.Replace(alice, "alice", "a b", 1):                `"a b" cannot be a name`,
-		strings.Replace(alice, "alice", "Server", 1):             "cannot be a name",
+		strings.Replace(alice, "alice", "a b", 1):                `line 1: "a b" cannot be a name here`,
+		strings.Replace(alice, "alice", "Server", 1):             `line 1: "Server" cannot be a name here`,
+		strings.Replace(alice, "alice", "", 1):                   `line 1: "" cannot log in`,
+		strings.Replace(alice, "alice", "alice\t", 1):            `line 1: "alice\t" cannot log in`,
+		strings.Replace(alice, "alice", "al\x1bice", 1):          `line 1: "al\x1bice" cannot log in`,
+		strings.Replace(alice, "alice", "al\xffice", 1):          `line 1: "al\xffice" cannot log in`,
 		strings.Replace(alice, "S2", "S=", 1):                    "no bcrypt hash",
 		alice + "x":                                              "no bcrypt hash",
 		strings.Repeat("x", 1<<17):                               "too long",
 	} {
-		h, err := ReadHtpasswd(strings.NewReader(file))
+		h, err := ReadHtpasswd(strings.NewReader(file), checkName)
 		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "RJ73Wf") {
 			t.Errorf("%.60q: got %v, %v, want %q", file, h, err, says)
 		}
 	}
 }
 
-// TestStrangersTakeAsLong: for whoever asks, one hash of the same cost is compared.
+// TestNamesOfTheirOwn: without a check by the caller, any name that can log in is good.
+func TestNamesOfTheirOwn(t *testing.T) {
+	for _, name := range []string{"Mary Ann", "Server", "josé@example.com", "علی رضا"} {
+		h, err := ReadHtpasswd(strings.NewReader(strings.Replace(htpasswdFile, "alice", name, 1)), nil)
+		if err != nil {
+			t.Errorf("%s: got %v", name, err)
+			continue
+		}
+		w := ask(newProvider(t, Config{CheckPassword: h.Check}), "POST", "/token", url.Values{"username": {" " + name + "\n"}, "password": {"correct horse"}}.Encode(), formType)
+		if w.Code != 200 {
+			t.Errorf("%s: got %d %s, want 200", name, w.Code, w.Body)
+		}
+	}
+}
+
+// TestStrangersTakeAsLong: whatever the name, one hash of the same cost is compared.
 func TestStrangersTakeAsLong(t *testing.T) {
 	h := readHtpasswd(t)
 	want, err := bcrypt.Cost(h.hashes["alice"])
@@ -107,8 +130,9 @@ func TestStrangersTakeAsLong(t *testing.T) {
 	}
 }
 
-// TestHashesQueue: one at a time, by turns of the addresses; whoever comes when the queue
-// is full is told when to come back, unless others have more of it; who hangs up leaves it.
+// TestHashesQueue: hashes go one at a time, and addresses take turns. A caller that finds the
+// queue full is told when to come back, unless another address has more places in it; a
+// caller that hangs up leaves the queue.
 func TestHashesQueue(t *testing.T) {
 	h := readHtpasswd(t)
 	h.turns.Waiting = 16
@@ -152,106 +176,6 @@ func TestHashesQueue(t *testing.T) {
 	wg.Wait()
 	if inside, waiting := h.turns.InUse(); inside != 0 || waiting != 0 {
 		t.Errorf("%d places are still taken, %d wait", inside, waiting)
-	}
-}
-
-// TestAttempts: ten wrong ones for a user from an address, whether there is one or not, thirty
-// failures for an address; what succeeds does not count.
-func TestAttempts(t *testing.T) {
-	c := newChat(t, Config{})
-	clock := time.Duration(0)
-	c.attempts.now = func() time.Duration { return clock }
-	remote := "192.0.2.1:1234"
-	statuses := func(n int, name, password string) (all []int) {
-		for range n {
-			r := httptest.NewRequest("POST", "/token", strings.NewReader("username="+name+"&password="+password))
-			r.RemoteAddr = remote
-			w := httptest.NewRecorder()
-			c.Handler().ServeHTTP(w, r)
-			all = append(all, w.Code)
-			if w.Code == 429 && (w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "too_many_requests")) {
-				t.Errorf("got %v %s", w.Header(), w.Body)
-			}
-		}
-		return all
-	}
-	times := func(n, status int) []int { return slices.Repeat([]int{status}, n) }
-	for _, tt := range []struct {
-		name, password string
-		want           []int
-	}{
-		{"alice", "wonderland", times(12, 200)},
-		{"bob", "wrong", append(times(10, 401), 429, 429)},
-		{"eve", "wrong", append(times(10, 401), 429, 429)},
-		{strings.Repeat("x", 4000), "wrong", append(times(10, 401), 429)},
-		{"mallory", "wrong", times(3, 429)}, // the address has had its thirty
-	} {
-		if got := statuses(len(tt.want), tt.name, tt.password); !slices.Equal(got, tt.want) {
-			t.Errorf("%.10s: got %v, want %v", tt.name, got, tt.want)
-		}
-	}
-	for _, addr := range []string{"192.0.2.2:1", "[2001:db8::1]:1"} {
-		remote = addr
-		if got := statuses(1, "bob", "builder"); got[0] != 200 {
-			t.Errorf("bob from %s, whom others try to be: got %d", addr, got[0])
-		}
-	}
-	remote = "192.0.2.1:4321"
-	clock += 6 * time.Second // one more for each user, three for the address
-	if got, want := statuses(2, "bob+", "wrong"), []int{401, 429}; !slices.Equal(got, want) {
-		t.Errorf("after 6 s: got %v, want %v", got, want)
-	}
-	remote = "[2001:db8::1]:1"
-	if got := statuses(10, "carol", "wrong"); !slices.Equal(got, times(10, 401)) {
-		t.Errorf("got %v", got)
-	}
-	remote = "[2001:db8::ffff]:1" // of one network
-	if got := statuses(1, "carol", "wrong"); got[0] != 429 {
-		t.Errorf("an eleventh from a /64: got %d", got[0])
-	}
-}
-
-// TestCrowdOfAddresses: a wrong password now and then, or ten each of forty addresses, lock
-// nobody out; what a thousand addresses can try is bounded all the same.
-func TestCrowdOfAddresses(t *testing.T) {
-	a := newAttempts()
-	clock := time.Duration(0)
-	a.now = func() time.Duration { return clock }
-	wrong := func() error { return ErrPassword }
-	right := func() error { return nil }
-	home, office := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
-	for range 24 * 3600 / 5 { // a day
-		clock += 5 * time.Second
-		_ = a.try(netip.MustParseAddr("203.0.113.9"), "alice", wrong)
-	}
-	address := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}) }
-	for n := range 40 {
-		for range 12 {
-			_ = a.try(address(n), "alice", wrong)
-		}
-	}
-	for _, addr := range []netip.Addr{home, office} {
-		if err := a.try(addr, "alice", right); err != nil {
-			t.Errorf("alice from %v: got %v", addr, err)
-		}
-	}
-	tried := 0
-	for n := range 1000 {
-		for range 10 {
-			if a.try(address(n), "bob", wrong) == ErrPassword {
-				tried++
-			}
-		}
-	}
-	if tried != userFailures.Burst {
-		t.Errorf("%d passwords of bob's were tried at once, want %d", tried, userFailures.Burst)
-	}
-	var e *upgrade.Rejection
-	if err := a.try(home, "bob", right); !errors.As(err, &e) || e.Status != 429 || e.RetryAfter <= 0 {
-		t.Errorf("after that: got %v, want 429", err)
-	}
-	if err := a.try(home, "alice", right); err != nil {
-		t.Errorf("somebody else: got %v", err)
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-package server
+package middleware
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -21,10 +22,10 @@ import (
 // each end, with what there was to it.
 func TestLogging(t *testing.T) {
 	said := new(journal)
-	s := &Server{MaxConnsPerUser: 1, Loops: 2}
-	s.Use(Logging(slog.New(slog.NewJSONHandler(said, nil))))
-	s.Route("/echo", Route{Guards: []upgrade.Guard{asUser}, Message: echo})
-	s.Route("/never", Route{Authorize: func(context.Context, *upgrade.Request) error {
+	s := &server.Server{MaxConnsPerUser: 1, Loops: 2}
+	s.Use(Logging(ringTo(t, slog.NewJSONHandler(said, nil))))
+	s.Route("/echo", server.Route{Guards: []upgrade.Guard{asUser}, Message: echo})
+	s.Route("/never", server.Route{Authorize: func(context.Context, *upgrade.Request) error {
 		return upgrade.Reject(403, "not_today", "")
 	}})
 	addr := start(t, s)
@@ -100,21 +101,18 @@ func TestLogging(t *testing.T) {
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range s.loops {
-		if n := len(l.stays); n != 0 {
-			t.Errorf("loop %d remembers %d connections at its end", l.id, n)
-		}
-	}
 }
 
 // TestSlowLogHoldsNobodyUp: a log that takes nothing costs its records, not the echoes.
 func TestSlowLogHoldsNobodyUp(t *testing.T) {
+	const room = 1024 // of a ring
 	stuck := make(chan bool)
-	s := &Server{Logger: slog.New(slog.NewTextHandler(writerFunc(func(b []byte) (int, error) { <-stuck; return len(b), nil }), nil))}
-	s.Use(Logging(nil))
-	s.Route("/echo", Route{Message: echo})
+	ring := ringTo(t, slog.NewTextHandler(writerFunc(func(b []byte) (int, error) { <-stuck; return len(b), nil }), nil))
+	s := &server.Server{Logger: slog.New(ring)}
+	s.Use(Logging(ring))
+	s.Route("/echo", server.Route{Message: echo})
 	addr := start(t, s)
-	for range logRing {
+	for range room {
 		c := dial(t, addr, "/echo")
 		say(t, c, "hi")
 		if got := read(t, c); got != "hi" {
@@ -122,19 +120,23 @@ func TestSlowLogHoldsNobodyUp(t *testing.T) {
 		}
 		c.Close()
 	}
-	eventually(t, "records are dropped, and counted", func() bool { return s.Stats().LogDropped > logRing/2 })
+	eventually(t, "records are dropped, and counted", func() bool { return s.Stats().LogDropped > room/2 })
 	close(stuck)
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // An outer middleware that does not let a connection in leaves nothing for Logging to
 // close.
 func TestLoggingInsideOfWhoRefuses(t *testing.T) {
 	said := new(journal)
-	refuse := Middleware{Open: func(OpenFunc) OpenFunc {
-		return func(Conn) error { return &CloseError{Code: 4000, Reason: "not you"} }
+	refuse := server.Middleware{Open: func(server.OpenFunc) server.OpenFunc {
+		return func(server.Conn) error { return &server.CloseError{Code: 4000, Reason: "not you"} }
 	}}
-	s := &Server{}
-	s.Route("/", Route{Middleware: []Middleware{refuse, Logging(slog.New(slog.NewTextHandler(said, nil)))}})
+	s := &server.Server{}
+	s.Route("/", server.Route{Middleware: []server.Middleware{refuse, Logging(ringTo(t, slog.NewTextHandler(said, nil)))}})
 	c := dial(t, start(t, s), "/")
 	if e := closeOf(t, c); e.Code != 4000 {
 		t.Errorf("got %v", e)

@@ -1,6 +1,4 @@
-//go:build linux
-
-package chat
+package login
 
 import (
 	"crypto/sha256"
@@ -13,8 +11,7 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// attempts keeps passwords from being tried out. Its methods are safe for any
-// goroutine.
+// attempts bounds how many passwords can be tried. Its methods are safe for any goroutine.
 type attempts struct {
 	now     func() time.Duration // since it was made
 	pairs   limiter.Keyed[pairKey]
@@ -22,19 +19,19 @@ type attempts struct {
 	address limiter.Keyed[netip.Addr]
 }
 
-// userKey is a digest of a name, which may be as long as a request.
+// userKey is a digest of a name: a name may be as long as a request.
 type userKey [16]byte
 
-// pairKey is a user and the address from which somebody logs in as that user.
+// pairKey is a user and the network from which somebody tries to log in as that user.
 type pairKey struct {
 	user    userKey
 	network netip.Addr
 }
 
-// Ten wrong passwords at once and ten a minute for a user from one address, whether there
-// is one of that name or not; thirty for an address, which may be that of a whole company.
-// Those for a user from all addresses together are many, or a few strangers could keep the
-// user out; they bound what a crowd of addresses can try.
+// A user from one address has ten wrong passwords at once and ten a minute, whether there is
+// such a user or not; an address, which may be that of a whole company, has thirty. A user
+// from all addresses together has many, or a few strangers could keep the user out; the
+// number bounds what a crowd of addresses can try.
 var (
 	pairFailures    = limiter.Rate{Limit: limiter.Every(6 * time.Second), Burst: 10}
 	userFailures    = limiter.Rate{Limit: limiter.Every(600 * time.Millisecond), Burst: 1000}
@@ -51,7 +48,7 @@ func newAttempts() *attempts {
 var rejectAttempts = upgrade.Reject(http.StatusTooManyRequests, upgrade.CodeTooManyRequests,
 	"Too many attempts to log in.")
 
-// try has check decide about a password, unless there were too many attempts.
+// try lets check judge a password, unless there were too many attempts.
 func (a *attempts) try(remote netip.Addr, username string, check func() error) error {
 	digest := sha256.Sum256([]byte(username))
 	user := userKey(digest[:len(userKey{})])
@@ -61,12 +58,12 @@ func (a *attempts) try(remote netip.Addr, username string, check func() error) e
 	}
 	err := check()
 	if !errors.Is(err, ErrPassword) {
-		a.giveBack(pair) // the password was right, or nobody has looked at it
+		a.giveBack(pair) // the password was right, or was not looked at
 	}
 	return err
 }
 
-// take counts an attempt, or returns how long it will be until one more is admitted.
+// take counts an attempt and returns 0, or returns how long until one more is admitted.
 func (a *attempts) take(p pairKey) time.Duration {
 	now := a.now()
 	if !a.address.AllowN(p.network, now, 1) {
@@ -84,7 +81,7 @@ func (a *attempts) take(p pairKey) time.Duration {
 	return 0
 }
 
-// giveBack forgets an attempt that was none.
+// giveBack uncounts an attempt that take has counted.
 func (a *attempts) giveBack(p pairKey) {
 	now := a.now()
 	a.address.CancelN(p.network, now, 1)

@@ -1,11 +1,12 @@
 //go:build linux
 
-package server
+package middleware
 
 import (
 	"testing"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/server"
 )
 
 func TestCensor(t *testing.T) {
@@ -24,22 +25,22 @@ func TestCensor(t *testing.T) {
 		"darnİ İdarn":              "darnİ İdarn",
 		"nothing to see here, sir": "nothing to see here, sir",
 	} {
-		if got := f(Message{frame.OpText, []byte(in)}); string(got.Data) != want || got.Opcode != frame.OpText {
+		if got := f(server.Message{Opcode: frame.OpText, Data: []byte(in)}); string(got.Data) != want || got.Opcode != frame.OpText {
 			t.Errorf("%q: got %q, want %q", in, got.Data, want)
 		}
 	}
-	kelvin := Message{frame.OpText, []byte("\u212A\u212A\u212A")} // in three bytes each
+	kelvin := server.Message{Opcode: frame.OpText, Data: []byte("\u212A\u212A\u212A")} // in three bytes each
 	if got := Censor("kkk")(kelvin); string(got.Data) != "***" {
 		t.Errorf("%q: got %q", kelvin.Data, got.Data)
 	}
-	if got := f(Message{frame.OpBinary, []byte("darn")}); string(got.Data) != "darn" {
+	if got := f(server.Message{Opcode: frame.OpBinary, Data: []byte("darn")}); string(got.Data) != "darn" {
 		t.Errorf("binary: got %q", got.Data)
 	}
-	if got := Upper(Message{frame.OpBinary, []byte("darn")}); string(got.Data) != "darn" {
+	if got := Upper(server.Message{Opcode: frame.OpBinary, Data: []byte("darn")}); string(got.Data) != "darn" {
 		t.Errorf("binary: got %q", got.Data)
 	}
 	clean := []byte("a text of some length in which there is nothing that anybody would hide")
-	if n := testing.AllocsPerRun(100, func() { f(Message{frame.OpText, clean}) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { f(server.Message{Opcode: frame.OpText, Data: clean}) }); n != 0 {
 		t.Errorf("a clean text: got %v allocations, want 0", n)
 	}
 }
@@ -48,13 +49,13 @@ func TestCensor(t *testing.T) {
 // bytes stay as they are.
 func TestTransform(t *testing.T) {
 	mw := Transform(Upper, Censor("darn"))
-	room := NewGroup(mw)
+	room := server.NewGroup(mw)
 	mine := []byte("well, darn")
-	s := &Server{}
-	s.Route("/", Route{
-		Middleware: []Middleware{mw},
-		Open:       func(c Conn) error { return room.Join(c) },
-		Message: func(_ Conn, m Message) error {
+	s := &server.Server{}
+	s.Route("/", server.Route{
+		Middleware: []server.Middleware{mw},
+		Open:       func(c server.Conn) error { return room.Join(c) },
+		Message: func(_ server.Conn, m server.Message) error {
 			if err := room.Send(m.Opcode, mine); err != nil {
 				return err
 			}

@@ -1,6 +1,4 @@
-//go:build linux
-
-package chat
+package login
 
 import (
 	"encoding/json"
@@ -10,20 +8,16 @@ import (
 	"testing"
 
 	"github.com/usher-ws/usher/upgrade"
-	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
-// TestTicketRoute: what POST /ticket gives opens the chat's door once.
+// TestTicketRoute: what POST /ticket gives opens the door once.
 func TestTicketRoute(t *testing.T) {
-	c, err := New(Config{Secret: testSecret, DemoUsers: true, Issuer: "usher", Audience: "chat"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := newProvider(t, Config{Issuer: "usher", Audience: "chat"})
 	ask := func(path, authorization, form string) (status int, answer map[string]any) {
 		req := httptest.NewRequest("POST", path, strings.NewReader("username=alice&password="+form))
 		req.Header.Set("Authorization", authorization)
 		w := httptest.NewRecorder()
-		c.Handler().ServeHTTP(w, req)
+		p.Handler(nil).ServeHTTP(w, req)
 		_ = json.Unmarshal(w.Body.Bytes(), &answer)
 		return w.Code, answer
 	}
@@ -38,7 +32,7 @@ func TestTicketRoute(t *testing.T) {
 		t.Fatalf("got %d %v", status, answer)
 	}
 	for _, want := range []error{nil, upgrade.Reject(401, upgrade.CodeTicketInvalid, "")} {
-		u := upgrade.Upgrader{Guards: []upgrade.Guard{c.Bearer()}}
+		u := upgrade.Upgrader{Guards: []upgrade.Guard{p.Bearer()}}
 		r := new(upgrade.Request)
 		head := "GET /ws/lobby?ticket=" + ticket + " HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -52,18 +46,5 @@ func TestTicketRoute(t *testing.T) {
 		if err == nil && (r.Identity.Subject != "alice" || r.Identity.Claims["iss"] != "usher" || r.Identity.Claims["aud"] != "chat") {
 			t.Errorf("got %+v", r.Identity)
 		}
-	}
-}
-
-// TestNoSecretNoLogin: a chat whose tokens others make has no POST /token.
-func TestNoSecretNoLogin(t *testing.T) {
-	c, err := New(Config{Verifier: &jwt.Verifier{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := httptest.NewRecorder()
-	c.Handler().ServeHTTP(w, httptest.NewRequest("POST", "/token", nil))
-	if w.Code != http.StatusNotFound {
-		t.Errorf("got %d, want 404", w.Code)
 	}
 }

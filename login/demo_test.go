@@ -1,10 +1,8 @@
-//go:build linux
-
-package chat
+package login
 
 import "testing"
 
-func TestDemoUsers(t *testing.T) {
+func TestCheckDemo(t *testing.T) {
 	for _, tt := range []struct {
 		name, password string
 		want           error
@@ -17,8 +15,8 @@ func TestDemoUsers(t *testing.T) {
 		{"eve", "", ErrPassword}, // a stranger's password is not the empty one
 		{"", "", ErrPassword},
 	} {
-		if got := demoUsers.check(t.Context(), tt.name, tt.password); got != tt.want {
-			t.Errorf("check(%q, %q): got %v, want %v", tt.name, tt.password, got, tt.want)
+		if got := CheckDemo(t.Context(), tt.name, tt.password); got != tt.want {
+			t.Errorf("CheckDemo(%q, %q): got %v, want %v", tt.name, tt.password, got, tt.want)
 		}
 	}
 }

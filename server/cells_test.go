@@ -1,0 +1,445 @@
+//go:build linux
+
+package server
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/stream"
+	"golang.org/x/sys/unix"
+)
+
+// stimulus is how a test makes an event happen; want is the stage it leads to.
+type stimulus struct {
+	name  string
+	from  stage
+	event event
+	do    func(b *bench)
+	want  stage
+}
+
+// nothing is the event of what the stream alone knows of.
+const nothing = numEvents
+
+// These are events that a stream does not tell of in every state: late ones.
+func inputLate(b *bench)  { owner{b.l}.Input(b.s, []byte("late"), false) }
+func endLate(b *bench)    { owner{b.l}.Input(b.s, nil, true) }
+func dueLate(b *bench)    { owner{b.l}.Due(b.s) }
+func resumeLate(b *bench) { owner{b.l}.Resume(b.s) }
+func victimLate(b *bench) { owner{b.l}.Victim(b.s) }
+
+func endedLate(b *bench) {
+	if (owner{b.l}).Ended(b.s, stream.ErrHangup) {
+		b.Error("the slot is to be kept")
+	}
+}
+
+func doneLate(b *bench) {
+	b.l.mail.jobDone(b.s.Token())
+	b.drive.Wake()
+}
+
+// drains is the turn of all connections.
+func drains(b *bench) { b.l.drain.begin() }
+
+// short is a lack of memory.
+func short(b *bench) {
+	b.drive.Budget(1)
+	b.drive.After()
+}
+
+// failing is a socket that fails: the peer has closed with something unread.
+func failing(b *bench) {
+	posted(1)(b)
+	unix.Close(b.peer)
+	b.peer = -1
+}
+
+// posted sends from another goroutine's side, and lets the loop answer.
+func posted(size int) func(*bench) {
+	return func(b *bench) {
+		_ = b.conn().Send(frame.OpBinary, make([]byte, size))
+		b.drive.Wake()
+	}
+}
+
+func closes(b *bench) {
+	b.conn().Close(4000, "bye")
+	b.drive.Wake()
+}
+
+// closesSoon is Conn.Close of which the loop has not heard.
+func closesSoon(b *bench) { b.conn().Close(4000, "bye") }
+
+func answered(err error) func(*bench) {
+	return func(b *bench) {
+		b.l.mail.verdict(b.s.Token(), err)
+		b.drive.Wake()
+	}
+}
+
+// jobEnds lets the job end that has begun, and the loop hear of it.
+func jobEnds(b *bench) {
+	q := b.s.Extra().line
+	open := q.open
+	b.gate <- true
+	eventually(b, "the job is over", func() bool { b.drive.Wake(); return q.open < open })
+}
+
+// withJob does it to a connection that has a job which has begun.
+func withJob(text string, do func(*bench)) func(*bench) {
+	return func(b *bench) {
+		b.again("/work")
+		b.receive()
+		b.send(b.message(text))
+		if readable(b); !b.isBusy {
+			<-b.begun
+		}
+		if got := b.at(); got != isOpen {
+			b.Fatalf("with a job it is %v, want %v", got, isOpen)
+		}
+		do(b)
+	}
+}
+
+// inTwoTurns has a connection to path say what takes more than a turn, and then more.
+func inTwoTurns(path, first, last string) func(*bench) {
+	return func(b *bench) {
+		b.again(path)
+		b.receive()
+		b.send(first + strings.Repeat(string(masked(frame.OpPing, nil)), framesPerTurn+1) + last)
+		if readable(b); b.at() != isHeld {
+			b.Fatalf("after a turn it is %v, want %v", b.at(), isHeld)
+		}
+		b.drive.After()
+		b.drive.Wake()
+	}
+}
+
+// slowly asks a door whose verifier is slow, with early input, until nothing is
+// asked any more.
+func slowly(path, want string) func(*bench) {
+	return func(b *bench) {
+		b.again(path)
+		b.send(b.message("early"))
+		readable(b)
+		if got := b.at(); got != isAsked {
+			b.Fatalf("with a slow token: the connection is %v, want %v", got, isAsked)
+		}
+		for b.at() == isAsked {
+			b.answeredElsewhere()
+		}
+		if got := b.receive(); !strings.HasPrefix(got, want) || want == "HTTP/1.1 101 " && !strings.HasSuffix(got, "early") {
+			b.Errorf("answer: %q, want %q", got, want)
+		}
+	}
+}
+
+// hears is do, after which the peer is to have heard what ends so.
+func hears(end string, do func(*bench)) func(*bench) {
+	return func(b *bench) {
+		do(b)
+		if got := b.receive(); !strings.HasSuffix(got, end) || end == "" && got != "" {
+			b.Errorf("sent: %q, want %q at its end", got, end)
+		}
+	}
+}
+
+// answers is do, after which the peer is to have had an answer that begins so.
+func answers(status int, do func(*bench)) func(*bench) {
+	return func(b *bench) {
+		do(b)
+		if got := b.receive(); !strings.HasPrefix(got, fmt.Sprintf("HTTP/1.1 %d ", status)) {
+			b.Errorf("answer: %q, want a %d", got, status)
+		}
+	}
+}
+
+const (
+	bye1000 = "\x88\x02\x03\xe8"
+	bye4000 = "\x88\x05\x0f\xa0bye"
+)
+
+// stimuli has at least one entry for every cell of the table.
+var stimuli = []stimulus{
+	{"half a head", isHead, input, after(func(b *bench) { b.send("GET /echo HT") }, readable), isHead},
+	{"nothing yet", isHead, input, readable, isHead},
+	{"a good head", isHead, input, func(b *bench) { b.ask("/echo") }, isOpen},
+	{"to be authorized", isHead, input, func(b *bench) { b.ask("/ask") }, isAsked},
+	{"to be authorized, and much behind it", isHead, input, func(b *bench) { b.ask("/ask", strings.Repeat("x", earlyLimit)) }, isAskedHeld},
+	{"a bad head", isHead, input, after(func(b *bench) { b.send("GARBAGE\r\n\r\n") }, readable), isLingering},
+	{"a good head, and its end behind it", isHead, input, hears(bye1000, func(b *bench) { b.ask("/echo", b.twoJobs()) }), isLingering},
+	{"a good head, and its end behind jobs", isHead, input, func(b *bench) { b.ask("/work", b.twoJobs()) }, isWinding},
+	{"its end", isHead, end, after(hangUp, readable), isFree},
+	{"reset", isHead, ended, after(hangUp, hangup), isFree},
+	{"silent", isHead, due, hears("", dueNow), isFree},
+	{"slow", isHead, due, answers(408, func(b *bench) {
+		b.send("GET /echo HT")
+		readable(b)
+		dueNow(b)
+	}), isLingering},
+	{"stale", isHead, resume, resumeLate, isHead},
+	{"stale", isHead, verdict, answered(nil), isHead},
+	{"stale", isHead, post, posted(1), isHead},
+	{"stale", isHead, done, doneLate, isHead},
+	{"waits for its answer", isHead, drain, drains, isHead},
+	{"holds memory", isHead, victim, hears("", func(b *bench) {
+		b.send("GET /echo HT")
+		readable(b)
+		short(b)
+	}), isFree},
+	{"stale", isHead, nothing, writable, isHead},
+
+	{"early", isAsked, input, after(func(b *bench) { b.send(b.message("early")) }, readable), isAsked},
+	{"too early", isAsked, input, after(func(b *bench) { b.send(strings.Repeat("x", earlyLimit)) }, readable), isAskedHeld},
+	{"its end", isAsked, end, after(hangUp, readable), isFree},
+	{"reset", isAsked, end, after(hangUp, hangup), isFree}, // what was sent first is read first
+	{"reset", isAskedHeld, ended, after(hangUp, hangup), isFree},
+	{"fails", isAsked, ended, func(b *bench) { b.s.Cut(unix.ECONNRESET) }, isFree},
+	{"undecided", isAsked, due, answers(503, dueNow), isLingering},
+	{"undecided", isAskedHeld, due, answers(503, dueNow), isLingering},
+	{"stale", isAsked, resume, resumeLate, isAsked},
+	{"yes", isAsked, verdict, func(b *bench) {
+		b.send(b.message("early"))
+		readable(b)
+		answered(nil)(b)
+		b.answeredElsewhere() // the authorizer is told to end; if it was quick, the echo is behind its answer
+		if got := b.receive(); !strings.HasPrefix(got, "HTTP/1.1 101 ") || !strings.HasSuffix(got, "early") {
+			b.Errorf("answer: %q, want a 101 and the echo of what came early", got)
+		}
+	}, isOpen},
+	{"yes, to one that was held", isAskedHeld, verdict, answers(101, func(b *bench) {
+		answered(nil)(b)
+		b.answeredElsewhere()
+	}), isLingering}, // x is no frame
+	{"yes, to what ends behind jobs", isAsked, verdict, func(b *bench) {
+		b.again("/ask/work")
+		b.send(b.twoJobs())
+		readable(b)
+		answers(101, answered(nil))(b)
+	}, isWinding},
+	{"no", isAsked, verdict, answers(403, answered(errNo)), isLingering},
+	{"a slow token is good", isAsked, verdict, slowly("/slow?token=good", "HTTP/1.1 101 "), isOpen},
+	{"a slow token is bad", isAsked, verdict, slowly("/slow?token=bad", "HTTP/1.1 403 "), isLingering},
+	{"a slow token, then the authorizer", isAsked, verdict, slowly("/slow/no?token=good", "HTTP/1.1 403 "), isLingering},
+	{"a slow token, and the authorizer is asked", isAsked, verdict, func(b *bench) {
+		b.again("/slow/ask?token=good")
+		eventually(b, "the door has answered", func() bool { b.drive.Wake(); return b.s.Extra().question.response != nil })
+	}, isAsked},
+	{"stale", isAsked, post, posted(1), isAsked},
+	{"stale", isAsked, done, doneLate, isAsked},
+	{"waits for its answer", isAsked, drain, drains, isAsked},
+	{"holds memory", isAskedHeld, victim, hears("", victimLate), isFree},
+	{"stale", isAsked, nothing, writable, isAsked},
+
+	{"a message", isOpen, input, hears("\x81\x02hi", after(func(b *bench) { b.send(b.message("hi")) }, readable)), isOpen},
+	{"half a message", isOpen, input, after(func(b *bench) { b.send(b.message("hello")[:8]) }, readable), isOpen},
+	{"a protocol error", isOpen, input, after(func(b *bench) { b.send("\xff") }, readable), isLingering},
+	{"its close", isOpen, input, hears(bye1000, after(func(b *bench) { b.send(b.twoJobs()) }, readable)), isLingering},
+	{"its close behind jobs", isOpen, input, withJob("1", after(func(b *bench) { b.send(b.twoJobs()) }, readable)), isWinding},
+	{"more than the peer takes", isOpen, input, func(b *bench) {
+		b.again("/much")
+		b.send(b.message("go"))
+		readable(b)
+	}, isHeld},
+	{"bytes before the end", isOpen, input, hears("\x81\x04last", func(b *bench) {
+		b.send(b.message("last"))
+		unix.Shutdown(b.peer, unix.SHUT_WR)
+		hangup(b)
+	}), isOpen}, // and then the end
+	{"its end", isOpen, end, after(hangUp, readable), isFree},
+	{"its end, with a job", isOpen, end, withJob("1", after(hangUp, readable)), isWinding},
+	{"reset", isOpen, end, after(hangUp, hangup), isFree},
+	{"stale", isOpen, nothing, writable, isOpen},
+	{"silent for a while", isOpen, due, hears(string(pingFrame), func(b *bench) {
+		b.drive.Advance(stream.Ticks(b.l.srv.pingAfter()))
+		dueNow(b)
+	}), isOpen},
+	{"silent for long, and never asked", isOpen, due, after(later, dueNow), isOpen},
+	{"does not answer", isOpen, due, hears("\x03\xf0idle_timeout", func(b *bench) {
+		after(later, dueNow)(b)
+		after(later, dueNow)(b)
+	}), isLingering},
+	{"its answer is unread", isOpen, due, func(b *bench) {
+		after(later, dueNow)(b)
+		b.send(string(masked(frame.OpPong, nil)))
+		after(later, dueNow)(b)
+	}, isOpen},
+	{"its end is unread", isOpen, due, func(b *bench) {
+		after(later, dueNow)(b)
+		hangUp(b)
+		after(later, dueNow)(b)
+	}, isFree},
+	{"slow message", isOpen, due, hears("\x03\xf0message_timeout", func(b *bench) {
+		b.send(b.message("hello")[:8])
+		readable(b)
+		b.drive.Advance(stream.Ticks(b.l.srv.messageTimeout()))
+		dueNow(b)
+	}), isLingering},
+	{"its token expires", isOpen, due, hears(tokenExpired, after(atExp, dueNow)), isLingering},
+	{"its token expires, and it has a job", isOpen, due, hears("", withJob("1", after(atExp, dueNow))), isWinding},
+	{"its turn comes", isOpen, resume, inTwoTurns("/echo", "", ""), isOpen},
+	{"its turn comes, with its close", isOpen, resume, hears(bye1000, inTwoTurns("/echo", "", string(masked(frame.OpClose, []byte("\x03\xe8"))))), isLingering},
+	{"its turn comes, with its close behind a job", isOpen, resume, func(b *bench) {
+		inTwoTurns("/work", b.message("1"), string(masked(frame.OpClose, []byte("\x03\xe8"))))(b)
+	}, isWinding},
+	{"stale", isOpen, verdict, answered(nil), isOpen},
+	{"a message", isOpen, post, hears("\x82\x01\x00", posted(1)), isOpen},
+	{"a close", isOpen, post, hears(bye4000, closes), isLingering},
+	{"a close, and a job", isOpen, post, hears("", withJob("1", closes)), isWinding},
+	{"more than the peer takes", isOpen, post, posted(1 << 20), isHeld},
+	{"a job is over", isOpen, done, hears("\x81\x011", withJob("1", jobEnds)), isOpen},
+	{"a job fails", isOpen, done, hears("\x88\x02\x0f\xa0", withJob("fail", jobEnds)), isLingering},
+	{"stale", isOpen, done, doneLate, isOpen},
+	{"its turn", isOpen, drain, drains, isLingering},
+	{"its turn, and a job", isOpen, drain, withJob("1", drains), isWinding},
+	{"holds memory", isOpen, victim, hears("\x03\xf5memory", func(b *bench) {
+		b.send(b.message("hello")[:8])
+		readable(b)
+		short(b)
+	}), isLingering},
+	{"holds memory in a job", isOpen, victim, withJob("1", short), isGone},
+	{"fails", isOpen, ended, after(failing, readable), isFree},
+	{"fails, and has a job", isOpen, ended, withJob("1", after(failing, readable)), isGone},
+
+	{"not asked for", isHeld, nothing, after(func(b *bench) { b.send(b.message("hi")) }, readable), isHeld},
+	{"all taken", isHeld, resume, func(b *bench) {
+		b.send(b.message("hi"))
+		b.empty()
+	}, isOpen},
+	{"some taken", isHeld, nothing, writable, isHeld},
+	{"reset", isHeld, ended, after(hangUp, hangup), isFree},
+	{"takes nothing", isHeld, ended, after(later, dueNow), isFree},
+	{"its token expires", isHeld, due, after(after(atExp, later), dueLate), isFinishing},
+	{"its token expires in a delay", isHeld, due, hears(tokenExpired, func(b *bench) {
+		b.empty()
+		b.delayed(time.Hour)
+		b.drive.Advance(b.drive.NextDue(b.s))
+		after(atExp, dueNow)(b)
+	}), isLingering},
+	{"too early", isHeld, nothing, dueNow, isHeld},
+	{"too early in a delay", isHeld, due, func(b *bench) {
+		b.empty()
+		b.delayed(time.Hour)
+		dueNow(b)
+	}, isHeld},
+	{"end of a delay", isHeld, due, func(b *bench) {
+		b.empty()
+		b.delayed(0)
+		dueNow(b)
+	}, isOpen},
+	{"stale", isHeld, verdict, answered(nil), isHeld},
+	{"a message", isHeld, post, posted(1), isHeld},
+	{"too many", isHeld, post, posted(1 << 20), isFinishing},
+	{"its turn", isHeld, drain, drains, isFinishing},
+	{"holds memory", isHeld, victim, short, isFree},
+
+	{"not read", isWinding, input, inputLate, isWinding},
+	{"its end", isWinding, end, endLate, isWinding},
+	{"not asked for", isWinding, nothing, after(func(b *bench) { b.send(b.message("hi")) }, readable), isWinding},
+	{"its token expires", isWinding, due, after(atExp, dueNow), isWinding},
+	{"all taken", isWinding, resume, func(b *bench) { b.fill(); b.empty() }, isWinding},
+	{"stale", isWinding, verdict, answered(nil), isWinding},
+	{"a message", isWinding, post, hears("\x82\x01\x00", posted(1)), isWinding},
+	{"a close", isWinding, post, hears("", closes), isWinding},
+	{"the socket fails", isWinding, post, after(failing, posted(1)), isGone},
+	{"a job is over", isWinding, done, hears("\x81\x011", jobEnds), isWinding},
+	{"the last job is over", isWinding, done, hears("\x81\x011\x81\x012"+bye1000, after(jobEnds, jobEnds)), isLingering},
+	{"its turn", isWinding, drain, hears("", drains), isWinding},
+	{"holds memory", isWinding, victim, short, isGone},
+	{"reset", isWinding, ended, after(hangUp, hangup), isGone},
+
+	{"stale", isGone, nothing, readable, isGone},
+	{"stale", isGone, nothing, writable, isGone},
+	{"stale", isGone, nothing, hangup, isGone},
+	{"stale", isGone, nothing, dueNow, isGone},
+	{"too late", isGone, post, posted(1), isGone},
+	{"a job is over", isGone, done, jobEnds, isGone},
+	{"the last job is over", isGone, done, after(jobEnds, jobEnds), isFree},
+	{"again", isGone, drain, drains, isGone},
+	{"holds memory", isGone, victim, short, isGone},
+
+	{"not read", isFinishing, input, inputLate, isFinishing},
+	{"its end", isFinishing, end, endLate, isFinishing},
+	{"not asked for", isFinishing, nothing, after(func(b *bench) { b.send(b.message("hi")) }, readable), isFinishing},
+	{"stale", isFinishing, due, dueLate, isFinishing},
+	{"stale", isFinishing, resume, resumeLate, isFinishing},
+	{"all taken", isFinishing, nothing, (*bench).empty, isLingering},
+	{"some taken", isFinishing, nothing, writable, isFinishing},
+	{"reset", isFinishing, ended, after(hangUp, hangup), isFree},
+	{"takes nothing", isFinishing, ended, after(later, dueNow), isFree},
+	{"too early", isFinishing, nothing, dueNow, isFinishing},
+	{"stale", isFinishing, verdict, answered(nil), isFinishing},
+	{"too late", isFinishing, post, posted(1), isFinishing},
+	{"stale", isFinishing, done, doneLate, isFinishing},
+	{"again", isFinishing, drain, drains, isFinishing},
+	{"stale", isFinishing, victim, victimLate, isFinishing},
+	{"holds memory", isFinishing, ended, short, isFree},
+
+	{"still talking", isLingering, nothing, after(func(b *bench) { b.send("anything") }, readable), isLingering},
+	{"its end", isLingering, ended, after(hangUp, readable), isFree},
+	{"too much", isLingering, nothing, func(b *bench) {
+		for read, _ := b.drive.Armed(b.s); read; read, _ = b.drive.Armed(b.s) {
+			b.send(strings.Repeat("x", 32<<10))
+			readable(b)
+		}
+	}, isLingering},
+	{"stale", isLingering, nothing, writable, isLingering},
+	{"bytes before the end", isLingering, ended, func(b *bench) {
+		b.send("anything")
+		hangUp(b)
+		hangup(b) // the bytes
+		hangup(b) // the end
+	}, isFree},
+	{"long enough", isLingering, ended, dueNow, isFree},
+	{"stale", isLingering, verdict, answered(nil), isLingering},
+	{"too late", isLingering, post, posted(1), isLingering},
+	{"again", isLingering, drain, drains, isLingering},
+	{"stale", isLingering, ended, endedLate, isLingering},
+
+	{"stale", isFree, nothing, readable, isFree},
+	{"stale", isFree, nothing, writable, isFree},
+	{"stale", isFree, nothing, hangup, isFree},
+	{"stale", isFree, nothing, dueNow, isFree},
+	{"stale", isFree, verdict, answered(nil), isFree},
+	{"stale", isFree, post, posted(1), isFree},
+	{"stale", isFree, done, doneLate, isFree},
+	{"stale", isFree, drain, drains, isFree},
+}
+
+// whileBusy is what happens to connections whose jobs cannot begin. Those end at once that
+// Conn.Close was called for.
+var whileBusy = []stimulus{
+	{"holds memory in a job", isOpen, victim, withJob("1", short), isFree},
+	{"fails, and its Close was called", isOpen, ended, withJob("1", func(b *bench) { failing(b); closesSoon(b); readable(b) }), isFree},
+	{"a close, and a job", isOpen, post, hears(bye4000, withJob("1", closes)), isLingering},
+	{"its token expires, and its Close was called", isWinding, due, hears(bye1000, func(b *bench) {
+		closesSoon(b)
+		after(atExp, dueNow)(b)
+	}), isLingering},
+	{"its Drain closes it, and the socket fails", isWinding, resume, func(b *bench) {
+		b.fill()
+		b.onDrain = func(c Conn) {
+			c.Send(frame.OpText, []byte("x"))
+			c.Close(4000, "bye")
+			unix.Close(b.peer)
+			b.peer = -1
+		}
+		b.empty()
+	}, isFree},
+	{"a close", isWinding, post, hears(bye1000, closes), isLingering},
+	{"its turn, and its Close was called", isWinding, drain, hears(bye1000, after(closesSoon, drains)), isLingering},
+	{"holds memory", isWinding, victim, short, isFree},
+	{"reset, and its Close was called", isWinding, ended, after(closesSoon, after(hangUp, hangup)), isFree},
+	{"holds memory", isGone, victim, short, isFree},
+}
+
+// delayed has the limiter hold the connection.
+func (b *bench) delayed(d time.Duration) {
+	b.s.NeedExtra().resume = b.l.Now() + d
+	b.s.Hold(byDelay)
+	b.l.transmit(b.s, nil) // as the end of an event does
+}
