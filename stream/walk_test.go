@@ -318,7 +318,7 @@ func (w *walker) check() {
 			}
 		}
 		if s.slot.flags&uncounted == 0 {
-			counted++ // those that are Gone, too, until their slot is given up
+			counted++
 		}
 		read, write := w.d.Armed(s)
 		var wantRead, wantWrite, isHeld bool
