@@ -2,7 +2,6 @@ package ticket
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -47,7 +46,7 @@ var (
 // Issue returns a new ticket for an Identity that a Verifier has returned, and how long
 // the ticket is good. Its error is an *upgrade.Rejection: 401, 429 or 503.
 func (i *Issuer) Issue(id *upgrade.Identity, now time.Time) (text string, ttl time.Duration, err error) {
-	ttl = cmp.Or(i.TTL, 30*time.Second)
+	ttl = orDefault(i.TTL, 30*time.Second)
 	if !id.ExpiresAt.IsZero() {
 		ttl = min(ttl, id.ExpiresAt.Sub(now))
 	}
@@ -61,9 +60,9 @@ func (i *Issuer) Issue(id *upgrade.Identity, now time.Time) (text string, ttl ti
 	defer i.mu.Unlock()
 	i.sweep(now)
 	switch {
-	case i.users[id.Subject] >= cmp.Or(i.PerUser, 32):
+	case i.users[id.Subject] >= orDefault(i.PerUser, 32):
 		return "", 0, errPerUser.WithRetryAfter(ttl)
-	case len(i.all) >= cmp.Or(i.Max, 1<<16):
+	case len(i.all) >= orDefault(i.Max, 1<<16):
 		return "", 0, errFull.WithRetryAfter(ttl)
 	case i.all == nil:
 		i.all, i.users = make(map[ticket]*upgrade.Identity), make(map[string]int)
@@ -73,7 +72,7 @@ func (i *Issuer) Issue(id *upgrade.Identity, now time.Time) (text string, ttl ti
 	if len(i.queue) > 2*len(i.all)+64 {
 		i.queue = slices.DeleteFunc(i.queue, func(q issued) bool { return i.all[q.ticket] == nil })
 	}
-	i.queue = append(i.queue, issued{key, now.Add(cmp.Or(i.TTL, 30*time.Second))})
+	i.queue = append(i.queue, issued{key, now.Add(orDefault(i.TTL, 30*time.Second))})
 	return base64.RawURLEncoding.EncodeToString(key[:]), ttl, nil
 }
 
@@ -164,4 +163,11 @@ func (i *Issuer) exchange(v upgrade.Verifier, req *http.Request, now time.Time) 
 		return "", 0, err
 	}
 	return i.Issue(id, now)
+}
+
+func orDefault[T int | time.Duration](n, standard T) T {
+	if n > 0 {
+		return n
+	}
+	return standard
 }
