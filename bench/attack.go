@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -43,7 +44,7 @@ func known(ctx context.Context, url string) error {
 
 // Run measures. See the package's words on ctx and errors.
 func (f Flood) Run(ctx context.Context) (*Report, error) {
-	f.Flooders = orDefault(f.Flooders, 1)
+	f.Flooders = cmp.Or(f.Flooders, 1)
 	if err := within("flooders", f.Flooders, 1, files()); err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func (f Flood) Run(ctx context.Context) (*Report, error) {
 
 // Run measures. See the package's words on ctx and errors.
 func (h Hostile) Run(ctx context.Context) (*Report, error) {
-	h.Attackers = orDefault(h.Attackers, defaultAttackers)
+	h.Attackers = cmp.Or(h.Attackers, defaultAttackers)
 	if err := within("attackers", h.Attackers, 1, files()); err != nil {
 		return nil, err
 	}

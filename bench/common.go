@@ -80,20 +80,13 @@ const (
 	maxProcessor = 1023
 )
 
-func orDefault[N int | float64 | time.Duration](n, otherwise N) N {
-	if n == 0 {
-		return otherwise
-	}
-	return n
-}
-
 // complete fills in the defaults.
 func (c *Common) complete() error {
-	c.Conns = orDefault(c.Conns, defaultConns)
-	c.Duration = orDefault(c.Duration, defaultDuration)
-	c.Warmup = max(orDefault(c.Warmup, defaultWarmup), 0)
-	c.Timeout = orDefault(c.Timeout, defaultTimeout)
-	c.Loops = orDefault(c.Loops, 1)
+	c.Conns = cmp.Or(c.Conns, defaultConns)
+	c.Duration = cmp.Or(c.Duration, defaultDuration)
+	c.Warmup = max(cmp.Or(c.Warmup, defaultWarmup), 0)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.Loops = cmp.Or(c.Loops, 1)
 	switch {
 	case c.Duration < 0:
 		return usagef("duration: %v is negative", c.Duration)

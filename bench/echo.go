@@ -32,11 +32,11 @@ func (e Echo) Run(ctx context.Context) (*Report, error) {
 	if err := e.complete(); err != nil {
 		return nil, err
 	}
-	e.Size = orDefault(e.Size, defaultSize)
+	e.Size = cmp.Or(e.Size, defaultSize)
 	if e.Rate > 0 {
-		e.InFlight = orDefault(e.InFlight, openInFlight)
+		e.InFlight = cmp.Or(e.InFlight, openInFlight)
 	}
-	e.InFlight = orDefault(e.InFlight, 1)
+	e.InFlight = cmp.Or(e.InFlight, 1)
 	if err := cmp.Or(
 		within("size", e.Size, 1, maxSize),
 		within("messages in flight", e.InFlight, 1, 1<<16),

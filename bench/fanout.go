@@ -28,7 +28,7 @@ func (f Fanout) Run(ctx context.Context) (*Report, error) {
 	if err := f.complete(); err != nil {
 		return nil, err
 	}
-	f.Size, f.Window = orDefault(f.Size, defaultFanoutSize), orDefault(f.Window, 1)
+	f.Size, f.Window = cmp.Or(f.Size, defaultFanoutSize), cmp.Or(f.Window, 1)
 	if err := cmp.Or(
 		within("size", f.Size, load.StampSize, maxSize),
 		within("window", f.Window, 1, 1<<16),

@@ -45,7 +45,7 @@ func (d Idle) Run(ctx context.Context) (*Report, error) {
 	if err := d.complete(); err != nil {
 		return nil, err
 	}
-	d.Steps, d.Hold, d.Size = orDefault(d.Steps, defaultSteps), max(orDefault(d.Hold, defaultHold), 0), orDefault(d.Size, defaultSize)
+	d.Steps, d.Hold, d.Size = cmp.Or(d.Steps, defaultSteps), max(cmp.Or(d.Hold, defaultHold), 0), cmp.Or(d.Size, defaultSize)
 	if err := cmp.Or(within("steps", d.Steps, 1, maxSteps), within("size", d.Size, 1, maxSize)); err != nil {
 		return nil, err
 	}

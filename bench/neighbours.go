@@ -28,7 +28,7 @@ func (n *Neighbours) begin(ctx context.Context, scenario string) (*session, erro
 	if err := n.complete(); err != nil {
 		return none, err
 	}
-	n.Size, n.Rate = orDefault(n.Size, defaultSize), orDefault(n.Rate, defaultRate)
+	n.Size, n.Rate = cmp.Or(n.Size, defaultSize), cmp.Or(n.Rate, defaultRate)
 	if err := cmp.Or(within("size", n.Size, 1, maxSize), positive("rate", n.Rate)); err != nil {
 		return none, err
 	}

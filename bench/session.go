@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func (s *session) newCrew(p plan) (*crew, error) {
 	p.Door.Padding, p.Door.First = padding, first
 	p.Targets = s.doors
 	p.Sources = sources(s.doors, p.Conns, p.Role == doorRole || p.Role == hostileRole)
-	p.Timeout = orDefault(p.Timeout, s.c.Timeout)
+	p.Timeout = cmp.Or(p.Timeout, s.c.Timeout)
 	return newCrew(s.c, p)
 }
 

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,7 +80,7 @@ func doorOf(ctx context.Context, raw string, known map[string]netip.Addr) (d loa
 	if err != nil {
 		return d, usagef("%v: %s", err, wanted)
 	}
-	port := orEmpty(u.Port(), "80")
+	port := cmp.Or(u.Port(), "80")
 	n, err := strconv.ParseUint(port, 10, 16)
 	switch {
 	case u.Scheme == "wss":
@@ -107,13 +108,6 @@ func doorOf(ctx context.Context, raw string, known map[string]netip.Addr) (d loa
 		Host: u.Host,
 		Path: u.RequestURI(),
 	}, nil
-}
-
-func orEmpty(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // lookUp prefers IPv4, where the servers of this machine usually are.

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -34,7 +35,7 @@ func (t Token) source(first int) func(i int) string {
 	case t.Secret == nil:
 		return nil
 	}
-	subject := orEmpty(t.Subject, "bench")
+	subject := cmp.Or(t.Subject, "bench")
 	if t.Shared {
 		text := sign(subject, time.Now(), t.Secret)
 		return func(int) string { return text }

@@ -190,10 +190,10 @@ func mixed(round, question, n int) []int {
 }
 
 func (v *Versus) complete() error {
-	v.Source = orEmpty(v.Source, filepath.Join("bench", "peers"))
-	v.Rounds = orDefault(v.Rounds, defaultRounds)
-	v.Duration = orDefault(v.Duration, defaultContestRun)
-	v.Conns = orDefault(v.Conns, defaultIdleConns)
+	v.Source = cmp.Or(v.Source, filepath.Join("bench", "peers"))
+	v.Rounds = cmp.Or(v.Rounds, defaultRounds)
+	v.Duration = cmp.Or(v.Duration, defaultContestRun)
+	v.Conns = cmp.Or(v.Conns, defaultIdleConns)
 	if v.PinServer == nil && v.PinClient == nil {
 		v.PinServer, v.PinClient = []int{0}, []int{1}
 	}
@@ -281,7 +281,7 @@ func (v *Versus) measure(q *question, c contender, dir string, secret []byte) (R
 	path, token := q.path, Token{}
 	if c.usher() {
 		c.command += strings.ReplaceAll(q.flags, "{secret}", strconv.Quote(filepath.Join(dir, secretName)))
-		path = orEmpty(q.usherPath, path)
+		path = cmp.Or(q.usherPath, path)
 		if q.token {
 			token = Token{Secret: secret, Shared: true}
 		}

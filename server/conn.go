@@ -76,26 +76,26 @@ func (c Conn) Identity() *upgrade.Identity {
 // Route returns the pattern of the connection's route.
 func (c Conn) Route() string {
 	if q := c.line(); q != nil {
-		return q.route.pattern
+		return q.route.pattern.String()
 	}
 	s, ok := c.mine("Conn.Route")
 	if !ok {
 		return ""
 	}
-	return c.loop.routeOf(s).pattern
+	return c.loop.routeOf(s).pattern.String()
 }
 
 // PathValue returns what the wildcard of the route's pattern matched, or "".
 func (c Conn) PathValue(name string) string {
 	if q := c.line(); q != nil {
-		return q.route.value(q.values, name)
+		return q.route.pattern.Value(q.values, name)
 	}
 	s, ok := c.mine("Conn.PathValue")
 	if !ok {
 		return ""
 	}
-	p := &c.loop.places.all[s.Data().place]
-	return p.route.value(p.values, name)
+	p := c.loop.places.At(s.Data().place)
+	return p.route.pattern.Value(p.values, name)
 }
 
 // Subprotocol returns the negotiated subprotocol, or "".
@@ -107,7 +107,7 @@ func (c Conn) Subprotocol() string {
 	if !ok {
 		return ""
 	}
-	return c.loop.places.all[s.Data().place].proto
+	return c.loop.places.At(s.Data().place).proto
 }
 
 // RemoteAddr asks the kernel for the peer's address. It is the zero AddrPort when

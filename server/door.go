@@ -178,16 +178,13 @@ func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
 	path := string(r.RawPath())
 	for k := range d.routes {
 		lr := &d.routes[k]
-		values, ok := lr.match(path, d.values[:0])
+		values, ok := lr.pattern.Match(path, d.values[:0])
 		d.values = values
 		if !ok {
 			continue
 		}
-		for at, n := 0, 0; at < len(lr.segments); at++ {
-			if seg := lr.segments[at]; seg.kind != literal {
-				r.SetPathValue(seg.text, values[n])
-				n++
-			}
+		for k, name := range lr.pattern.Names() {
+			r.SetPathValue(name, values[k])
 		}
 		return lr, values
 	}
@@ -196,7 +193,7 @@ func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
 
 // admit lets a request in, unless the route fails to say what is to be kept of it.
 func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
-	lr := d.places.all[place].route
+	lr := d.places.At(place).route
 	if lr.Keep == nil {
 		d.seat(s, place, q, r, nil, response, early)
 		return
@@ -205,7 +202,7 @@ func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response
 	defer func() {
 		if err != nil {
 			q.release(d.srv)
-			d.places.drop(place)
+			d.places.Drop(place)
 			d.refuse(s, lr, r, err)
 			return
 		}

@@ -98,8 +98,8 @@ func (l *loop) departed(s link) {
 		s.TrimExtra()
 	}
 	l.detachAll(s)
-	l.places.drop(d.place)
-	l.identities.drop(d.ident)
+	l.places.Drop(d.place)
+	l.identities.Drop(d.ident)
 	d.place, d.ident = 0, 0
 }
 

@@ -296,6 +296,21 @@ func (m *groups) join(s link, g *Group) {
 	g.enrol(s, 1)
 }
 
+// takeIndex returns a free index of all, never 0.
+func takeIndex[T any](all *[]T, free *[]uint32) uint32 {
+	if n := len(*free); n > 0 {
+		i := (*free)[n-1]
+		*free = (*free)[:n-1]
+		return i
+	}
+	var zero T
+	if len(*all) == 0 {
+		*all = append(*all, zero)
+	}
+	*all = append(*all, zero)
+	return uint32(len(*all) - 1)
+}
+
 // leave ends the connection's membership of g.
 func (m *groups) leave(s link, g *Group) {
 	h := g.of(m.loop)

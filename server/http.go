@@ -51,7 +51,7 @@ func newHTTPSide(s *Server) *httpSide {
 		conns: make(chan net.Conn), closed: make(chan struct{}),
 		all: make(map[*httpConn]struct{}), empty: make(chan struct{}),
 	}
-	log := &LogRing{s.log.ring, s.log.logger.Handler()}
+	log := &LogRing{s.log.Ring, s.log.logger.Handler()}
 	h.server = &http.Server{
 		Handler:           told{s.Handler, s.log},
 		ReadHeaderTimeout: s.handshakeTimeout(),

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/server/internal/pattern"
+	"github.com/usher-ws/usher/server/internal/ring"
 	"github.com/usher-ws/usher/stream"
 	"golang.org/x/sys/unix"
 )
@@ -106,23 +108,22 @@ type Server struct {
 // method and host: "/echo", "/ws/{room}", "/files/{path...}". Of several that
 // match, the more special one wins. Route panics if the pattern is malformed or
 // was registered before, and after Start.
-func (s *Server) Route(pattern string, r Route) {
+func (s *Server) Route(path string, r Route) {
 	s.life.mustBeFresh("Route")
-	segments, err := parsePattern(pattern)
+	p, err := pattern.Parse(path)
 	if err != nil {
-		panic(err)
+		panic(fmt.Errorf("server: %w", err))
 	}
-	added := &route{Route: r, pattern: pattern, segments: segments}
-	for at, old := range s.routes {
-		if added.overlaps(old) {
-			panic(fmt.Errorf("server: patterns %q and %q match the same paths", pattern, s.routes[at].pattern))
+	for _, old := range s.routes {
+		if p.Same(old.pattern) {
+			panic(fmt.Errorf("server: patterns %q and %q match the same paths", p, old.pattern))
 		}
 	}
-	at := slices.IndexFunc(s.routes, added.before)
+	at := slices.IndexFunc(s.routes, func(old *route) bool { return p.Before(old.pattern) })
 	if at < 0 {
 		at = len(s.routes)
 	}
-	s.routes = slices.Insert(s.routes, at, added)
+	s.routes = slices.Insert(s.routes, at, &route{Route: r, pattern: p})
 }
 
 // Use puts middleware around all routes, outside their own. The first is the
@@ -162,7 +163,7 @@ func (s *Server) start() error {
 	s.log = newLogWriter(s.logger())
 	if err := s.open(); err != nil {
 		s.closeAll()
-		s.log.stop(time.Now().Add(logPatience))
+		s.log.stop(time.Now().Add(ring.Patience))
 		return err
 	}
 	if s.Handler != nil {

@@ -47,6 +47,7 @@ type Config[X any] struct {
 // Engine is several loops with one clock and one account of their streams.
 type Engine[T, X any] struct {
 	cfg       Config[X]
+	origin    time.Time
 	loops     []*Loop[T, X]
 	acceptor  acceptor[T, X] // loop 0's
 	listeners uint8
@@ -62,10 +63,9 @@ func New[T, X any](cfg Config[X], handler func(*Loop[T, X]) Handler[T, X]) (*Eng
 	if cfg.Progress == nil {
 		cfg.Progress = poller.Progress
 	}
-	e := &Engine[T, X]{cfg: cfg}
-	origin := time.Now()
+	e := &Engine[T, X]{cfg: cfg, origin: time.Now()}
 	for id := range cfg.Loops {
-		l, err := newLoop(e, id, origin)
+		l, err := newLoop(e, id, e.origin)
 		if err != nil {
 			e.Close()
 			return nil, err
@@ -95,6 +95,10 @@ func (e *Engine[T, X]) Close() {
 		_ = l.Close()
 	}
 }
+
+// Origin is what the clock of all loops counts from, for a time that is later than the
+// pass's (Loop.Now). Safe for any goroutine.
+func (e *Engine[T, X]) Origin() time.Time { return e.origin }
 
 // Loops returns the loops.
 func (e *Engine[T, X]) Loops() []*Loop[T, X] { return e.loops }

@@ -30,6 +30,7 @@ type Loop[T, X any] struct {
 	exts    exts[X]
 	conns   atomic.Int32 // for the acceptor's choice
 	buf     []byte       // what is read, of every stream in turn
+	sent    uint64       // bytes that the kernel took, in all
 	remains remains      // what the last read has left
 	current uint32       // whose callback it is; 0: nobody's
 
@@ -64,6 +65,9 @@ func (l *Loop[T, X]) ID() int { return l.id }
 
 // Now is the time of the current pass, by the engine's clock.
 func (l *Loop[T, X]) Now() time.Duration { return l.poll.Now() }
+
+// Sent is how many bytes the kernel has taken of all streams that there were.
+func (l *Loop[T, X]) Sent() uint64 { return l.sent }
 
 // Wake makes Handler.Mail be called soon. Safe for any goroutine; calls that arrive
 // before the loop answers share one.

@@ -21,3 +21,19 @@ func (l *Loop[T, X]) read(i uint32, s *slot[T]) bool {
 	l.leave(i, s, call)
 	return true
 }
+
+// hear ends a held stream whose peer has hung up; but if streams are always read from, what
+// the peer said before is heard first. There is no use in holding it then, and none in what
+// waits.
+func (l *Loop[T, X]) hear(i uint32, s *slot[T]) {
+	if !l.engine.cfg.ReadAlways {
+		l.release(i, s, ErrHangup)
+		return
+	}
+	if x := l.exts.get(s.ext); len(x.unsent()) > 0 {
+		l.setDue(i, x.due)
+		l.dropOutbox(i, s)
+	}
+	s.why = 0
+	l.settle(i, s)
+}

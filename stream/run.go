@@ -100,6 +100,8 @@ func (l events[T, X]) handle(i uint32, s *slot[T], ev event) {
 		l.expire(i, s)
 	case connected:
 		l.connected(i, s)
+	case hear:
+		l.hear(i, s)
 	case release:
 		l.release(i, s, ErrHangup)
 	case ignore:

@@ -39,6 +39,7 @@ const (
 	flush                   // write.go
 	discard                 // linger.go
 	expire                  // deadline.go
+	hear                    // read.go
 	release                 // close.go
 	numActions
 )
@@ -74,7 +75,7 @@ var table = [numStates][numEvents]cell{
 	Held: {
 		readable: {ignore, []State{Held}},
 		writable: {flush, []State{Held, Flowing, Finishing, Lingering, Free, Gone}},
-		hangup:   {release, []State{Free, Gone}},
+		hangup:   {hear, []State{Flowing, Free, Gone}}, // flowing if streams are always read from
 		due:      {expire, []State{Held, Flowing, Finishing, Lingering, Free, Gone}},
 	},
 	Finishing: {
@@ -124,5 +125,5 @@ func (e event) String() string { return [...]string{"readable", "writable", "han
 
 // String returns the name of the method that does it.
 func (a action) String() string {
-	return [...]string{"ignore", "connected", "read", "flush", "discard", "expire", "release"}[a]
+	return [...]string{"ignore", "connected", "read", "flush", "discard", "expire", "hear", "release"}[a]
 }

@@ -150,6 +150,12 @@ func reason(c *cellRig) {
 	c.checkArmed()
 }
 
+// heldWaiting has a stream that is read from while bytes wait held for a reason, too.
+func heldWaiting(c *cellRig) {
+	c.l.engine.cfg.ReadAlways = true
+	c.s.Hold(Custom)
+}
+
 func longAfter(c *cellRig) { c.d.Advance(Ticks(24 * time.Hour)) }
 
 // has stubs what the kernel says of the bytes sent.
@@ -246,6 +252,7 @@ var stimuli = []stimulus{
 	{"hung up, and kept", Held, writable, chain(hangUp, keep, tell(writable)), Gone},
 	{"hung up", Held, hangup, chain(hangUp, tell(hangup), because(ErrHangup)), Free},
 	{"hung up, and kept", Held, hangup, chain(hangUp, keep, tell(hangup)), Gone},
+	{"hung up, and is heard", Held, hangup, chain(heldWaiting, hangUp, tell(hangup), untold("input")), Flowing},
 	{"too early", Held, due, chain(tell(due), untold("due")), Held},
 	{"the owner's", Held, due, chain(ownersDue, tell(due), told("due")), Held},
 	{"taken meanwhile", Held, due, chain(longAfter, kernelHas(poller.Outgoing{Unsent: 1}), tell(due), untold("due")), Held},

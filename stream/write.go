@@ -36,6 +36,7 @@ func (l *Loop[T, X]) send(i uint32, s *slot[T], b []byte) (n int, ok bool) {
 	n, errno := l.wire.send(int(s.fd), b, s.state == Finishing)
 	switch {
 	case errno == 0 || errno == unix.EAGAIN:
+		l.sent += uint64(n)
 		return n, true
 	case l.engine.cfg.ReadAlways && s.state != Finishing:
 		s.flags |= deaf

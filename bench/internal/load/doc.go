@@ -3,11 +3,10 @@
 // Package load puts WebSocket connections on a server: very many, cheaply, and
 // without believing anything the server says.
 //
-// A [Client] is one event loop with a table of connections. It dials, asks for
-// the upgrade, checks the answer, reads frames and writes them; what is said over
-// a connection is up to a [Player], whose methods the loop calls. A connection at
-// rest is a slot of 16 bytes without a pointer; what straddles two reads or two
-// writes waits in a side table and leaves it again.
+// A [Client] is a loop of streams with the client's side of WebSockets on it, packages
+// stream and client: they dial, ask for the upgrade, check the answer, read frames and
+// write them. What is said over a connection is up to a [Player], whose methods the loop
+// calls. What this package keeps of a connection is where it is: 4 bytes.
 //
 //	for each ready connection {
 //		recv once into the loop's buffer

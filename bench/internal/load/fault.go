@@ -5,30 +5,29 @@ package load
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
-	"github.com/usher-ws/usher/frame"
-	"golang.org/x/sys/unix"
+	"github.com/usher-ws/usher/client"
 )
 
 // Kind is what kind of thing went wrong.
 type Kind uint8
 
-// The kinds. The first group is about connections, the second about what they
-// carried.
+// The kinds. The first group is about connections: how the client's side of a WebSocket
+// ended, which says what Code is. The second is about what the player made of them.
 const (
-	CannotConnect Kind = iota + 1 // Code: the error number
-	NoAnswer                      // the request was not answered, in time or at all
-	BadAnswer                     // the answer is not HTTP; Code 101: an upgrade that is wrong
-	Refused                       // Code: the HTTP status
-	Reset                         // Code: the error number
-	Cut                           // the stream ended without a close frame
-	Closed                        // by a close frame; Code: its code
-	Broken                        // the server broke the protocol; Code: the close code for that
-	NoGoodbye                     // our close frame was not answered in time
-	LetIn                         // upgraded, although a refusal was expected
+	CannotConnect = Kind(client.CannotConnect)
+	NoAnswer      = Kind(client.NoAnswer)
+	BadAnswer     = Kind(client.BadAnswer)
+	Refused       = Kind(client.Refused)
+	Reset         = Kind(client.Reset)
+	Cut           = Kind(client.Cut)
+	Closed        = Kind(client.Closed)
+	Broken        = Kind(client.Broken)
+	NoGoodbye     = Kind(client.NoGoodbye)
+
+	LetIn Kind = iota + 1 // upgraded, although a refusal was expected
 
 	WrongLength  // an echo has another length than its message
 	WrongContent // an echo has other content
@@ -38,21 +37,12 @@ const (
 )
 
 var kindNames = [...]string{
-	CannotConnect: "cannot connect",
-	NoAnswer:      "no answer to the request",
-	BadAnswer:     "malformed answer to the request",
-	Refused:       "refused",
-	Reset:         "reset",
-	Cut:           "cut without a close frame",
-	Closed:        "closed",
-	Broken:        "protocol broken by the server",
-	NoGoodbye:     "close not answered",
-	LetIn:         "let in",
-	WrongLength:   "wrong length",
-	WrongContent:  "wrong content",
-	WrongOrder:    "wrong order",
-	Missing:       "missing",
-	Unanswered:    "unanswered",
+	LetIn:        "let in",
+	WrongLength:  "wrong length",
+	WrongContent: "wrong content",
+	WrongOrder:   "wrong order",
+	Missing:      "missing",
+	Unanswered:   "unanswered",
 }
 
 // String names the kind.
@@ -60,7 +50,7 @@ func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {
 		return kindNames[k]
 	}
-	return fmt.Sprintf("kind %d", k)
+	return client.Kind(k).String()
 }
 
 // Fault is one thing that went wrong. The zero Fault is none.
@@ -71,18 +61,10 @@ type Fault struct {
 
 // String says it in a few words.
 func (f Fault) String() string {
-	switch {
-	case f.Code == 0:
-		return f.Kind.String()
-	case f.Kind == Refused:
-		return strings.TrimRight(fmt.Sprintf("refused: %d %s", f.Code, http.StatusText(f.Code)), " ")
-	case f.Kind == Closed || f.Kind == Broken:
-		return fmt.Sprintf("%s: %v", f.Kind, frame.StatusCode(f.Code))
-	case f.Kind == CannotConnect || f.Kind == Reset:
-		return fmt.Sprintf("%s: %v", f.Kind, unix.Errno(f.Code))
-	default:
-		return fmt.Sprintf("%s (%d)", f.Kind, f.Code)
+	if f.Kind < LetIn {
+		return client.End{Kind: client.Kind(f.Kind), Code: f.Code}.Error()
 	}
+	return f.Kind.String()
 }
 
 // Faults counts faults.

@@ -5,102 +5,18 @@ package load
 import (
 	"bytes"
 	"encoding/gob"
-	"fmt"
 	"net/netip"
 	"os"
 	"reflect"
 	"testing"
 	"time"
-	"unsafe"
 
+	"github.com/usher-ws/usher/client"
 	"github.com/usher-ws/usher/frame"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// TestSlot: the size, and no pointer for the collector to follow.
-func TestSlot(t *testing.T) {
-	if got := unsafe.Sizeof(slot{}); got != 16 {
-		t.Errorf("slot: got %d bytes, want 16", got)
-	}
-	for f := range reflect.TypeFor[slot]().Fields() {
-		if k := f.Type.Kind(); k == reflect.Pointer || k == reflect.Slice || k == reflect.Map {
-			t.Errorf("slot.%s: got a %v, want nothing with a pointer", f.Name, k)
-		}
-	}
-}
-
-// TestAcceptKey is the example of RFC 6455 §1.3, as bytes.
-func TestAcceptKey(t *testing.T) {
-	if got, want := acceptKey([16]byte([]byte("the sample nonce"))), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="; string(got[:]) != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
-func TestRequest(t *testing.T) {
-	r := Request{
-		Header: [][2]string{{"X-A", "b"}}, Origin: "http://o", Subprotocols: "p, q",
-		Token: func(i int) string { return fmt.Sprint("t", i) },
-	}
-	target := Target{Host: "h:1", Path: "/p?q"}
-	got := string(r.Append(nil, &target, 7, [16]byte{}))
-	want := "GET /p?q HTTP/1.1\r\nHost: h:1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
-		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nOrigin: http://o\r\nSec-WebSocket-Protocol: p, q\r\n" +
-		"Authorization: Bearer t7\r\nX-A: b\r\n\r\n"
-	if got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	r = Request{Padding: 10_000}
-	if n := len(r.Append(nil, &target, 0, [16]byte{})); n < 10_000 || n > 10_500 {
-		t.Errorf("padded by 10000: got %d bytes", n)
-	}
-	r = Request{First: 5}
-	if got := r.Append([]byte("x"), &target, 0, [16]byte{}); string(got) != "xGET /" {
-		t.Errorf("first five bytes: got %q", got)
-	}
-}
-
-// TestAnswer: whole, and cut at every byte.
-func TestAnswer(t *testing.T) {
-	for _, tt := range []struct {
-		in       string
-		eof      bool
-		status   int
-		body     string
-		complete bool
-		bad      bool
-	}{
-		{in: "HTTP/1.1 101 Switching Protocols\r\nA: b\r\n\r\n", status: 101, complete: true},
-		{in: "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno", status: 403, body: "no", complete: true},
-		{in: "HTTP/1.1 403\r\nContent-Length: 0\r\n\r\n", status: 403, complete: true},
-		{in: "HTTP/1.0 503 X\r\n\r\nbye", eof: true, status: 503, body: "bye", complete: true},
-		{in: "HTTP/1.1 400 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n", status: 400, body: "2\r\nno\r\n0\r\n\r\n", complete: true},
-		{in: "HTTP/1.1 403 X\r\nContent-Length: 5\r\n\r\nno", eof: true, status: 403, body: "no"},
-		{in: "HTTP/2 200\r\n\r\n", bad: true},
-		{in: "HTTP/1.1 abc\r\n\r\n", bad: true},
-		{in: "hello\r\n\r\n", bad: true},
-	} {
-		a, n, err := parseAnswer([]byte(tt.in), tt.eof)
-		if tt.bad {
-			if err == nil {
-				t.Errorf("%q: got %+v, want an error", tt.in, a)
-			}
-			continue
-		}
-		if err != nil || n != len(tt.in) || a.Status != tt.status || string(a.Body) != tt.body || a.Complete != tt.complete {
-			t.Errorf("%q: got %+v, %d, %v", tt.in, a, n, err)
-		}
-		if tt.eof {
-			continue
-		}
-		for k := range len(tt.in) {
-			if a, n, err := parseAnswer([]byte(tt.in[:k]), false); n != 0 || err != nil {
-				t.Errorf("%q: got %+v, %d, %v, want more to be asked for", tt.in[:k], a, n, err)
-			}
-		}
-	}
-}
 
 // TestPayload: what was sent is right, and whatever is changed in it is not.
 func TestPayload(t *testing.T) {
@@ -189,6 +105,15 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
+// TestRequest: what is the harness's own.
+func TestRequest(t *testing.T) {
+	r := Request{Padding: 10_000}
+	asked := r.of(&Target{Host: "h:1", Path: "/p?q"})
+	if n := len(asked.Append(nil, client.Key{})); n < 10_000 || n > 10_500 {
+		t.Errorf("padded by 10000: got %d bytes", n)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	f := Faults{{Kind: Reset, Code: 104}: 3, {Kind: Refused, Code: 403}: 5, {Kind: Closed, Code: 1011}: 1, {Kind: Missing}: 3}
 	want := "5 × refused: 403 Forbidden, 3 × reset: connection reset by peer, 3 × missing, 1 × closed: 1011 internal error"
@@ -205,7 +130,7 @@ type idle struct{}
 
 func (idle) Opened(int)                           {}
 func (idle) Message(int, frame.Opcode, []byte)    {}
-func (idle) Answered(int, *Answer)                {}
+func (idle) Answered(int, *client.Response)       {}
 func (idle) Closed(int, Fault)                    {}
 func (idle) Turn(time.Duration) (d time.Duration) { return 0 }
 

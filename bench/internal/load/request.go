@@ -3,13 +3,14 @@
 package load
 
 import (
-	"crypto/sha1"
-	"encoding/base64"
 	"strconv"
+	"strings"
+
+	"github.com/usher-ws/usher/client"
 )
 
-// Request is what a connection asks for, beside its target. The zero Request is
-// a bare upgrade.
+// Request is what connections ask for, beside the target. The zero Request is a bare
+// upgrade.
 type Request struct {
 	Header       [][2]string // name and value, as they go out
 	Origin       string      // no header if empty
@@ -28,71 +29,24 @@ type Request struct {
 	First int
 }
 
-// Append appends the request of connection i to dst (RFC 6455 §4.1).
-func (r *Request) Append(dst []byte, t *Target, i int, nonce [16]byte) []byte {
-	start := len(dst)
-	dst = append(dst, "GET "...)
-	dst = append(dst, t.Path...)
-	dst = append(dst, " HTTP/1.1\r\nHost: "...)
-	dst = append(dst, t.Host...)
-	dst = append(dst, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "...)
-	dst = base64.StdEncoding.AppendEncode(dst, nonce[:])
-	dst = append(dst, "\r\n"...)
-	if r.Origin != "" {
-		dst = appendHeader(dst, "Origin", r.Origin)
+// of returns what connections ask of a target, but for their tokens.
+func (r *Request) of(t *Target) client.Request {
+	return client.Request{
+		Host:         t.Host,
+		Path:         t.Path,
+		Origin:       r.Origin,
+		Subprotocols: r.Subprotocols,
+		Header:       append(r.Header[:len(r.Header):len(r.Header)], padding(r.Padding)...),
+		First:        r.First,
 	}
-	if r.Subprotocols != "" {
-		dst = appendHeader(dst, "Sec-WebSocket-Protocol", r.Subprotocols)
-	}
-	if r.Token != nil {
-		if token := r.Token(i); token != "" {
-			dst = append(dst, "Authorization: Bearer "...)
-			dst = append(dst, token...)
-			dst = append(dst, "\r\n"...)
-		}
-	}
-	for _, h := range r.Header {
-		dst = appendHeader(dst, h[0], h[1])
-	}
-	dst = appendPadding(dst, r.Padding)
-	dst = append(dst, "\r\n"...)
-	if r.First > 0 && start+r.First < len(dst) {
-		dst = dst[:start+r.First]
-	}
-	return dst
 }
 
-func appendHeader(dst []byte, name, value string) []byte {
-	dst = append(dst, name...)
-	dst = append(dst, ": "...)
-	dst = append(dst, value...)
-	return append(dst, "\r\n"...)
-}
-
-// appendPadding spreads n bytes over header lines of at most 4 KiB, which most
-// servers accept.
-func appendPadding(dst []byte, n int) []byte {
+// padding spreads n bytes over header lines of at most 4 KiB, which most servers accept.
+func padding(n int) (lines [][2]string) {
 	const line = 4096
 	for k := 0; n > 0; k++ {
-		dst = append(dst, "X-Padding-"...)
-		dst = strconv.AppendInt(dst, int64(k), 10)
-		dst = append(dst, ": "...)
-		for range min(n, line) {
-			dst = append(dst, 'x')
-		}
-		dst = append(dst, "\r\n"...)
+		lines = append(lines, [2]string{"X-Padding-" + strconv.Itoa(k), strings.Repeat("x", min(n, line))})
 		n -= line
 	}
-	return dst
-}
-
-// acceptKey is what a server answers to a nonce (RFC 6455 §4.2.2).
-func acceptKey(nonce [16]byte) (accept [28]byte) {
-	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-	var b [24 + len(guid)]byte
-	base64.StdEncoding.Encode(b[:24], nonce[:])
-	copy(b[24:], guid)
-	sum := sha1.Sum(b[:])
-	base64.StdEncoding.Encode(accept[:], sum[:])
-	return accept
+	return lines
 }

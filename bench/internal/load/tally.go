@@ -84,6 +84,7 @@ func (c *Client) Take() Tally {
 	t := c.tally
 	cpu := readCPU()
 	t.Open = c.opened
+	t.BytesOut, c.begun = c.loop.Sent()-c.begun, c.loop.Sent()
 	t.CPU, t.Wall = max(cpu.ran-c.cpu.ran-c.spun, 0), cpu.at.Sub(c.cpu.at)
 	if t.Wall > 0 {
 		t.Busy = float64(t.CPU+cpu.waited-c.cpu.waited) / float64(t.Wall)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/client"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -64,7 +65,7 @@ func (d *Door) Opened(i int) {
 }
 
 // Answered is the [load.Player]'s.
-func (d *Door) Answered(i int, a *load.Answer) {
+func (d *Door) Answered(i int, a *client.Response) {
 	if !d.refused {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/client"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -216,7 +217,7 @@ func (e *Echo) goOn(i int) {
 }
 
 // Answered is the [load.Player]'s: the fault is counted by the client.
-func (e *Echo) Answered(int, *load.Answer) {}
+func (e *Echo) Answered(int, *client.Response) {}
 
 // Closed is the [load.Player]'s: what was under way will not be answered.
 func (e *Echo) Closed(i int, _ load.Fault) {

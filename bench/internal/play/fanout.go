@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/client"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -188,7 +189,7 @@ func (f *Fanout) advance(now time.Duration) {
 }
 
 // Answered is the [load.Player]'s.
-func (f *Fanout) Answered(int, *load.Answer) {}
+func (f *Fanout) Answered(int, *client.Response) {}
 
 // Closed is the [load.Player]'s: nothing more reaches a member that has gone.
 func (f *Fanout) Closed(i int, _ load.Fault) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/client"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -30,11 +31,11 @@ type Flood struct {
 const floodBatch = 64
 
 // NewFlood returns the player of a client. The messages have size bytes.
-func NewFlood(client *load.Client, size int, text bool) *Flood {
-	f := &Flood{client: client, payload: load.NewPayload(size), opcode: opcode(text), asked: make([]bool, client.Conns())}
+func NewFlood(c *load.Client, size int, text bool) *Flood {
+	f := &Flood{client: c, payload: load.NewPayload(size), opcode: opcode(text), asked: make([]bool, c.Conns())}
 	var s load.Stamp
 	for range floodBatch {
-		f.batch = load.AppendMessage(f.batch, f.opcode, f.payload.Stamp(&s, 0, 0), f.payload.Pattern())
+		f.batch = client.AppendMessage(f.batch, f.opcode, f.payload.Stamp(&s, 0, 0), f.payload.Pattern())
 	}
 	return f
 }
@@ -45,7 +46,7 @@ func (f *Flood) Start() { f.running = true }
 // Stop ends it; the connections stay.
 func (f *Flood) Stop() {
 	f.running = false
-	ping := load.AppendMessage(nil, frame.OpPing, nil, nil)
+	ping := client.AppendMessage(nil, frame.OpPing, nil, nil)
 	for i := range f.asked {
 		if f.client.IsOpen(i) && !f.asked[i] {
 			f.asked[i] = true
@@ -81,7 +82,7 @@ func (f *Flood) Message(_ int, _ frame.Opcode, data []byte) {
 }
 
 // Answered is the [load.Player]'s.
-func (f *Flood) Answered(int, *load.Answer) {}
+func (f *Flood) Answered(int, *client.Response) {}
 
 // Closed is the [load.Player]'s.
 func (f *Flood) Closed(i int, _ load.Fault) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/client"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -68,11 +69,11 @@ const (
 
 // NewHostile returns the player of a client. For SlowHead the client's
 // Request.First should be small, and its Timeout longer than the attack.
-func NewHostile(client *load.Client, attack Attack) *Hostile {
-	h := &Hostile{client: client, attack: attack}
+func NewHostile(c *load.Client, attack Attack) *Hostile {
+	h := &Hostile{client: c, attack: attack}
 	switch attack {
 	case SlowReader:
-		h.block = load.AppendMessage(nil, frame.OpBinary, make([]byte, slowMessage), nil)
+		h.block = client.AppendMessage(nil, frame.OpBinary, make([]byte, slowMessage), nil)
 	case Fragments:
 		for range fragmentsAtOnce {
 			h.block = frame.AppendHeader(h.block, frame.Header{Opcode: frame.OpContinuation, Masked: true, Length: 1})
@@ -113,7 +114,7 @@ func (h *Hostile) Opened(i int) {
 func (h *Hostile) Message(int, frame.Opcode, []byte) { h.client.Tally().Other++ }
 
 // Answered is the [load.Player]'s.
-func (h *Hostile) Answered(int, *load.Answer) {}
+func (h *Hostile) Answered(int, *client.Response) {}
 
 // Closed is the [load.Player]'s.
 func (h *Hostile) Closed(i int, _ load.Fault) {
