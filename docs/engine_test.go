@@ -44,12 +44,8 @@ func methodsOf(t *testing.T, dir string, types []string) (methods []string) {
 			if !ok || f.Recv == nil || !f.Name.IsExported() {
 				continue
 			}
-			of := f.Recv.List[0].Type
-			if p, ok := of.(*ast.StarExpr); ok {
-				of = p.X
-			}
 			for _, want := range types {
-				if id, ok := of.(*ast.Ident); ok && id.Name == want {
+				if receiver(f) == want {
 					methods = append(methods, want+"."+f.Name.Name)
 				}
 			}
