@@ -164,6 +164,9 @@ func (d *door) responded(s link, lr *loopRoute, values []string, q quota, r *upg
 // sane looks at an error of the user's where a panic of its own methods is caught. A nil
 // *Rejection is none, and no verdict either.
 func sane(err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *upgrade.Rejection
 	if errors.As(err, &e) && e == nil {
 		return errors.New("server: a nil *Rejection as an error")

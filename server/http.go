@@ -190,7 +190,7 @@ func (c *httpConn) Read(b []byte) (int, error) {
 }
 
 // CloseWrite lets net/http say FIN before it closes.
-func (c *httpConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
+func (c *httpConn) CloseWrite() error { return c.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 
 // Close is net.Conn's. It does not block: lingering, which is bounded, goes on by
 // itself.

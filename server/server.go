@@ -23,8 +23,9 @@ import (
 // or Start and Wait. The fields are not to be changed afterwards. Of all sizes and
 // times, zero is the default and a negative value no limit. A Server is used once.
 type Server struct {
-	// Where to listen: "host:port", several separated by commas. Loops is the
-	// number of event loops, by default GOMAXPROCS.
+	// Where to listen: "host:port", several separated by commas; nowhere if it is empty,
+	// for connections that come by Adopt. Loops is the number of event loops, by default
+	// GOMAXPROCS.
 	Addr  string
 	Loops int
 
@@ -179,6 +180,22 @@ func (s *Server) start() error {
 // the port the kernel chose where port 0 was asked for.
 func (s *Server) Addrs() []netip.AddrPort { return s.addrs }
 
+// Adopt serves a connected stream socket, TCP or unix, that was accepted or made elsewhere,
+// by another process say, as if it had come to Addr. If it returns nil, the descriptor is
+// the server's; otherwise it is still the caller's. A connection that is not of IP has no
+// address: limits per address do not count it, and Conn.RemoteAddr is zero.
+//
+// It may be called from Start on until Shutdown is done, on any goroutine.
+func (s *Server) Adopt(fd int) error {
+	if p := s.life.phase(); p != running && p != draining {
+		return s.life.not(running)
+	}
+	if err := s.engine.Adopt(fd); err != nil {
+		return fmt.Errorf("server: cannot adopt: %w", err)
+	}
+	return nil
+}
+
 // Wait returns nil when Shutdown is done, or the error of a Start or a loop that failed.
 // Before Start, and in a callback, it does not wait: that is an error.
 func (s *Server) Wait() error {
@@ -200,8 +217,11 @@ func (s *Server) Wait() error {
 	}
 }
 
-// ListenAndServe is Start and Wait.
+// ListenAndServe is Start and Wait. It wants an Addr.
 func (s *Server) ListenAndServe() error {
+	if s.Addr == "" {
+		return errors.New("server: ListenAndServe needs an Addr")
+	}
 	if err := s.Start(); err != nil {
 		return err
 	}
