@@ -23,7 +23,7 @@ type CloseError struct {
 	Reason string
 	Err    error // what caused it, if anything did
 
-	byPeer bool // it was the peer who said so
+	byPeer bool // the peer said so
 }
 
 // Error names the code and the reason.
@@ -61,7 +61,7 @@ func (c Conn) window() frame.Window { return frame.Window(c.gen & windowBits >> 
 
 func isMessage(op frame.Opcode) bool { return op == frame.OpText || op == frame.OpBinary }
 
-// Identity returns whom the guards recognised, or nil. Only Renew changes it.
+// Identity returns the identity that the guards recognised, or nil. Only Renew changes it.
 func (c Conn) Identity() *upgrade.Identity {
 	if q := c.line(); q != nil {
 		return q.identity.Load()

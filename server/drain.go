@@ -17,11 +17,11 @@ import (
 // drainStep is how often a draining loop closes its next connections.
 const drainStep = 5 * time.Millisecond
 
-// DrainGrace is how long after Server.Drain whoever remains is cut.
+// DrainGrace is how long after Server.Drain the connections that remain are cut.
 const DrainGrace = 2 * time.Second
 
-// drainSpacing is the time that a drain takes for each connection, until that is 80 % of
-// it: few clients that come back at once are nobody's burden.
+// drainSpacing is the time that a drain takes for each connection, up to 80 % of Drain in
+// all: a few clients that come back at once are no burden.
 const drainSpacing = 200 * time.Millisecond
 
 // drainSilence is how long a draining server waits for the first byte of a request.
@@ -32,8 +32,8 @@ const drainSilence = time.Second
 // left to it then.
 const cutPatience = 250 * time.Millisecond
 
-// ErrOnLoop is what Shutdown and Wait answer in a callback, which holds up what they
-// would wait for.
+// ErrOnLoop is what Shutdown, Wait, Each and CloseUser return in a callback, which holds up
+// the loop that they would wait for.
 var ErrOnLoop = errors.New("server: cannot wait in a callback")
 
 // drainage is a loop's progress in closing its connections evenly over the window.
@@ -49,7 +49,7 @@ type drainage struct {
 
 // Shutdown drains the server: newcomers are answered 503, connections are closed
 // with 1001, paced over 80 % of Drain, less if they are few, and told when to come back,
-// then the listeners are closed; whoever remains is cut two seconds after Drain, be it a
+// then the listeners are closed; what remains is cut two seconds after Drain, be it a
 // WebSocket, a request to Handler, or a question to an authorizer. Without any connection
 // there is nothing to wait for. When ctx ends, all are cut at once, and its error is
 // returned. Shutdown returns when all sockets are closed; ListenAndServe and Wait then

@@ -46,7 +46,7 @@ func (l limit) code() string {
 // refusal is what the limits of connections do.
 const refusal = Disconnect + 1
 
-// decisions counts, for one route on one loop, what was decided about whom. The loop
+// decisions counts, for one route on one loop, what was done about each limit. The loop
 // counts and others read.
 type decisions [numLimits][refusal + 1]atomic.Int64
 
@@ -72,8 +72,8 @@ type LimitCount struct {
 	Count int64 `json:"count"`
 }
 
-// LimitStats returns all that was decided about limits since Start, but for what
-// never was. Safe for any goroutine once Start has returned.
+// LimitStats returns what was done about limits since Start, without what never was. Safe
+// for any goroutine once Start has returned.
 func (s *Server) LimitStats() []LimitCount {
 	var all []LimitCount
 	for at := range len(s.routes) + 1 {

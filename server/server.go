@@ -30,7 +30,7 @@ type Server struct {
 	Loops int
 
 	// How many. MaxConns is by default what the process's descriptor limit
-	// allows, less the reserve for those who are told to go; Start fails with
+	// allows, less the reserve for those that are told to go; Start fails with
 	// ErrFiles if that is less than MaxConns.
 	MaxConns        int
 	MaxConnsPerIP   int // at once; default none
@@ -52,7 +52,7 @@ type Server struct {
 	LimitDryRun bool
 
 	// MaxAuthorize is how many requests may wait for a Route's Authorize at one time;
-	// whoever comes then is told to come back, 503; 1024.
+	// beyond, a client is told to come back, 503; 1024.
 	MaxAuthorize int
 
 	// How much, in bytes.

@@ -12,7 +12,7 @@ type stats struct {
 	slow, shed atomic.Int64
 }
 
-// Stats is a server's counters since Start. Per second is for who asks twice.
+// Stats is a server's counters since Start. Rates are for callers that ask twice.
 type Stats struct {
 	Uptime   time.Duration `json:"uptime_ns"`
 	Draining bool          `json:"draining"`
