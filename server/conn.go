@@ -12,7 +12,7 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// ErrBacklog is what a send answers that found the connection's outbox, or its
+// ErrBacklog is returned by a send that found the connection's outbox, or its
 // loop's mailbox, full. Nothing of the message is sent.
 var ErrBacklog = errors.New("server: backlog is full")
 
@@ -132,7 +132,7 @@ func (c Conn) Buffered() int {
 	return s.Waiting()
 }
 
-// Data returns what SetData, or before it Route.Keep, has kept, or nil.
+// Data returns what SetData has kept, or before that Route.Keep; nil if nothing was.
 func (c Conn) Data() any {
 	s, ok := c.mine("Conn.Data")
 	if !ok {

@@ -41,8 +41,8 @@ type Server struct {
 	ConnRate limiter.Rate
 
 	// Messages of all connections of a user or an address together, on all routes.
-	// What happens above is for the route's Limits to say, as is what a message
-	// costs; default unlimited. MessagesPerIP costs each connection some 200 bytes.
+	// The route's Limits say what happens above, and what a message costs; default
+	// unlimited. MessagesPerIP costs each connection a map entry.
 	MessagesPerUser limiter.Rate
 	MessagesPerIP   limiter.Rate
 
