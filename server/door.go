@@ -226,7 +226,7 @@ func (d *door) refuse(s link, lr *loopRoute, r *upgrade.Request, err error) {
 	d.answer(s, lr, r, d.resp, err)
 }
 
-// answer ends a connection that is not let in. response says what err does.
+// answer ends a connection that is not let in with response, which tells err.
 func (d *door) answer(s link, lr *loopRoute, r *upgrade.Request, response []byte, err error) {
 	d.noteRefusal(s, lr, r, err)
 	d.dropHead(s)

@@ -72,8 +72,8 @@ type LimitCount struct {
 	Count int64 `json:"count"`
 }
 
-// LimitStats returns what was done about limits since Start, without what never was. Safe
-// for any goroutine once Start has returned.
+// LimitStats returns all that was decided about limits since Start, but for what
+// never was. Safe for any goroutine once Start has returned.
 func (s *Server) LimitStats() []LimitCount {
 	var all []LimitCount
 	for at := range len(s.routes) + 1 {

@@ -47,7 +47,7 @@ const connsPerTurn = 256
 
 // Each calls f for every open connection, on its loop, as Conn.Run does, and returns when
 // all were visited. Those that come or go meanwhile may or may not be among them. In a
-// callback it does not wait and visits none: ErrOnLoop. After Shutdown there are none.
+// callback it does not wait, and visits nobody: ErrOnLoop. After Shutdown there is nobody.
 func (s *Server) Each(f func(c Conn)) error {
 	switch {
 	case !s.life.hasRun():
