@@ -11,7 +11,7 @@ import (
 
 // Mail does what other goroutines asked for, in the order they asked.
 func (o owner) Mail() {
-	o.answerAll() // what a pass has left that did not come to its end
+	o.answerAll() // what an unfinished pass has left
 	o.taken = o.mail.take()
 	o.answerAll()
 }

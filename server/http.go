@@ -215,7 +215,7 @@ func (c *httpConn) forget() {
 	})
 }
 
-// note says when there are none after the cut. It is called under mu.
+// note tells when there are none left after the cut. It is called under mu.
 func (h *httpSide) note() {
 	if h.cut && len(h.all) == 0 {
 		h.ended.Do(func() { close(h.empty) })

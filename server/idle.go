@@ -14,9 +14,9 @@ import (
 //	last + pingAfter      ±20 %: it is pinged
 //	last + idle-timeout   the end, unless the ping left less than half of it ago
 //
-// So that two numbers are enough, a ping that comes late moves last forward. When it
-// left, session.pinged knows: what was sent behind it and taken is a sign of life, and
-// that the peer's kernel took the ping itself is none.
+// So that two numbers are enough, a ping that comes late moves last forward. session.pinged
+// says when it left: bytes that were sent later and taken are a sign of life, and that the
+// peer's kernel took the ping itself is none.
 
 // pingFrame is a ping without payload.
 var pingFrame = frame.AppendFrame(nil, frame.OpPing, nil)

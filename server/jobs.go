@@ -46,8 +46,8 @@ func (j *jobs) submit(c Conn, p *pool, next MessageFunc, m Message) {
 	p.add(q, job{next, m})
 }
 
-// takeJob takes note of a job that is over, what it sent being delivered, and lets the
-// connection end if it waited for that, or go on.
+// takeJob takes note of a job that is over, after what it sent was delivered, and lets the
+// connection end, if it waited for that, or go on.
 func (j *jobs) takeJob(tok uint64) {
 	q := j.lines.get(tok)
 	if q == nil {
@@ -175,8 +175,8 @@ func (j *jobs) pin(s link, q *line, cause error) (keep bool) {
 	return !j.endIfDone(s, q)
 }
 
-// abandonJobs ends the waiting for jobs: the loop ends. One may be under way; its
-// buffer is left to it, and its line to its questions.
+// abandonJobs ends the waiting for jobs, since the loop ends. One may be under way: its
+// buffer stays with it, and its line goes on answering what it asks.
 func (j *jobs) abandonJobs(s link) {
 	q := s.Extra().line
 	if q == nil {

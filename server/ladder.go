@@ -10,8 +10,8 @@ import (
 	"github.com/usher-ws/usher/stream"
 )
 
-// exceeded does what the route does about a limit that an event exceeds, and returns
-// how the connection ends if that is what it does. A message over a limit is not
+// exceeded carries out the route's action on a limit that an event exceeds, and returns
+// how the connection ends, if it does. A message over a limit is not
 // handled; a ping is answered whatever the byte limit says.
 func (m *meter) exceeded(c Conn, s link, r *loopRoute, kind frame.EventKind, over excess) *CloseError {
 	if kind != frame.MessageEvent && r.Limits.Over != Disconnect {

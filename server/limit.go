@@ -109,8 +109,8 @@ func (m *meter) owe(s link, r *loopRoute, n int) {
 	}
 }
 
-// keys returns by what the connection's messages are counted together with those of
-// others, zero for what they are not.
+// keys returns the user and the address by which the connection's messages are counted
+// together with those of others; zero where they are not.
 func (m *meter) keys(s link) (user string, addr netip.Addr) {
 	if id := m.identities.get(s.Data().ident); id != nil && !m.srv.MessagesPerUser.Unlimited() {
 		user = id.Subject

@@ -13,10 +13,10 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// quota is by what limits per address and user count a connection.
+// quota is the address and the user by which limits count a connection.
 type quota struct {
-	addr netip.Addr // zero: by none
-	name string     // "": by none
+	addr netip.Addr // zero: it is not counted by address
+	name string     // "": it is not counted by user
 }
 
 // quotas asks the limits of connections that need no identity. A probe takes nothing. lr

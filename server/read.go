@@ -6,9 +6,9 @@ import (
 	"github.com/usher-ws/usher/frame"
 )
 
-// What is handled of one connection before the others get their turn: so many
-// frames, or messages of so many bytes together and one more. The second is for
-// those that were small when they came compressed.
+// A turn: what is handled of one connection before the others have theirs. It is so many
+// frames, or messages of so many bytes together and one more; the second bound is for
+// messages that came compressed.
 const (
 	framesPerTurn = 256
 	bytesPerTurn  = 256 << 10
@@ -143,9 +143,9 @@ func (l *loop) suspend(s link, p *frame.Protocol, whole bool) {
 
 // events handles the events that are in the input, as long as the connection may
 // go on. whole says that a message has ended, or a control frame outside of one: what is
-// left began behind it. Every frame is an event. What the user's code panics with is
-// caught by handleInput, once for all of them: for each message it would cost as much
-// as the reading.
+// left began behind it. Every frame is an event. A panic of the user's code is
+// caught by handleInput, once for all of them: to catch it for each message would cost as
+// much as the reading.
 func (l *loop) events(c Conn, s link, r *loopRoute, p *frame.Protocol) (end ending, whole bool) {
 	for frames, bytes := 0, 0; frames < framesPerTurn && bytes < bytesPerTurn; frames++ {
 		if s.Generation()&closeAsked != 0 || s.Why()&byJobs != 0 {

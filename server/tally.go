@@ -113,7 +113,7 @@ func (l *loop) tallyOf(lr *loopRoute) *RouteStats {
 }
 
 // noteRefusal counts a refusal by its code, and tells the log and the middleware of
-// it. What is answered to a probe or a preflight is none.
+// it. An answer to a probe or a preflight is no refusal.
 func (l *loop) noteRefusal(s link, lr *loopRoute, r *upgrade.Request, err error) {
 	var e *upgrade.Rejection
 	if !errors.As(err, &e) {

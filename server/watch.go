@@ -17,7 +17,7 @@ const (
 )
 
 // enter says that callbacks of a route are called from here on. It is all that the
-// watchdog costs: a store and a look for an event, however many messages are in it.
+// watchdog costs: a store and a load for each event, however many messages are in it.
 func (l *loop) enter(r *loopRoute) {
 	l.entered++
 	l.busy.Store(l.entered<<16 | uint64(r.index+1))

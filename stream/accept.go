@@ -165,8 +165,8 @@ func (b *inbox) put(a adoption) bool {
 	return true
 }
 
-// adoptAll begins the lives of the sockets that were queued, those first that a pass has
-// left that did not come to its end.
+// adoptAll begins the lives of the sockets that were queued, first of those that an
+// unfinished pass has left.
 func (l events[T, X]) adoptAll() {
 	b := &l.inbox
 	for {

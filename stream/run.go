@@ -26,7 +26,7 @@ func newLoop[T, X any](e *Engine[T, X], id int, origin time.Time) (*Loop[T, X], 
 	return l, nil
 }
 
-// begin is the first that is run on the loop's goroutine, and on each that takes its place.
+// begin runs first on the loop's goroutine, and on each that takes its place.
 func (l events[T, X]) begin() {
 	l.self.Store(self())
 	if l.sweepAt == 0 {
@@ -110,8 +110,8 @@ func (l events[T, X]) handle(i uint32, s *slot[T], ev event) {
 	}
 }
 
-// Wake adopts new streams, does what other goroutines asked for, and lets streams go on that
-// waited for their turn.
+// Wake sees to new streams, what other goroutines asked for, and those whose turn
+// it is.
 func (l events[T, X]) Wake() {
 	defer l.survive()
 	l.underWay, l.at = true, 0
