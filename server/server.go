@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -82,7 +83,8 @@ type Server struct {
 	connLimit      int
 	reserve        int
 	begun          time.Time
-	sharesMessages bool // MessagesPerUser or MessagesPerIP is set
+	nonce          uint64 // tells the IDs of its connections from those of other Servers
+	sharesMessages bool   // MessagesPerUser or MessagesPerIP is set
 	http           *httpSide
 	log            *logWriter
 	watch          watchdog
@@ -151,7 +153,7 @@ func (s *Server) start() error {
 	s.perIP.Rate = s.ConnRate
 	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
 	s.sharesMessages = !s.MessagesPerUser.Unlimited() || !s.MessagesPerIP.Unlimited()
-	s.begun = time.Now()
+	s.begun, s.nonce = time.Now(), rand.Uint64()
 	s.failed, s.done = make(chan error, 1), make(chan struct{})
 	if err := s.validate(); err != nil {
 		return err
@@ -174,9 +176,14 @@ func (s *Server) start() error {
 	return nil
 }
 
-// Addrs returns the addresses that are listened on, once Start has returned: with
-// the port the kernel chose where port 0 was asked for.
-func (s *Server) Addrs() []netip.AddrPort { return s.addrs }
+// Addrs returns the addresses that are listened on, once Start has returned, and nil before
+// or if it has failed: with the port the kernel chose where port 0 was asked for.
+func (s *Server) Addrs() []netip.AddrPort {
+	if !s.life.hasRun() {
+		return nil
+	}
+	return slices.Clone(s.addrs)
+}
 
 // Wait returns nil when Shutdown is done, or the error of a Start or a loop that failed.
 // Before Start, and in a callback, it does not wait: that is an error.
