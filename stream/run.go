@@ -90,6 +90,9 @@ func (l events[T, X]) ready(data uint64, ev poller.Event) {
 // handle does what the table says about an event.
 func (l events[T, X]) handle(i uint32, s *slot[T], ev event) {
 	l.at = i
+	if ev == hangup {
+		s.flags |= hungUp
+	}
 	switch table[s.state][ev].do {
 	case read:
 		l.read(i, s)
