@@ -9,22 +9,22 @@ import (
 	"testing"
 )
 
-// TestEmbeddingCompiles: the programs of README and EMBEDDING.md are programs.
+// TestEmbeddingCompiles: the programs of README, EMBEDDING.md and ENGINE.md are programs.
 func TestEmbeddingCompiles(t *testing.T) {
 	var blocks []string
-	for _, name := range []string{"../README.md", "EMBEDDING.md"} {
+	for _, name := range []string{"../README.md", "EMBEDDING.md", "ENGINE.md"} {
 		page, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, block := range strings.Split(string(page), "```go\n")[1:] {
-			if name == "EMBEDDING.md" || strings.HasPrefix(block, "package main\n") {
+			if name == "EMBEDDING.md" || strings.HasPrefix(block, "package ") {
 				blocks = append(blocks, block)
 			}
 		}
 	}
-	if len(blocks) < 5 {
-		t.Fatalf("%d programs, want five", len(blocks))
+	if len(blocks) < 6 {
+		t.Fatalf("%d programs, want six", len(blocks))
 	}
 	for _, dir := range []string{"../upgrade", "../upgrade/forwardauth", "../frame"} {
 		if _, err := os.ReadDir(dir); err != nil { // a change there makes a cached result stale

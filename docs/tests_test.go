@@ -1,8 +1,6 @@
 package docs
 
 import (
-	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -19,11 +17,7 @@ var (
 func TestHeldBy(t *testing.T) {
 	tests, all := testsByPackage(t)
 	for name, section := range map[string]string{"FAULTS.md": "", "ARCHITECTURE.md": "## Invariants"} {
-		page, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := string(page)
+		text := read(t, name)
 		if section != "" {
 			_, text, _ = strings.Cut(text, section)
 			text, _, _ = strings.Cut(text, "\n## ")
@@ -52,30 +46,17 @@ func TestHeldBy(t *testing.T) {
 func testsByPackage(t *testing.T) (by map[string]map[string]bool, all map[string]bool) {
 	t.Helper()
 	by, all = make(map[string]map[string]bool), make(map[string]bool)
-	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && (d.Name() == "testdata" || d.Name() == "node_modules" || len(d.Name()) > 2 && d.Name()[0] == '.'):
-			return filepath.SkipDir
-		case !strings.HasSuffix(path, "_test.go"):
-			return nil
-		}
-		source, err := os.ReadFile(path)
-		if err != nil {
-			return err
+	walk(t, "..", func(path, source string) {
+		if !strings.HasSuffix(path, "_test.go") {
+			return
 		}
 		pkg := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "../")
-		for _, m := range testFunc.FindAllStringSubmatch(string(source), -1) {
+		for _, m := range testFunc.FindAllStringSubmatch(source, -1) {
 			if by[pkg] == nil {
 				by[pkg] = make(map[string]bool)
 			}
 			by[pkg][m[1]], all[m[1]] = true, true
 		}
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return by, all
 }

@@ -32,7 +32,7 @@ type question struct {
 
 // authorize calls the route's authorizer. response is the 101 it would get.
 func (d *door) authorize(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
-	lr := d.places.all[place].route
+	lr := d.places.At(place).route
 	a := &question{request: r.Clone(), given: r.Clone(), response: append([]byte(nil), response...), place: place, quota: q}
 	if !d.srv.authorizing.Acquire() {
 		d.abandon(a)
@@ -49,7 +49,7 @@ func (d *door) authorize(s link, place uint32, q quota, r *upgrade.Request, resp
 // connections. Then the request is judged as any other. How many there may be, and whose
 // turn it is, is for package upgrade to say, that verifies for POST /ticket too.
 func (d *door) prepareElsewhere(s link, place uint32, q quota, r *upgrade.Request, early []byte) {
-	by := &d.places.all[place].route.door
+	by := &d.places.At(place).route.door
 	a := &question{request: r.Clone(), given: r.Clone(), place: place, quota: q}
 	d.ask(s, a, early, func(ctx context.Context) error {
 		by.Prepare(ctx, a.given)
@@ -102,7 +102,7 @@ func (d *door) readEarly(s link, b []byte) {
 // expireAsk ends the waiting for an answer, with 503.
 func (d *door) expireAsk(s link) {
 	a := d.takeQuestion(s)
-	lr := d.places.all[a.place].route
+	lr := d.places.At(a.place).route
 	d.abandon(a)
 	d.refuse(s, lr, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
 }
@@ -128,7 +128,7 @@ func (d *door) decide(s link, err error) {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			err = errUndecided.WithRetryAfter(jitter(time.Second))
 		}
-		lr := d.places.all[a.place].route
+		lr := d.places.At(a.place).route
 		d.abandon(a)
 		d.refuse(s, lr, a.request, err)
 		return
@@ -149,10 +149,10 @@ func (d *door) decide(s link, err error) {
 
 // judgeOn judges a request whose token has been verified.
 func (d *door) judgeOn(s link, a *question) {
-	p := &d.places.all[a.place]
+	p := d.places.At(a.place)
 	route := p.route
 	d.values = append(d.values[:0], p.values...)
-	d.places.drop(a.place)
+	d.places.Drop(a.place)
 	defer d.Buffers.Put(a.early)
 	d.respond(s, route, d.values, a.quota, a.given, a.early)
 }
@@ -168,7 +168,7 @@ func (a *question) identify(d *door) error {
 		d.srv.perUser.Release(a.quota.name)
 		a.quota.name = ""
 	}
-	return a.quota.user(d, d.places.all[a.place].route, a.request)
+	return a.quota.user(d, d.places.At(a.place).route, a.request)
 }
 
 // takeQuestion ends the waiting for an answer.
@@ -184,6 +184,6 @@ func (d *door) takeQuestion(s link) *question {
 // abandon gives back what a connection that is not let in had taken.
 func (d *door) abandon(a *question) {
 	a.quota.release(d.srv)
-	d.places.drop(a.place)
+	d.places.Drop(a.place)
 	d.Buffers.Put(a.early)
 }

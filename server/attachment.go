@@ -9,7 +9,8 @@ import (
 
 // Attachment is what connections may have beside what the server knows of them: a
 // middleware's own, with a type of its own. It costs a connection that has it what a map
-// entry costs, and others nothing. It ends with the connection, after the Close callbacks.
+// entry costs, and others nothing. It ends with the connection, after the Close callbacks and
+// Group.Left.
 //
 // The zero Attachment is ready; it must not be copied. Make one for a program or a
 // middleware, not for a connection: each kind costs every loop a few words for good. Its
@@ -36,7 +37,7 @@ func (a *Attachment[T]) Get(c Conn) (v T, ok bool) {
 	return v, ok
 }
 
-// Set gives c a value, instead of the one it has. Of a connection that has ended it does
+// Set gives c a value, instead of the one it has. From the Close callbacks on it does
 // nothing.
 func (a *Attachment[T]) Set(c Conn, v T) {
 	s, ok := c.mine("Attachment.Set")

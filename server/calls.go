@@ -43,7 +43,7 @@ func (l *loop) closeErrorFor(c Conn, r *loopRoute, err error) (end *CloseError) 
 		}
 		return errBacklogClose
 	case !errors.As(err, &p): // a panic has been logged, with its stack
-		l.srv.log.error("server: a handler failed", "route", r.pattern, "err", err)
+		l.srv.log.error("server: a handler failed", "route", r.pattern.String(), "err", err)
 	}
 	return &CloseError{Code: frame.StatusInternalError, Reason: "internal", Err: err}
 }

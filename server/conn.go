@@ -76,26 +76,26 @@ func (c Conn) Identity() *upgrade.Identity {
 // Route returns the pattern of the connection's route.
 func (c Conn) Route() string {
 	if q := c.line(); q != nil {
-		return q.route.pattern
+		return q.route.pattern.String()
 	}
 	s, ok := c.mine("Conn.Route")
 	if !ok {
 		return ""
 	}
-	return c.loop.routeOf(s).pattern
+	return c.loop.routeOf(s).pattern.String()
 }
 
 // PathValue returns what the wildcard of the route's pattern matched, or "".
 func (c Conn) PathValue(name string) string {
 	if q := c.line(); q != nil {
-		return q.route.value(q.values, name)
+		return q.route.pattern.Value(q.values, name)
 	}
 	s, ok := c.mine("Conn.PathValue")
 	if !ok {
 		return ""
 	}
-	p := &c.loop.places.all[s.Data().place]
-	return p.route.value(p.values, name)
+	p := c.loop.places.At(s.Data().place)
+	return p.route.pattern.Value(p.values, name)
 }
 
 // Subprotocol returns the negotiated subprotocol, or "".
@@ -107,7 +107,7 @@ func (c Conn) Subprotocol() string {
 	if !ok {
 		return ""
 	}
-	return c.loop.places.all[s.Data().place].proto
+	return c.loop.places.At(s.Data().place).proto
 }
 
 // RemoteAddr asks the kernel for the peer's address. It is the zero AddrPort when
@@ -141,7 +141,8 @@ func (c Conn) Data() any {
 	return c.loop.data[s.Slot()]
 }
 
-// SetData keeps v with the connection until it ends; nil forgets it. It costs what a map
+// SetData keeps v with the connection until it ends, after its Close callbacks and
+// Group.Left; nil forgets it. From Close on nothing new is kept. It costs what a map
 // entry costs, and what v points to: what the identity and the path say need not be kept
 // again. A package that is not alone has an Attachment of its own.
 func (c Conn) SetData(v any) {
@@ -149,11 +150,12 @@ func (c Conn) SetData(v any) {
 	if !ok {
 		return
 	}
-	if v == nil || !s.Data().facts.isUsers() {
+	switch {
+	case v == nil:
 		c.loop.data.drop(s.Slot())
-		return
+	case s.Data().facts.isUsers():
+		c.loop.data[s.Slot()] = v
 	}
-	c.loop.data[s.Slot()] = v
 }
 
 // line returns the connection's jobs, or nil if it has none. A worker may ask, since
@@ -168,8 +170,8 @@ func (c Conn) line() *line {
 // isClosed reports whether nothing can be sent any more. Safe for any goroutine.
 func (c Conn) isClosed() bool { return c.loop.Generation(c.slot) != c.gen }
 
-// mine returns the connection for a method, and false when it is gone. It panics off the
-// loop.
+// mine returns the connection for a method, and false when it is gone, also if its last
+// bytes are still leaving. It panics off the loop.
 func (c Conn) mine(method string) (link, bool) {
 	if c.loop == nil {
 		return link{}, false
@@ -178,5 +180,5 @@ func (c Conn) mine(method string) (link, bool) {
 		panic("server: " + method + " was called off the connection's loop: see Conn.Run")
 	}
 	s := c.loop.At(c.slot)
-	return s, (s.Generation()^c.gen)&^stream.Marks == 0
+	return s, (s.Generation()^c.gen)&^stream.Marks == 0 && s.Data().place != 0
 }

@@ -164,6 +164,9 @@ func (d *door) responded(s link, lr *loopRoute, values []string, q quota, r *upg
 // sane looks at an error of the user's where a panic of its own methods is caught. A nil
 // *Rejection is none, and no verdict either.
 func sane(err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *upgrade.Rejection
 	if errors.As(err, &e) && e == nil {
 		return errors.New("server: a nil *Rejection as an error")
@@ -178,16 +181,13 @@ func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
 	path := string(r.RawPath())
 	for k := range d.routes {
 		lr := &d.routes[k]
-		values, ok := lr.match(path, d.values[:0])
+		values, ok := lr.pattern.Match(path, d.values[:0])
 		d.values = values
 		if !ok {
 			continue
 		}
-		for at, n := 0, 0; at < len(lr.segments); at++ {
-			if seg := lr.segments[at]; seg.kind != literal {
-				r.SetPathValue(seg.text, values[n])
-				n++
-			}
+		for k, name := range lr.pattern.Names() {
+			r.SetPathValue(name, values[k])
 		}
 		return lr, values
 	}
@@ -196,7 +196,7 @@ func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
 
 // admit lets a request in, unless the route fails to say what is to be kept of it.
 func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
-	lr := d.places.all[place].route
+	lr := d.places.At(place).route
 	if lr.Keep == nil {
 		d.seat(s, place, q, r, nil, response, early)
 		return
@@ -205,7 +205,7 @@ func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response
 	defer func() {
 		if err != nil {
 			q.release(d.srv)
-			d.places.drop(place)
+			d.places.Drop(place)
 			d.refuse(s, lr, r, err)
 			return
 		}

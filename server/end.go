@@ -49,20 +49,20 @@ func (l *loop) end(s link, out []byte, e *CloseError) {
 }
 
 // hearEnd is what is done when the peer has ended its side without a close frame: 1006.
-func (l *loop) hearEnd(s link) {
-	if !l.jobs.afterJobs(s, func(s link) { s.Cut(io.EOF) }) {
+func (o owner) hearEnd(s link) {
+	if !o.jobs.afterJobs(s, func(s link) { s.Cut(io.EOF) }) {
 		s.Cut(io.EOF)
 	}
 }
 
 // lose ends a connection whose socket is closed without a close frame of ours, and reports
 // whether it still has jobs: its slot, its quotas and its Close callback wait for those.
-func (l *loop) lose(s link, cause error) (keep bool) {
+func (o owner) lose(s link, cause error) (keep bool) {
 	if q := s.Extra().line; q != nil {
-		return l.jobs.pin(s, q, cause)
+		return o.jobs.pin(s, q, cause)
 	}
-	defer l.dropInput(s)
-	l.depart(s, &CloseError{Code: frame.StatusAbnormalClosure, Err: cause})
+	defer o.dropInput(s)
+	o.depart(s, &CloseError{Code: frame.StatusAbnormalClosure, Err: cause})
 	return false
 }
 
@@ -98,8 +98,8 @@ func (l *loop) departed(s link) {
 		s.TrimExtra()
 	}
 	l.detachAll(s)
-	l.places.drop(d.place)
-	l.identities.drop(d.ident)
+	l.places.Drop(d.place)
+	l.identities.Drop(d.ident)
 	d.place, d.ident = 0, 0
 }
 
@@ -115,18 +115,18 @@ func (l *loop) dropInput(s link) {
 }
 
 // shed has a connection that holds much give it up.
-func (l *loop) shed(s link) {
+func (o owner) shed(s link) {
 	q := s.Extra().line
 	if s.State() == stream.Gone { // its peer has gone, its jobs have not
-		l.jobs.dropJobs(q)
-		l.jobs.windUp(s, q)
+		o.jobs.dropJobs(q)
+		o.jobs.windUp(s, q)
 		return
 	}
-	l.srv.stats.shed.Add(1)
+	o.srv.stats.shed.Add(1)
 	if q != nil {
-		l.jobs.dropJobs(q)
+		o.jobs.dropJobs(q)
 	} else if s.Waiting() == 0 {
-		l.conclude(s, nil, &CloseError{Code: frame.StatusTryAgainLater, Reason: "memory"})
+		o.conclude(s, nil, &CloseError{Code: frame.StatusTryAgainLater, Reason: "memory"})
 		return
 	}
 	// What waits is what takes the room: it would have to be dropped from the end of the

@@ -129,7 +129,9 @@ func ExampleMiddleware() {
 		},
 	}
 	s := &server.Server{Addr: "127.0.0.1:0", Drain: time.Second}
-	s.Use(middleware.Logging(server.NewLogRing(slog.DiscardHandler)))
+	ring := server.NewLogRing(slog.DiscardHandler)
+	defer ring.Close(time.Second)
+	s.Use(middleware.Logging(ring))
 	s.Route("/echo", server.Route{
 		Middleware: []server.Middleware{middleware.Transform(middleware.Upper, nil), sign},
 		Message:    func(c server.Conn, m server.Message) error { return c.Send(m.Opcode, m.Data) },

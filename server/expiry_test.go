@@ -157,7 +157,7 @@ func TestRenew(t *testing.T) {
 	if got := b.drive.NextDue(b.s); got != 0 {
 		t.Errorf("without an exp: due %d, want none", got)
 	}
-	if n := len(b.l.identities.at); n != 1 {
+	if n := b.l.identities.Len(); n != 1 {
 		t.Errorf("%d identities are kept, want 1", n)
 	}
 	b.s.Cut(stream.ErrHangup)

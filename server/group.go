@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -202,161 +201,17 @@ func (g *Group) of(l *loop) *shard {
 	return g.shards[l.ID()]
 }
 
-// shard is a group's members on one loop: their slots, four bytes each, sorted so
-// that a walk goes through memory in order. A member that leaves is only marked;
-// the marks are swept when they are many.
-type shard struct {
-	index  uint32   // in loop.groups; 0 while there is no member
-	sorted []uint32 // may carry marks
-	fresh  []uint32 // joined since the last walk, not sorted
-	left   int      // marks in sorted
-}
-
-// hasLeft marks a slot in sorted that has left.
-const hasLeft = 1 << 31
-
-func (h *shard) add(i uint32) { h.fresh = append(h.fresh, i) }
-
-// remove takes member i out.
-func (h *shard) remove(i uint32) {
-	if at, found := h.find(i); found {
-		h.sorted[at] |= hasLeft
-		h.left++
-		return
+// takeIndex returns a free index of all, never 0.
+func takeIndex[T any](all *[]T, free *[]uint32) uint32 {
+	if n := len(*free); n > 0 {
+		i := (*free)[n-1]
+		*free = (*free)[:n-1]
+		return i
 	}
-	if at := slices.Index(h.fresh, i); at >= 0 {
-		h.fresh = slices.Delete(h.fresh, at, at+1)
+	var zero T
+	if len(*all) == 0 {
+		*all = append(*all, zero)
 	}
-}
-
-func (h *shard) find(i uint32) (int, bool) {
-	at, found := slices.BinarySearchFunc(h.sorted, i, func(a, b uint32) int {
-		return int(int64(a&^hasLeft) - int64(b))
-	})
-	return at, found && h.sorted[at]&hasLeft == 0
-}
-
-// tidy sorts in who joined and sweeps the marks if they are many. It is called
-// before a walk, never during one.
-func (h *shard) tidy() {
-	if len(h.fresh) == 0 && h.left <= len(h.sorted)/2 {
-		return
-	}
-	all := slices.DeleteFunc(h.sorted, func(i uint32) bool { return i&hasLeft != 0 })
-	all = append(all, h.fresh...)
-	slices.Sort(all)
-	h.sorted, h.fresh, h.left = all, h.fresh[:0], 0
-	if cap(all) > 4*len(all)+64 {
-		h.sorted = slices.Clone(all)
-	}
-}
-
-func (h *shard) size() int { return len(h.sorted) - h.left + len(h.fresh) }
-
-// manyGroups in slot.group says that the groups are listed in ext.groups.
-const manyGroups = ^uint32(0)
-
-// groups are those that have members on a loop.
-type groups struct {
-	loop    *loop
-	all     []*Group // index 0 is none
-	free    []uint32
-	walking *shard // the one that is being sent to
-	walked  int    // how many of its places are done with
-}
-
-// join makes the connection a member of g.
-func (m *groups) join(s link, g *Group) {
-	h := g.of(m.loop)
-	if h == nil {
-		m.loop.tellLeft(m.loop.routeOf(s), m.loop.conn(s), g) // it cannot join: meanwhile it is another server's
-		return
-	}
-	if h.index == 0 {
-		h.index = takeIndex(&m.all, &m.free)
-		m.all[h.index] = g
-	}
-	switch {
-	case s.Data().group == 0:
-		s.Data().group = h.index
-	case s.Data().group == h.index:
-		return
-	case s.Data().group != manyGroups:
-		x := s.NeedExtra()
-		x.groups = []uint32{s.Data().group, h.index}
-		s.Data().group = manyGroups
-	default:
-		x := s.NeedExtra()
-		if slices.Contains(x.groups, h.index) {
-			return
-		}
-		x.groups = append(x.groups, h.index)
-	}
-	h.add(s.Slot())
-	g.enrol(s, 1)
-}
-
-// leave ends the connection's membership of g.
-func (m *groups) leave(s link, g *Group) {
-	h := g.of(m.loop)
-	if h == nil || h.index == 0 {
-		return
-	}
-	switch {
-	case s.Data().group == h.index:
-		s.Data().group = 0
-	case s.Data().group == manyGroups:
-		x := s.NeedExtra()
-		at := slices.Index(x.groups, h.index)
-		if at < 0 {
-			return
-		}
-		if x.groups = slices.Delete(x.groups, at, at+1); len(x.groups) == 0 {
-			s.Data().group, x.groups = 0, nil
-			s.TrimExtra()
-		}
-	default:
-		return
-	}
-	m.drop(s, g, h)
-}
-
-// leaveAll ends all memberships of a connection that has ended. It returns the groups
-// whose Left is to be called.
-func (m *groups) leaveAll(s link) (asking []*Group) {
-	d := s.Data()
-	one := [1]uint32{d.group}
-	all := one[:]
-	switch d.group {
-	case 0:
-		return nil
-	case manyGroups:
-		x := s.NeedExtra()
-		all, x.groups = x.groups, nil
-	}
-	d.group = 0
-	for _, index := range all {
-		g := m.all[index]
-		m.drop(s, g, g.of(m.loop))
-		if g.Left != nil {
-			asking = append(asking, g)
-		}
-	}
-	return asking
-}
-
-func (m *groups) drop(s link, g *Group, h *shard) {
-	h.remove(s.Slot())
-	g.enrol(s, -1)
-	if h.size() == 0 && h != m.walking {
-		*h = shard{index: h.index}
-		m.forget(h)
-	}
-}
-
-// forget drops the loop's reference to a group without members here.
-func (m *groups) forget(h *shard) {
-	m.all[h.index] = nil
-	m.free = append(m.free, h.index)
-	h.index = 0
+	*all = append(*all, zero)
+	return uint32(len(*all) - 1)
 }

@@ -9,19 +9,19 @@ import "github.com/usher-ws/usher/stream"
 // goOn lets a connection go on that was held by its stream, as far as it may. One that is
 // owed a call of Writable is read from, too: it may be owed the next as soon as it had this one, and
 // must not get deaf of it.
-func (l *loop) goOn(s link) {
+func (o owner) goOn(s link) {
 	why := s.Why()
-	owed := s.Data().facts.has(owesWritable) && l.routeOf(s).Writable != nil && why&stream.Backlog == 0 && s.Generation()&closeAsked == 0
+	owed := s.Data().facts.has(owesWritable) && o.routeOf(s).Writable != nil && why&stream.Backlog == 0 && s.Generation()&closeAsked == 0
 	switch {
 	case why != 0 && !owed:
-		l.pause(s)
+		o.pause(s)
 	case owed && why == 0 && s.Extra().partial == nil:
-		l.reopen(s)
+		o.reopen(s)
 		if !s.Read() {
-			l.run(s, nil, nil)
+			o.run(s, nil, nil)
 		}
 	default:
-		l.proceed(s)
+		o.proceed(s)
 	}
 }
 
@@ -32,18 +32,18 @@ func (l *loop) proceed(s link) {
 }
 
 // expireHeld ends a delay, or a connection whose token has expired.
-func (l *loop) expireHeld(s link) {
-	if l.expired(s) {
+func (o owner) expireHeld(s link) {
+	if o.expired(s) {
 		return
 	}
-	if x := s.Extra(); s.Why()&byDelay != 0 && x.resume <= l.Now() {
+	if x := s.Extra(); s.Why()&byDelay != 0 && x.resume <= o.Now() {
 		x.resume = 0
 		s.Go(byDelay)
 		s.TrimExtra()
 		if s.Why() == 0 {
-			l.proceed(s)
+			o.proceed(s)
 			return
 		}
 	}
-	s.SetDue(l.expiry(s))
+	s.SetDue(o.expiry(s))
 }

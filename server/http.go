@@ -51,7 +51,7 @@ func newHTTPSide(s *Server) *httpSide {
 		conns: make(chan net.Conn), closed: make(chan struct{}),
 		all: make(map[*httpConn]struct{}), empty: make(chan struct{}),
 	}
-	log := &LogRing{s.log.ring, s.log.logger.Handler()}
+	log := &LogRing{s.log.Ring, s.log.logger.Handler()}
 	h.server = &http.Server{
 		Handler:           told{s.Handler, s.log},
 		ReadHeaderTimeout: s.handshakeTimeout(),
@@ -190,7 +190,7 @@ func (c *httpConn) Read(b []byte) (int, error) {
 }
 
 // CloseWrite lets net/http say FIN before it closes.
-func (c *httpConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
+func (c *httpConn) CloseWrite() error { return c.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 
 // Close is net.Conn's. It does not block: lingering, which is bounded, goes on by
 // itself.

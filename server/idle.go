@@ -22,30 +22,30 @@ var pingFrame = frame.AppendFrame(nil, frame.OpPing, nil)
 
 // expireOpen pings a peer that is silent, and closes one that does not answer, that
 // does not finish its message, or whose token has expired.
-func (l *loop) expireOpen(s link) {
-	if l.expired(s) {
+func (o owner) expireOpen(s link) {
+	if o.expired(s) {
 		return
 	}
-	if l.isLate(s) || l.isIdle(s) {
+	if o.isLate(s) || o.isIdle(s) {
 		// What has come is heard before the verdict.
 		tok := s.Token()
 		s.Read()
-		if _, ok := l.Find(tok); !ok || !isFlowing(s) {
+		if _, ok := o.Find(tok); !ok || !isFlowing(s) {
 			return
 		}
 	}
-	if l.isLate(s) {
-		l.conclude(s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "message_timeout"})
+	if o.isLate(s) {
+		o.conclude(s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "message_timeout"})
 		return
 	}
-	if l.isIdle(s) && l.giveUp(s) {
+	if o.isIdle(s) && o.giveUp(s) {
 		return
 	}
-	if after := l.srv.pingAfter(); after > 0 && s.Data().pinged == 0 {
-		l.ping(s, stream.Ticks(after*4/5))
+	if after := o.srv.pingAfter(); after > 0 && s.Data().pinged == 0 {
+		o.ping(s, stream.Ticks(after*4/5))
 	}
 	if isFlowing(s) {
-		l.openDeadline(s)
+		o.openDeadline(s)
 	}
 }
 
@@ -55,72 +55,72 @@ func isFlowing(s link) bool {
 }
 
 // isIdle reports whether the peer has not answered for the idle-timeout.
-func (l *loop) isIdle(s link) bool {
-	return s.Data().pinged != 0 && stream.Behind(s.Data().last, stream.Ticks(l.srv.idleTimeout())) <= l.Tick()
+func (o owner) isIdle(s link) bool {
+	return s.Data().pinged != 0 && stream.Behind(s.Data().last, stream.Ticks(o.srv.idleTimeout())) <= o.Tick()
 }
 
 // ping asks a peer that was silent for so many ticks whether it is there.
-func (l *loop) ping(s link, silence uint32) {
-	if l.Tick()-s.Data().last < silence {
+func (o owner) ping(s link, silence uint32) {
+	if o.Tick()-s.Data().last < silence {
 		return
 	}
-	if s.Data().last = max(s.Data().last, l.TakenAt(s.Progress())); l.Tick()-s.Data().last < silence {
+	if s.Data().last = max(s.Data().last, o.TakenAt(s.Progress())); o.Tick()-s.Data().last < silence {
 		return
 	}
-	l.notePing(s)
-	l.deliver(s, pingFrame, 0)
+	o.notePing(s)
+	o.deliver(s, pingFrame, 0)
 }
 
 // pingUnits of what slot.pinged counts are the idle-timeout.
 const pingUnits = 128
 
 // notePing notes that a ping leaves now. If nobody is idle, it begins another silence.
-func (l *loop) notePing(s link) {
-	limit, half := stream.Ticks(l.srv.idleTimeout()), stream.Ticks(l.srv.idleTimeout()/2)
+func (o owner) notePing(s link) {
+	limit, half := stream.Ticks(o.srv.idleTimeout()), stream.Ticks(o.srv.idleTimeout()/2)
 	if limit == 0 {
-		s.Data().last = l.Tick()
+		s.Data().last = o.Tick()
 		return
 	}
-	if now := l.Tick() + half; now >= limit {
+	if now := o.Tick() + half; now >= limit {
 		s.Data().last = max(s.Data().last, now-limit)
 	}
-	s.Data().pinged = uint8(1 + uint64(l.Tick()-s.Data().last)*pingUnits/uint64(limit))
+	s.Data().pinged = uint8(1 + uint64(o.Tick()-s.Data().last)*pingUnits/uint64(limit))
 }
 
 // pingedAt is when the ping left, or up to a unit and the time of a pass later.
-func (l *loop) pingedAt(s link) uint32 {
+func (o owner) pingedAt(s link) uint32 {
 	const pass = 2
-	return s.Data().last + uint32((uint64(s.Data().pinged)*uint64(stream.Ticks(l.srv.idleTimeout()))+pingUnits-1)/pingUnits) + pass
+	return s.Data().last + uint32((uint64(s.Data().pinged)*uint64(stream.Ticks(o.srv.idleTimeout()))+pingUnits-1)/pingUnits) + pass
 }
 
 // giveUp closes a peer that did not answer, and reports whether it did. One that took
 // bytes since it was asked is alive. One that has no room for the ping has not been
 // asked, and if it takes nothing that is for the write-timeout.
-func (l *loop) giveUp(s link) bool {
-	o := s.Progress()
-	if taken := l.TakenAt(o); taken > l.pingedAt(s) {
+func (o owner) giveUp(s link) bool {
+	out := s.Progress()
+	if taken := o.TakenAt(out); taken > o.pingedAt(s) {
 		s.Data().last, s.Data().pinged = taken, 0
 		return false
 	}
-	if o.Unsent > 0 && o.Acked < l.srv.idleTimeout() { // its kernel answers ours
-		if limit := l.srv.writeTimeout(); limit > 0 && o.Taken() >= limit {
+	if out.Unsent > 0 && out.Acked < o.srv.idleTimeout() { // its kernel answers ours
+		if limit := o.srv.writeTimeout(); limit > 0 && out.Taken() >= limit {
 			s.Cut(stream.ErrWriteTimeout)
 			return true
 		}
-		l.notePing(s) // it leaves now at the earliest
+		o.notePing(s) // it leaves now at the earliest
 		return false
 	}
-	l.conclude(s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "idle_timeout"})
+	o.conclude(s, nil, &CloseError{Code: frame.StatusPolicyViolation, Reason: "idle_timeout"})
 	return true
 }
 
 // expired closes a connection whose token was good until now, and reports whether
 // it did.
-func (l *loop) expired(s link) bool {
-	id := l.identities.get(s.Data().ident)
-	if id == nil || id.ExpiresAt.IsZero() || l.wall().Before(id.ExpiresAt) {
+func (o owner) expired(s link) bool {
+	id := o.identities.get(s.Data().ident)
+	if id == nil || id.ExpiresAt.IsZero() || o.wall().Before(id.ExpiresAt) {
 		return false
 	}
-	l.conclude(s, nil, errTokenExpired)
+	o.conclude(s, nil, errTokenExpired)
 	return true
 }

@@ -30,7 +30,7 @@ func (j *jobs) submit(c Conn, p *pool, next MessageFunc, m Message) {
 	s := j.At(c.slot)
 	x := s.NeedExtra()
 	if x.line == nil {
-		at := &j.places.all[s.Data().place]
+		at := j.places.At(s.Data().place)
 		x.line = &line{conn: c, pool: p, route: at.route, values: at.values, proto: at.proto, peer: s.RemoteAddr()}
 		x.line.identity.Store(j.identities.get(s.Data().ident))
 		j.lines.put(c.token(), x.line)

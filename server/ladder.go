@@ -40,7 +40,7 @@ func (m *meter) consequence(c Conn, s link, r *loopRoute, over excess) (act Acti
 	tell = m.mayTell(s)
 	r.decided.count(over.limit, act)
 	if level := m.srv.limitLevel(); (tell || act == Disconnect && !m.srv.LimitDryRun) && m.srv.log.enabled(level) {
-		m.srv.log.add(level, "server: over a limit", "route", r.pattern, "remote", c.RemoteAddr().String(),
+		m.srv.log.add(level, "server: over a limit", "route", r.pattern.String(), "remote", c.RemoteAddr().String(),
 			"code", over.limit.code(), "action", act.String(), "enforced", !m.srv.LimitDryRun)
 	}
 	return act, tell

@@ -86,7 +86,7 @@ func (s *Server) LimitStats() []LimitCount {
 				for _, loop := range s.loops {
 					d := &loop.unrouted
 					if at < len(s.routes) {
-						d, c.Route = &loop.routes[at].decided, s.routes[at].pattern
+						d, c.Route = &loop.routes[at].decided, s.routes[at].pattern.String()
 					}
 					c.Count += d[l][a].Load()
 				}

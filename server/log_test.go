@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/usher-ws/usher/server/internal/ring"
 )
 
 // oddHandler does with records what they say.
@@ -85,10 +87,6 @@ func TestMoodyLog(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	}
-	r := newRing(moody{})
-	r.lose(1)
-	r.hand(slog.NewTextHandler(new(journal), nil), slog.NewRecord(time.Now(), slog.LevelInfo, "x", 0))
-	r.stop(time.Now().Add(time.Minute))
 }
 
 // What a value stands for is asked before the caller goes on, who may change it.
@@ -123,7 +121,7 @@ func TestStuckLog(t *testing.T) {
 		s.Route("/echo", Route{Message: echo})
 		addr := start(t, s)
 		s.log.add(slog.LevelError, "stick")
-		for range 2 * logRing {
+		for range 2 * ring.Size {
 			s.log.add(slog.LevelInfo, "x")
 		}
 		if resp, err := http.Get("http://" + addr + "/"); err == nil {
@@ -135,8 +133,8 @@ func TestStuckLog(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		c.Close()
-		if n := s.Stats().LogDropped; n < logRing/2 {
-			t.Errorf("%d were lost, want most of %d", n, logRing)
+		if n := s.Stats().LogDropped; n < ring.Size/2 {
+			t.Errorf("%d were lost, want most of %d", n, ring.Size)
 		}
 		if err := s.Shutdown(context.Background()); err != nil {
 			t.Error(err)
@@ -145,6 +143,6 @@ func TestStuckLog(t *testing.T) {
 			r.Close(time.Hour) // it does not wait for what does not move
 		}
 		close(odd.stuck)
-		<-s.log.ended
+		<-s.log.Ended()
 	}
 }

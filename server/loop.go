@@ -66,4 +66,4 @@ func (l *loop) conn(s link) Conn {
 	return Conn{loop: l, slot: s.Slot(), gen: s.Generation() &^ closeAsked}
 }
 
-func (l *loop) routeOf(s link) *loopRoute { return l.places.all[s.Data().place].route }
+func (l *loop) routeOf(s link) *loopRoute { return l.places.At(s.Data().place).route }

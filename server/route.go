@@ -5,12 +5,11 @@ package server
 import (
 	"context"
 	"fmt"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/server/internal/pattern"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -127,138 +126,11 @@ type Violation struct {
 	RetryAfter time.Duration // until it has room for the same again
 }
 
-// route is a Route with its pattern, ready to match. It is shared by the loops
-// and not changed after Start.
+// route is a Route with its pattern. It is shared by the loops and not changed after
+// Start.
 type route struct {
 	Route
-	pattern  string
-	segments []segment
-}
-
-// segment is one part of a pattern between slashes.
-type segment struct {
-	text string // literal text, or the name of a wildcard
-	kind segmentKind
-}
-
-type segmentKind uint8
-
-const (
-	literal segmentKind = iota
-	single              // {name}: one segment, not empty
-	rest                // {name...}: all that is left
-)
-
-// parsePattern reads a path in the syntax of net/http: literal segments, {name},
-// and {name...} at the end. A method or a host has no place in it.
-func parsePattern(pattern string) ([]segment, error) {
-	if !strings.HasPrefix(pattern, "/") {
-		return nil, fmt.Errorf("server: pattern %q does not begin with a slash", pattern)
-	}
-	var segments []segment
-	seen := make(map[string]bool)
-	parts := strings.Split(pattern[1:], "/")
-	for i, part := range parts {
-		s := segment{text: part}
-		if name, ok := strings.CutPrefix(part, "{"); ok {
-			name, ok = strings.CutSuffix(name, "}")
-			s.kind = single
-			if n, more := strings.CutSuffix(name, "..."); more {
-				name, s.kind = n, rest
-			}
-			if !ok || name == "" || strings.ContainsAny(name, "{}.$ ") || seen[name] || s.kind == rest && i < len(parts)-1 {
-				return nil, fmt.Errorf("server: pattern %q: bad wildcard %q", pattern, part)
-			}
-			seen[name] = true
-			s.text = name
-		} else if strings.ContainsAny(part, "{}") {
-			return nil, fmt.Errorf("server: pattern %q: %q mixes text and a wildcard", pattern, part)
-		}
-		segments = append(segments, s)
-	}
-	return segments, nil
-}
-
-// match reports whether the escaped path fits, and appends what the wildcards
-// matched, unescaped.
-func (r *route) match(path string, values []string) ([]string, bool) {
-	path, ok := strings.CutPrefix(path, "/")
-	if !ok {
-		return values, false
-	}
-	for i, s := range r.segments {
-		if s.kind == rest {
-			return unescape(values, path)
-		}
-		part, after, more := strings.Cut(path, "/")
-		if more == (i == len(r.segments)-1) {
-			return values, false // one of the two ends first
-		}
-		switch s.kind {
-		case literal:
-			if part != s.text && !escapedEqual(part, s.text) {
-				return values, false
-			}
-		case single:
-			if part == "" {
-				return values, false
-			}
-			if values, ok = unescape(values, part); !ok {
-				return values, false
-			}
-		}
-		path = after
-	}
-	return values, true
-}
-
-// value returns what the wildcard of that name matched, or "".
-func (r *route) value(values []string, name string) string {
-	k := 0
-	for _, s := range r.segments {
-		switch {
-		case s.kind == literal:
-			continue
-		case s.text == name:
-			return values[k]
-		}
-		k++
-	}
-	return ""
-}
-
-func escapedEqual(part, text string) bool {
-	plain, err := url.PathUnescape(part)
-	return err == nil && plain == text
-}
-
-func unescape(values []string, part string) ([]string, bool) {
-	plain, err := url.PathUnescape(part)
-	return append(values, plain), err == nil
-}
-
-// before reports whether r is to be tried before other: at the first difference
-// literal text comes before a wildcard, and that before a rest.
-func (r *route) before(other *route) bool {
-	for i := range min(len(r.segments), len(other.segments)) {
-		if a, b := r.segments[i].kind, other.segments[i].kind; a != b {
-			return a < b
-		}
-	}
-	return len(r.segments) > len(other.segments)
-}
-
-// overlaps reports whether the two patterns are the same but for names.
-func (r *route) overlaps(other *route) bool {
-	if len(r.segments) != len(other.segments) {
-		return false
-	}
-	for i, a := range r.segments {
-		if b := other.segments[i]; a.kind != b.kind || a.kind == literal && a.text != b.text {
-			return false
-		}
-	}
-	return true
+	pattern pattern.Pattern
 }
 
 // loopRoute is a route as one loop uses it: the chains composed, the door and the

@@ -14,7 +14,7 @@ import (
 // the groups that have them. It may be called before Start.
 func (s *Server) AppendRoutes(dst []byte) []byte {
 	for _, r := range s.routes {
-		dst = append(append(dst, r.pattern...), '\n')
+		dst = append(append(dst, r.pattern.String()...), '\n')
 		dst = appendFacts(dst, "guards", s.guardsOf(r))
 		dst = appendFacts(dst, "limits", s.limitsOf(r))
 		dst = appendFacts(dst, "middleware", s.middlewareOf(r))

@@ -93,7 +93,7 @@ func (c Conn) Renew(id *upgrade.Identity) error {
 		return ErrRenew
 	}
 	ident := l.identities.find(id)
-	l.identities.drop(s.Data().ident)
+	l.identities.Drop(s.Data().ident)
 	s.Data().ident = ident
 	if q := s.Extra().line; q != nil {
 		q.identity.Store(id)

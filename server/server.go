@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/server/internal/pattern"
+	"github.com/usher-ws/usher/server/internal/ring"
 	"github.com/usher-ws/usher/stream"
 	"golang.org/x/sys/unix"
 )
@@ -21,8 +23,9 @@ import (
 // or Start and Wait. The fields are not to be changed afterwards. Of all sizes and
 // times, zero is the default and a negative value no limit. A Server is used once.
 type Server struct {
-	// Where to listen: "host:port", several separated by commas. Loops is the
-	// number of event loops, by default GOMAXPROCS.
+	// Where to listen: "host:port", several separated by commas; nowhere if it is empty,
+	// for connections that come by Adopt. Loops is the number of event loops, by default
+	// GOMAXPROCS.
 	Addr  string
 	Loops int
 
@@ -106,23 +109,22 @@ type Server struct {
 // method and host: "/echo", "/ws/{room}", "/files/{path...}". Of several that
 // match, the more special one wins. Route panics if the pattern is malformed or
 // was registered before, and after Start.
-func (s *Server) Route(pattern string, r Route) {
+func (s *Server) Route(path string, r Route) {
 	s.life.mustBeFresh("Route")
-	segments, err := parsePattern(pattern)
+	p, err := pattern.Parse(path)
 	if err != nil {
-		panic(err)
+		panic(fmt.Errorf("server: %w", err))
 	}
-	added := &route{Route: r, pattern: pattern, segments: segments}
-	for at, old := range s.routes {
-		if added.overlaps(old) {
-			panic(fmt.Errorf("server: patterns %q and %q match the same paths", pattern, s.routes[at].pattern))
+	for _, old := range s.routes {
+		if p.Same(old.pattern) {
+			panic(fmt.Errorf("server: patterns %q and %q match the same paths", p, old.pattern))
 		}
 	}
-	at := slices.IndexFunc(s.routes, added.before)
+	at := slices.IndexFunc(s.routes, func(old *route) bool { return p.Before(old.pattern) })
 	if at < 0 {
 		at = len(s.routes)
 	}
-	s.routes = slices.Insert(s.routes, at, added)
+	s.routes = slices.Insert(s.routes, at, &route{Route: r, pattern: p})
 }
 
 // Use puts middleware around all routes, outside their own. The first is the
@@ -162,7 +164,7 @@ func (s *Server) start() error {
 	s.log = newLogWriter(s.logger())
 	if err := s.open(); err != nil {
 		s.closeAll()
-		s.log.stop(time.Now().Add(logPatience))
+		s.log.stop(time.Now().Add(ring.Patience))
 		return err
 	}
 	if s.Handler != nil {
@@ -177,6 +179,22 @@ func (s *Server) start() error {
 // Addrs returns the addresses that are listened on, once Start has returned: with
 // the port the kernel chose where port 0 was asked for.
 func (s *Server) Addrs() []netip.AddrPort { return s.addrs }
+
+// Adopt serves a connected stream socket, TCP or unix, that was accepted or made elsewhere,
+// by another process say, as if it had come to Addr. If it returns nil, the descriptor is
+// the server's; otherwise it is still the caller's. A connection that is not of IP has no
+// address: limits per address do not count it, and Conn.RemoteAddr is zero.
+//
+// It may be called from Start on until Shutdown is done, on any goroutine.
+func (s *Server) Adopt(fd int) error {
+	if p := s.life.phase(); p != running && p != draining {
+		return s.life.not(running)
+	}
+	if err := s.engine.Adopt(fd); err != nil {
+		return fmt.Errorf("server: cannot adopt: %w", err)
+	}
+	return nil
+}
 
 // Wait returns nil when Shutdown is done, or the error of a Start or a loop that failed.
 // Before Start, and in a callback, it does not wait: that is an error.
@@ -199,8 +217,11 @@ func (s *Server) Wait() error {
 	}
 }
 
-// ListenAndServe is Start and Wait.
+// ListenAndServe is Start and Wait. It wants an Addr.
 func (s *Server) ListenAndServe() error {
+	if s.Addr == "" {
+		return errors.New("server: ListenAndServe needs an Addr")
+	}
 	if err := s.Start(); err != nil {
 		return err
 	}

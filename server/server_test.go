@@ -79,7 +79,7 @@ func start(t testing.TB, s *Server) string {
 			if n := l.Streams(); n != 0 {
 				t.Errorf("loop %d counts %d connections at its end", l.ID(), n)
 			}
-			if n := len(l.places.at) + len(l.identities.at); n != 0 {
+			if n := l.places.Len() + l.identities.Len(); n != 0 {
 				t.Errorf("loop %d ended with %d interned values", l.ID(), n)
 			}
 		}

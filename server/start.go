@@ -79,7 +79,10 @@ func (s *Server) open() error {
 	if err := s.newEngine(); err != nil {
 		return err
 	}
-	for _, addr := range strings.Split(s.Addr, ",") {
+	if s.Addr == "" {
+		return s.engine.Start()
+	}
+	for addr := range strings.SplitSeq(s.Addr, ",") {
 		fd, err := poller.Listen(strings.TrimSpace(addr))
 		if err != nil {
 			return err

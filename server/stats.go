@@ -85,7 +85,7 @@ func (s *Server) Stats() Stats {
 		Overflowed:   s.stats.slow.Load(),
 		Shed:         s.stats.shed.Load() + streams.Shed,
 		AcceptPauses: streams.AcceptPauses,
-		LogDropped:   s.log.lost.Load(),
+		LogDropped:   s.log.Lost(),
 		Routes:       make([]RouteStats, len(s.routes)+1),
 		Limits:       s.LimitStats(),
 		Loops:        make([]LoopStats, len(s.loops)),
@@ -102,7 +102,7 @@ func (s *Server) Stats() Stats {
 	}
 	for r := range st.Routes {
 		if r < len(s.routes) {
-			st.Routes[r].Route = s.routes[r].pattern
+			st.Routes[r].Route = s.routes[r].pattern.String()
 			st.Routes[r].Stalls = s.watch.held[r].Load()
 		}
 		st.Total.add(&st.Routes[r])

@@ -130,7 +130,7 @@ func (w *watchdog) note(v *sighting, busy uint64, now time.Time) {
 func (w *watchdog) tell(route int, took time.Duration, over bool) {
 	w.told[route] = true
 	w.srv.log.add(slog.LevelWarn, "server: a callback holds its loop: all its connections wait",
-		"route", w.srv.routes[route].pattern, "duration", took.Round(time.Millisecond), "over", over)
+		"route", w.srv.routes[route].pattern.String(), "duration", took.Round(time.Millisecond), "over", over)
 }
 
 // stop ends the goroutine.

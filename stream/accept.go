@@ -19,9 +19,10 @@ const acceptPause = 100 * time.Millisecond
 
 // adoption is a socket the acceptor gives to a loop.
 type adoption struct {
-	fd       int
-	listener uint8
-	excess   bool // beyond MaxConns
+	fd        int
+	listener  uint8 // its number and one; 0: none
+	excess    bool  // beyond MaxConns
+	inherited bool  // given to the acceptor, which is to assign it
 }
 
 // inbox is where a loop finds the sockets it is given.
@@ -54,7 +55,7 @@ func (l *acceptor[T, X]) acceptSome(from listening, n int) {
 		conn, _, errno := poller.Accept(from.fd)
 		switch errno {
 		case 0:
-			l.assign(adoption{fd: conn, listener: from.number})
+			l.assign(adoption{fd: conn, listener: from.number + 1})
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
@@ -106,6 +107,7 @@ func (l *acceptor[T, X]) unlisten() {
 // beyond MaxConns is let in only to be told so, within the reserve.
 func (l *acceptor[T, X]) assign(a adoption) {
 	e := l.engine
+	a.inherited = false
 	if n := e.live.Add(1); n > int64(e.cfg.MaxConns) {
 		e.live.Add(-1)
 		a.excess = true
@@ -145,9 +147,11 @@ func (l *acceptor[T, X]) makeRoom(a adoption) (made bool) {
 
 // refuse closes a socket that the loop was to adopt.
 func (l *Loop[T, X]) refuse(a adoption) {
-	l.conns.Add(-1)
-	l.engine.discount(a.excess)
 	unix.Close(a.fd)
+	if !a.inherited { // else it does not count yet
+		l.conns.Add(-1)
+		l.engine.discount(a.excess)
+	}
 }
 
 // put queues a socket; false if the loop adopts none any more.
@@ -168,7 +172,11 @@ func (l events[T, X]) adoptAll() {
 	for {
 		for b.next < len(b.taken) {
 			b.next++
-			l.adopt(b.taken[b.next-1])
+			if a := b.taken[b.next-1]; a.inherited {
+				l.engine.acceptor.assign(a)
+			} else {
+				l.adopt(a)
+			}
 		}
 		b.mu.Lock()
 		b.spare, b.next = b.taken[:0], 0

@@ -5,9 +5,11 @@ package stream
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/usher-ws/usher/poller"
+	"golang.org/x/sys/unix"
 )
 
 // Config is what an Engine needs to know. Loops and MaxConns are required, and so is
@@ -115,6 +117,34 @@ func (e *Engine[T, X]) Listen(fds []int, failed func(error)) error {
 			e.listeners++
 		}
 	})
+}
+
+// Adopt takes over a connected stream socket that was accepted, or made, elsewhere: it
+// becomes a stream as if a listening socket had accepted it. It is made non-blocking and
+// close-on-exec. After an error it is still the caller's; otherwise it is the engine's, and
+// closed if the loops stop adopting before it has begun. Only between Start and Close. Safe
+// for any goroutine.
+func (e *Engine[T, X]) Adopt(fd int) error {
+	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	if err != nil {
+		return os.NewSyscallError("getsockopt", err)
+	}
+	if kind != unix.SOCK_STREAM {
+		return errors.New("stream: the socket is not one of streams")
+	}
+	if _, err := unix.Getpeername(fd); err != nil {
+		return os.NewSyscallError("getpeername", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	unix.CloseOnExec(fd)
+	acceptor := e.loops[0]
+	if !acceptor.inbox.put(adoption{fd: fd, inherited: true}) {
+		return poller.ErrClosed
+	}
+	acceptor.Wake()
+	return nil
 }
 
 // Unlisten closes the listening sockets. What is in their backlogs is let in. It waits

@@ -15,7 +15,7 @@ type slot[T any] struct {
 	state    State
 	flags    flags
 	why      Hold
-	listener uint8  // by which it was accepted; see Loop.Listen
+	listener uint8  // its number by which it was accepted, and one; 0: none
 	ext      uint32 // what few streams need (ext.go); 0 for nothing
 	data     T
 }

@@ -21,7 +21,6 @@ type cellRig struct {
 	s    link
 	peer int
 	gen  uint32
-	kept bool // Ended keeps the slot
 }
 
 // bring brings a stream into a state, by the way it would come there.
@@ -419,13 +418,20 @@ func (c *cellRig) checkSlot(from State) {
 	if n := c.l.Streams(); n != 1 {
 		c.Errorf("%d streams are counted, want the one that is gone", n)
 	}
-	if n := c.e.Sockets(); n != 0 {
-		c.Errorf("%d sockets are counted", n)
+	accepted := 0
+	if c.s.slot.flags&uncounted == 0 {
+		accepted = 1
+	}
+	if n := c.e.Sockets(); n != accepted {
+		c.Errorf("%d sockets are counted, want %d: what is gone goes on counting", n, accepted)
 	}
 	if other, _ := c.adopt(); other.Slot() == c.s.Slot() {
 		c.Error("the slot of a stream that is gone was given away")
 	}
 	c.s.Free()
+	if n := c.e.Sockets(); n != 1 {
+		c.Errorf("freed: %d sockets are counted, want that of the other", n)
+	}
 	if c.s.State() != Free || c.s.Generation() == c.gen {
 		c.Errorf("freed: %v, generation %d as before", c.s.State(), c.s.Generation())
 	}

@@ -114,8 +114,9 @@ func (s S[T, X]) TrimExtra() { s.loop.trim(s.slot) }
 // Excess reports whether the stream was accepted beyond MaxConns, to be told so.
 func (s S[T, X]) Excess() bool { return s.slot.flags&excess != 0 }
 
-// Listener is the number of the listening socket that accepted it.
-func (s S[T, X]) Listener() int { return int(s.slot.listener) }
+// Listener is the number of the listening socket that accepted it; -1 if it was dialled or
+// inherited.
+func (s S[T, X]) Listener() int { return int(s.slot.listener) - 1 }
 
 // RemoteAddr asks the kernel for the peer's address. It is zero when that is not known
 // any more.

@@ -69,7 +69,7 @@ func (l events[T, X]) sweep() {
 }
 
 // nextDue returns the next slot whose deadline has come, or 0 if there is none left.
-func (l *Loop[T, X]) nextDue() uint32 {
+func (l events[T, X]) nextDue() uint32 {
 	for chunks := *l.slab.chunks.Load(); l.sweeping < l.slab.next; {
 		from := l.sweeping % chunkSlots
 		for j, at := range chunks[l.sweeping/chunkSlots].due[from:] {
@@ -111,7 +111,7 @@ func (l events[T, X]) schedule(next time.Duration) {
 }
 
 // expire does what a deadline means in the stream's state.
-func (l *Loop[T, X]) expire(i uint32, s *slot[T]) {
+func (l events[T, X]) expire(i uint32, s *slot[T]) {
 	l.at = i
 	switch s.state {
 	case Free, Gone:
@@ -140,7 +140,7 @@ func (l *Loop[T, X]) expire(i uint32, s *slot[T]) {
 }
 
 // callDue tells the owner that its deadline has passed, or a point in time has come.
-func (l *Loop[T, X]) callDue(i uint32, s *slot[T]) {
+func (l events[T, X]) callDue(i uint32, s *slot[T]) {
 	call := l.enter(i, s)
 	l.handler.Due(l.of(i, s))
 	l.leave(i, s, call)

@@ -316,9 +316,9 @@ func (w *walker) check() {
 			if w.o.lives[s.Token()] == 0 {
 				w.Fatalf("the owner does not know slot %d, which is %v", s.i, st)
 			}
-			if s.slot.flags&uncounted == 0 {
-				counted++
-			}
+		}
+		if s.slot.flags&uncounted == 0 {
+			counted++
 		}
 		read, write := w.d.Armed(s)
 		var wantRead, wantWrite, isHeld bool

@@ -23,15 +23,15 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// admin is what operators and their machines ask, on a listener of its own that is
-// open until the drain is over. A nil admin is none.
+// admin answers operators and their machines, on a listener of its own that is open until
+// the drain is over. A nil admin does nothing.
 type admin struct {
 	listener net.Listener
 	server   *http.Server
 	usher    *server.Server
 }
 
-// newAdmin listens on addr, and answers once it is started.
+// newAdmin listens on addr. It answers when it is started.
 func newAdmin(addr string, srv *server.Server, log *slog.Logger) (*admin, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -63,9 +63,9 @@ func newAdmin(addr string, srv *server.Server, log *slog.Logger) (*admin, error)
 var rejectHost = upgrade.Reject(http.StatusMisdirectedRequest, "host_not_allowed",
 	"On a loopback address the admin answers to localhost and to addresses only.")
 
-// addressed returns h; on a loopback address only for requests whose Host is localhost
-// or an address. Any page of the Web can have its own name lead there, and would then
-// read what it likes: DNS rebinding.
+// addressed returns h. On a loopback address it answers only requests whose Host is
+// localhost or an address: any page of the Web can have its own name lead there and read
+// what it likes (DNS rebinding).
 func (a *admin) addressed(h http.Handler) http.Handler {
 	if ip, ok := a.listener.Addr().(*net.TCPAddr); !ok || !ip.IP.IsLoopback() {
 		return h
@@ -95,7 +95,7 @@ func namesAddress(host string) bool {
 	return err == nil
 }
 
-// cmdline is pprof's, without what the flags may hold of credentials.
+// cmdline is pprof's, without the credentials that flags may hold.
 func cmdline(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -117,13 +117,13 @@ func (a *admin) start() {
 
 func (a *admin) addr() net.Addr { return a.listener.Addr() }
 
-// close ends what is being answered, too: a profile may take a minute.
+// close also ends requests that are being answered: a profile may take a minute.
 func (a *admin) close() {
 	_ = a.server.Close()
 	_ = a.listener.Close() // which Serve may not have taken over
 }
 
-// health says whether all loops turn: if one does not, a restart is what helps.
+// health answers whether all loops run. If one is stuck, a restart helps.
 func (a *admin) health(w http.ResponseWriter, _ *http.Request) {
 	for _, l := range a.usher.Stats().Loops {
 		if l.Stuck {
@@ -134,7 +134,7 @@ func (a *admin) health(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// ready says whether newcomers are welcome.
+// ready answers whether new connections are welcome.
 func (a *admin) ready(w http.ResponseWriter, _ *http.Request) {
 	if a.usher.Draining() {
 		http.Error(w, "draining", http.StatusServiceUnavailable)

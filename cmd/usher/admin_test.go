@@ -21,7 +21,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// serveAdmin is serve with --admin; it returns the admin's base URL, too.
+// serveAdmin is serve with --admin. It also returns the admin's base URL.
 func serveAdmin(t *testing.T, flags ...string) (p *program, base string) {
 	t.Helper()
 	p = serve(t, append([]string{"--admin", "127.0.0.1:0"}, flags...)...)
@@ -79,9 +79,8 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 	return s[:at], s[at+len(sep):], true
 }
 
-// TestMetricsAgree: whoever scrapes while clients talk sees no less than what was
-// answered before, and no more than what was said after; and when they are silent,
-// exactly what they said.
+// TestMetricsAgree: a scrape while clients talk shows no less than was answered before it
+// and no more than was said after it; when they are silent, exactly what they said.
 func TestMetricsAgree(t *testing.T) {
 	t.Parallel()
 	p, base := serveAdmin(t, "--echo", "/echo", "--loops", "2", "--rate", "50/h", "--burst", "100000", "--echo-auth", "/auth")
@@ -162,8 +161,8 @@ func TestMetricsAgree(t *testing.T) {
 	}
 }
 
-// TestLimiterActionsAreMetrics: what the limiter did, by route, limit and action, and
-// by which code it closed.
+// TestLimiterActionsAreMetrics: the metrics have what the limiter did, by route, limit and
+// action, and the codes with which it closed.
 func TestLimiterActionsAreMetrics(t *testing.T) {
 	t.Parallel()
 	p, base := serveAdmin(t, "--echo", "/echo", "--rate", "1/h", "--burst", "5", "--over-limit", "drop", "--close-after", "20")
@@ -195,13 +194,13 @@ func TestLimiterActionsAreMetrics(t *testing.T) {
 	}
 }
 
-// TestPromtool: the judge that Prometheus has for this.
+// TestPromtool: the metrics pass Prometheus's own check.
 func TestPromtool(t *testing.T) {
 	t.Parallel()
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
-		// No part of make deps: its package starts a service. The same rules are
-		// asked by TestLint of server/metrics.
+		// Not part of make deps, because its package starts a service. TestLint of
+		// server/metrics checks the same rules.
 		t.Skip("no promtool here")
 	}
 	p, base := serveAdmin(t, "--echo", "/echo")
@@ -239,7 +238,7 @@ func TestAdminWithCurl(t *testing.T) {
 	}
 }
 
-// TestReadiness: not ready from the first moment of the drain on, but alive and
+// TestReadiness: the admin is not ready from the first moment of the drain on, but alive and
 // scraped to its end, and gone after it.
 func TestReadiness(t *testing.T) {
 	t.Parallel()

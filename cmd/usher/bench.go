@@ -20,53 +20,53 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// benchCmd is usher bench: one command for each question.
+// benchCmd is usher bench, with a command for each question.
 type benchCmd struct {
-	Echo      benchEcho      `cmd:"" help:"How many messages a second come back, how late, and what each costs the server."`
-	Idle      benchIdle      `cmd:"" help:"How much memory a connection costs that says nothing."`
-	Handshake benchHandshake `cmd:"" help:"How many come through the door a second."`
-	Refuse    benchRefuse    `cmd:"" help:"How many are refused a second, and who of them learns why."`
-	Fanout    benchFanout    `cmd:"" help:"What it takes to send one message to all in a room."`
-	Flood     benchFlood     `cmd:"" help:"What somebody who sends too much gets, and what others notice."`
-	Hostile   benchHostile   `cmd:"" help:"What others notice while somebody attacks."`
-	Versus    benchVersus    `cmd:"" help:"Measure usher and other servers beside each other."`
-	Worker    benchWorker    `cmd:"" hidden:"" help:"Do what the process at the other end of standard input wants."`
+	Echo      benchEcho      `cmd:"" help:"Measure echoes: messages a second, latency, and what each costs the server."`
+	Idle      benchIdle      `cmd:"" help:"Measure the memory of a connection that says nothing."`
+	Handshake benchHandshake `cmd:"" help:"Measure upgrades a second."`
+	Refuse    benchRefuse    `cmd:"" help:"Measure refusals a second, and how many clients read why."`
+	Fanout    benchFanout    `cmd:"" help:"Measure what it takes to send one message to everybody in a room."`
+	Flood     benchFlood     `cmd:"" help:"Measure what a client that sends too much gets, and what its neighbours notice."`
+	Hostile   benchHostile   `cmd:"" help:"Measure what neighbours notice during an attack."`
+	Versus    benchVersus    `cmd:"" help:"Measure usher and other servers side by side."`
+	Worker    benchWorker    `cmd:"" hidden:"" help:"Do what the process at the other end of standard input asks for."`
 }
 
-// benchFlags is what all scenarios can be told.
+// benchFlags are the flags of all scenarios.
 type benchFlags struct {
-	URL string `arg:"" help:"Where the server is, ws://HOST:PORT/PATH; {9001..9053} in it stands for many."`
+	URL string `arg:"" help:"The address of the server, ws://HOST:PORT/PATH; {9001..9053} in it stands for many."`
 
-	Conns    int           `default:"100" help:"Connections: with fanout the members, with flood and hostile the neighbours, with handshake and refuse those at the door at once."`
-	Duration time.Duration `short:"d" default:"10s" help:"How long to measure; with hostile, each attack. Not for idle."`
-	Warmup   time.Duration `default:"1s" help:"How long before that; 0 is not at all."`
-	Timeout  time.Duration `default:"5s" help:"When an answer is given up."`
-	Loops    int           `default:"1" help:"Event loops of the client."`
+	Conns    int           `default:"100" help:"Number of connections: with fanout of members, with flood and hostile of neighbours, with handshake and refuse of those that connect at once."`
+	Duration time.Duration `short:"d" default:"10s" help:"How long to measure; with hostile, how long each attack lasts. Not for idle."`
+	Warmup   time.Duration `default:"1s" help:"How long to warm up before that; 0 is not at all."`
+	Timeout  time.Duration `default:"5s" help:"How long to wait for an answer."`
+	Loops    int           `default:"1" help:"Number of event loops of the client."`
 
-	PerProcess int   `placeholder:"N" help:"Connections of one client process; without it, what the limit of open files allows."`
+	PerProcess int   `placeholder:"N" help:"Connections of one client process; if not given, what the limit of open files allows."`
 	PinServer  []int `placeholder:"CPU" help:"With --spawn: the processors of the server."`
 	PinClient  []int `placeholder:"CPU" help:"The processors of the client."`
 
-	PID   []int  `name:"pid" placeholder:"PID" help:"The server's processes; without it, who listens on the port of this machine."`
-	Spawn string `placeholder:"COMMAND" help:"Start the server with this, for each URL; {addr}, {host} and {port} are filled in."`
+	PID   []int  `name:"pid" placeholder:"PID" help:"The processes of the server; if not given, those that listen on the port on this machine."`
+	Spawn string `placeholder:"COMMAND" help:"Start the server with this command, once for each URL; {addr}, {host} and {port} are filled in."`
 
 	Header      []string `short:"H" sep:"none" placeholder:"NAME:VALUE" help:"A header for the request."`
 	Origin      string   `help:"The Origin header."`
 	Subprotocol []string `placeholder:"NAME" help:"Subprotocols to offer."`
 	Token       string   `help:"The bearer token of all connections."`
-	Sub         string   `default:"bench" placeholder:"NAME" help:"With --secret-file: for whom tokens are made, with a number behind."`
-	OneToken    bool     `help:"With --secret-file: one token for all connections, without a number."`
+	Sub         string   `default:"bench" placeholder:"NAME" help:"With --secret-file: the subject of the tokens, followed by a number."`
+	OneToken    bool     `help:"With --secret-file: use one token for all connections, without a number."`
 	SecretFile  string   `placeholder:"FILE" help:"Make a token for each connection with the HS256 secret in this file."`
 
 	JSON bool   `name:"json" help:"Print the report as JSON."`
-	HTML string `name:"html" placeholder:"FILE" help:"Write the report as a page with charts, too."`
+	HTML string `name:"html" placeholder:"FILE" help:"Also write the report to this file, as a page with charts."`
 }
 
 // Validate is called by kong.
 func (f *benchFlags) Validate() error { return f.validate() }
 
-// validate checks what all scenarios can be told, and comes with what is found of a
-// scenario's own flags. 0 would be the harness's word for a default.
+// validate checks the flags of all scenarios, and adds the errors of a scenario's own
+// flags. It refuses 0 where the harness would take it for the default.
 func (f *benchFlags) validate(own ...error) error {
 	switch {
 	case len(f.PinServer) > 0 && f.Spawn == "":
@@ -80,7 +80,7 @@ func (f *benchFlags) validate(own ...error) error {
 		each("--pin-server", f.PinServer, 0), each("--pin-client", f.PinClient, 0), each("--pid", f.PID, 1))...)
 }
 
-// each is atLeast for a list.
+// each is atLeast for every element of a list.
 func each(name string, list []int, least int) error {
 	for _, n := range list {
 		if err := atLeast(name, n, least); err != nil {
@@ -90,7 +90,7 @@ func each(name string, list []int, least int) error {
 	return nil
 }
 
-// common returns the flags as the harness has them.
+// common returns the flags in the form that the harness takes.
 func (f *benchFlags) common(meter *bench.Meter) (bench.Common, error) {
 	c := bench.Common{
 		URL: f.URL, Spawn: f.Spawn, PIDs: f.PID,
@@ -120,7 +120,7 @@ type scenario interface {
 	Run(ctx context.Context) (*bench.Report, error)
 }
 
-// run measures and prints the report. A signal ends the measuring, a second one
+// run measures and prints the report. A first signal ends the measuring, a second one
 // the program.
 func (f *benchFlags) run(stdout io.Writer, make func(bench.Common) scenario) error {
 	meter := bench.NewMeter(os.Stderr, isTerminal(os.Stderr))
@@ -138,7 +138,8 @@ func (f *benchFlags) run(stdout io.Writer, make func(bench.Common) scenario) err
 	return f.print(stdout, report)
 }
 
-// unmeasured says why there is no report, and whether another command line helps.
+// unmeasured tells why there is no report. It is a usage error if another command line
+// would help.
 func unmeasured(err error) error {
 	if usage := new(bench.UsageError); errors.As(err, &usage) {
 		return usageError{usage}
@@ -154,7 +155,7 @@ func interruptible() (ctx context.Context, stop func()) {
 	return ctx, stop
 }
 
-// print writes the report where it was asked for. A report of errors is one.
+// print writes the report where it was asked for. A report of errors is a report too.
 func (f *benchFlags) print(stdout io.Writer, r *bench.Report) error {
 	r.Command, r.URL = commandLine(os.Args[1:]), upgrade.Redact(r.URL)
 	if f.HTML != "" {
@@ -182,8 +183,8 @@ func (f *benchFlags) print(stdout io.Writer, r *bench.Report) error {
 	return nil
 }
 
-// commandLine returns what a person would type to do the same again, with tokens of
-// their own: reports are passed on.
+// commandLine returns what a person would type to do the same again, without the tokens:
+// reports are passed on.
 func commandLine(args []string) string {
 	line := "usher"
 	for i, a := range args {
@@ -207,11 +208,11 @@ func isTerminal(f *os.File) bool {
 type benchEcho struct {
 	benchFlags
 
-	Size     byteSize       `default:"20" help:"Of a message."`
-	Text     bool           `help:"Text messages instead of binary ones."`
-	InFlight int            `placeholder:"N" help:"Messages of a connection that may be unanswered; 1 without --rate."`
-	Rate     *limiter.Limit `placeholder:"1000/s" help:"Send so many messages, in all, whatever comes back: an open loop."`
-	Idle     int            `default:"0" help:"Further connections that are open and say nothing."`
+	Size     byteSize       `default:"20" help:"Size of a message."`
+	Text     bool           `help:"Send text messages instead of binary ones."`
+	InFlight int            `placeholder:"N" help:"How many messages of a connection may be unanswered; 1 without --rate."`
+	Rate     *limiter.Limit `placeholder:"1000/s" help:"Send this many messages in all, whatever comes back: an open loop."`
+	Idle     int            `default:"0" help:"Number of further connections that say nothing."`
 }
 
 // Validate is called by kong.
@@ -235,16 +236,16 @@ func perSecond(l *limiter.Limit) float64 {
 
 // benchVersus is usher bench versus.
 type benchVersus struct {
-	Peers     []string      `placeholder:"NAME" help:"The others: gws, gorilla, coder, gnet, nbio, greatws, gobwas."`
+	Peers     []string      `placeholder:"NAME" help:"The other servers: gws, gorilla, coder, gnet, nbio, greatws, gobwas."`
 	Also      []string      `sep:"none" placeholder:"NAME=COMMAND" help:"A server of yours with /echo, /fanout and /refuse; {addr}, {host} and {port} are filled in."`
-	Source    string        `default:"bench/peers" help:"Where the module with their servers is."`
-	Rounds    int           `default:"9" help:"How often each is measured."`
-	Duration  time.Duration `short:"d" default:"2s" help:"How long, each time."`
-	Questions []string      `placeholder:"NAME" help:"Only these: echo-20, echo-512, echo-16k, echo-20x16, echo-20-text, echo-20x16-text, paced-p99, paced-p999, fanout-1, fanout-8, handshake, handshake-jwt, refuse, idle, idle-auth."`
-	Conns     int           `default:"19000" help:"Connections of the question idle."`
+	Source    string        `default:"bench/peers" help:"The directory of the module with their servers."`
+	Rounds    int           `default:"9" help:"How often each server is measured."`
+	Duration  time.Duration `short:"d" default:"2s" help:"How long each measurement takes."`
+	Questions []string      `placeholder:"NAME" help:"Ask only these questions: echo-20, echo-512, echo-16k, echo-20x16, echo-20-text, echo-20x16-text, paced-p99, paced-p999, fanout-1, fanout-8, handshake, handshake-jwt, refuse, idle, idle-auth."`
+	Conns     int           `default:"19000" help:"Number of connections of the question idle."`
 	PinServer []int         `default:"0" help:"The processors of the servers."`
 	PinClient []int         `default:"1" help:"The processors of the client."`
-	Out       string        `default:"bench/results" help:"Where the results are written."`
+	Out       string        `default:"bench/results" help:"The directory for the results."`
 }
 
 // Validate is called by kong.
@@ -274,7 +275,7 @@ func (b *benchVersus) Run(stdout io.Writer) error {
 	return err
 }
 
-// benchWorker is the further process of a large bench.
+// benchWorker is a further client process of a large measurement.
 type benchWorker struct{}
 
 // Run serves the parent.
@@ -284,9 +285,9 @@ func (benchWorker) Run(stdout io.Writer) error { return bench.ServeWorker(os.Std
 type benchIdle struct {
 	benchFlags
 
-	Steps  int           `default:"4" help:"At how many numbers of connections memory is read."`
-	Hold   time.Duration `default:"2s" help:"How long all are held at the end."`
-	Silent bool          `help:"Do not echo once on each connection first."`
+	Steps  int           `default:"4" help:"At how many numbers of connections to read the memory."`
+	Hold   time.Duration `default:"2s" help:"How long to hold all connections at the end."`
+	Silent bool          `help:"Do not echo one message on each connection first."`
 }
 
 // Validate is called by kong.
@@ -313,7 +314,7 @@ func (b *benchHandshake) Run(stdout io.Writer) error {
 type benchRefuse struct {
 	benchFlags
 
-	Padding byteSize `default:"0" help:"Bytes of headers that mean nothing in each request, to be still sending when the answer comes."`
+	Padding byteSize `default:"0" help:"Bytes of padding headers in each request, so that the client is still sending when the answer comes."`
 }
 
 // Run measures.
@@ -327,10 +328,10 @@ func (b *benchRefuse) Run(stdout io.Writer) error {
 type benchFanout struct {
 	benchFlags
 
-	Size   byteSize       `default:"128" help:"Of a message; at least 16."`
-	Text   bool           `default:"true" negatable:"" help:"Text messages, as chats want them."`
-	Window int            `default:"1" help:"Messages published that have not reached all."`
-	Rate   *limiter.Limit `placeholder:"10/s" help:"Publish so many, whatever has arrived."`
+	Size   byteSize       `default:"128" help:"Size of a message; at least 16."`
+	Text   bool           `default:"true" negatable:"" help:"Send text messages, as chats want them."`
+	Window int            `default:"1" help:"How many published messages may be on their way."`
+	Rate   *limiter.Limit `placeholder:"10/s" help:"Publish this many messages, whatever has arrived."`
 }
 
 // Validate is called by kong.
@@ -349,17 +350,17 @@ func (b *benchFanout) Run(stdout io.Writer) error {
 type benchNeighbours struct {
 	benchFlags
 
-	Size byteSize       `default:"20" help:"Of a message."`
-	Text bool           `help:"Text messages instead of binary ones."`
-	Rate *limiter.Limit `placeholder:"1000/s" help:"Messages of all neighbours; 1000/s if not given."`
-	At   string         `placeholder:"URL" help:"Where the flooders or attackers go; without it, to the neighbours' URL."`
+	Size byteSize       `default:"20" help:"Size of a message."`
+	Text bool           `help:"Send text messages instead of binary ones."`
+	Rate *limiter.Limit `placeholder:"1000/s" help:"Messages of all neighbours together; 1000/s if not given."`
+	At   string         `placeholder:"URL" help:"The URL of the flooders or attackers; if not given, that of the neighbours."`
 }
 
 func (b *benchNeighbours) neighbours(c bench.Common) bench.Neighbours {
 	return bench.Neighbours{Common: c, Size: int(b.Size), Text: b.Text, Rate: perSecond(b.Rate)}
 }
 
-// validate checks those, too.
+// validate checks these flags too.
 func (b *benchNeighbours) validate(own ...error) error {
 	return b.benchFlags.validate(append(own, atLeast("--size", int(b.Size), 1))...)
 }
@@ -368,7 +369,7 @@ func (b *benchNeighbours) validate(own ...error) error {
 type benchFlood struct {
 	benchNeighbours
 
-	Flooders int `default:"1" help:"Connections that send without an end."`
+	Flooders int `default:"1" help:"Number of connections that send without end."`
 }
 
 // Validate is called by kong.
@@ -385,8 +386,8 @@ func (b *benchFlood) Run(stdout io.Writer) error {
 type benchHostile struct {
 	benchNeighbours
 
-	Attackers int            `default:"100" help:"Connections of each attack."`
-	Attack    []bench.Attack `placeholder:"NAME" help:"Only these: slow-head, slow-reader, reset-storm, fragments, half-open."`
+	Attackers int            `default:"100" help:"Number of connections of each attack."`
+	Attack    []bench.Attack `placeholder:"NAME" help:"Make only these attacks: slow-head, slow-reader, reset-storm, fragments, half-open."`
 }
 
 // Validate is called by kong.

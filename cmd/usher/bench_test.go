@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// benchReport is as much of a report as these tests look at.
+// benchReport is the part of a report that these tests look at.
 type benchReport struct {
 	Headline string `json:"headline"`
 	OK       bool   `json:"ok"`
@@ -68,8 +68,8 @@ func TestBenchEcho(t *testing.T) {
 	}
 }
 
-// TestBenchProcesses: connections that one process may not have are opened by
-// more, to servers that are started for it, and all are gone afterwards.
+// TestBenchProcesses: more connections than one process may have are opened by several, to
+// servers that are started for the test, and all are gone afterwards.
 func TestBenchProcesses(t *testing.T) {
 	t.Parallel()
 	path, err := buildTested()
@@ -104,7 +104,7 @@ search:
 	return ""
 }
 
-// TestBenchErrors: the first line says so, and so does the exit code.
+// TestBenchErrors: the first line and the exit code tell of errors.
 func TestBenchErrors(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo", "/echo", "--echo-auth", "/auth")
@@ -185,7 +185,7 @@ func TestBenchFanout(t *testing.T) {
 	}
 }
 
-// TestBenchInterrupted: who has enough gets a report of what there is.
+// TestBenchInterrupted: a signal ends the measuring with a report of what there is.
 func TestBenchInterrupted(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo", "/echo")

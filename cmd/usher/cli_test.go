@@ -23,13 +23,13 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// outcome is what a person sees of a command that ends.
+// outcome is what a person sees when a command has ended.
 type outcome struct {
 	code           int
 	stdout, stderr string
 }
 
-// finish runs a command to its end, in an environment with the variables only.
+// finish runs a command to its end, with these variables alone in its environment.
 func finish(t *testing.T, env []string, args ...string) outcome {
 	t.Helper()
 	cmd := usher(t, args...)
@@ -130,7 +130,7 @@ func TestMistakes(t *testing.T) {
 		{"token --sub alice --ttl 0", 2, "1s"},
 		{"token --sub alice --rooms a.b", 2, "letters"},
 	}
-	mistaken := strings.Repeat("s3cret", 8) // for a file's name
+	mistaken := strings.Repeat("s3cret", 8) // given as the name of a file
 	for _, args := range []string{"serve", "token --sub alice", "serve --users none"} {
 		tests = append(tests, mistake{args + " --secret-file " + mistaken, 2, "the secret itself"})
 		tests = append(tests, mistake{args + " --secret-file HS256:" + strings.Repeat("s3cret/", 70), 2, "the secret itself"})
@@ -155,7 +155,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestTooFewFiles: what the limit of open files does not allow is told at the start.
+// TestTooFewFiles: settings that the limit of open files does not allow fail at the start.
 func TestTooFewFiles(t *testing.T) {
 	t.Parallel()
 	path, err := buildTested()
@@ -176,8 +176,7 @@ func TestTooFewFiles(t *testing.T) {
 	}
 }
 
-// TestDemoUsers: they are there if nobody has given a secret or a key, or if they are
-// asked for.
+// TestDemoUsers: they can log in if no secret or key was given, or if they are asked for.
 func TestDemoUsers(t *testing.T) {
 	t.Parallel()
 	users := filepath.Join(t.TempDir(), "users")
@@ -211,8 +210,8 @@ func TestDemoUsers(t *testing.T) {
 	}
 }
 
-// TestSecretsInFiles: the first of several signs, and all are good; what is no file of
-// its kind is an error.
+// TestSecretsInFiles: the first of several secrets signs, and all are good; a file that is
+// not of its kind is an error.
 func TestSecretsInFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -319,7 +318,7 @@ func TestTokenCommand(t *testing.T) {
 	}
 }
 
-// TestInvitation: without a secret, what serve prints is all one needs.
+// TestInvitation: without a secret, what serve prints is enough to connect.
 func TestInvitation(t *testing.T) {
 	t.Parallel()
 	cmd := usher(t, "serve", "--listen", "127.0.0.1:0", "--rooms", "cellar,lobby")
@@ -358,7 +357,7 @@ func TestSecretIsNotShown(t *testing.T) {
 	}
 }
 
-// TestSecondSignalFails: who does not wait for the drain gets a failure.
+// TestSecondSignalFails: a second signal ends the drain, with exit code 1.
 func TestSecondSignalFails(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo", "/echo", "--drain", "10m")
@@ -378,8 +377,8 @@ func TestSecondSignalFails(t *testing.T) {
 	}
 }
 
-// TestTutorial is the tutorial on the command line's own terms: form POST /token,
-// connect with ?token=, say something, be told off at --rate 10/m.
+// TestTutorial follows the tutorial by the command line: post a form to /token, connect with
+// ?token=, say something, and be warned at --rate 10/m.
 func TestTutorial(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -4,7 +4,7 @@ package main
 
 import "testing"
 
-// TestCommandLine: a report tells how to do the same again, and not with whose token.
+// TestCommandLine: a report tells how to do the same again, without the token.
 func TestCommandLine(t *testing.T) {
 	for want, args := range map[string][]string{
 		"usher bench echo ws://h/ws --conns 3 --spawn './uws {port}'":                 {"bench", "echo", "ws://h/ws", "--conns", "3", "--spawn", "./uws {port}"},

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestCloseCodes: each way to end on the wrong side of the protocol has its code.
+// TestCloseCodes: each way to break the protocol has its close code.
 func TestCloseCodes(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo", "/echo", "--max-message", "1KiB")
@@ -71,7 +71,7 @@ func TestMessageCap(t *testing.T) {
 
 var drainReason = regexp.MustCompile(`^draining; retry-after-ms=[1-9][0-9]*$`)
 
-// TestDrain: SIGTERM and SIGINT let everyone go with a word, and exit with 0.
+// TestDrain: SIGTERM and SIGINT send everybody a close frame, and the program exits with 0.
 func TestDrain(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(sig.String(), func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestDrainCutsOff: who ignores the close frame is cut at drain + 2 s.
+// TestDrainCutsOff: a client that ignores the close frame is cut at drain + 2 s.
 func TestDrainCutsOff(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo", "/echo", "--drain", "1s")
@@ -119,7 +119,7 @@ func TestDrainCutsOff(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: whoever asks twice does not wait.
+// TestSecondSignal: a second signal ends the program without waiting.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo", "/echo", "--drain", "10m")

@@ -17,8 +17,8 @@ import (
 
 var stableWord = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-// flawsOfRefusal returns what is wrong with a refusal that
-// should have this status; method is the request's.
+// flawsOfRefusal returns what is wrong with a refusal that should have this status; method
+// is that of the request.
 func flawsOfRefusal(a answer, method string, status int) (flaws []string) {
 	flaw := func(format string, args ...any) { flaws = append(flaws, fmt.Sprintf(format, args...)) }
 	only := func(name, want string) {

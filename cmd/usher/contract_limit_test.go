@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// burst returns n text messages and then, for the end to be seen, a ping.
+// burst returns n text messages, and a ping that marks their end.
 func burst(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -44,7 +44,7 @@ func numbers(n int) (texts []string) {
 	return texts
 }
 
-// TestRate: ten messages a minute, and what becomes of the eleventh.
+// TestRate: ten messages a minute pass, and the eleventh does what --over-limit says.
 func TestRate(t *testing.T) {
 	t.Parallel()
 	limited := func(t *testing.T, flags ...string) *wire {
@@ -147,7 +147,7 @@ func TestUnlimitedEcho(t *testing.T) {
 	}
 }
 
-// TestSharedRates: what all connections of a user or of an address send together.
+// TestSharedRates: the rates that all connections of a user or of an address share.
 func TestSharedRates(t *testing.T) {
 	t.Parallel()
 	total := func(w ...*wire) (n int) {
@@ -180,8 +180,8 @@ func TestSharedRates(t *testing.T) {
 
 const slowDown = "Server: Rate limit exceeded. Please slow down."
 
-// TestWarn: the default in a chat. The sender is told once, the room nothing,
-// and the message is gone.
+// TestWarn: the default in a chat. The sender is told once, the room is told nothing, and
+// the message is gone.
 func TestWarn(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--rate", "10/m", "--burst", "10")

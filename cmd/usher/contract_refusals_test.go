@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestEveryRefusalArrives: clients that are refused while they still send read
-// status and whole body, every one of them. A server that closes with unread
-// input resets the connection, and the response is lost.
+// TestEveryRefusalArrives: every client that is refused while it still sends reads the
+// status and the whole body. A server that closes with unread input resets the connection,
+// and the response is lost.
 func TestEveryRefusalArrives(t *testing.T) {
 	const clients = 200
 	p := serve(t, append([]string{"--handshake-timeout", "30s"}, door...)...)
@@ -61,8 +61,8 @@ func TestEveryRefusalArrives(t *testing.T) {
 	becomes(t, "no socket left behind", before, p.sockets)
 }
 
-// TestLingerEnds: the server waits for those it refused, but not for ever. Here
-// they neither read on nor hang up.
+// TestLingerEnds: the server waits for clients that it refused, but not for ever. Here they
+// neither read on nor hang up.
 func TestLingerEnds(t *testing.T) {
 	t.Parallel()
 	p := serve(t, door...)

@@ -14,7 +14,7 @@ import (
 
 // Large messages, large numbers of fragments, and what is too large.
 
-// TestLargeMessages: what --max-message allows is echoed, however it comes.
+// TestLargeMessages: a message that --max-message allows is echoed, however it comes.
 func TestLargeMessages(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo", "/echo", "--max-message", "16MiB")
@@ -54,8 +54,8 @@ func fragmented(op byte, payload string, size int) string {
 	}
 }
 
-// TestTooLarge: 1009 as soon as a header, or what is inflated, says so, and no
-// sooner.
+// TestTooLarge: 1009 comes as soon as a header, or the inflated bytes, exceed the limit, and
+// no sooner.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo", "/echo", "--deflate", "--max-message", "16MiB")
@@ -109,8 +109,8 @@ func (w *wire) wantEnd(code int) {
 	}
 }
 
-// TestEnds: whoever ends it and why, a close frame comes before the FIN, the FIN
-// before ours, and what is sent behind the reason is discarded.
+// TestEnds: whichever side ends a connection and why, a close frame comes before the FIN, the
+// server's FIN before ours, and what is sent after the reason is discarded.
 func TestEnds(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo", "/echo", "--deflate")
@@ -137,8 +137,8 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestChatDeflate: a member who asked for it hears the chat compressed, the others
-// as it is.
+// TestChatDeflate: a member that asked for compression gets the chat compressed, and the
+// others get it as it is.
 func TestChatDeflate(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--deflate")

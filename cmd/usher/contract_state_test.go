@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// The rows of the table of verdicts for which the program must be brought into
-// a state, and what else depends on when bytes come.
+// The rows of docs/CODES.md that need the program to be in a certain state, and verdicts
+// that depend on when bytes come.
 
-// TestFull: row 2, --max-conns.
+// TestFull: row 2 of docs/CODES.md, --max-conns.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	p := serve(t, append([]string{"--max-conns", "1"}, door...)...)
@@ -34,8 +34,8 @@ func TestFull(t *testing.T) {
 	eventually(t, "room again", func() bool { return ask(t, p.addr, head(upgradeTo("/echo")...)).status == 101 })
 }
 
-// TestDraining: row 2, SIGTERM while there are some to be sent away, one by one
-// over 80 % of --drain. The listener closes behind the last of them.
+// TestDraining: row 2 of docs/CODES.md, during a drain. Connections close one by one over
+// 80 % of --drain, and the listener closes after the last of them.
 func TestDraining(t *testing.T) {
 	t.Parallel()
 	p := serve(t, append([]string{"--drain", "1m"}, door...)...)
@@ -54,7 +54,7 @@ func TestDraining(t *testing.T) {
 	}
 }
 
-// TestPerAddress: row 2, --max-conns-per-ip.
+// TestPerAddress: row 2 of docs/CODES.md, --max-conns-per-ip.
 func TestPerAddress(t *testing.T) {
 	t.Parallel()
 	p := serve(t, append([]string{"--max-conns-per-ip", "2"}, door...)...)
@@ -77,7 +77,7 @@ func TestPerAddress(t *testing.T) {
 	eventually(t, "a place again", func() bool { return ask(t, p.addr, head(upgradeTo("/echo")...)).status == 101 })
 }
 
-// TestPerUser: row 12, --max-conns-per-user.
+// TestPerUser: row 12 of docs/CODES.md, --max-conns-per-user.
 func TestPerUser(t *testing.T) {
 	t.Parallel()
 	p := serve(t, append([]string{"--max-conns-per-user", "1"}, door...)...)
@@ -98,7 +98,8 @@ func TestPerUser(t *testing.T) {
 	})
 }
 
-// TestSlow: a head that does not finish is told, silence is answered by silence.
+// TestSlow: a head that does not end in time is answered 408; a silent connection is closed
+// without an answer.
 func TestSlow(t *testing.T) {
 	t.Parallel()
 	p := serve(t, append([]string{"--handshake-timeout", "1s"}, door...)...)
@@ -188,7 +189,7 @@ func TestEarly(t *testing.T) {
 	}
 }
 
-// TestEarlyBehindRefusal: frames that came with a refused head are no requests.
+// TestEarlyBehindRefusal: frames that come with a refused head are not taken for requests.
 func TestEarlyBehindRefusal(t *testing.T) {
 	t.Parallel()
 	p := serve(t, door...)
@@ -220,7 +221,7 @@ func TestSubprotocol(t *testing.T) {
 	}
 }
 
-// TestListeners: --listen takes a list, and says where each one is.
+// TestListeners: --listen takes a list, and the program prints each address.
 func TestListeners(t *testing.T) {
 	t.Parallel()
 	p := start(t, usher(t, "serve", "--echo", "/echo", "--listen", "127.0.0.1:0,127.0.0.1:0"))

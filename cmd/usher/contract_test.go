@@ -12,9 +12,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A row is a request and the verdict it must get. The row's
-// number in the order of verdicts (docs/CODES.md) begins its name; a name with "<"
-// breaks two rows' rules, and the lower one answers.
+// A row is a request and the verdict it must get. Its name begins with the number of the
+// row of docs/CODES.md that answers. A name with "<" belongs to a request that breaks the
+// rules of two rows: the first of them answers.
 type row struct {
 	name    string
 	request []string
@@ -22,15 +22,15 @@ type row struct {
 	code    string
 }
 
-// door is the program most rows knock at.
+// door are the flags of the program for most rows.
 var door = []string{
 	"--echo", "/echo", "--echo-auth", "/auth", "--rooms", "lobby,cellar", "--origin", "https://friend.example",
 }
 
-// TestVerdicts is the table of verdicts, but for what a program must be brought
-// into first: see TestFull, TestDraining, TestPerAddress, TestPerUser, TestSlow
-// and TestPage. Row 13, an answer of the application's own Authorize, cannot be
-// had from the command line: server's tests hold it.
+// TestVerdicts is the table of docs/CODES.md, but for rows that need the program in a certain
+// state: see TestFull, TestDraining, TestPerAddress, TestPerUser, TestSlow and TestPage. Row
+// 13, the answer of an application's own Authorize, cannot be had from the command line: the
+// tests of package server hold it.
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	p := serve(t, door...)
@@ -45,7 +45,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// knock sends a row's request in every order of its header lines.
+// knock sends the request of a row in every order of its header lines.
 func knock(t *testing.T, addr string, r row) {
 	t.Run(r.name, func(t *testing.T) {
 		for order, head := range orders(r.request) {
@@ -202,7 +202,7 @@ func roomRows() []row {
 	}
 }
 
-// TestWWWAuthenticate: what a 401 says of a token depends on whether one came.
+// TestWWWAuthenticate: a 401 speaks of an invalid token only if one was sent.
 func TestWWWAuthenticate(t *testing.T) {
 	t.Parallel()
 	p := serve(t, door...)
@@ -227,7 +227,7 @@ func TestWWWAuthenticate(t *testing.T) {
 	}
 }
 
-// TestWelcomes: requests on the good side of each row.
+// TestWelcomes: requests that pass each row.
 func TestWelcomes(t *testing.T) {
 	t.Parallel()
 	p := serve(t, door...)
@@ -263,7 +263,7 @@ func TestWelcomes(t *testing.T) {
 	}
 }
 
-// TestProbe: 200 instead of 101, as often as one likes, at no cost.
+// TestProbe: a probe is answered 200 instead of 101, any number of times, and spends nothing.
 func TestProbe(t *testing.T) {
 	t.Parallel()
 	p := serve(t, append([]string{"--max-conns-per-user", "1"}, door...)...)
@@ -307,7 +307,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestPage: row 3, what is no route is the http.Handler's.
+// TestPage: row 3 of docs/CODES.md, what no route matches goes to the http.Handler.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	p := serve(t, door...)

@@ -16,7 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// signWith returns a token with just this header and these claims.
+// signWith returns a token with exactly this header and these claims.
 func signWith(t *testing.T, method jwt.SigningMethod, key any, header, claims string) string {
 	t.Helper()
 	enc := base64.RawURLEncoding.EncodeToString
@@ -28,8 +28,8 @@ func signWith(t *testing.T, method jwt.SigningMethod, key any, header, claims st
 	return text + "." + enc(signature)
 }
 
-// TestContractSpellings: row 9 of the order of verdicts: a token in another spelling, with
-// names that are there twice or with times out of range is token_invalid, at the door and at
+// TestContractSpellings: row 9 of docs/CODES.md: a token in another spelling, with a name
+// that is there twice, or with a time out of range is token_invalid, at the door and at
 // POST /ticket.
 func TestContractSpellings(t *testing.T) {
 	t.Parallel()
@@ -84,7 +84,7 @@ func TestContractSpellings(t *testing.T) {
 			t.Errorf("%s, at POST /ticket: got %s", name, got)
 		}
 	}
-	for _, kid := range []string{`null`, `""`} { // are as if they were not there
+	for _, kid := range []string{`null`, `""`} { // count as absent
 		token := mint(`{"alg":"HS256","kid":`+kid+`}`, fmt.Sprintf(`{"sub":"alice","exp":%d}`, soon))
 		if got := upgrade("", "Authorization: Bearer "+token); got != "101 " {
 			t.Errorf("a kid of %s: got %s, want 101", kid, got)
@@ -97,8 +97,8 @@ func TestContractSpellings(t *testing.T) {
 	}
 }
 
-// TestContractForgedHeader: a header that two parsers read in two ways asks no key server,
-// which says nothing for as long as the test runs.
+// TestContractForgedHeader: a header that two parsers read in two ways does not lead to a key
+// server, which is silent for as long as the test runs.
 func TestContractForgedHeader(t *testing.T) {
 	t.Parallel()
 	_, key, err := ed25519.GenerateKey(nil)

@@ -19,12 +19,10 @@ import (
 	"github.com/lxzan/gws"
 )
 
-// permessage-deflate with the clients that others wrote. That messages come back as
-// they went they tell themselves; that they were compressed on the way is read off
-// the wire.
+// permessage-deflate with foreign clients. They tell that messages come back as they went;
+// the wire tells that they were compressed on the way.
 
-// deflateSizes lie around the 512 bytes from which on usher compresses, and under
-// --max-message.
+// deflateSizes lie around 512 bytes, from which usher compresses, and below --max-message.
 var deflateSizes = []int{0, 1, 511, 512, 513, 60 << 10}
 
 // sentence is repeated to the size that is wanted.
@@ -85,7 +83,7 @@ func (d deflater) check(t *testing.T, r *relay, s seen) {
 	}
 }
 
-// TestNodeWSDeflate: ws compresses from a size on when it keeps no window.
+// TestNodeWSDeflate: ws compresses messages of some size and more when it keeps no window.
 func TestNodeWSDeflate(t *testing.T) {
 	t.Parallel()
 	interpreter := node(t, "ws", "ws")
@@ -98,7 +96,7 @@ func TestNodeWSDeflate(t *testing.T) {
 	deflater{512}.check(t, r, s)
 }
 
-// TestNodeUndiciDeflate: undici inflates, and sends as it is.
+// TestNodeUndiciDeflate: undici inflates what it receives, and does not compress.
 func TestNodeUndiciDeflate(t *testing.T) {
 	t.Parallel()
 	interpreter := node(t, "undici", "undici")
@@ -227,7 +225,7 @@ func TestClientsWindows(t *testing.T) {
 	}
 }
 
-// gwsDeflate says good-bye, where gwsConn waits to be told to go.
+// gwsDeflate closes the connection, where gwsConn waits for the server to do it.
 type gwsDeflate struct{ *gwsConn }
 
 func dialGwsDeflate(deflate gws.PermessageDeflate, url string) (library, refusal, error) {

@@ -21,8 +21,8 @@ func posted(path, body string, headers ...string) string {
 
 const loginForm = "Content-Type: application/x-www-form-urlencoded"
 
-// TestAnyOrigin: "*" lets in whatever is there; what is no scheme://host stands in no
-// answer, and a cookie is not let in by it.
+// TestAnyOrigin: "*" lets in any Origin. One that is not scheme://host is written into no
+// answer, and "*" does not make a cookie count.
 func TestAnyOrigin(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo", "/echo", "--echo-auth", "/auth", "--origin", "*")
@@ -51,7 +51,8 @@ func TestAnyOrigin(t *testing.T) {
 	}
 }
 
-// TestNamedOrigins: what is no host can be listed by its name, and is then let in alone.
+// TestNamedOrigins: an Origin that is not a host can be listed by its name, and it alone is
+// let in then.
 func TestNamedOrigins(t *testing.T) {
 	t.Parallel()
 	named := []string{"null", "file://", "chrome-extension://abcdefgh"}
@@ -144,8 +145,8 @@ func TestOriginsAreLogged(t *testing.T) {
 	}
 }
 
-// TestHealthChecks: what load balancers ask for, with and without a Host, is fine, and
-// Java's offer of h2c spoils nothing.
+// TestHealthChecks: the requests of load balancers, with and without a Host, succeed, and
+// Java's offer of h2c changes nothing.
 func TestHealthChecks(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo-auth", "/auth", "--users", htpasswd(t))
@@ -174,7 +175,7 @@ func TestHealthChecks(t *testing.T) {
 	}
 }
 
-// TestMaxHeadFlag: the cap is what the flag says, and the refusal says it, too.
+// TestMaxHeadFlag: the cap is what the flag says, and the refusal names it.
 func TestMaxHeadFlag(t *testing.T) {
 	t.Parallel()
 	for flag, limit := range map[string]int{"": 16 << 10, "--max-head=1KiB": 1 << 10, "--max-head=20000": 20_000, "--max-head=1MiB": 1 << 20} {
@@ -203,7 +204,7 @@ func TestMaxHeadFlag(t *testing.T) {
 	}
 }
 
-// TestAdminHost: on a loopback address the admin answers to nobody's name for it.
+// TestAdminHost: on a loopback address the admin answers to no name but localhost.
 func TestAdminHost(t *testing.T) {
 	t.Parallel()
 	_, base := serveAdmin(t)
@@ -226,9 +227,8 @@ func TestAdminHost(t *testing.T) {
 	}
 }
 
-// TestNoCredentialIsPrinted: whatever is a credential in a setting or a request stands
-// neither in the log, of any kind, nor in what goes to the terminal, nor on the admin's
-// pages.
+// TestNoCredentialIsPrinted: no credential of a setting or a request is in the log, on the
+// terminal or on the admin's pages.
 func TestNoCredentialIsPrinted(t *testing.T) {
 	t.Parallel()
 	down := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

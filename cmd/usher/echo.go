@@ -10,8 +10,8 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// routeEchoes adds the echoes that the flags ask for: the open one without limits
-// unless a rate was given, the other behind the door and the limits.
+// routeEchoes adds the echoes that the flags ask for: an open one without limits unless a
+// rate was given, and one behind the token and the limits.
 func (s *serveCmd) routeEchoes(srv *server.Server, door upgrade.Guard) {
 	if s.Echo != "" {
 		r := server.Route{Limits: s.limits(), OnLimit: slowDown, Message: echo}
@@ -30,8 +30,8 @@ func (s *serveCmd) routeEchoes(srv *server.Server, door upgrade.Guard) {
 	}
 }
 
-// echo sends back what came. A client that does not take its echoes is closed
-// rather than left with gaps in them.
+// echo sends a message back. A client that does not take its echoes is closed rather
+// than left with gaps in them.
 func echo(c server.Conn, m server.Message) error { return c.Send(m.Opcode, m.Data) }
 
 // slowDown warns in the chat's words.

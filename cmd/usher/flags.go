@@ -18,66 +18,66 @@ import (
 
 // serveCmd is usher serve. Sizes, counts and times of 0 mean no limit.
 type serveCmd struct {
-	Listen []string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen, 127.0.0.1:8080 if not given; port 0 takes a free one."`
-	Loops  int      `default:"0" help:"How many event loops; 0 is one per CPU."`
+	Listen []string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Addresses to listen on, 127.0.0.1:8080 if not given; port 0 takes a free one."`
+	Loops  int      `default:"0" help:"Number of event loops; 0 is one per CPU."`
 
-	Echo     string   `placeholder:"PATH" help:"Echo messages at this path, to anybody; without limits unless --rate is given."`
-	EchoAuth string   `placeholder:"PATH" help:"Echo messages at this path, to who has a token and within the limits."`
-	Rooms    []string `placeholder:"ROOM" help:"The rooms of the chat; without it any name is one, up to 10000 in use."`
+	Echo     string   `placeholder:"PATH" help:"Echo messages at this path, to anybody and without limits unless --rate is given."`
+	EchoAuth string   `placeholder:"PATH" help:"Echo messages at this path, behind the token and the limits."`
+	Rooms    []string `placeholder:"ROOM" help:"The rooms of the chat; if not given, any name is a room, and up to 10000 are in use at once."`
 
-	History     int           `default:"50" help:"How many messages of a room who joins is told; those of all rooms take an eighth of --max-buffered at most."`
-	LeaveGrace  time.Duration `default:"2s" help:"How long after their last connection a user has left a room of the chat."`
-	AnnounceMax int           `default:"200" help:"In rooms of more users than this, joins and leaves are told together, once a second."`
+	History     int           `default:"50" help:"How many past messages of a room are sent to a user who joins; those of all rooms together take at most an eighth of --max-buffered."`
+	LeaveGrace  time.Duration `default:"2s" help:"How long a user still counts as present in a room after their last connection has gone."`
+	AnnounceMax int           `default:"200" help:"In rooms with more users than this, joins and leaves are announced together, once a second."`
 
-	Users   string   `placeholder:"HTPASSWD|demo|none" help:"Who can log in at POST /token: a file that htpasswd -B makes; demo, which is alice (wonderland) and bob (builder); or nobody. Without it, demo if no secret or key is given, else none."`
-	Origin  []string `placeholder:"PATTERN" help:"Pages of these origins may connect too: host, *.host, scheme://host:port, null, file:// or * for all. A cookie counts only from a page of the same host or of one named here by its host."`
-	Deflate bool     `help:"Offer permessage-deflate: messages of 512 bytes and more go out compressed to who wants that."`
+	Users   string   `placeholder:"HTPASSWD|demo|none" help:"The users who can log in at POST /token: those of a file made with htpasswd -B; demo, which is alice (wonderland) and bob (builder); or none. If not given: demo without a secret or key of yours, none with one."`
+	Origin  []string `placeholder:"PATTERN" help:"Let pages of these origins connect and log in, besides those of the same host: host, *.host, scheme://host:port, null, file://, or * for all. A token in a cookie counts only from a page of the same host or of a host named here."`
+	Deflate bool     `help:"Offer permessage-deflate (RFC 7692), without context takeover: messages of 512 bytes or more go out compressed to clients that ask for it."`
 	secretFlag
 	keysFlags
 
-	Rate      *limiter.Limit `placeholder:"50/s" help:"Messages of one connection, in the chat and --echo-auth; --echo has no limits unless this is given."`
-	Burst     int            `default:"100" help:"How many of them at once."`
-	ByteRate  byteRate       `default:"0" help:"Bytes of one connection: a size per s, m or h, like 64KiB/s. Frames count in full, and 64 bytes at least; the burst is one second, or the largest message if that is more."`
-	OverLimit server.Action  `default:"warn" help:"What to do above: warn (drop the message and say so), drop, delay (read later) or close."`
+	Rate      *limiter.Limit `placeholder:"50/s" help:"Messages of one connection, in the chat and at --echo-auth; --echo has no limits unless this flag is given."`
+	Burst     int            `default:"100" help:"How many of them may come at once; also the burst of --user-rate and --ip-rate."`
+	ByteRate  byteRate       `default:"0" help:"Bytes of one connection, like 64KiB/s. A frame counts with its header, and as 64 bytes at least; the burst is one second, or the largest message if that is more."`
+	OverLimit server.Action  `default:"warn" help:"What happens to a message over a rate: warn (drop it and say so), drop, delay (read it later) or close."`
 
-	CloseAfter  int           `default:"0" help:"Close who is above this many times in a minute, whatever --over-limit did before."`
-	UserRate    limiter.Limit `default:"0" help:"Messages of all connections of one user together; --burst at once."`
-	IPRate      limiter.Limit `name:"ip-rate" default:"0" help:"Messages of all connections of one address together, those of --echo too; --burst at once."`
-	LimitDryRun bool          `help:"Count and log what is above a limit, but let it pass."`
+	CloseAfter  int           `default:"0" help:"Close a connection that is over a rate this many times in a minute, whatever --over-limit says."`
+	UserRate    limiter.Limit `default:"0" help:"Messages of all connections of one user together."`
+	IPRate      limiter.Limit `name:"ip-rate" default:"0" help:"Messages of all connections of one address together, those at --echo too."`
+	LimitDryRun bool          `help:"Count and log what is over a limit, but let it pass."`
 
-	MaxConns        int      `placeholder:"N" help:"Connections at once; without it, what the limit of open files allows."`
-	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" help:"Connections of one address."`
-	MaxConnsPerUser int      `default:"0" help:"Connections of one user."`
-	MaxHead         byteSize `default:"16KiB" help:"The largest head of a request: its line and its headers, cookies among them."`
-	MaxRoomsPerUser int      `default:"100" help:"Rooms of the chat that one user is in at once, whatever the connections in each."`
-	MaxMessage      byteSize `default:"64KiB" help:"The largest message."`
-	MaxBuffered     byteSize `default:"256MiB" help:"Memory of all connections together for what is under way."`
+	MaxConns        int      `placeholder:"N" help:"Connections in all; if not given, what the limit of open files allows. More than that is an error."`
+	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" help:"Connections of one address at once."`
+	MaxConnsPerUser int      `default:"0" help:"Connections of one user at once."`
+	MaxHead         byteSize `default:"16KiB" help:"The largest head of a request, cookies included: 1KiB to 1MiB."`
+	MaxRoomsPerUser int      `default:"100" help:"Rooms of the chat that one user may be in at once, however many connections there are in each."`
+	MaxMessage      byteSize `default:"64KiB" help:"The largest message; a text in the chat has up to 4,096 characters."`
+	MaxBuffered     byteSize `default:"256MiB" help:"Memory for data under way, of all connections together."`
 
-	HandshakeTimeout time.Duration `default:"10s" help:"A request must be complete in this time."`
-	MessageTimeout   time.Duration `default:"30s" help:"A message that began must be complete in this time."`
-	WriteTimeout     time.Duration `default:"30s" help:"A client that takes nothing for this long is closed."`
-	PingInterval     time.Duration `default:"25s" help:"A client that was silent for this long, or for half of --idle-timeout, is pinged; 0 is the latter."`
-	IdleTimeout      time.Duration `default:"2m" help:"A client that shows no life for this long, and does not answer a ping, is closed."`
-	Drain            time.Duration `default:"10s" help:"On SIGTERM or SIGINT, the time over which connections are sent away."`
+	HandshakeTimeout time.Duration `default:"10s" help:"The time in which the head of a request must be complete."`
+	MessageTimeout   time.Duration `default:"30s" help:"The time from the first byte of a message to its last; time in which it is not read does not count."`
+	WriteTimeout     time.Duration `default:"30s" help:"Close a client that takes no bytes for this long."`
+	PingInterval     time.Duration `default:"25s" help:"Ping a client that is silent for this long (±20 %), or for half of --idle-timeout if that is shorter; 0 is half of --idle-timeout."`
+	IdleTimeout      time.Duration `default:"2m" help:"Close a client that shows no sign of life for this long and does not answer a ping; bytes that it takes are a sign of life."`
+	Drain            time.Duration `default:"10s" help:"The time over which SIGTERM or SIGINT closes all connections, shorter if they are few. Those that are left 2 s later are cut; a second signal ends the program at once."`
 
-	Admin     string `placeholder:"ADDR" help:"Where to serve /metrics, /stats, /healthz, /readyz and /debug/pprof to operators: an address that strangers cannot reach."`
-	LogFormat string `enum:"text,json" default:"text" help:"How to log to standard error: text or json."`
-	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error, and whatever is worse."`
-	AccessLog bool   `help:"Log every attempt, accepted or refused, and every end of a connection, too."`
+	Admin     string `placeholder:"ADDR" help:"Serve /metrics, /stats, /healthz, /readyz and /debug/pprof here: an address that only operators can reach."`
+	LogFormat string `enum:"text,json" default:"text" help:"Format of the log on standard error: text or json."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"The lowest level that is logged: debug, info, warn or error."`
+	AccessLog bool   `help:"Log every attempt, accepted or refused, and every end of a connection."`
 
-	PrintRoutes bool `help:"Say what there is at each path, its guards, limits and middleware in their order, and exit."`
+	PrintRoutes bool `help:"Print the guards, limits and middleware of each path, in their order, and exit."`
 }
 
-// maxLoops is more than there are processors to run them. Each loop has a thread.
+// maxLoops is more than any machine has processors for. Each loop has a thread.
 const maxLoops = 1024
 
-// Help is what usher serve --help says below its first line.
+// Help is what usher serve --help prints below its first line.
 func (*serveCmd) Help() string {
-	return "The values shown are the defaults, and 0 means no limit. Lists take commas, or repeat the flag. " +
+	return "The values shown are the defaults; 0 means no limit. For a list, use commas or repeat the flag. " +
 		"Rates are N/s, N/m or N/h; sizes take KiB and MiB; times are like 300ms, 10s or 5m."
 }
 
-// Validate is called by kong. What it lets pass, the server accepts.
+// Validate is called by kong. The server accepts whatever passes here.
 func (s *serveCmd) Validate() error {
 	for _, addr := range s.Listen {
 		if !isAddress(addr) {
@@ -128,8 +128,8 @@ func (s *serveCmd) Validate() error {
 	return validRooms(s.Rooms)
 }
 
-// isAddress reports whether addr is HOST:PORT with a port in numbers. The kernel would
-// take an empty port for any.
+// isAddress reports whether addr is HOST:PORT with a port number. The kernel would
+// choose a port of its own for an empty one.
 func isAddress(addr string) bool {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -147,7 +147,7 @@ func atLeast(name string, n, least int) error {
 	return nil
 }
 
-// timeAtLeast checks a flag that is a time, and of which 0 is not always none.
+// timeAtLeast checks a flag that is a time and for which 0 need not mean none.
 func timeAtLeast(name string, d, least time.Duration) error {
 	if d < least || d > longest {
 		return fmt.Errorf("%s: %v is out of range: want %v to %v", name, d, least, longest)
@@ -155,10 +155,10 @@ func timeAtLeast(name string, d, least time.Duration) error {
 	return nil
 }
 
-// longest is the longest time that a flag takes: added to a clock it is still a time.
+// longest is the longest time that a flag takes: added to a clock it does not overflow.
 const longest = 10 * 365 * 24 * time.Hour
 
-// validTime checks a flag that is a time, of which 0 is none.
+// validTime checks a flag that is a time and for which 0 means none.
 func validTime(name string, d time.Duration) error {
 	switch {
 	case d < 0:
@@ -169,15 +169,15 @@ func validTime(name string, d time.Duration) error {
 	return nil
 }
 
-// minHead is less than any browser sends.
+// minHead is less than what any browser sends.
 const minHead = 1 << 10
 
-// plainPath reports whether p is a path as a client asks for it, and no pattern.
+// plainPath reports whether p is a path as a client asks for it, not a pattern.
 func plainPath(p string) bool {
 	return p[0] == '/' && path.Clean(p) == p && !strings.ContainsAny(p, "{}%?# \t")
 }
 
-// limits returns what one connection may send.
+// limits returns the limits of one connection.
 func (s *serveCmd) limits() server.Limits {
 	rate := limiter.Limit(50)
 	if s.Rate != nil {
@@ -196,7 +196,7 @@ func (s *serveCmd) limits() server.Limits {
 	}
 }
 
-// historyBytes returns what the histories of all rooms may take of --max-buffered.
+// historyBytes returns the part of --max-buffered that the histories of all rooms may take.
 func (s *serveCmd) historyBytes() int {
 	if s.History == 0 {
 		return 0
@@ -204,7 +204,7 @@ func (s *serveCmd) historyBytes() int {
 	return int(s.MaxBuffered) / 8
 }
 
-// shared returns how often all connections of a user, or of an address, may send.
+// shared returns the rate of all connections of a user, or of an address, together.
 func (s *serveCmd) shared(rate limiter.Limit) limiter.Rate {
 	return limiter.Rate{Limit: rate, Burst: s.Burst}
 }

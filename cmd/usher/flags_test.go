@@ -27,7 +27,7 @@ func parse(t *testing.T, args ...string) *serveCmd {
 	return &c.Serve
 }
 
-// TestDefaults: the values that README shows.
+// TestDefaults: the server gets the defaults that the flags show.
 func TestDefaults(t *testing.T) {
 	cmd := parse(t)
 	got := cmd.server(nil)
@@ -48,8 +48,8 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestZeroIsNoLimit: 0 on the command line is the server's word for none, not
-// its word for the default.
+// TestZeroIsNoLimit: 0 on the command line becomes the server's -1 for no limit, not its 0
+// for the default.
 func TestZeroIsNoLimit(t *testing.T) {
 	cmd := parse(t, "--rate=0", "--max-message=0", "--max-buffered=0", "--handshake-timeout=0", "--message-timeout=0",
 		"--write-timeout=0", "--ping-interval=0", "--idle-timeout=0", "--drain=0")
@@ -78,7 +78,7 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// TestByteBurst: the largest message must fit in, or it would never be let through.
+// TestByteBurst: the largest message fits into the burst, or it would never pass.
 func TestByteBurst(t *testing.T) {
 	for _, tt := range []struct {
 		rate, largest string

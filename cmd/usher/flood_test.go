@@ -29,8 +29,8 @@ const (
 	atOnce = 40
 )
 
-// TestRefusalsArriveInAFlood: every refused client, of every kind, reads status
-// and body, while others send heads of 60 KiB and do not read what they are told.
+// TestRefusalsArriveInAFlood: every refused client, of every kind, reads status and body,
+// while others send heads of 60 KiB and do not read the answer.
 // The flood stays within the lingering reserve; beyond it see server's
 // TestEvictedAreCounted.
 func TestRefusalsArriveInAFlood(t *testing.T) {
@@ -40,7 +40,7 @@ func TestRefusalsArriveInAFlood(t *testing.T) {
 	flood(t, p.addr)
 	for _, client := range []struct {
 		name  string
-		knock func(t *testing.T, url string) map[string]int // how often it saw what
+		knock func(t *testing.T, url string) map[string]int // how often it saw each answer
 	}{
 		{"net/http", refusedHTTP}, {"gorilla", refusedGorilla},
 		{"ws", refusedNode}, {"python3-websockets", refusedPython}, {"curl", refusedCurl},
@@ -86,7 +86,7 @@ func flood(t *testing.T, addr string) {
 	})
 }
 
-// refusedBy calls knock as often as it takes, and counts what it returns.
+// refusedBy calls knock until there are enough refusals, and counts what it returns.
 func refusedBy(knock func() string) map[string]int {
 	var mu sync.Mutex
 	seen := make(map[string]int)

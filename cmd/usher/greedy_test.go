@@ -13,9 +13,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// TestGreedy: clients that ask for 64 MiB of echoes each and read none leave the
-// program's memory near its budget, tens of MiB of what would be 512, and the others
-// answered.
+// TestGreedy: clients that each ask for 64 MiB of echoes and read none do not push the
+// program's memory far beyond its budget, tens of MiB instead of 512, and other clients are
+// still answered.
 func TestGreedy(t *testing.T) {
 	const (
 		clients = 8

@@ -33,8 +33,8 @@ func (p *program) knock(t testing.TB, path, token string) int {
 	return resp.StatusCode
 }
 
-// TestEveryAlgorithm: what usher token signs, usher serve accepts, from PEM files
-// and from a key set, and for no other algorithm.
+// TestEveryAlgorithm: usher serve accepts what usher token signs, with keys from PEM files
+// and from a key set, and under no other algorithm.
 func TestEveryAlgorithm(t *testing.T) {
 	t.Parallel()
 	pairs := newKeyPairs(t)
@@ -110,8 +110,8 @@ func publicKeys(pairs []keyPair) []string {
 	return args
 }
 
-// TestKeyServer: a server's outage refuses nobody whose key is known, and tells
-// those whose key only it could know when to come back.
+// TestKeyServer: during an outage of the key server, tokens of known keys are good, and
+// clients with tokens of unknown keys are told when to come back.
 func TestKeyServer(t *testing.T) {
 	t.Parallel()
 	pairs := newKeyPairs(t)
@@ -168,7 +168,7 @@ func TestKeyServer(t *testing.T) {
 	down.Store(false)
 	eventually(t, "101", func() bool { return p.knock(t, "/auth", ed) == http.StatusSwitchingProtocols })
 
-	// While the server says nothing, who waits for it is the only one who does.
+	// While the key server is silent, only the client that needs it waits.
 	silence := make(chan struct{})
 	hang.Store(&silence)
 	defer close(silence)
@@ -201,7 +201,7 @@ func TestKeyServer(t *testing.T) {
 	}
 }
 
-// TestTicketReplay: a ticket opens one connection, whatever loops the others are on.
+// TestTicketReplay: a ticket opens one connection, even if others try it on other loops.
 func TestTicketReplay(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo-auth", "/auth", "--loops", "2")

@@ -27,8 +27,8 @@ type ended struct {
 	Clean  bool   `json:"clean"`
 }
 
-// TestAcceptCloseNode: what a page sees of a door in the accept-close view, and
-// of the same door without it. No flag turns it on: the server is ours here.
+// TestAcceptCloseNode: what a page sees of a door with AcceptClose, and of the same door
+// without it. No flag turns it on, so the test has a server of its own.
 func TestAcceptCloseNode(t *testing.T) {
 	t.Parallel()
 	node(t, "ws", "ws")

@@ -43,7 +43,7 @@ func dialCoderWith(mode coder.CompressionMode, url string) (library, refusal, er
 	return c, refusal{}, nil
 }
 
-// read runs for the connection's life: Ping needs somebody who reads.
+// read runs as long as the connection lives: Ping needs a reader.
 func (c *coderConn) read() {
 	for {
 		kind, b, err := c.Conn.Read(c.ctx)

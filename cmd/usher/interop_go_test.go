@@ -25,7 +25,7 @@ type library interface {
 
 type dialLibrary func(url string) (library, refusal, error)
 
-// converse has a library do the job.
+// converse does the job with a library.
 func converse(t *testing.T, j job, dial dialLibrary) (s seen) {
 	t.Helper()
 	c, _, err := dial(j.Echo)

@@ -86,7 +86,7 @@ func (c *gobwasConn) frame() (f gobwas.Frame, err error) {
 	return f, err
 }
 
-// closedWith is the error of who hears a close frame.
+// closedWith is the error of a reader that receives a close frame.
 type closedWith int
 
 func (code closedWith) Error() string { return fmt.Sprintf("closed with %d", int(code)) }

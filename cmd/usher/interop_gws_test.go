@@ -10,8 +10,8 @@ import (
 	"github.com/lxzan/gws"
 )
 
-// TestGws: gws hangs up when it has sent its close frame, so the code it can
-// see is one that the server begins with.
+// TestGws: gws hangs up when it has sent its close frame, so it sees a code only if the
+// server closes first.
 func TestGws(t *testing.T) {
 	t.Parallel()
 	can := everything
@@ -67,7 +67,7 @@ func (c *gwsConn) ping() error { return c.WritePing([]byte("are you there")) }
 
 func (c *gwsConn) pong() bool { return len(c.ponged) == 1 && <-c.ponged == "are you there" }
 
-// bye provokes the server to close: it says more than --max-message.
+// bye makes the server close: it sends more than --max-message.
 func (c *gwsConn) bye() (int, error) {
 	if err := c.say(false, strings.Repeat("x", 64<<10+1)); err != nil {
 		return 0, err

@@ -18,9 +18,8 @@ import (
 	"time"
 )
 
-// Clients that others wrote, against the running program. Each does the same
-// job and tells what it saw; where a library shows less than others do, its
-// test says so.
+// Foreign clients against the running program. Each does the same job and tells what it
+// saw; where a library shows less than others do, its test says so.
 
 // job is what a client is asked to do.
 type job struct {
@@ -247,7 +246,7 @@ func TestChromium(t *testing.T) {
 	check(t, s, "carol", shows{closeCode: 1000, refusedAsCode: 1006})
 }
 
-// TestCurl: curl speaks no WebSocket here, but shows every byte of an answer.
+// TestCurl: curl does not speak WebSocket here, but shows every byte of an answer.
 func TestCurl(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("curl")
@@ -301,8 +300,8 @@ func TestCurl(t *testing.T) {
 	curl101(t, path, "http://"+p.addr+"/echo", upgrade)
 }
 
-// curl101 reads the head of a 101 from a curl that then waits for more. What it
-// reads it tells at once on its standard error only.
+// curl101 reads the head of a 101 from a curl that then waits for more. Only on its standard
+// error does curl print at once what it reads.
 func curl101(t *testing.T, path, url string, args []string) {
 	t.Helper()
 	cmd := exec.Command(path, append(append([]string{"--silent", "--verbose", "--http1.1"}, args...), url)...)

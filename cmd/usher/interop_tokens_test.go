@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// tokenJob is what a foreign library is asked to do, and understood what it says
-// of it.
+// tokenJob is what a foreign library is asked to do, and understood is what it answers.
 type tokenJob struct {
 	Mint   []foreignKey   `json:"mint"`
 	Verify []foreignToken `json:"verify"`
@@ -38,8 +37,8 @@ type understood struct {
 	Verified []string `json:"verified"`
 }
 
-// exchangeTokens has a foreign library sign tokens for us and verify ours, with
-// every algorithm it knows.
+// exchangeTokens makes a foreign library sign tokens for us and verify ours, with every
+// algorithm it knows.
 func exchangeTokens(t *testing.T, unknown []string, interpreter, script string) {
 	t.Helper()
 	pairs := slices.DeleteFunc(newKeyPairs(t), func(k keyPair) bool { return slices.Contains(unknown, k.algorithm) })
@@ -83,7 +82,7 @@ func exchangeTokens(t *testing.T, unknown []string, interpreter, script string) 
 	t.Logf("%d algorithms, both ways", len(pairs))
 }
 
-// TestNodeJSONWebToken: it knows no EdDSA.
+// TestNodeJSONWebToken: jsonwebtoken does not know EdDSA.
 func TestNodeJSONWebToken(t *testing.T) {
 	t.Parallel()
 	exchangeTokens(t, []string{"EdDSA"}, node(t, "jsonwebtoken", "jsonwebtoken"), "node_jsonwebtoken.mjs")

@@ -16,17 +16,17 @@ import (
 	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
-// keysFlags say who may sign tokens besides who knows the secret.
+// keysFlags are the keys that may sign tokens, besides the secret.
 type keysFlags struct {
-	JWKS        string        `name:"jwks" placeholder:"URL|FILE" help:"Tokens are also good if a key of this JSON Web Key Set signed them."`
-	JWKSRefresh time.Duration `name:"jwks-refresh" default:"5m" help:"How often to read it."`
-	JWKSGrace   time.Duration `name:"jwks-grace" default:"10m" help:"How long a key counts that is not in it any more."`
-	PublicKey   []keyFile     `placeholder:"[ALG:]FILE" help:"Tokens are also good if the key to one of these public keys in PEM signed them. RSA is for RS256 unless ALG says otherwise, like PS256:key.pem."`
-	Leeway      time.Duration `default:"0" help:"How much exp and nbf of a token may be off."`
+	JWKS        string        `name:"jwks" placeholder:"URL|FILE" help:"A JSON Web Key Set whose keys may sign tokens, besides the secret."`
+	JWKSRefresh time.Duration `name:"jwks-refresh" default:"5m" help:"How often --jwks is read."`
+	JWKSGrace   time.Duration `name:"jwks-grace" default:"10m" help:"How long a key still counts that is no longer in --jwks. A set that cannot be read changes nothing."`
+	PublicKey   []keyFile     `placeholder:"[ALG:]FILE" help:"Public keys in PEM that verify tokens, besides the secret. RSA means RS256 unless ALG names another algorithm, as in PS256:key.pem."`
+	Leeway      time.Duration `default:"0" help:"How far the exp and nbf of a token may be off."`
 	claimFlags
 }
 
-// given reports whether there are such keys.
+// given reports whether any key was given.
 func (f *keysFlags) given() bool { return f.JWKS != "" || len(f.PublicKey) > 0 }
 
 func (f *keysFlags) validate() error {
@@ -43,8 +43,8 @@ func (f *keysFlags) validate() error {
 	return nil
 }
 
-// verifier returns who judges tokens, by the secrets and all other keys. close ends
-// what it does in the background.
+// verifier returns the judge of tokens, which knows the secrets and all other keys. close
+// ends its work in the background.
 func (f *keysFlags) verifier(secrets []secret, log *slog.Logger) (v upgrade.Verifier, close func(), err error) {
 	var local []jwt.Key
 	for _, s := range secrets {
@@ -76,7 +76,7 @@ func (f *keysFlags) verifier(secrets []secret, log *slog.Logger) (v upgrade.Veri
 	return door, keys.Close, nil
 }
 
-// privateKey reads the key that signs a token, and says which algorithm it is for.
+// privateKey reads the key that signs a token, and returns the algorithm that it is for.
 func privateKey(file keyFile) (key crypto.Signer, algorithm string, err error) {
 	text, err := readLines("--key", file.path)
 	if err != nil {

@@ -15,14 +15,14 @@ import (
 	"testing"
 )
 
-// link stands between clients and the program, and can fail in ways that neither end is
-// told of.
+// link stands between clients and the program, and can fail in ways that neither end
+// notices.
 type link struct {
 	addr string
 
 	listener   net.Listener
 	deafUp     atomic.Bool // what clients send is lost
-	deafDown   atomic.Bool // what they are sent
+	deafDown   atomic.Bool // what is sent to them is lost
 	passing    sync.WaitGroup
 	mu         sync.Mutex
 	connection map[net.Conn]bool // both ends of each
@@ -82,8 +82,8 @@ func (k *link) pass(client net.Conn, to string) {
 	k.mu.Unlock()
 }
 
-// carry copies until an end hangs up. As long as the way is deaf what comes is lost,
-// the hanging up included.
+// carry copies until an end hangs up. As long as the way is deaf, everything that comes is
+// lost, a hang-up included.
 func carry(to, from net.Conn, deaf *atomic.Bool) {
 	buf := make([]byte, 4096)
 	for {
@@ -100,7 +100,7 @@ func carry(to, from net.Conn, deaf *atomic.Bool) {
 	}
 }
 
-// deafen loses all that passes, one way or both, or carries it again.
+// deafen makes the link lose all that passes, one way or both, or carry it again.
 func (k *link) deafen(up, down bool) {
 	k.deafUp.Store(up)
 	k.deafDown.Store(down)
@@ -115,8 +115,8 @@ func (k *link) cut() {
 	}
 }
 
-// under puts the program below a path, behind a proxy that takes the path off, and
-// returns the page's address. refuse, if not "", is a path that the proxy knows nothing of.
+// under puts the program below a path, behind a proxy that removes the path, and returns the
+// page's address. refuse, if not "", is a path that the proxy does not know.
 func under(t *testing.T, p *program, prefix, refuse string) string {
 	t.Helper()
 	target, err := url.Parse("http://" + p.addr)

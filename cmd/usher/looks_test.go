@@ -10,7 +10,7 @@ import (
 
 var screenshots = flag.String("screenshots", "", "write pictures of the pages into this directory")
 
-// looks are those that a page has to be good in.
+// looks are the settings in which a page has to look good.
 var looks = []struct {
 	name          string
 	scheme        string

@@ -6,7 +6,7 @@
 //	usher serve          run it, with a chat to try it out
 //	usher token --sub me make a token for it
 //	usher bench echo URL measure it, or another server
-//	usher version        say which it is
+//	usher version        print the version
 //
 // Each of them explains itself with --help.
 package main
@@ -25,18 +25,18 @@ import (
 // cli is the command line; kong reads it from the tags.
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server: the chat at /, its rooms at /ws/{room}, and echoes where you want them."`
-	Token   tokenCmd   `cmd:"" help:"Make a token that opens the door."`
-	Bench   benchCmd   `cmd:"" help:"Measure a WebSocket server, this or another."`
-	Version versionCmd `cmd:"" help:"Say which version this is."`
+	Token   tokenCmd   `cmd:"" help:"Make a token for the server."`
+	Bench   benchCmd   `cmd:"" help:"Measure this WebSocket server or another."`
+	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
-// usageError is what only another command line or environment can mend.
+// usageError is an error that only another command line or environment can mend.
 type usageError struct{ error }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run does what args ask for and returns the exit code: 0, 2 when args are at
-// fault, 1 for all else. Asked for help, it does not return.
+// fault, 1 for any other error. When it is asked for help it does not return.
 func run(args []string, stdout, stderr io.Writer) int {
 	parser, err := newParser(new(cli), stdout, stderr)
 	if err != nil {
@@ -55,7 +55,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// newParser returns what reads a command line into c.
+// newParser returns a parser that reads a command line into c.
 func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("usher"),
@@ -67,7 +67,7 @@ func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 	)
 }
 
-// asked returns the command that was asked for, as far as err knows it.
+// asked returns the command that was asked for, as far as err tells it.
 func asked(err error) string {
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context.Selected() != nil {
@@ -76,7 +76,7 @@ func asked(err error) string {
 	return "usher"
 }
 
-// fail tells a person what went wrong, in one line, and returns the exit code.
+// fail prints what went wrong, in one line, and returns the exit code.
 func fail(stderr io.Writer, err error) int {
 	sayOnce(stderr, fmt.Appendf(nil, "usher: %s\n", upgrade.Redact(err.Error())), time.Second)
 	var usage usageError

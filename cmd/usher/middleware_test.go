@@ -28,10 +28,10 @@ import (
 	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
-// What the tutorial says of middleware, each of its rows and then its exercises, on
-// a server that embeds ours and with clients that others wrote.
+// The tutorial's part on middleware, each of its rows and then its exercises, on a program
+// that embeds package server and with foreign clients.
 
-// errand is what a client of testdata/clients is sent to do.
+// errand is what a client of testdata/clients is asked to do.
 type errand struct {
 	URL  string   `json:"url"`
 	Say  []string `json:"say"`
@@ -145,8 +145,8 @@ func byName(r *upgrade.Request) (http.Header, error) {
 	return nil, nil
 }
 
-// TestTutorialLogging: the tutorial's logging middleware sees who connects, how long
-// they stay, what they said; and here who was refused, too.
+// TestTutorialLogging: the tutorial's logging middleware sees which clients connect, how long
+// they stay and what they said; ours also sees those that are refused.
 func TestTutorialLogging(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
 		log := newTranscript()
@@ -171,8 +171,8 @@ func TestTutorialLogging(t *testing.T) {
 	})
 }
 
-// TestTutorialAuth: the tutorial's middleware for tokens, whose refusal arrives
-// nowhere there, as a 1008 before the handshake. Here it is a 401 that one can read.
+// TestTutorialAuth: the tutorial's middleware for tokens refuses with 1008 before the
+// handshake, which no client sees. Here it is a 401 that a client can read.
 func TestTutorialAuth(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
 		keys, err := jwt.HS256([]byte(secret))
@@ -220,8 +220,8 @@ func TestTutorialRateLimit(t *testing.T) {
 	})
 }
 
-// TestTutorialOrder: the first listed is the outermost, which in the tutorial only
-// the text says.
+// TestTutorialOrder: the first listed is the outermost. In the tutorial only the text says
+// so.
 func TestTutorialOrder(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
 		sign := func(name string) server.Middleware {
@@ -302,8 +302,8 @@ func TestExerciseTransformation(t *testing.T) {
 	})
 }
 
-// TestExerciseConnectionLimits: so many for each user, and who comes beyond that is
-// told so before the handshake; there is room again as soon as one goes.
+// TestExerciseConnectionLimits: each user has so many connections, and one beyond that is
+// refused before the handshake; there is room again as soon as one ends.
 func TestExerciseConnectionLimits(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
 		s := &server.Server{MaxConnsPerUser: 2}
@@ -332,8 +332,8 @@ func TestExerciseConnectionLimits(t *testing.T) {
 	})
 }
 
-// TestExerciseProtocol: a protocol of one's own in JSON, held against its schema: who
-// breaks it is told how, and who goes on is sent away.
+// TestExerciseProtocol: messages of an application's own protocol in JSON are checked against
+// its schema. A client that breaks it is told how, and one that goes on is closed.
 func TestExerciseProtocol(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
 		valid, err := validate.JSON([]byte(`{"type": "object", "required": ["op", "args"], "properties": {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What the page makes of names: of their direction, of those that look alike, and of those
-// that are listed and away.
+// How the page shows names: their direction, those that look alike, and those that are
+// listed and away.
 
 // TestPageNamesTurnNothing: a name or a status that is written from right to left turns
 // nothing around it, wherever it stands.
@@ -49,8 +49,8 @@ func TestPageNamesTurnNothing(t *testing.T) {
 	}
 }
 
-// TestPageNamesAlike: somebody whose name looks like another's is told so, at the door and
-// behind it; so is somebody in too many rooms, and who writes to a user who is away.
+// TestPageNamesAlike: a user whose name looks like another's is told so, at the door and
+// behind it. So is one in too many rooms, and one that writes to a user who is away.
 func TestPageNamesAlike(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--leave-grace", "1m", "--max-rooms-per-user", "1")
@@ -75,7 +75,7 @@ func TestPageNamesAlike(t *testing.T) {
 	second.do("second", "evaluate", nil, `clearTimeout(timer); ended({code: 1013, reason: "rooms_per_user"}, true)`)
 	second.sees("#status", "You are in too many rooms at once. Trying again in")
 
-	alice.say("/msg Аlice hello") // is alice herself
+	alice.say("/msg Аlice hello") // to alice herself
 	alice.sees("#log .private", "alice to alice (private): hello")
 	bob := b.comes("bob", p, nil)
 	bob.carries(token("bob"), "tea")

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Where one is on the page, what is in view there, and what it says of itself.
+// Places on the page, what is in view there, and what the page says about itself.
 
 // pastes puts a text into an input by way of the clipboard.
 func (p person) pastes(selector, text string) {
@@ -37,7 +37,7 @@ func TestPageBack(t *testing.T) {
 	alice.misses("#people")
 	alice.sees("#title", "tea")
 	alice.click("#menu")
-	alice.click("#menu") // as its button does
+	alice.click("#menu") // its button does the same
 	alice.misses("#people")
 	alice.until("!history.state.open")
 	alice.click("#menu")
@@ -235,7 +235,7 @@ func TestPageDaysAndGaps(t *testing.T) {
 	lines("Messages may be missing here", "l", "m", "n")
 }
 
-// TestPageDotsTellTheTruth: who is here is known as long as the connection is there.
+// TestPageDotsTellTheTruth: the page shows who is here only while it has a connection.
 func TestPageDotsTellTheTruth(t *testing.T) {
 	t.Parallel()
 	p := serve(t)
@@ -274,8 +274,8 @@ func TestPageDotsTellTheTruth(t *testing.T) {
 	}
 }
 
-// TestPagePaste: what is changed in what was pasted, or cannot be sent, is said, and
-// nothing is cut off.
+// TestPagePaste: the page says what it changed in a pasted text, or that it cannot be sent,
+// and cuts nothing off.
 func TestPagePaste(t *testing.T) {
 	t.Parallel()
 	p := serve(t)

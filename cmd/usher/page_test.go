@@ -13,7 +13,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// What people see of the chat's page, in a real browser.
+// The chat's page as people see it, in a real browser.
 
 // TestPageTwoPeople: they log in, talk, whisper, and see each other come, change
 // and go.
@@ -71,8 +71,7 @@ func TestPageTwoPeople(t *testing.T) {
 	alice.sees("#here", "1 here")
 }
 
-// TestPageReload: who reloads the page is in the room again, and nobody else hears of
-// it.
+// TestPageReload: after a reload the user is in the room again, and nobody else is told.
 func TestPageReload(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--leave-grace", "1m")
@@ -97,7 +96,7 @@ func TestPageReload(t *testing.T) {
 	alice.finds("#login")
 }
 
-// TestPageCrowd: in a large room nobody is named who comes and goes, but counted.
+// TestPageCrowd: in a large room, users who come and go are counted, not named.
 func TestPageCrowd(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--announce-max", "1", "--leave-grace", "10ms")
@@ -116,8 +115,8 @@ func TestPageCrowd(t *testing.T) {
 	alice.sees("#log .crowd", "2 joined, 1 left, 2 here")
 }
 
-// TestPageHistory: who comes in sees what was said before, and whose connection is
-// lost sees what they missed, and nothing twice.
+// TestPageHistory: a user who joins sees what was said before, and one who lost the
+// connection sees what they missed, and nothing twice.
 func TestPageHistory(t *testing.T) {
 	t.Parallel()
 	p := serve(t)
@@ -201,7 +200,7 @@ func TestPageBackoff(t *testing.T) {
 	}
 }
 
-// TestPageLimiter: who is too fast is told so, and what was not sent stands in the log.
+// TestPageLimiter: a user who is too fast is told so, and what was not sent stays in the log.
 func TestPageLimiter(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--rate", "1/m", "--burst", "3") // one of which asks who is there
@@ -229,7 +228,7 @@ func TestPageLimiter(t *testing.T) {
 	bob.finds("#send:enabled") // by itself
 }
 
-// TestPageRefusals: whoever is not let in is told why, in words.
+// TestPageRefusals: a user who is not let in is told why, in words.
 func TestPageRefusals(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--rooms", "tea,garden", "--max-conns-per-user", "3")

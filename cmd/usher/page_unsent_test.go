@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What becomes on the page of messages that do not arrive. Each stands in the log as not
-// delivered until its user sends it again or takes it back.
+// Messages that do not arrive. On the page each stands in the log as not delivered until its
+// user sends it again or takes it back.
 
 // lost waits until a message stands as not delivered, for a reason.
 func (p person) lost(text, why string) {
@@ -144,7 +144,8 @@ func TestPageIdleLink(t *testing.T) {
 	people[0].told("The server cannot be reached")
 }
 
-// TestPageOverTheLimit: what the limiter dropped stands there, whether or not it said so.
+// TestPageOverTheLimit: messages that the limiter dropped stand in the log, whether or not it
+// said so.
 func TestPageOverTheLimit(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
@@ -168,8 +169,8 @@ func TestPageOverTheLimit(t *testing.T) {
 	}
 }
 
-// TestPageRefused: what the server does not take stands there with its reason, and can
-// be mended.
+// TestPageRefused: messages that the server refused stand in the log with the reason, and can
+// be edited.
 func TestPageRefused(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--max-message", "1KiB")
@@ -186,7 +187,7 @@ func TestPageRefused(t *testing.T) {
 	alice.fill("#text", "draft")
 	alice.click(`button:has-text("Edit")`)
 	alice.sees("#to", "Privately to nobody")
-	alice.holds("///psst") // that is not a command; and the draft is where it was
+	alice.holds("///psst") // it is not a command, and the draft is where it was
 	alice.misses("#log .unsent")
 	alice.click("#to-all")
 	alice.holds("draft")
@@ -205,7 +206,7 @@ func TestPageRefused(t *testing.T) {
 	alice.click("#set-status")
 	alice.sees("#status-form .remark", "Too long by 1: at most 64 characters can be sent.")
 
-	// Another room and another user have nothing of it, and leaving loses nothing.
+	// Another room and another user do not see it, and leaving loses nothing.
 	alice.join("garden")
 	alice.misses("#log .unsent")
 	alice.click("#logout")
@@ -218,7 +219,7 @@ func TestPageRefused(t *testing.T) {
 	alice.lost(long, "it is too long for this server")
 }
 
-// TestPageCommandsFirst: a command is one in a private chat, too.
+// TestPageCommandsFirst: a command is a command in a private chat too.
 func TestPageCommandsFirst(t *testing.T) {
 	t.Parallel()
 	p := serve(t)

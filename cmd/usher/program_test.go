@@ -29,8 +29,8 @@ import (
 const (
 	secret = "0123456789abcdef0123456789abcdef" // USHER_SECRET of every program here
 
-	// patience bounds what should happen at once. On a busy machine nothing does: the
-	// limit is the test binary's own timeout.
+	// patience bounds what should happen at once. On a busy machine nothing happens at
+	// once, so the limit is the test binary's own timeout.
 	patience = time.Hour
 )
 
@@ -110,10 +110,10 @@ type program struct {
 	err    error         // of Wait; read it after done
 }
 
-// serve starts `usher serve` with the flags on a port of its own choice, and with the
-// demo's users unless the flags name others, and waits until it listens. It pings late,
-// for the sake of clients that count every byte on a busy machine. The test's end kills
-// it, and fails the test if it told of a data race, a panic or an error of its own.
+// serve starts `usher serve` with the flags on a port of its own choice, with the demo users
+// unless the flags name others, and waits until it listens. It pings late, for the sake of
+// clients that count every byte on a busy machine. The end of the test kills it, and the test
+// fails if it logged a data race, a panic or an error.
 func serve(t testing.TB, flags ...string) *program {
 	t.Helper()
 	args := []string{"serve", "--listen", "127.0.0.1:0"}

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// chromiumOnce is the one browser of all tests, as most of a page's test would be its start.
+// chromiumOnce is the one browser of all tests: to start it takes longer than most tests.
 var chromiumOnce struct {
 	sync.Once
 	endpoint string // where puppets.mjs finds it
@@ -64,7 +64,7 @@ func closeBrowser() error {
 	return chromiumOnce.stop()
 }
 
-// browser is people of a test in the headless Chromium of all.
+// browser is the people of one test in the headless Chromium of all tests.
 type browser struct {
 	t       *testing.T
 	tell    io.Writer
@@ -110,8 +110,8 @@ func newBrowser(t *testing.T) *browser {
 	return b
 }
 
-// do has somebody do something, and waits until it is done. value, if not nil, is
-// what comes back.
+// do makes somebody do something, and waits until it is done. value, if not nil, gets the
+// result.
 func (b *browser) do(who, how string, value any, args ...any) {
 	b.t.Helper()
 	order, err := json.Marshal(map[string]any{"who": who, "how": how, "args": append([]any{}, args...)})
@@ -170,7 +170,7 @@ func (p person) misses(selector string) {
 // until waits until an expression is true in the page.
 func (p person) until(expression string) { p.t.Helper(); p.do(p.name, "until", nil, expression) }
 
-// keys presses them one after the other; what begins with a colon is typed.
+// keys presses keys one after the other; a string that begins with a colon is typed.
 func (p person) keys(keys ...string) {
 	p.t.Helper()
 	for _, key := range keys {

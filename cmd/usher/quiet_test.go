@@ -14,12 +14,12 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// proxyTimeout is the silence after which a proxy here cuts a connection. It is also
-// what a ping has of time, on a machine that is busy with other things.
+// proxyTimeout is the silence after which a proxy here cuts a connection. A ping has the same
+// time to arrive, on a machine that is busy with other things.
 const proxyTimeout = 10 * time.Second
 
-// TestQuietBehindProxies: a client that says nothing stays behind a proxy that cuts the
-// silent, as it is pinged, and is cut without.
+// TestQuietBehindProxies: behind a proxy that cuts silent connections, a client that says
+// nothing stays, because it is pinged; without pings it is cut.
 func TestQuietBehindProxies(t *testing.T) {
 	t.Parallel()
 	for name, proxy := range map[string]func(t *testing.T, upstream string, timeout time.Duration) string{
@@ -103,7 +103,7 @@ func (q *quiet) want(t *testing.T, what string) {
 	}
 }
 
-// stays says something after all, to see that it is still there.
+// stays sends a message, to see that the client is still there.
 func (q *quiet) stays(t *testing.T) {
 	t.Helper()
 	if err := q.conn.WriteMessage(websocket.TextMessage, []byte("still here")); err != nil {
@@ -117,8 +117,8 @@ func (q *quiet) stays(t *testing.T) {
 	t.Fatal("it was cut")
 }
 
-// startNginx starts an nginx before upstream and returns the path of its socket. It cuts
-// after so long a silence; 0 is its default, 60 s.
+// startNginx starts an nginx before upstream and returns the path of its socket. It cuts a
+// connection after this much silence; 0 is its default, 60 s.
 func startNginx(t *testing.T, upstream string, timeout time.Duration) string {
 	t.Helper()
 	path, err := exec.LookPath("nginx")

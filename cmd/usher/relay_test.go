@@ -70,7 +70,7 @@ type passed struct {
 	text     bool
 	deflated bool
 	size     int // of its frames on the wire, headers included
-	far      int // how many bytes it refers back, if it is of one frame without a mask
+	far      int // how many bytes it refers back, if it is one frame without a mask
 }
 
 // messagesIn returns the messages of a stream that begins with an HTTP head, and

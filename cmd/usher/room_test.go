@@ -15,8 +15,8 @@ import (
 
 const roomful = 10_000
 
-// TestRoomful: 10,000 join one room, which costs a message for each and not one for
-// each pair; then one says something, and all hear it.
+// TestRoomful: 10,000 join one room, which costs a message for each of them and not one for
+// each pair; then one says something, and all receive it.
 func TestRoomful(t *testing.T) {
 	if testing.Short() {
 		t.Skip("10,000 members are not short")

@@ -10,8 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// TestPrintRoutes locks what --print-routes says: all that stands before a message,
-// in the order in which it does.
+// TestPrintRoutes holds the output of --print-routes: all that a message passes, in order.
 func TestPrintRoutes(t *testing.T) {
 	t.Parallel()
 	const want = `/ws/{room}
@@ -54,8 +53,8 @@ anything else
 	}
 }
 
-// TestAccessLog: with --access-log there is a line for who came, who was refused and
-// who left, and no token in it; without, there is none.
+// TestAccessLog: with --access-log there is a line for each connection that opened, was
+// refused or ended, without a token in it; without the flag there is none.
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
 	loud, quiet := serve(t, "--access-log", "--log-format", "json"), serve(t)

@@ -15,14 +15,14 @@ import (
 	"unicode/utf8"
 )
 
-// keyFile is a file with a key, and the algorithm that the key is for if that is
-// not the usual one: "PS256:key.pem".
+// keyFile is a file with a key, and the algorithm of the key unless it is the usual
+// one: "PS256:key.pem".
 type keyFile struct {
 	algorithm string // "" for the usual one
 	path      string
 }
 
-// algorithms are those that a token may be signed with.
+// algorithms matches the prefix that names an algorithm.
 var algorithms = regexp.MustCompile(`^(?:(?:HS|RS|PS|ES)(?:256|384|512)|EdDSA|Ed25519):`)
 
 // UnmarshalText reads [ALG:]FILE, where FILE is not empty.
@@ -38,18 +38,18 @@ func (f *keyFile) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// secretFlag is where secrets come from, for all commands that need one.
+// secretFlag says where secrets come from, for all commands that need one.
 type secretFlag struct {
-	SecretFile []keyFile `placeholder:"[ALG:]FILE" help:"Read the HS256 secret, at least 32 bytes, from this file; HS384:FILE and HS512:FILE are for those. Of several the first signs, and all are good. Without it, USHER_SECRET is the secret."`
+	SecretFile []keyFile `placeholder:"[ALG:]FILE" help:"A file with the HS256 secret, one line of at least 32 bytes; HS384:FILE and HS512:FILE for those algorithms. The first of several signs tokens, and all verify them. If not given, the secret is in USHER_SECRET."`
 }
 
-// secret is what signs and verifies tokens with an HMAC.
+// secret signs and verifies tokens with an HMAC.
 type secret struct {
 	algorithm string
 	text      []byte
 }
 
-// read returns the secrets, the one that signs first; none if there is none.
+// read returns the secrets, the one that signs first. There may be none.
 func (f secretFlag) read() (secrets []secret, err error) {
 	for _, file := range f.SecretFile {
 		text, err := readSetting("--secret-file", file.path)
@@ -75,14 +75,15 @@ func (f secretFlag) read() (secrets []secret, err error) {
 	return secrets, nil
 }
 
-// mayBeSecret reports whether what was given for a file's name is not to be printed.
+// mayBeSecret reports whether a file name may be a secret given by mistake, which must
+// not be printed.
 func mayBeSecret(path string) bool {
 	return len(path) >= minSecrets["HS256"] && !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, ".")
 }
 
-// parseSecret returns the secret that text is, without the newline that an editor
-// leaves at its end. All else that cannot be seen is an error: whoever reads the same
-// file in another way would have another secret.
+// parseSecret returns text as a secret, without the newline that an editor leaves at its
+// end. Anything else that cannot be seen is an error: a program that reads the same file in
+// another way would get another secret.
 func parseSecret(text []byte, from, algorithm string) (secret, error) {
 	least := minSecrets[algorithm]
 	text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
@@ -106,10 +107,10 @@ func parseSecret(text []byte, from, algorithm string) (secret, error) {
 	return secret{}, usageError{fmt.Errorf("the secret in %s %s: make one with `openssl rand -hex %d`", from, wrong, least)}
 }
 
-// unseen reports whether r is no printable rune, or stands for a byte that is no UTF-8.
+// unseen reports whether r is not printable, or stands for a byte that is not UTF-8.
 func unseen(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 
-// minSecrets is what RFC 7518 §3.2 asks for.
+// minSecrets are the lengths, in bytes, that RFC 7518 §3.2 asks for.
 var minSecrets = map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}
 
 // newSecret returns a secret for one run.
@@ -119,9 +120,9 @@ func newSecret() secret {
 	return secret{"HS256", text}
 }
 
-// claimFlags are what tokens say of where they come from and go to: demanded by
-// serve, written by token.
+// claimFlags are the issuer and audience of tokens: serve demands them, token writes
+// them.
 type claimFlags struct {
 	Issuer   string `placeholder:"ISS" help:"The issuer of tokens, claim iss."`
-	Audience string `placeholder:"AUD" help:"Whom tokens are for, claim aud."`
+	Audience string `placeholder:"AUD" help:"The audience of tokens, claim aud."`
 }

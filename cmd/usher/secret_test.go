@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestParseSecret: one newline at the end is an editor's, and nothing else that cannot
-// be seen is left out or let in.
+// TestParseSecret: one newline at the end is left out, and anything else that cannot be seen
+// is an error.
 func TestParseSecret(t *testing.T) {
 	good := strings.Repeat("s", 32)
 	for text, want := range map[string]string{

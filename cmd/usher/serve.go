@@ -31,7 +31,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	ring := server.NewLogRing(s.logHandler())
 	defer ring.Close(time.Second)
 	log := slog.New(ring)
-	slog.SetDefault(log) // for whatever else logs: nobody waits for standard error
+	slog.SetDefault(log) // whatever else logs does not wait for standard error either
 	provider, app, closeKeys, err := s.apps(secrets, given, log)
 	if err != nil {
 		return err
@@ -40,8 +40,8 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	if s.Loops == 0 {
 		s.Loops = runtime.GOMAXPROCS(0)
 	}
-	// A loop that waits keeps its place as long as another one is idle. If none is, the
-	// runtime's monitor wakes every 20 µs to take it away: a tenth of a handshake.
+	// A loop that waits keeps its P as long as another P is idle. If none is, the runtime's
+	// monitor wakes up every 20 µs to take it away: a tenth of a handshake.
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), s.Loops+1))
 	}
@@ -56,7 +56,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		_, err := io.WriteString(stdout, upgrade.Redact(string(srv.AppendRoutes(nil))))
 		return err
 	}
-	// Before anybody can know that we listen, and tell us to stop.
+	// Before anybody can know that we listen and tell us to stop.
 	signal.Notify(signals.leave, syscall.SIGTERM, syscall.SIGINT)
 	var desk *admin
 	if s.Admin != "" {
@@ -77,9 +77,9 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	go func() { _, _ = stdout.Write(greeting) }() // which waits if nobody reads it
-	// The start's garbage goes, and what collecting takes is there, before the first
-	// connection: else a third of what 19,000 idle ones cost would be that.
+	go func() { _, _ = stdout.Write(greeting) }() // it may have no reader
+	// Collect the garbage of the start, and allocate what the collector needs, before the
+	// first connection. Otherwise a third of the memory of 19,000 idle ones would be that.
 	runtime.GC()
 	return signals.serveUntil(srv, s.Drain, log)
 }
@@ -130,7 +130,7 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 	}
 }
 
-// orNone turns the command line's word for no limit into the server's.
+// orNone turns the 0 of the command line, which is no limit, into the server's -1.
 func orNone[N int | time.Duration](n N) N {
 	if n == 0 {
 		return -1
@@ -148,7 +148,7 @@ func (s *serveCmd) logHandler() slog.Handler {
 	return slog.NewTextHandler(os.Stderr, options)
 }
 
-// redact keeps credentials out of the log, whoever writes to it.
+// redact keeps credentials out of the log, whatever code writes to it.
 func redact(_ []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindString:

@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxSetting bounds a file that a flag names: what is larger is another file.
+// maxSetting bounds a file that a flag names: a larger one must be the wrong file.
 const maxSetting = 16 << 20
 
-// readSetting returns what is in the file that a flag names.
+// readSetting returns the contents of the file that a flag names.
 func readSetting(flag, path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -34,8 +34,8 @@ func readSetting(flag, path string) ([]byte, error) {
 	return text, nil
 }
 
-// readLines is readSetting for a file of text in lines, which an editor may have saved
-// as something else: a line that is not understood would be missed.
+// readLines is readSetting for a file with lines of text. An editor may have saved it as
+// something else, and then a line would be missed.
 func readLines(flag, path string) ([]byte, error) {
 	text, err := readSetting(flag, path)
 	switch {

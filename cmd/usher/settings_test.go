@@ -17,7 +17,7 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
-// malformed are values that no flag of a type takes.
+// malformed are values that no flag of their type takes.
 var malformed = map[reflect.Type][]string{
 	reflect.TypeFor[int]():            {"x", "-1", "1.5", "1s", "99999999999999999999"},
 	reflect.TypeFor[[]int]():          {"x", "-1", "0,,1", "0,", ",", "1x"},
@@ -33,11 +33,11 @@ var malformed = map[reflect.Type][]string{
 	reflect.TypeFor[[]bench.Attack](): {"x", "fragments,,fragments", "fragments,"},
 }
 
-// listsOfNames are what no list of names takes, whatever it names.
+// listsOfNames are values that no list of names takes, whatever it names.
 var listsOfNames = []string{",", "a,", ",a", "a,,b", "a, ,b"}
 
-// names are the flags that take text: what each of them does not take, beyond what is
-// empty, and for a list beyond listsOfNames. nil is for those that take any text.
+// names are the flags that take text, with values that each of them does not take: besides
+// empty ones, and for lists besides listsOfNames. nil is for flags that take any text.
 var names = map[string][]string{
 	"serve --listen":     {"here", "127.0.0.1", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80"},
 	"serve --admin":      {"here", "9090", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536"},
@@ -74,8 +74,8 @@ var names = map[string][]string{
 	"bench --at":          {"x", "http://127.0.0.1/", "ws://", "ws://127.0.0.1:{2..1}/", "wss://127.0.0.1/"},
 }
 
-// needed returns what a command needs beside the flag, and what lets it end soon if it
-// takes what it should refuse.
+// needed returns the arguments that a command needs beside the flag, and those that let it
+// end soon if it takes what it should refuse.
 func needed(command, flag string) []string {
 	var all []string
 	switch {
@@ -94,9 +94,8 @@ func needed(command, flag string) []string {
 	})
 }
 
-// TestEmptyOrMalformed: nothing that is given and empty, or of a wrong form, is taken
-// for not given. It goes over all flags that there are: one that is new has to be in
-// these tables.
+// TestEmptyOrMalformed: a value that is given and empty, or malformed, never counts as not
+// given. The test goes over all flags: a new one has to be in these tables.
 func TestEmptyOrMalformed(t *testing.T) {
 	t.Setenv("USHER_SECRET", strings.Repeat("s", 32))
 	for command, flag := range allFlags(t) {
@@ -125,7 +124,7 @@ func TestEmptyOrMalformed(t *testing.T) {
 	}
 }
 
-// TestGivenTwice: of what is no list, serve has one.
+// TestGivenTwice: a flag of serve that is not a list can be given once.
 func TestGivenTwice(t *testing.T) {
 	for command, flag := range allFlags(t) {
 		if command != "serve" || flag.IsCumulative() {
@@ -141,7 +140,7 @@ func TestGivenTwice(t *testing.T) {
 	}
 }
 
-// goodValue returns one that the flag takes.
+// goodValue returns a value that the flag takes.
 func goodValue(flag *kong.Flag) string {
 	switch {
 	case flag.Default != "":
@@ -180,8 +179,8 @@ func allFlags(t *testing.T) func(yield func(command string, flag *kong.Flag) boo
 	}
 }
 
-// refusal returns the one line that the program says to a command line which it
-// refuses with exit code 2, and what it did if it did anything else.
+// refusal returns the one line with which the program refuses a command line, with exit code
+// 2, or what it did instead.
 func refusal(command string, args ...string) string {
 	command = strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(command, "usher "), "<url>"))
 	name, _, _ := strings.Cut(args[0], "=")

@@ -14,14 +14,14 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
-// signals are those that serve is sent.
+// signals are the signals that serve handles.
 type signals struct {
 	leave  chan os.Signal // SIGTERM and SIGINT
 	ignore chan os.Signal // SIGHUP
 }
 
-// catchSignals has the program live through SIGHUP, and through SIGPIPE, with which Go
-// ends one whose standard output or error nobody reads any more.
+// catchSignals makes the program live through SIGHUP and SIGPIPE. Go would end a program
+// with SIGPIPE when nobody reads its standard output or error any more.
 func catchSignals() *signals {
 	signal.Ignore(syscall.SIGPIPE)
 	s := &signals{make(chan os.Signal, 2), make(chan os.Signal, 1)}
@@ -30,7 +30,7 @@ func catchSignals() *signals {
 }
 
 // serveUntil returns when a first signal has drained the server. A second one ends
-// the program on the spot.
+// the program at once.
 func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.Logger) error {
 	go func() {
 		for range s.ignore {
@@ -50,8 +50,8 @@ func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.
 	return srv.Wait()
 }
 
-// sayOnce writes text, and does not wait for a reader who takes none of it: what is
-// printed is for people, and the server is there for its clients.
+// sayOnce writes text, and waits for its reader no longer than patience: the server is
+// there for its clients.
 func sayOnce(w io.Writer, text []byte, patience time.Duration) {
 	done := make(chan struct{})
 	go func() {

@@ -18,8 +18,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// TestNobodyReads: whoever has standard output and error, and whatever they do not do
-// with it, the program starts, answers, lives through signals and ends.
+// TestNobodyReads: whatever standard output and error are, and even if nobody reads them, the
+// program starts, answers, lives through signals and ends.
 func TestNobodyReads(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -68,7 +68,7 @@ func TestNobodyReads(t *testing.T) {
 	}
 }
 
-// A command line that is wrong is told of with its exit code, whoever reads why.
+// A wrong command line ends with its exit code, even if nobody reads why.
 func TestNobodyReadsWhy(t *testing.T) {
 	_, w := fullPipe(t)
 	cmd := usher(t, "serve", "--no-such-flag")
@@ -141,8 +141,8 @@ func listening(t *testing.T, cmd *exec.Cmd) (addr string) {
 	return addr
 }
 
-// SIGHUP is told of and ignored; of the drain the program says what it does and how it
-// went. Few clients are sent away at once, in a fraction of --drain.
+// SIGHUP is logged and ignored. The program logs what a drain does and how it went. Few
+// clients are sent away in a fraction of --drain.
 func TestSignalsAreToldOf(t *testing.T) {
 	p := serve(t, "--echo", "/echo", "--drain", "1h")
 	ws, _, err := websocket.DefaultDialer.Dial("ws://"+p.addr+"/echo", nil)
@@ -172,7 +172,7 @@ func TestSignalsAreToldOf(t *testing.T) {
 	}
 }
 
-// TestLogLevel: what is less than --log-level is not in the log.
+// TestLogLevel: records below --log-level are not in the log.
 func TestLogLevel(t *testing.T) {
 	for level, told := range map[string]bool{"debug": true, "info": true, "warn": false, "error": false} {
 		p := serve(t, "--log-level", level)
@@ -186,8 +186,8 @@ func TestLogLevel(t *testing.T) {
 	}
 }
 
-// TestOneBoundForTheDrain: whatever is there at the end, and all of it together, is cut
-// at one time, and the program ends with 0.
+// TestOneBoundForTheDrain: whatever is left at the end is cut at one time, and the program
+// ends with 0.
 func TestOneBoundForTheDrain(t *testing.T) {
 	_, full := fullPipe(t)
 	cmd := usher(t, "serve", "--listen", "127.0.0.1:0", "--echo", "/echo", "--drain", "1s", "--access-log")

@@ -14,7 +14,7 @@ import (
 // byteSize is a number of bytes on the command line: "64KiB", "1MiB" or "123".
 type byteSize int
 
-// units from the largest, as String looks for the first that divides.
+// units begin with the largest, because String takes the first that divides.
 var units = []struct {
 	name  string
 	bytes int

@@ -20,10 +20,9 @@ import (
 // soakEnv is how long TestSoak takes, as in 30m; see make soak.
 const soakEnv = "USHER_SOAK"
 
-// TestSoak serves people of every kind for a long time: who says hello now and then,
-// comes and goes, stalls, resets, is refused, or does not read. Memory, files and
-// goroutines stay where they were when it had warmed up, and what they were before
-// when all have left.
+// TestSoak serves people of every kind for a long time: some say hello now and then, come and
+// go, stall, reset, are refused, or do not read. Memory, files and goroutines stay where they
+// were after the warm-up, and are as before when all have left.
 func TestSoak(t *testing.T) {
 	long, err := time.ParseDuration(os.Getenv(soakEnv))
 	if err != nil {
@@ -150,7 +149,7 @@ func (s *soak) people(long time.Duration) (seen []footprint) {
 	return slices.Clip(seen)
 }
 
-// rest waits up to most, and reports whether it may go on.
+// rest waits up to most, and reports whether to go on.
 func rest(ctx context.Context, rng *rand.Rand, most time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -204,7 +203,7 @@ func (s *soak) leaves(rng *rand.Rand) string {
 	return all[:rng.IntN(len(all))]
 }
 
-// stall begins something and waits for the server to end it, or for patience to.
+// stall begins something and waits for the server, or for patience, to end it.
 func (s *soak) stall(ctx context.Context, rng *rand.Rand) error {
 	conn, err := net.Dial("tcp", s.p.addr)
 	if err != nil {

@@ -11,15 +11,15 @@ import (
 	"github.com/usher-ws/usher/chat"
 )
 
-// statsHTML asks for the JSON that it is the page of, once a second.
+// statsHTML is a page that fetches the JSON once a second.
 //
 //go:embed stats.html
 var statsHTML string
 
 var statsPage = chat.NewPage(statsHTML)
 
-// stats answers with the server's counters: browsers, which name HTML, get a page
-// of them, and all others JSON.
+// stats answers with the server's counters: as a page to browsers, which ask for HTML, and
+// as JSON to all others.
 func (a *admin) stats(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	if strings.Contains(r.Header.Get("Accept"), "text/html") {

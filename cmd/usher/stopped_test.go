@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestStopped: a program that the machine had stopped has missed deadlines and events
-// alike. Who spoke in time is heard first, to the end of what was said.
+// TestStopped: a program that the machine had stopped has missed deadlines and events alike.
+// A client that spoke in time is read first, to the end of what it said.
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--loops", "1", "--echo", "/echo", "--handshake-timeout", "2s", "--message-timeout", "2s")

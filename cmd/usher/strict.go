@@ -11,10 +11,10 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// strict is the mapper of every flag and argument. What is given and empty is mostly
-// a script's variable that is not set, and no value would be the setting that guards
-// nothing; so it is refused before the value's own mapper sees it. The tag empty says
-// what an empty value means where it does mean something.
+// strict is the mapper of every flag and argument. A value that is given and empty is
+// mostly a script's variable that is not set, and for many flags it would mean that nothing
+// is guarded. So it is refused before the value's own mapper sees it. The tag empty says
+// what an empty value means, where it means something.
 type strict struct{ kong.Mapper }
 
 // beStrict gives every flag and argument of the command line the mapper.
@@ -37,8 +37,8 @@ func (m strict) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	return m.Mapper.Decode(ctx, target)
 }
 
-// refuseBlank says what is wanted in place of a value, or an element of a list, that has
-// nothing in it, or nothing but blanks.
+// refuseBlank returns an error for a value, or an element of a list, that is empty or blank.
+// The error says what is wanted instead.
 func refuseBlank(v *kong.Value, text string) error {
 	if text == "" && v.Tag.Has("empty") {
 		return nil
@@ -48,7 +48,7 @@ func refuseBlank(v *kong.Value, text string) error {
 	case blank(text):
 		wrong = "it is empty"
 	case v.IsSlice() && v.Tag.Sep != -1 &&
-		// With a separator behind it, a last element counts that is empty.
+		// The separator at the end makes an empty last element count.
 		slices.ContainsFunc(kong.SplitEscaped(text+string(v.Tag.Sep), v.Tag.Sep), blank):
 		wrong = fmt.Sprintf("%q has an empty element", text)
 	default:
@@ -62,8 +62,9 @@ func refuseBlank(v *kong.Value, text string) error {
 
 func blank(s string) bool { return strings.TrimSpace(s) == "" }
 
-// refuseTwice says which flag of serve is given more than once although it is no list:
-// of two values that guard, one would be ignored. Elsewhere the last one counts.
+// refuseTwice returns an error for a flag of serve that is not a list and is given more than
+// once: one of its values, which may guard something, would be ignored. In other commands the
+// last value counts.
 func refuseTwice(ctx *kong.Context) error {
 	if ctx.Selected().Name != "serve" {
 		return nil

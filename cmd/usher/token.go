@@ -14,12 +14,12 @@ import (
 
 // tokenCmd is usher token.
 type tokenCmd struct {
-	Sub   string        `required:"" placeholder:"NAME" help:"Whom the token is for: the name in the chat."`
-	TTL   time.Duration `default:"1h" help:"For how long it is good."`
-	Rooms []string      `placeholder:"ROOM" empty:"none" help:"The rooms it opens; all if not given, none if given empty."`
+	Sub   string        `required:"" placeholder:"NAME" help:"The subject of the token: the name in the chat."`
+	TTL   time.Duration `default:"1h" help:"How long the token is good."`
+	Rooms []string      `placeholder:"ROOM" empty:"none" help:"The rooms that the token opens: all if not given, none if given empty."`
 
-	Key keyFile `placeholder:"[ALG:]FILE" help:"Sign with this private key in PEM and not with the secret. RSA signs with RS256 unless ALG says otherwise, like PS256:key.pem."`
-	Kid string  `placeholder:"ID" help:"The key's name in a key set, header kid."`
+	Key keyFile `placeholder:"[ALG:]FILE" help:"Sign with this private key in PEM instead of the secret. RSA signs with RS256 unless ALG names another algorithm, as in PS256:key.pem."`
+	Kid string  `placeholder:"ID" help:"The name of the key in a key set, header kid."`
 	claimFlags
 	secretFlag
 }
@@ -50,7 +50,7 @@ func (t *tokenCmd) Run(stdout io.Writer) error {
 	return err
 }
 
-// key returns what signs: a private key or the secret.
+// key returns the key that signs: a private key or the secret.
 func (t *tokenCmd) key() (key any, algorithm string, err error) {
 	if t.Key.path != "" {
 		return privateKey(t.Key)

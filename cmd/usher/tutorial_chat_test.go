@@ -15,17 +15,17 @@ import (
 	gorilla "github.com/gorilla/websocket"
 )
 
-// The chat of the tutorial, row by row, and its last exercise: what a reader of it
-// expects to see, against the running program. TestTutorial is the walk through it.
+// The chat of the tutorial, row by row, and its last exercise, against the running program:
+// a reader of the tutorial sees what it says. TestTutorial goes through it once.
 
-// guest is somebody in a room, with a client that others wrote.
+// guest is somebody in a room, with a foreign client.
 type guest struct {
 	*gorilla.Conn
 	t *testing.T
 }
 
-// enter opens a room, in the JSON dialect if a subprotocol says so, and returns who
-// entered or the refusal.
+// enter opens a room, in the JSON dialect if a subprotocol says so, and returns the guest or
+// the refusal.
 func enter(t *testing.T, p *program, user, room string, subprotocols ...string) (guest, *http.Response) {
 	t.Helper()
 	return enterWith(t, p, token(user), room, subprotocols...)
@@ -156,8 +156,8 @@ func TestTutorialChatJoinAndLeave(t *testing.T) {
 	}
 }
 
-// TestTutorialChatRateLimit: the warning is for who was too fast, and what they said is
-// for nobody.
+// TestTutorialChatRateLimit: the sender that was too fast is warned, and nobody gets the
+// message.
 func TestTutorialChatRateLimit(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--rate", "10/m", "--burst", "2")
@@ -167,7 +167,7 @@ func TestTutorialChatRateLimit(t *testing.T) {
 		alice.say(text)
 	}
 	got := []string{alice.hear(), alice.hear(), alice.hear()}
-	slices.Sort(got) // what she is told alone may overtake what the room is
+	slices.Sort(got) // a message to her alone may overtake one to the room
 	if want := []string{slowDown, "alice: 1", "alice: 2"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -210,7 +210,7 @@ func TestTutorialChatExercisePrivateMessages(t *testing.T) {
 	carol.wants("Server: carol has joined the chat", "Server: alice has joined the chat", "Server: bob has joined the chat", "alice: aloud")
 }
 
-// TestTutorialChatExercisePresence: who is there, and how they are.
+// TestTutorialChatExercisePresence: users see who is in the room, and their status.
 func TestTutorialChatExercisePresence(t *testing.T) {
 	t.Parallel()
 	p := serve(t)
@@ -228,8 +228,8 @@ func TestTutorialChatExercisePresence(t *testing.T) {
 	bob.wantsObjects(`{"count":1,"type":"left","user":"alice"}`)
 }
 
-// TestTutorialChatExerciseProtocol: a message is held against the protocol; what is not
-// of it gets an error that says why, and much of it the end.
+// TestTutorialChatExerciseProtocol: a message is checked against the protocol. One that is not
+// of it gets an error that says why, and many of them end the connection.
 func TestTutorialChatExerciseProtocol(t *testing.T) {
 	t.Parallel()
 	p := serve(t)

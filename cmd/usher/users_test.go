@@ -34,9 +34,8 @@ func serveUsers(t *testing.T, users string) *program {
 	return serve(t, "--users", file)
 }
 
-// TestUsersWithCurl: who is in the file gets a token that opens a room; who is not,
-// or has another password, cannot tell which of the two it is; and nobody can go on
-// trying.
+// TestUsersWithCurl: a user in the file gets a token that opens a room. An unknown user and a
+// wrong password are answered alike, and nobody can go on trying.
 func TestUsersWithCurl(t *testing.T) {
 	t.Parallel()
 	curl, err := exec.LookPath("curl")

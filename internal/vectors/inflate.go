@@ -9,14 +9,32 @@ import (
 var errDeflate = errors.New("vectors: not DEFLATE")
 
 // Inflate returns the message of a compressed payload, and how many bytes it refers
-// back at most, which no other inflater tells. It is RFC 1951 in a page, and slow.
+// back at most, which no other inflater tells. It is RFC 1951 in a page, and slow. As
+// frame does, it lets an empty message be no bytes at all, and a flush stay at the end.
 func Inflate(payload []byte) (msg []byte, far int, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errDeflate, r)
+			msg, far, err = nil, 0, fmt.Errorf("%w: %v", errDeflate, r)
 		}
 	}()
-	b := &bitReader{b: append(bytes.Clone(payload), "\x00\x00\xff\xff\x01\x00\x00\xff\xff"...)}
+	const flush, end = "\x00\x00\xff\xff", "\x01\x00\x00\xff\xff"
+	b := &bitReader{b: bytes.Clone(payload)}
+	if len(payload) > 0 && !bytes.HasSuffix(payload, []byte(flush)) {
+		b.b = append(b.b, flush...)
+	}
+	b.b = append(b.b, end...)
+	for {
+		stream, back := b.stream()
+		msg, far = append(msg, stream...), max(far, back)
+		b.n = (b.n + 7) &^ 7 // another may follow, RFC 7692 §7.2.3.4
+		if b.n/8 >= len(payload) {
+			return msg, far, nil
+		}
+	}
+}
+
+// stream reads blocks to the final one.
+func (b *bitReader) stream() (msg []byte, far int) {
 	for last := 0; last == 0; {
 		last = b.bits(1)
 		var literals, distances code
@@ -25,7 +43,7 @@ func Inflate(payload []byte) (msg []byte, far int, err error) {
 			b.n = (b.n + 7) &^ 7
 			n, not := b.bits(16), b.bits(16)
 			if n != ^not&0xffff {
-				return nil, 0, errDeflate
+				panic("the length of a stored block")
 			}
 			for range n {
 				msg = append(msg, byte(b.bits(8)))
@@ -47,7 +65,7 @@ func Inflate(payload []byte) (msg []byte, far int, err error) {
 		case 2:
 			literals, distances = b.codes()
 		default:
-			return nil, 0, errDeflate
+			panic("the type of a block")
 		}
 		for {
 			s := literals.read(b)
@@ -67,7 +85,7 @@ func Inflate(payload []byte) (msg []byte, far int, err error) {
 			}
 		}
 	}
-	return msg, far, nil
+	return msg, far
 }
 
 // §3.2.5
@@ -104,11 +122,14 @@ func (b *bitReader) bits(n int) (v int) {
 // codes reads the codes of a block with its own, §3.2.7.
 func (b *bitReader) codes() (literals, distances code) {
 	nLiterals, nDistances, n := 257+b.bits(5), 1+b.bits(5), 4+b.bits(4)
+	if nLiterals > 286 || nDistances > 30 {
+		panic("more symbols than there are")
+	}
 	lengths := make([]int, 19)
 	for _, at := range []int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}[:n] {
 		lengths[at] = b.bits(3)
 	}
-	c, all := newCode(lengths), []int(nil)
+	c, all := newCode(lengths).whole(), []int(nil)
 	for len(all) < nLiterals+nDistances {
 		switch s := c.read(b); s {
 		case 16:
@@ -121,7 +142,10 @@ func (b *bitReader) codes() (literals, distances code) {
 			all = append(all, s)
 		}
 	}
-	return newCode(all[:nLiterals]), newCode(all[nLiterals:])
+	if len(all) > nLiterals+nDistances {
+		panic("more lengths than symbols")
+	}
+	return newCode(all[:nLiterals]).whole(), newCode(all[nLiterals:]).whole()
 }
 
 // code is a Huffman code, §3.2.2.
@@ -138,6 +162,21 @@ func newCode(lengths []int) (c code) {
 				c.symbols = append(c.symbols, symbol)
 			}
 		}
+	}
+	return c
+}
+
+// whole panics unless every sequence of bits begins with one code. Two exceptions are
+// zlib's: no code at all, and a single one of one bit.
+func (c code) whole() code {
+	left := 1
+	for _, n := range c.count[1:] {
+		if left = left<<1 - n; left < 0 {
+			panic("more codes than there are")
+		}
+	}
+	if left > 0 && len(c.symbols) > 0 && (len(c.symbols) > 1 || c.count[1] == 0) {
+		panic("not a whole code")
 	}
 	return c
 }

@@ -31,14 +31,11 @@ func (o *obstinate) Closed(i int, _ Fault) { o.client.Dial(i) }
 // TestDialAgain: a player whose connections are refused at once, and that dials again each
 // time, does not hold up the loop.
 func TestDialAgain(t *testing.T) {
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := ln.Addr().(*net.TCPAddr).AddrPort()
-	ln.Close()
-	c, err := New(Config{Conns: 2, Targets: []Target{{Addr: at, Host: "h", Path: "/"}}},
-		func(c *Client) Player { return &obstinate{client: c} })
+	c, err := New(Config{
+		Conns:   2,
+		Targets: []Target{{Addr: netip.MustParseAddrPort("127.0.0.1:1"), Host: "h", Path: "/"}},
+		Sources: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, // nobody's, RFC 5737: it cannot be bound
+	}, func(c *Client) Player { return &obstinate{client: c} })
 	if err != nil {
 		t.Fatal(err)
 	}
