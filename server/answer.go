@@ -8,6 +8,7 @@ import (
 )
 
 // This file is what a loop does about its mailbox.
+
 // Mail does what other goroutines asked for, in the order they asked.
 func (o owner) Mail() {
 	o.answerAll() // what a pass has left that did not come to its end
@@ -15,7 +16,7 @@ func (o owner) Mail() {
 	o.answerAll()
 }
 
-// answerAll does what was taken from the mailbox, and gives the memory back.
+// answerAll does what was taken from the mailbox and gives the memory back.
 func (o owner) answerAll() {
 	if o.taken.entries == nil {
 		return
@@ -169,7 +170,7 @@ func (o owner) fanOut(g *Group, n int, out [encodings][]byte) {
 	o.walk(g, func(s link) { o.deliver(s, out[encodingFor(s.Data().frame.Window())], n) })
 }
 
-// walk calls f for each member of g on this loop that can be spoken to. If f ends the
+// walk calls f for each member of g on this loop that can be sent to. If f ends the
 // goroutine the next walk goes on where it was.
 func (o owner) walk(g *Group, f func(link)) {
 	m := &o.groups

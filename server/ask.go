@@ -23,7 +23,7 @@ const earlyLimit = 16 << 10
 type question struct {
 	cancel   context.CancelFunc
 	request  *upgrade.Request // a copy
-	given    *upgrade.Request // another: who answers has it until then
+	given    *upgrade.Request // another, for the code that answers
 	response []byte           // the 101, withheld, or a probe's 200; nil if the question is the door's
 	early    []byte           // from the pool
 	place    uint32
@@ -45,9 +45,9 @@ func (d *door) authorize(s link, place uint32, q quota, r *upgrade.Request, resp
 	})
 }
 
-// prepareElsewhere has a token verified that would keep the loop from its other
-// connections. Then the request is judged as any other. How many there may be, and whose
-// turn it is, is for package upgrade to say, that verifies for POST /ticket too.
+// prepareElsewhere verifies a token on another goroutine, since it would keep the loop from
+// its other connections. Then the request is judged like any other. Package upgrade decides
+// how many are verified at once and which is next, as it does for POST /ticket.
 func (d *door) prepareElsewhere(s link, place uint32, q quota, r *upgrade.Request, early []byte) {
 	by := &d.places.At(place).route.door
 	a := &question{request: r.Clone(), given: r.Clone(), place: place, quota: q}
@@ -57,7 +57,7 @@ func (d *door) prepareElsewhere(s link, place uint32, q quota, r *upgrade.Reques
 	})
 }
 
-// ask has f called on a goroutine of its own, and its answer decided about.
+// ask calls f on a goroutine of its own; decide follows with its answer.
 func (d *door) ask(s link, a *question, early []byte, f func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
@@ -107,14 +107,14 @@ func (d *door) expireAsk(s link) {
 	d.refuse(s, lr, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
 }
 
-// withdraw ends it because nobody waits for the answer any more.
+// withdraw ends the waiting because the client has gone.
 func (d *door) withdraw(s link) {
 	d.abandon(d.takeQuestion(s))
 	s.Data().facts.become(over)
 	s.Cut(stream.ErrHangup)
 }
 
-// decide does what was answered.
+// decide carries out the answer to the question.
 func (d *door) decide(s link, err error) {
 	a := d.takeQuestion(s)
 	s.Go(byQuestion)
@@ -157,7 +157,7 @@ func (d *door) judgeOn(s link, a *question) {
 	d.respond(s, route, d.values, a.quota, a.given, a.early)
 }
 
-// identify takes over whom the authorizer has recognised, and counts the connection
+// identify takes over the identity that the authorizer has set, and counts the connection
 // as that user's.
 func (a *question) identify(d *door) error {
 	if a.given.Identity == a.request.Identity {

@@ -7,9 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// Attachment is what connections may have beside what the server knows of them: a
-// middleware's own, with a type of its own. It costs a connection that has it what a map
-// entry costs, and others nothing. It ends with the connection, after the Close callbacks and
+// Attachment keeps a value with some connections: that of a middleware or a package, with a
+// type of its own. A connection that has one pays for a map entry, and others pay nothing. It ends with the connection, after the Close callbacks and
 // Group.Left.
 //
 // The zero Attachment is ready; it must not be copied. Make one for a program or a

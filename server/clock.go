@@ -32,8 +32,8 @@ func (l *loop) keepPartial(s link, partial *frame.Partial, whole bool) {
 	}
 }
 
-// stopMessage stops the clock of the message under way: it is we who do not read. To
-// wait for one's turn is to be read.
+// stopMessage stops the clock of the message under way, since we do not read it. A
+// connection that waits for its turn is being read.
 func (l *loop) stopMessage(s link) {
 	if !s.HasExtra() || s.Why()&^stream.Turn == 0 {
 		return
@@ -43,8 +43,8 @@ func (l *loop) stopMessage(s link) {
 	}
 }
 
-// stopClocks keeps the time for which the loop was held up from those who have begun
-// a message: they could say what they liked, nobody read it.
+// stopClocks takes the time for which the loop was held up off the clocks of all messages
+// under way: whatever was sent meanwhile, nobody read it.
 func (l *loop) stopClocks(d time.Duration) {
 	for x := range l.Extras() {
 		if x.since != 0 && x.paused == 0 {
@@ -107,8 +107,8 @@ func (l *loop) reopen(s link) {
 	l.openDeadline(s)
 }
 
-// openDeadline sets when an open connection is looked at next: to be pinged, or for
-// want of an answer; for the end of a message; or when its token expires.
+// openDeadline sets when an open connection is looked at next: to ping it, or because it
+// did not answer; for the end of a message; or when its token expires.
 func (l *loop) openDeadline(s link) {
 	at := l.pingDue(s.Data().last)
 	if s.Data().pinged != 0 {
@@ -119,7 +119,7 @@ func (l *loop) openDeadline(s link) {
 	s.DueBy(l.expiry(s))
 }
 
-// pingDue is when a peer is pinged that was heard of last at a tick: spread over two
+// pingDue is when to ping a peer that was last heard from at the given tick: spread over two
 // fifths of the time, so that a crowd that came at once is not pinged at once.
 func (l *loop) pingDue(last uint32) uint32 {
 	after := l.srv.pingAfter()

@@ -12,7 +12,7 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// ErrBacklog is what a send answers that found the connection's outbox, or its
+// ErrBacklog is returned by a send that found the connection's outbox, or its
 // loop's mailbox, full. Nothing of the message is sent.
 var ErrBacklog = errors.New("server: backlog is full")
 
@@ -23,7 +23,7 @@ type CloseError struct {
 	Reason string
 	Err    error // what caused it, if anything did
 
-	byPeer bool // it was the peer who said so
+	byPeer bool // the peer said so
 }
 
 // Error names the code and the reason.
@@ -61,7 +61,7 @@ func (c Conn) window() frame.Window { return frame.Window(c.gen & windowBits >> 
 
 func isMessage(op frame.Opcode) bool { return op == frame.OpText || op == frame.OpBinary }
 
-// Identity returns whom the guards recognised, or nil. Only Renew changes it.
+// Identity returns the identity that the guards recognised, or nil. Only Renew changes it.
 func (c Conn) Identity() *upgrade.Identity {
 	if q := c.line(); q != nil {
 		return q.identity.Load()
@@ -132,7 +132,7 @@ func (c Conn) Buffered() int {
 	return s.Waiting()
 }
 
-// Data returns what SetData, or before it Route.Keep, has kept, or nil.
+// Data returns what SetData has kept, or before that Route.Keep; nil if nothing was.
 func (c Conn) Data() any {
 	s, ok := c.mine("Conn.Data")
 	if !ok {

@@ -73,8 +73,8 @@ func (d *door) readHead(s link, b []byte) {
 	}
 }
 
-// expireHead ends the waiting for a request: with 408 if it has begun. Those that never
-// spoke are not spoken to.
+// expireHead ends the waiting for a request: with 408 if it has begun, and without a word if
+// nothing came.
 func (d *door) expireHead(s link) {
 	if s.Extra().head != nil {
 		d.refuse(s, nil, nil, errTimeout)
@@ -135,7 +135,7 @@ func (d *door) respond(s link, lr *loopRoute, values []string, q quota, r *upgra
 // responded goes on with what the route's door said, and err, which its hooks made of it.
 func (d *door) responded(s link, lr *loopRoute, values []string, q quota, r *upgrade.Request, early []byte, said ruling, err error) {
 	if err == nil {
-		err = said.err // a hook cannot let in whom the door refused
+		err = said.err // a hook cannot let in what the door refused
 	}
 	isProbe := errors.Is(err, upgrade.ErrProbe)
 	if err == nil || isProbe {
@@ -161,8 +161,8 @@ func (d *door) responded(s link, lr *loopRoute, values []string, q quota, r *upg
 	d.admit(s, place, q, r, said.response, early)
 }
 
-// sane looks at an error of the user's where a panic of its own methods is caught. A nil
-// *Rejection is none, and no verdict either.
+// sane calls the methods of an error of the user's, where a panic of theirs is caught. A nil
+// *Rejection is no verdict: it becomes an error.
 func sane(err error) error {
 	if err == nil {
 		return nil
@@ -215,8 +215,8 @@ func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response
 	err = d.try(func() error { kept = lr.Keep(r); return nil })
 }
 
-// refuse answers a request that is not let in with err in words. lr is nil if no route is
-// known, and r may be.
+// refuse answers a request that is not let in; the answer says what err does. lr is nil if no
+// route is known, and r may be nil.
 func (d *door) refuse(s link, lr *loopRoute, r *upgrade.Request, err error) {
 	by := &d.gate
 	if lr != nil {

@@ -17,11 +17,11 @@ import (
 // drainStep is how often a draining loop closes its next connections.
 const drainStep = 5 * time.Millisecond
 
-// DrainGrace is how long after Server.Drain whoever remains is cut.
+// DrainGrace is how long after Server.Drain the connections that remain are cut.
 const DrainGrace = 2 * time.Second
 
-// drainSpacing is the time that a drain takes for each connection, until that is 80 % of
-// it: few clients that come back at once are nobody's burden.
+// drainSpacing is the time that a drain takes for each connection, up to 80 % of Drain in
+// all: a few clients that come back at once are no burden.
 const drainSpacing = 200 * time.Millisecond
 
 // drainSilence is how long a draining server waits for the first byte of a request.
@@ -32,8 +32,8 @@ const drainSilence = time.Second
 // left to it then.
 const cutPatience = 250 * time.Millisecond
 
-// ErrOnLoop is what Shutdown and Wait answer in a callback, which holds up what they
-// would wait for.
+// ErrOnLoop is what Shutdown, Wait, Each and CloseUser return in a callback, which holds up
+// the loop that they would wait for.
 var ErrOnLoop = errors.New("server: cannot wait in a callback")
 
 // drainage is a loop's progress in closing its connections evenly over the window.
@@ -58,9 +58,9 @@ type drainage struct {
 // not waited for after the cut, nor is a loop that a callback still holds up, which is an
 // error.
 //
-// In a callback, Shutdown begins the drain and answers ErrOnLoop; ctx is ignored then.
-// Elsewhere in the user's code it waits, for its own caller too, until that is cut: call it
-// on a goroutine of its own.
+// In a callback, Shutdown begins the drain and returns ErrOnLoop; ctx is ignored then. In a
+// worker of Offload, an Authorize or a Handler it would wait for its own caller, until that
+// is cut: call it on a goroutine of its own there.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.life.goOn(running, draining); err != nil {
 		return err

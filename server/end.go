@@ -14,6 +14,7 @@ import (
 
 // This file is the one exit: nothing else ends a connection that was open. (What never was
 // is ended by the door.)
+
 var errCut = errors.New("server: cut at the end of the drain")
 
 var errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.CodeTokenExpired}
@@ -48,7 +49,7 @@ func (l *loop) end(s link, out []byte, e *CloseError) {
 	l.depart(s, e)
 }
 
-// hearEnd is what is done when the peer has ended its side without a close frame: 1006.
+// hearEnd ends a connection whose peer has ended its side without a close frame: 1006.
 func (o owner) hearEnd(s link) {
 	if !o.jobs.afterJobs(s, func(s link) { s.Cut(io.EOF) }) {
 		s.Cut(io.EOF)
@@ -114,7 +115,7 @@ func (l *loop) dropInput(s link) {
 	s.TrimExtra()
 }
 
-// shed has a connection that holds much give it up.
+// shed makes a connection give up the memory that it holds.
 func (o owner) shed(s link) {
 	q := s.Extra().line
 	if s.State() == stream.Gone { // its peer has gone, its jobs have not

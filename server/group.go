@@ -79,19 +79,19 @@ func (g *Group) bind(l *loop) error {
 	return nil
 }
 
-// Leave ends c's membership. Leaving what was not joined does nothing.
+// Leave ends c's membership. It does nothing if c is no member.
 func (g *Group) Leave(c Conn) error {
 	if c.loop == nil {
 		return net.ErrClosed
 	}
 	if g.of(c.loop) == nil {
-		return nil // nobody of that loop ever joined
+		return nil // no connection of that loop ever joined
 	}
 	return c.loop.mail.member(entryLeave, c, g)
 }
 
-// Send publishes b to all who are members when it is their loop's turn. It copies
-// b. ErrBacklog means that a loop's mailbox was full: its members will not get
+// Send publishes b to all connections that are members when their loop carries it out. It
+// copies b. ErrBacklog means that a loop's mailbox was full: its members will not get
 // the message, others may.
 func (g *Group) Send(op frame.Opcode, b []byte) error {
 	if !isMessage(op) {
@@ -103,7 +103,7 @@ func (g *Group) Send(op frame.Opcode, b []byte) error {
 	return g.send(Message{Opcode: op, Data: b})
 }
 
-// Close closes all connections that are members when it is their loop's turn, after what
+// Close closes all connections that are members when their loop carries it out, after what
 // was published before. Errors are net.ErrClosed and one for a code that is not for the
 // wire.
 func (g *Group) Close(code frame.StatusCode, reason string) error {

@@ -16,10 +16,10 @@ import (
 // callback is deferred, so that it is done in any case; then the loop goes on on another
 // goroutine.
 
-// errInternal is the end of a connection that something of ours or the user's failed.
+// errInternal is the end of a connection for which our code or the user's has failed.
 var errInternal = &CloseError{Code: frame.StatusInternalError, Reason: "internal"}
 
-// errExited is what code is taken to have panicked with that has called runtime.Goexit.
+// errExited stands for the panic value of code that has called runtime.Goexit.
 var errExited = stream.ErrExited
 
 // panicError is a panic in the user's code.
@@ -28,7 +28,7 @@ type panicError struct {
 	stack []byte
 }
 
-// Error says with what it panicked.
+// Error says what the panic's value was.
 func (e *panicError) Error() string { return fmt.Sprintf("server: panic: %v", e.value) }
 
 // guard is deferred around the user's code, and turns a panic of it into an error.

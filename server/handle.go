@@ -12,6 +12,7 @@ import (
 
 // This file is what a loop's streams tell it: it looks up in the table what is to be done.
 // Mail, which carries more, is dispatched in answer.go.
+
 // owner is a loop as its streams see it: a stream.Handler.
 type owner struct{ *loop }
 
@@ -98,7 +99,7 @@ func (o owner) Ended(s link, cause error) (keep bool) {
 // Late is stream.Handler's.
 func (o owner) Late(d time.Duration) { o.stopClocks(d) }
 
-// Turn is stream.Handler's: what is done beside the connections' events.
+// Turn is stream.Handler's: what there is to do beside the connections' events.
 func (o owner) Turn(now time.Duration) (next time.Duration) {
 	o.busy.Store(0)
 	if o.ID() == 0 && now >= o.tidied+time.Second {

@@ -6,9 +6,10 @@ import "github.com/usher-ws/usher/stream"
 
 // This file is about connections that are held: by their stream, because bytes wait or it
 // is not their turn, or by us, for a delay or for jobs.
+
 // goOn lets a connection go on that was held by its stream, as far as it may. One that is
-// owed a call of Writable is read from, too: it may be owed the next as soon as it had this one, and
-// must not get deaf of it.
+// owed a call of Writable is read from, too: it may be owed the next call as soon as it had
+// this one, and must not go unread because of that.
 func (o owner) goOn(s link) {
 	why := s.Why()
 	owed := s.Data().facts.has(owesWritable) && o.routeOf(s).Writable != nil && why&stream.Backlog == 0 && s.Generation()&closeAsked == 0

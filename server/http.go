@@ -63,8 +63,7 @@ func newHTTPSide(s *Server) *httpSide {
 	return h
 }
 
-// told is a Handler whose end by runtime.Goexit is told to the log, as net/http tells of
-// a panic.
+// told is a Handler that logs when it ends by runtime.Goexit, as net/http logs a panic.
 type told struct {
 	http.Handler
 	log *logWriter

@@ -7,16 +7,17 @@ import (
 	"github.com/usher-ws/usher/stream"
 )
 
-// This file is about peers that say nothing: when they are asked, and when that they
-// do not answer is the end.
+// This file is about peers that say nothing: when they are pinged, and when they are closed
+// for not answering.
 //
 //	last                  the last sign of life: input, or bytes that the peer took
 //	last + pingAfter      ±20 %: it is pinged
 //	last + idle-timeout   the end, unless the ping left less than half of it ago
 //
 // So that two numbers are enough, a ping that comes late moves last forward. When it
-// left, slot.pinged knows: what was sent behind it and taken is a sign of life, and
+// left, session.pinged knows: what was sent behind it and taken is a sign of life, and
 // that the peer's kernel took the ping itself is none.
+
 // pingFrame is a ping without payload.
 var pingFrame = frame.AppendFrame(nil, frame.OpPing, nil)
 
@@ -71,7 +72,7 @@ func (o owner) ping(s link, silence uint32) {
 	o.deliver(s, pingFrame, 0)
 }
 
-// pingUnits of what slot.pinged counts are the idle-timeout.
+// pingUnits of what session.pinged counts are the idle-timeout.
 const pingUnits = 128
 
 // notePing notes that a ping leaves now. If nobody is idle, it begins another silence.

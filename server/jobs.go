@@ -10,7 +10,8 @@ import (
 )
 
 // This file is the loop's side of Offload: what it hands to the workers, what it
-// hears from them, and how a connection ends that has jobs.
+// hears from them, and how a connection with jobs ends.
+
 // A connection is held when it has so many jobs, or of so many bytes, and goes on
 // when it has half of that.
 const (

@@ -30,8 +30,8 @@ func (m *meter) exceeded(c Conn, s link, r *loopRoute, kind frame.EventKind, ove
 }
 
 // consequence says what is to be done about a limit that is exceeded: the route's
-// action, or Disconnect for a connection that was over too often; and whether the last time it was told
-// is long enough ago to tell again. It counts, and tells the log.
+// action, or Disconnect for a connection that was over too often; and whether it was last
+// told long enough ago to be told again. It counts, and writes to the log.
 func (m *meter) consequence(c Conn, s link, r *loopRoute, over excess) (act Action, tell bool) {
 	act = r.Limits.Over
 	if most := r.Limits.CloseAfter; most > 0 && m.strike(s) >= most {
@@ -82,7 +82,8 @@ func (m *meter) violation(s link, r *loopRoute, over excess) Violation {
 	return v
 }
 
-// limitClose is the end of who was over a limit: its code, and when to come back.
+// limitClose is the end of a connection that was over a limit: the code, and when to come
+// back.
 func limitClose(v Violation) *CloseError {
 	ms := max(1, (v.RetryAfter+time.Millisecond-1)/time.Millisecond)
 	return &CloseError{

@@ -18,7 +18,7 @@ type excess struct {
 // meter charges a loop's connections for what they say.
 type meter struct{ *loop }
 
-// slows reports whether r slows down who is over its limits.
+// slows reports whether r slows down connections that are over its limits.
 func (m *meter) slows(r *loopRoute) bool { return r.Limits.Over == Delay && !m.srv.LimitDryRun }
 
 // charge takes what an event costs from the buckets, and says which limit it
@@ -124,7 +124,7 @@ func (m *meter) keys(s link) (user string, addr netip.Addr) {
 // mustWait holds the connection if its next message may not be read yet, or says how
 // it ends if it had to wait too often. The buckets are asked before the message is
 // read, so that nothing has to be put back. From a shared one the message is taken
-// at once: those who wait get their turns one after the other, instead of all waking
+// at once: those that wait get their turns one after the other, instead of all waking
 // up for the same.
 func (m *meter) mustWait(c Conn, s link, r *loopRoute) (bool, *CloseError) {
 	now := m.Now()

@@ -46,7 +46,7 @@ func (l limit) code() string {
 // refusal is what the limits of connections do.
 const refusal = Disconnect + 1
 
-// decisions counts, for one route on one loop, what was decided about whom. The loop
+// decisions counts, for one route on one loop, what was done about each limit. The loop
 // counts and others read.
 type decisions [numLimits][refusal + 1]atomic.Int64
 

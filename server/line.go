@@ -16,7 +16,7 @@ type line struct {
 	conn Conn
 	pool *pool
 
-	// What a worker may ask about the connection: it must not look at the slot.
+	// What a worker may ask about the connection, since it must not look at the slot.
 	identity atomic.Pointer[upgrade.Identity]
 	route    *loopRoute
 	values   []string
@@ -32,16 +32,16 @@ type line struct {
 	next   *line
 
 	// The loop's.
-	open  int         // jobs of whose end the loop has not heard
+	open  int         // jobs that the loop has not heard the end of
 	bytes int         // of their data, as buffers count them
 	then  func(link)  // how the connection ends when there are none
 	told  *CloseError // what then tells Close, if that is known and was first
 }
 
-// lines are the lines of a loop's connections by their token. Any goroutine may look
+// lines finds the lines of a loop's connections by their token. Any goroutine may look
 // one up.
 type lines struct {
-	n  atomic.Int32 // so that nobody pays who has no Offload
+	n  atomic.Int32 // so that servers without Offload pay nothing
 	mu sync.RWMutex
 	of map[uint64]*line
 }

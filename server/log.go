@@ -10,14 +10,14 @@ import (
 	"github.com/usher-ws/usher/server/internal/ring"
 )
 
-// LogRing is a slog.Handler that keeps nobody waiting for the one behind it. Up to
+// LogRing is a slog.Handler in front of another, which its callers never wait for. Up to
 // 1,024 records wait for the goroutine that hands them on; a record that finds no room
 // is lost, and so is one that the handler behind fails to write. The log is told how
 // many were lost as soon as it takes records again.
 //
-// A Server puts one in front of its Logger unless that has one already. Whoever logs
-// elsewhere too, in an http.Handler say, makes one and gives it to all: then no reader
-// of the log decides when an answer is sent.
+// A Server puts one in front of its Logger unless that has one already. A
+// program that also logs elsewhere, in an http.Handler say, should give one LogRing to all:
+// then no reader of the log decides when an answer is sent.
 //
 //	ring := server.NewLogRing(slog.NewTextHandler(os.Stderr, nil))
 //	defer ring.Close(time.Second)

@@ -10,8 +10,8 @@ import (
 	"github.com/usher-ws/usher/frame"
 )
 
-// mailbox is a loop's one thread-safe door. What other goroutines want done is
-// queued here as values, in one lane so that the order of one caller's requests
+// mailbox is the one way into a loop that is safe for any goroutine. What others want done
+// is queued here as values, in one lane so that the order of one caller's requests
 // is kept, and the loop is woken once for many.
 //
 // What the callbacks of an event send to their own connection does not come here,
@@ -71,7 +71,7 @@ const (
 // send queues b as a frame for c.
 func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
 	if w := c.window(); w != 0 {
-		// To compress takes microseconds: not under the lock.
+		// Compressing takes microseconds: not under the lock.
 		buf := deflateBufs.Get().(*[]byte)
 		*buf = frame.AppendDeflated((*buf)[:0], op, b, w)
 		err := m.sendFrame(entrySend, c, *buf)
@@ -171,7 +171,8 @@ func (m *mailbox) closeWith(c Conn, e *CloseError, framed []byte) error {
 	return nil
 }
 
-// verdict queues what an authorizer said; there is one for each pending slot.
+// verdict queues what an authorizer said; there is one for each connection that is asked
+// about.
 func (m *mailbox) verdict(tok uint64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -30,7 +30,7 @@ type (
 	OpenFunc func(c Conn) error
 	// SendFunc publishes a message to a Group.
 	SendFunc func(m Message) error
-	// RefusedFunc hears of a request that was refused. r is valid until it returns, and
+	// RefusedFunc is told of a request that was refused. r is valid until it returns, and
 	// may lack all but RemoteAddr. Nothing it does changes the answer.
 	RefusedFunc func(r *upgrade.Request, e *upgrade.Rejection)
 	// CloseFunc ends a connection: exactly once for each that was opened. Nothing
@@ -55,9 +55,9 @@ type Middleware struct {
 	Send    func(next SendFunc) SendFunc
 	Close   func(next CloseFunc) CloseFunc
 
-	// Refused is told of every refusal, whoever decided it and when: quotas and Authorize
-	// come after the Upgrade hooks. Of Use, it is told of those before a route is known,
-	// too.
+	// Refused is told of every refusal, whatever decided it and when: quotas and Authorize
+	// come after the Upgrade hooks. As part of Use, it is also told of refusals before a
+	// route is known.
 	Refused RefusedFunc
 
 	// OnLoop says that the middleware's Message hook belongs to the loop: Start fails if

@@ -8,8 +8,8 @@ import (
 
 // Offload moves what is behind it off the loop: the middleware listed after it and
 // the route's Message run on one of at most n goroutines, and may block. What comes
-// before it runs on the loop as ever. A route has at most one Offload, and
-// Logging before it; several routes may share one, and its n.
+// before it runs on the loop. A route has at most one Offload, behind all
+// middleware that is OnLoop; several routes may share one, and its n.
 //
 // Messages of one connection are handled one after the other, in their order; those
 // of several at the same time. Data is a copy, valid until the handler returns. When

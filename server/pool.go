@@ -8,7 +8,7 @@ import (
 )
 
 // pool is the goroutines of one Offload. There are only as many as there is work
-// for. It belongs to nobody: its lock is above what it guards.
+// for. It belongs to no loop: its lock is above what it guards.
 type pool struct {
 	most int
 
@@ -91,7 +91,7 @@ func (p *pool) do(q *line, j job) {
 	returned = true
 }
 
-// done notes that a job is over, and has the loop hear of it.
+// done notes that a job is over, and tells the loop.
 func (p *pool) done(q *line, r result) {
 	p.mu.Lock()
 	q.over = append(q.over, r)

@@ -117,7 +117,7 @@ func (d *door) decisionsOf(lr *loopRoute) *decisions {
 	return &lr.decided
 }
 
-// retry is e with the time to come back, spread so that those who were refused
+// retry is e with the time to come back, spread so that clients that were refused
 // together do not return together: from when the limit has room again, if it knows
 // that. nil stays nil.
 func retry(e *upgrade.Rejection, err error) error {
@@ -131,5 +131,5 @@ func retry(e *upgrade.Rejection, err error) error {
 	return e.WithRetryAfter(jitter(5 * time.Second))
 }
 
-// jitter spreads those who are told to come back over d to 2d.
+// jitter spreads clients that are told to come back over d to 2d.
 func jitter(d time.Duration) time.Duration { return d + rand.N(d) }

@@ -43,8 +43,8 @@ func (s *Server) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// limitLevel is the level at which the log is told: who tries limits wants to see
-// what they would do, and who has them is not to be flooded with it.
+// limitLevel is the level at which limits are logged: in a dry run the operator wants to see
+// what they would do, and otherwise is not to be flooded.
 func (s *Server) limitLevel() slog.Level {
 	if s.LimitDryRun {
 		return slog.LevelInfo

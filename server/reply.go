@@ -9,8 +9,8 @@ import (
 )
 
 // reply is what the callbacks of an event say to the event's own connection. It
-// leaves in one send when the event is done. All of it is the loop's: who is on the
-// loop's goroutine needs no lock. Everybody else goes through the mailbox.
+// leaves in one send when the event is done. All of it is the loop's, so a caller on the
+// loop's goroutine needs no lock. All others go through the mailbox.
 type reply struct {
 	tok    uint64 // the connection whose event is handled; 0 for none
 	b      []byte // whole frames

@@ -30,19 +30,19 @@ type Route struct {
 	// Middleware of this route; that of Server.Use is outside it.
 	Middleware []Middleware
 
-	// The quiet.
+	// What one connection may send.
 	Limits  Limits
 	OnLimit func(c Conn, v Violation) // for Warn, at most once a second for a connection
 
 	// Backpressure. Overflow is what becomes of a message that finds
-	// Server.MaxBacklog full. Writable is called, on the loop, when all has left that
-	// had to wait for the peer, or that a Send was refused for: with DropNewest, a
-	// callback can send until there is ErrBacklog, and Writable go on from there.
+	// Server.MaxBacklog full. Writable is called on the loop when something had to wait
+	// for the peer, or a Send was refused, and all has left since: with DropNewest, a
+	// callback can send until it gets ErrBacklog, and Writable can go on from there.
 	Overflow Overflow
 	Writable func(c Conn)
 
-	// Keep says what of the request the connection needs, its query or a header, and
-	// is called on the loop when all else has let it in. Conn.Data returns that from
+	// Keep returns what the connection needs of the request, its query or a header. It
+	// is called on the loop when all else has let the connection in. Conn.Data returns that from
 	// Open on, until SetData replaces it. r and every []byte of it are valid until Keep
 	// returns; strings are copies. What is nil costs the connection nothing.
 	Keep func(r *upgrade.Request) any
@@ -71,8 +71,8 @@ type Limits struct {
 	Bytes    limiter.Rate
 	Over     Action
 
-	// CloseAfter closes a connection that is over a limit for this many times
-	// within a minute, whatever Over did about the others: Delay first, then Disconnect.
+	// CloseAfter closes a connection that is over a limit this many times within a
+	// minute, whatever Over did the times before: Delay first, then Disconnect.
 	// Zero is never.
 	CloseAfter int
 
@@ -119,9 +119,9 @@ func (a *Action) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q: want warn, drop, delay or close", text)
 }
 
-// Violation is a limit that was met.
+// Violation is a limit that was exceeded.
 type Violation struct {
-	Limit      string        // "messages" or "bytes" of the connection, "user" or "ip" of all there are of one
+	Limit      string        // "messages" or "bytes" of the connection, "user" or "ip" of all connections of one
 	Rate       limiter.Rate  // what it is
 	RetryAfter time.Duration // until it has room for the same again
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // AppendRoutes appends, for people, what there is at each path, in the order in
-// which the routes are tried: who guards it, in the order in which they answer, the
+// which the routes are tried: its guards, in the order in which they answer, the
 // limits, and the middleware with its hooks, the outermost first. Send hooks run for
 // the groups that have them. It may be called before Start.
 func (s *Server) AppendRoutes(dst []byte) []byte {
@@ -37,7 +37,7 @@ func appendFacts(dst []byte, name string, facts []string) []byte {
 	return dst
 }
 
-// guardsOf are those of rows 8 to 13 of the order of verdicts.
+// guardsOf are those of rows 8 to 13 of docs/CODES.md.
 func (s *Server) guardsOf(r *route) []string {
 	facts := []string{"origin: " + strings.Join(append([]string{"same host"}, s.Origins...), ", ")}
 	for _, g := range r.Guards {

@@ -82,11 +82,11 @@ func (c Conn) Run(f func(c Conn)) error {
 var ErrRenew = errors.New("server: not a later token of the same user")
 
 // Renew puts id in the place of the connection's Identity, so that the connection
-// lives as long as id does: for who brings a new token before the old one expires
+// lives as long as id does: for clients that bring a new token before the old one expires
 // and the connection is closed with 4401. id is what a Verifier made of the new
 // token. It must speak for the same Subject, by which connections are counted, and
 // not have expired; otherwise, and if the connection had no Identity, it is
-// ErrRenew. What else the claims allow is for the caller to see.
+// ErrRenew. What else the claims allow is for the caller to check.
 func (c Conn) Renew(id *upgrade.Identity) error {
 	s, ok := c.mine("Conn.Renew")
 	if !ok {

@@ -31,7 +31,7 @@ type Server struct {
 	Loops int
 
 	// How many. MaxConns is by default what the process's descriptor limit
-	// allows, less the reserve for those who are told to go; Start fails with
+	// allows, less the reserve for those that are told to go; Start fails with
 	// ErrFiles if that is less than MaxConns.
 	MaxConns        int
 	MaxConnsPerIP   int // at once; default none
@@ -42,8 +42,8 @@ type Server struct {
 	ConnRate limiter.Rate
 
 	// Messages of all connections of a user or an address together, on all routes.
-	// What happens above is for the route's Limits to say, as is what a message
-	// costs; default unlimited. MessagesPerIP costs each connection some 200 bytes.
+	// The route's Limits say what happens above, and what a message costs; default
+	// unlimited. MessagesPerIP costs each connection a map entry.
 	MessagesPerUser limiter.Rate
 	MessagesPerIP   limiter.Rate
 
@@ -53,7 +53,7 @@ type Server struct {
 	LimitDryRun bool
 
 	// MaxAuthorize is how many requests may wait for a Route's Authorize at one time;
-	// whoever comes then is told to come back, 503; 1024.
+	// beyond, a client is told to come back, 503; 1024.
 	MaxAuthorize int
 
 	// How much, in bytes.

@@ -77,7 +77,7 @@ type extra struct {
 	since   uint32         // the tick in which the incomplete message began, +1
 	paused  uint32         // the tick in which its clock was stopped, +1; 0 while it runs
 
-	// What the workers of an Offload have of it.
+	// For the workers of an Offload.
 	line *line
 
 	// The limiter.

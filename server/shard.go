@@ -38,7 +38,7 @@ func (h *shard) find(i uint32) (int, bool) {
 	return at, found && h.sorted[at]&hasLeft == 0
 }
 
-// tidy sorts in who joined and sweeps the marks if they are many. It is called
+// tidy sorts in the members that joined, and sweeps the marks if they are many. It is called
 // before a walk, never during one.
 func (h *shard) tidy() {
 	if len(h.fresh) == 0 && h.left <= len(h.sorted)/2 {

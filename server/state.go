@@ -133,7 +133,7 @@ var table = [numStates][numEvents]cell{
 // about is what holds as long as a session is in a state.
 type about struct {
 	deadline string
-	memory   string // who owns what beside the stream
+	memory   string // what it owns beside the stream
 }
 
 var aboutOf = [numStates]about{

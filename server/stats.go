@@ -12,14 +12,14 @@ type stats struct {
 	slow, shed atomic.Int64
 }
 
-// Stats is a server's counters since Start. Per second is for who asks twice.
+// Stats is a server's counters since Start. Rates are for callers that ask twice.
 type Stats struct {
 	Uptime   time.Duration `json:"uptime_ns"`
 	Draining bool          `json:"draining"`
 
 	// Now.
 	Sockets   int `json:"sockets"`   // connections, those of the Handler and those in a handshake included
-	Lingering int `json:"lingering"` // of which have been told to go
+	Lingering int `json:"lingering"` // of these, how many have been told to go
 	Buffered  int `json:"buffered"`  // bytes that wait: heads, half messages, outboxes
 
 	// Since Start.
@@ -67,9 +67,9 @@ type LoopStats struct {
 	Late     int64         `json:"late"`     // ticks, one a second or more, that came 100 ms late or later
 }
 
-// Stats returns the counters. They are the loops' own, and each is asked for a copy
-// that is exact at that moment. In a callback only its own loop's are: of the others there
-// is the copy that they made last, and they are asked for new ones. Safe for any goroutine.
+// Stats returns the counters. Each loop counts for itself, and is asked for a copy that is
+// exact at that moment. In a callback only the copy of its own loop is: the others' are those
+// they made last, and they are asked for new ones. Safe for any goroutine.
 func (s *Server) Stats() Stats {
 	if !s.life.hasRun() { // not started, or in vain
 		return Stats{}

@@ -13,8 +13,9 @@ import (
 )
 
 // What a loop counts it keeps in plain numbers of its own, a RouteStats for each
-// route: the path of a message has no atomics for them. Who wants to know asks
-// the loops for copies.
+// route: the path of a message has no atomics for them. A reader asks the
+// loops for copies.
+
 // mostWords is how many words a loop tells a route's refusals or closes apart by: those
 // of a guard or a handler may be any.
 const mostWords = 64
@@ -30,8 +31,8 @@ func addTo(counts *map[string]int64, word string, n int64) {
 	(*counts)[word] += n
 }
 
-// surveyTime is how long a loop may take to answer. One that takes longer is what
-// its operator wants to know of, not to wait for.
+// surveyTime is how long a loop may take to answer. An operator wants to know of one that
+// takes longer, and not to wait for it.
 const surveyTime = time.Second
 
 // loopCopy is what a loop has counted up to a moment.
@@ -132,7 +133,7 @@ func (l *loop) noteRefusal(s link, lr *loopRoute, r *upgrade.Request, err error)
 	}
 }
 
-// refusedOf returns who is told of refusals on lr, which may be nil.
+// refusedOf returns the hooks that are told of refusals on lr, which may be nil.
 func (l *loop) refusedOf(lr *loopRoute) []RefusedFunc {
 	if lr == nil {
 		return l.unroutedRefused

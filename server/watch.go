@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A callback that takes longer than tooLong is told of in the log, once for each
-// route: when it is over, or when it has lasted for far too long and may never be.
+// A callback that takes longer than tooLong is logged, once for each route: when it is
+// over, or when it has lasted for far too long and may never be.
 const (
 	tooLong    = 100 * time.Millisecond
 	farTooLong = time.Second
@@ -67,7 +67,7 @@ func (w *watchdog) run() {
 			continue
 		}
 		tick.Stop()
-		w.asleep.Store(true) // and then look again: who enters after this wakes us
+		w.asleep.Store(true) // and then look again: a loop that enters after this wakes us
 		if !w.look(time.Now()) {
 			select {
 			case <-w.quit:

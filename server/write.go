@@ -9,7 +9,7 @@ import (
 
 var errBacklogClose = &CloseError{Code: frame.StatusTryAgainLater, Reason: "backlog"}
 
-// takesPosts reports whether anything can be sent to s that is not its own event's doing.
+// takesPosts reports whether others than s's own event may send to it.
 func takesPosts(s link) bool {
 	return table[s.Data().facts.state()][post].do == deliver && s.State() != stream.Gone
 }
@@ -20,8 +20,8 @@ func (l *loop) transmit(s link, b []byte) {
 	l.pause(s)
 }
 
-// deliver sends b, whole frames with n messages in them, which others than the
-// connection's own event have said.
+// deliver sends b, whole frames with n messages in them, that did not come from an event of
+// the connection's own.
 func (l *loop) deliver(s link, b []byte, n int) {
 	if waiting := s.Waiting(); waiting > 0 && waiting+len(b) > l.srv.maxBacklog() {
 		l.overflow(s, n)
@@ -33,7 +33,7 @@ func (l *loop) deliver(s link, b []byte, n int) {
 	l.transmit(s, b)
 }
 
-// overflow does about n messages what the route says of a peer that has let too much
+// overflow carries out the route's Overflow for n messages to a peer that has let too much
 // pile up.
 func (l *loop) overflow(s link, n int) {
 	if r := l.routeOf(s); r.Overflow == DropNewest {

@@ -67,7 +67,7 @@ func (p *Buffers) Append(b, more []byte) []byte {
 	return append(b, more...)
 }
 
-// Forget says that n bytes will not come back: somebody else has them for good.
+// Forget says that n bytes will not come back: they are another's for good.
 func (p *Buffers) Forget(n int) { p.inUse -= n }
 
 // InUse returns how many bytes are lent.

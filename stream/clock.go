@@ -25,7 +25,7 @@ func Ticks(d time.Duration) uint32 {
 	return uint32(min((d-1)>>tickBits+2, math.MaxUint32))
 }
 
-// Behind is the tick n ticks behind at; with none of them, it is none.
+// Behind is the tick that comes n ticks after at; 0, for none, if n is 0.
 func Behind(at, n uint32) uint32 {
 	if n == 0 {
 		return 0

@@ -9,8 +9,8 @@ import (
 	"github.com/usher-ws/usher/poller"
 )
 
-// Drive is a loop in the hands of a test, which hands it one event at a time: it must not
-// have been started, or the caller runs on it.
+// Drive lets a test run a loop, one event at a time. The loop must not have been started,
+// unless the caller runs on it.
 type Drive[T, X any] struct{ loop *Loop[T, X] }
 
 // Drive makes the calling goroutine the loop's.
@@ -56,7 +56,7 @@ func (d Drive[T, X]) Timer() { events[T, X]{d.loop}.Timer() }
 // After is an event.
 func (d Drive[T, X]) After() { events[T, X]{d.loop}.After() }
 
-// Advance has the clock of the deadlines go forward by n ticks.
+// Advance moves the clock of the deadlines forward by n ticks.
 func (d Drive[T, X]) Advance(n uint32) { d.loop.tick += n }
 
 // Armed says for what epoll was asked.
@@ -76,7 +76,7 @@ func (d Drive[T, X]) Sweep() (more bool) {
 	return l.sweeping != 0
 }
 
-// Late has a look at the deadlines come late, with all its turns.
+// Late makes a look at the deadlines come late, with all its turns.
 func (d Drive[T, X]) Late(by time.Duration) {
 	d.loop.tick += Ticks(by)
 	events[T, X]{d.loop}.lookAround(by)
@@ -91,13 +91,13 @@ func (d Drive[T, X]) Budget(n int) { d.loop.Buffers.budget = n }
 // Ripe is how many streams go on with the next Wake, having had their turn.
 func (d Drive[T, X]) Ripe() int { return d.loop.turns.ripe }
 
-// Tell has the kernel say what told says about the bytes sent.
+// Tell replaces what the kernel says about the bytes sent.
 func (d Drive[T, X]) Tell(told func(fd int) poller.Outgoing) { d.loop.engine.cfg.Progress = told }
 
 // Place is what the acceptor does with a socket it has accepted.
 func (d Drive[T, X]) Place(fd int) { d.loop.engine.acceptor.assign(adoption{fd: fd}) }
 
-// ForgetSelf has the loop not know its goroutine, as on a processor without a self.
+// ForgetSelf makes the loop not know its goroutine, as on a processor without a self.
 func (d Drive[T, X]) ForgetSelf() { d.loop.self.Store(0) }
 
 // Seat takes a slot for a stream whose socket is made up: for what a table costs. It ends

@@ -30,8 +30,8 @@ type Config[X any] struct {
 	// limit.
 	WriteTimeout time.Duration
 
-	// ReadAlways has streams read from while bytes wait: for clients, whose peers may
-	// have to be heard before they take anything. Otherwise a peer that does not take
+	// ReadAlways reads from streams while bytes wait: for clients, whose peers may have
+	// to be heard before they take anything. Otherwise a peer that does not take
 	// its answers cannot ask for more.
 	ReadAlways bool
 

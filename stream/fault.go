@@ -17,7 +17,7 @@ type PanicError struct {
 	Stack []byte
 }
 
-// Error says with what it panicked.
+// Error says what the panic's value was.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
 // NoteExit says that a callback has called runtime.Goexit and that the caller has dealt
@@ -25,6 +25,6 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // another goroutine.
 func (l *Loop[T, X]) NoteExit() { l.exited = true }
 
-// DealWith says whom a Fault would be about from here on, until the callback ends. It is
-// for the callbacks that are about no stream.
+// DealWith says which stream a Fault would be about from here on, until the callback ends. It
+// is for the callbacks that are about no stream.
 func (l *Loop[T, X]) DealWith(s S[T, X]) { l.at = s.i }

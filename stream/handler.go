@@ -6,8 +6,8 @@ import "time"
 
 // Handler is the owner of a loop's streams: what they carry is its business. All methods
 // are called on the loop's goroutine and must not block. They may call any method of the
-// Loop and of its streams, but Cut and Finish end a stream at once: of one that has ended
-// nothing may be asked but in Ended.
+// Loop and of its streams. Cut and Finish end a stream at once; after its end nothing may be
+// asked of it except in Ended.
 //
 // One that panics, or ends its goroutine by runtime.Goexit, is not called again for the
 // same event. The loop goes on, on another goroutine in the second case, with Fault.

@@ -17,7 +17,7 @@ const (
 	lingerBytes = 256 << 10
 )
 
-// lingering is a loop as the one whose streams say farewell.
+// lingering is the part of a loop that streams linger in.
 type lingering[T, X any] struct {
 	*Loop[T, X]
 	queue timer.Queue // all linger equally long
@@ -53,7 +53,7 @@ func (l *lingering[T, X]) rest(i uint32, s *slot[T]) {
 	}
 }
 
-// discard reads what a peer still says that is not listened to any more.
+// discard reads and throws away what a peer still says.
 func (l *lingering[T, X]) discard(i uint32, s *slot[T]) {
 	n, errno := l.recv(s)
 	if n == 0 {

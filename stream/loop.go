@@ -11,8 +11,8 @@ import (
 	"github.com/usher-ws/usher/poller"
 )
 
-// Loop is one event loop with its streams. All of it belongs to the loop's goroutine but
-// what says otherwise. T is what the owner keeps with every stream, in the table: it
+// Loop is one event loop with its streams. All of it belongs to the loop's goroutine, unless
+// a method says otherwise. T is what the owner keeps with every stream, in the table: it
 // should be small, without a pointer. X is what it keeps with few of them, most of them
 // for a moment.
 type Loop[T, X any] struct {
@@ -32,7 +32,7 @@ type Loop[T, X any] struct {
 	buf     []byte       // what is read, of every stream in turn
 	sent    uint64       // bytes that the kernel took, in all
 	remains remains      // what the last read has left
-	current uint32       // whose callback it is; 0: nobody's
+	current uint32       // the stream whose callback is running; 0: none
 
 	// Time.
 	clock
@@ -109,7 +109,7 @@ func (l *Loop[T, X]) IsElsewhere() bool {
 func (l *Loop[T, X]) CanTell() bool { return l.self.Load() != 0 }
 
 // S is a stream: a small value. It belongs to the loop's goroutine, and to the callback
-// it was given to: whoever keeps it for later keeps its Token, and asks Loop.Find.
+// it was given to. To come back to it later, keep its Token and ask Loop.Find.
 type S[T, X any] struct {
 	loop *Loop[T, X]
 	slot *slot[T]

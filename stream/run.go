@@ -114,8 +114,8 @@ func (l events[T, X]) handle(i uint32, s *slot[T], ev event) {
 	}
 }
 
-// Wake sees to new streams, what other goroutines asked for, and those whose turn
-// it is.
+// Wake adopts new streams, does what other goroutines asked for, and lets streams go on that
+// waited for their turn.
 func (l events[T, X]) Wake() {
 	defer l.survive()
 	l.enter()
@@ -216,7 +216,7 @@ func (l events[T, X]) survive() {
 	l.callFault(i, &PanicError{p, debug.Stack()})
 }
 
-// callFault tells the owner, who may panic again: then it was no stream's fault.
+// callFault calls Fault. If that panics again, it was no stream's fault.
 func (l events[T, X]) callFault(i uint32, e *PanicError) {
 	defer func() {
 		if p := recover(); p != nil {

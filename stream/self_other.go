@@ -2,5 +2,5 @@
 
 package stream
 
-// self tells nobody apart here: what a callback sends takes the way of all others.
+// self cannot tell goroutines apart here: what a callback sends goes through the mailbox.
 func self() uintptr { return 0 }

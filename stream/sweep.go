@@ -40,8 +40,8 @@ func (l events[T, X]) lookAtDeadlines() {
 	}
 }
 
-// lookAround begins to look at the deadlines, unless it does so late: then once in a
-// while nobody's are looked at, so that what came in time is read first.
+// lookAround begins to look at the deadlines. If it comes late it skips that once, so that
+// what came in time is read first.
 func (l events[T, X]) lookAround(late time.Duration) {
 	l.sweepAt = l.tick + sweepEvery
 	if late >= lateTick {

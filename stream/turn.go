@@ -26,8 +26,8 @@ func (t *turns) next() (uint64, bool) {
 	return tok, true
 }
 
-// begin lets those go on that had used up their turn in an earlier pass, if the pass before
-// came to its end.
+// begin takes the streams that had used up their turn in an earlier pass, unless the pass
+// before did not come to its end.
 func (t *turns) begin() {
 	if len(t.going) > 0 {
 		return
@@ -37,7 +37,7 @@ func (t *turns) begin() {
 	t.going, t.spare, t.ripe = waiting[:t.ripe], waiting, 0
 }
 
-// takeTurns has those go on whose turn it is.
+// takeTurns lets the streams go on whose turn it is.
 func (l events[T, X]) takeTurns() {
 	l.turns.begin()
 	for tok, ok := l.turns.next(); ok; tok, ok = l.turns.next() {

@@ -16,7 +16,7 @@ func (l *Loop[T, X]) arm(i uint32, s *slot[T], want flags) {
 	l.watch(i, s)
 }
 
-// watch has epoll report what the stream is armed for, and what of it holds already.
+// watch makes epoll report what the stream is armed for, also what is true already.
 func (l *Loop[T, X]) watch(i uint32, s *slot[T]) {
 	if err := l.poll.Mod(int(s.fd), token(i, s.gen.Load()), interest(s.flags)); err != nil {
 		l.logError("stream: cannot rearm a socket", "err", err)

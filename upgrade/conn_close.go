@@ -46,7 +46,7 @@ func (c *Conn) Close(code frame.StatusCode, reason string) error {
 
 func (c *Conn) close(code frame.StatusCode, reason string) error {
 	c.closing.Store(true)
-	defer time.AfterFunc(closeTime+lingerTime, func() { c.conn.Close() }).Stop() // whoever sets deadlines meanwhile
+	defer time.AfterFunc(closeTime+lingerTime, func() { c.conn.Close() }).Stop() // whatever deadlines are set meanwhile
 	_ = c.conn.SetDeadline(time.Now().Add(closeTime))                            // for a writer that waits, too
 	if err := c.sayClose(code, reason); err != nil {
 		c.conn.Close()

@@ -1,5 +1,5 @@
 // Package metrics shows a server's counters to Prometheus. It is apart from package
-// server so that who embeds that need not carry the client library.
+// server so that programs that embed the server need not carry the client library.
 //
 //	prometheus.MustRegister(metrics.NewCollector(srv))
 //	http.Handle("/metrics", promhttp.Handler())

@@ -27,7 +27,8 @@ const (
 	codeMismatch = "schema_mismatch"
 )
 
-// errMalformed ends who does not learn. The reason is the chat's.
+// errMalformed ends a connection that goes on sending what is not valid. The reason is the
+// chat's.
 var errMalformed = &server.CloseError{Code: frame.StatusPolicyViolation, Reason: "malformed_messages"}
 
 // JSON returns the middleware that handles texts only if they are JSON that the
@@ -91,7 +92,7 @@ func (v *validator) message(next server.MessageFunc) server.MessageFunc {
 		if code == "" {
 			return next(c, m)
 		}
-		_ = c.Send(frame.OpText, problem(code, detail)) // nobody is told who has no room for it
+		_ = c.Send(frame.OpText, problem(code, detail)) // a peer that has no room for it is not told
 		if v.most > 0 && v.strike(c, time.Now()) >= v.most {
 			return errMalformed
 		}
