@@ -65,7 +65,7 @@ type Client[T any] struct {
 	proto   frame.Protocol
 	frame   frame.Config
 	out     []byte // said during an event of current
-	current uint64 // the token of the stream whose input is handled; 0: none
+	current uint32 // the slot of the stream whose input is handled; 0: none
 }
 
 // New makes the client of a loop, which may not have started yet. The loop's stream.Config
@@ -110,8 +110,7 @@ func (c *Client[T]) Input(s Stream[T], b []byte, eof bool) {
 		s.Cut(io.EOF)
 		return
 	}
-	tok := s.Token()
-	c.current = tok
+	c.current = s.Slot()
 	switch s.Data().state {
 	case Asked:
 		c.readAnswer(s, b)
@@ -119,11 +118,15 @@ func (c *Client[T]) Input(s Stream[T], b []byte, eof bool) {
 		c.readFrames(s, b)
 	}
 	c.current = 0
-	if s.Token() == tok {
+	if !hasEnded(s) {
 		c.flush(s)
 	}
 	c.out = c.out[:0]
 }
+
+// hasEnded reports whether s, whose input is handled, has ended in a callback. Then its
+// slot is empty, or another's that has not connected: that takes an event of its own.
+func hasEnded[T any](s Stream[T]) bool { return s.Data().state == Dialing }
 
 // Due is stream.Handler's: the patience with s is at its end.
 func (c *Client[T]) Due(s Stream[T]) {

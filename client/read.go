@@ -28,8 +28,7 @@ func (c *Client[T]) readAnswer(s Stream[T], b []byte) {
 		}
 		return
 	case r.Status != http.StatusSwitchingProtocols:
-		tok := s.Token()
-		if c.owner.Refused(s, &r); s.Token() == tok {
+		if c.owner.Refused(s, &r); !hasEnded(s) {
 			s.Cut(End{Kind: Refused, Code: r.Status})
 		}
 		return
@@ -47,29 +46,28 @@ func (c *Client[T]) readAnswer(s Stream[T], b []byte) {
 
 // open begins the life of frames, of which rest are the first.
 func (c *Client[T]) open(s Stream[T], r *Response, rest []byte) {
-	tok := s.Token()
 	s.Data().state = Open
 	s.SetDue(0)
 	c.owner.Upgraded(s, r)
-	if len(rest) > 0 && s.Token() == tok {
+	if len(rest) > 0 && !hasEnded(s) {
 		c.readFrames(s, rest)
 	}
 }
 
 // readFrames hands on what frames say.
 func (c *Client[T]) readFrames(s Stream[T], b []byte) {
-	d, tok := s.Data(), s.Token()
+	d := s.Data()
 	q := s.Extra().partial
 	if q != nil {
 		s.NeedExtra().partial = nil // it is the protocol's meanwhile
-	} else if b = c.short(s, b); len(b) == 0 || s.Token() != tok {
+	} else if b = c.short(s, b); len(b) == 0 || hasEnded(s) {
 		return
 	}
 	c.proto.Resume(&c.frame, d.frame, q)
 	c.proto.Receive(b)
 	end, over := c.events(s)
 	state, q := c.proto.Suspend()
-	if s.Token() != tok { // the owner has ended it
+	if hasEnded(s) {
 		q.Release(&c.frame)
 		return
 	}
@@ -80,7 +78,7 @@ func (c *Client[T]) readFrames(s Stream[T], b []byte) {
 		s.TrimExtra()
 	}
 	if over {
-		if c.flush(s); s.Token() == tok {
+		if c.flush(s); !hasEnded(s) {
 			s.Cut(end)
 		}
 	}
@@ -96,7 +94,7 @@ func (c *Client[T]) short(s Stream[T], b []byte) []byte {
 		long      = 126 // or masked
 	)
 	d := s.Data()
-	for tok := s.Token(); s.Token() == tok && d.state == Open && len(b) >= 2 && b[1] < long; {
+	for d.state == Open && len(b) >= 2 && b[1] < long {
 		n := 2 + int(b[1])
 		if n > len(b) || b[0] != finBinary && (b[0] != finText || !utf8.Valid(b[2:n])) {
 			break
@@ -110,8 +108,8 @@ func (c *Client[T]) short(s Stream[T], b []byte) []byte {
 // events hands on what the protocol finds. over says that nothing follows, and end why.
 // After our own close frame we say nothing more (RFC 6455 §5.5.1).
 func (c *Client[T]) events(s Stream[T]) (end error, over bool) {
-	d, tok := s.Data(), s.Token()
-	for s.Token() == tok {
+	d := s.Data()
+	for !hasEnded(s) {
 		ev := c.proto.NextEvent()
 		if ev.Kind == frame.NoEvent {
 			break

@@ -9,12 +9,14 @@ import (
 	"github.com/usher-ws/usher/frame"
 )
 
-// Send sends one message to s if that is Open: head followed by tail, which are not kept.
-// Bytes that are not one message can be written to the stream itself.
-func (c *Client[T]) Send(s Stream[T], op frame.Opcode, head, tail []byte) {
-	if s.Data().state == Open {
-		c.say(s, op, head, tail)
+// Send sends one message to s, and reports false if that is not Open: head followed by tail,
+// which are not kept. Bytes that are not one message can be written to the stream itself.
+func (c *Client[T]) Send(s Stream[T], op frame.Opcode, head, tail []byte) bool {
+	if s.Data().state != Open {
+		return false
 	}
+	c.say(s, op, head, tail)
+	return true
 }
 
 // Leave says goodbye to s if that is Open, as RFC 6455 §7.1.2 wants it: a close frame, then
@@ -32,7 +34,7 @@ func (c *Client[T]) Leave(s Stream[T], code frame.StatusCode) {
 
 // say sends a frame, with all else of the event if there is one.
 func (c *Client[T]) say(s Stream[T], op frame.Opcode, head, tail []byte) {
-	if s.Token() == c.current {
+	if s.Slot() == c.current {
 		c.out = AppendMessage(c.out, op, head, tail)
 		return
 	}

@@ -175,6 +175,7 @@ var stimuli = []stimulus{
 	{"a good head, and its end behind jobs", isHead, input, func(b *bench) { b.ask("/work", b.twoJobs()) }, isWinding},
 	{"its end", isHead, end, after(hangUp, readable), isFree},
 	{"reset", isHead, ended, after(hangUp, hangup), isFree},
+	{"reset behind a good head", isHead, end, after(func(b *bench) { b.send(fmt.Sprintf(upgradeHead, "/ask")) }, after(hangUp, hangup)), isFree},
 	{"silent", isHead, due, hears("", dueNow), isFree},
 	{"slow", isHead, due, answers(408, func(b *bench) {
 		b.send("GET /echo HT")
@@ -196,7 +197,8 @@ var stimuli = []stimulus{
 	{"early", isAsked, input, after(func(b *bench) { b.send(b.message("early")) }, readable), isAsked},
 	{"too early", isAsked, input, after(func(b *bench) { b.send(strings.Repeat("x", earlyLimit)) }, readable), isAskedHeld},
 	{"its end", isAsked, end, after(hangUp, readable), isFree},
-	{"reset", isAsked, end, after(hangUp, hangup), isFree}, // what was sent first is read first
+	{"reset", isAsked, end, after(hangUp, hangup), isFree},
+	{"reset behind what came early", isAsked, end, after(func(b *bench) { b.send("early") }, after(hangUp, hangup)), isFree},
 	{"reset", isAskedHeld, ended, after(hangUp, hangup), isFree},
 	{"fails", isAsked, ended, func(b *bench) { b.s.Cut(unix.ECONNRESET) }, isFree},
 	{"undecided", isAsked, due, answers(503, dueNow), isLingering},

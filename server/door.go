@@ -228,10 +228,12 @@ func (d *door) refuse(s link, lr *loopRoute, r *upgrade.Request, err error) {
 
 // answer ends a connection that is not let in with response, which tells err.
 func (d *door) answer(s link, lr *loopRoute, r *upgrade.Request, response []byte, err error) {
+	defer func() { // whatever those that are told of it do
+		d.dropHead(s)
+		s.Data().facts.become(over)
+		s.Finish(response)
+	}()
 	d.noteRefusal(s, lr, r, err)
-	d.dropHead(s)
-	s.Data().facts.become(over)
-	s.Finish(response)
 }
 
 // dropHead gives back the memory of a head that was answered.

@@ -47,7 +47,8 @@ type drainage struct {
 	next   uint32 // the slot to look at
 }
 
-// Shutdown drains the server: newcomers are answered 503, connections are closed
+// Shutdown drains the server, once: a later call is an error, and Wait is for those that
+// want to wait, too. Newcomers are answered 503, connections are closed
 // with 1001, paced over 80 % of Drain, less if they are few, and told when to come back,
 // then the listeners are closed; whoever remains is cut two seconds after Drain, be it a
 // WebSocket, a request to Handler, or a question to an authorizer. Without any connection

@@ -19,7 +19,8 @@ import (
 // or failed socket changes nothing for the others.
 //
 // A connection that ends leaves its groups by itself. The zero Group is ready; it
-// must not be copied, and its members must be of one Server.
+// must not be copied, and its members must be of one Server: that of the first, until it
+// has been shut down.
 type Group struct {
 	// Middleware's Send hooks are called with every published message, on the
 	// publisher's goroutine, the first listed outermost. To be set before use.
@@ -46,7 +47,8 @@ type Group struct {
 func NewGroup(mw ...Middleware) *Group { return &Group{Middleware: mw} }
 
 // Join makes c a member. Joining twice is joining once. The error is net.ErrClosed
-// if c is gone already, and one of its own if c is of another Server than the members.
+// if c is gone already, and one of its own if c is of another Server than those that
+// joined before.
 func (g *Group) Join(c Conn) error {
 	if c.loop == nil {
 		return net.ErrClosed
@@ -62,7 +64,7 @@ func (g *Group) bind(l *loop) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.loops) > 0 && g.loops[0].srv != l.srv {
-		if g.loops[0].srv.life.phase() != down {
+		if g.loops[0].srv.life.phase() != down || g.Len() > 0 { // a callback may hold up one of its loops
 			return errors.New("server: the members of a Group must be of one Server: make another Group")
 		}
 		g.shards, g.loops = nil, nil // the other has ended, and with it all that were members

@@ -25,13 +25,15 @@ func (o owner) Opened(s link) {
 	}
 }
 
-// Input is stream.Handler's.
+// Input is stream.Handler's. A request whose peer has hung up is not answered: nobody would
+// hear it, and the kernel does not know its address any more, by which it is limited. What
+// was said on an open connection is heard first.
 func (o owner) Input(s link, b []byte, eof bool) {
-	ev := input
-	if eof {
+	st, ev := s.Data().facts.state(), input
+	if eof || s.HungUp() && (st == head || st == asked) {
 		ev = end
 	}
-	switch table[s.Data().facts.state()][ev].do {
+	switch table[st][ev].do {
 	case readInput:
 		o.readInput(s, b)
 	case readHead:

@@ -73,8 +73,11 @@ type LimitCount struct {
 }
 
 // LimitStats returns all that was decided about limits since Start, but for what
-// never was. Safe for any goroutine once Start has returned.
+// never was. Safe for any goroutine.
 func (s *Server) LimitStats() []LimitCount {
+	if !s.life.hasRun() {
+		return nil
+	}
 	var all []LimitCount
 	for at := range len(s.routes) + 1 {
 		for l := within + 1; l < numLimits; l++ {

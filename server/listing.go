@@ -11,53 +11,77 @@ import (
 	"github.com/usher-ws/usher/frame"
 )
 
-// ID is a name for the connection that no other connection of its Server has, now or
-// later. Server.Conn finds it again. Safe for any goroutine.
+// ID is a name for the connection that no other connection has, now or later, of this
+// Server or another. Server.Conn finds it again. Safe for any goroutine.
 func (c Conn) ID() string {
 	if c.loop == nil {
 		return ""
 	}
-	return fmt.Sprintf("%x-%x-%x", c.loop.ID(), c.slot, c.gen)
+	return fmt.Sprintf("%x-%x-%x-%x", c.loop.srv.nonce, c.loop.ID(), c.slot, c.gen)
 }
 
-// Conn returns the connection of an ID, and false if there is none any more. Safe for any
-// goroutine.
+// Conn returns the connection of an ID that Conn.ID has returned, and false if there is none
+// any more. Safe for any goroutine.
 func (s *Server) Conn(id string) (Conn, bool) {
-	var part [3]uint64
+	var part [4]uint64
 	texts := strings.Split(id, "-")
 	if !s.life.hasRun() || len(texts) != len(part) {
 		return Conn{}, false
 	}
 	for k, text := range texts {
-		n, err := strconv.ParseUint(text, 16, 32)
+		n, err := strconv.ParseUint(text, 16, 64)
 		if err != nil {
 			return Conn{}, false
 		}
 		part[k] = n
 	}
-	if part[0] >= uint64(len(s.loops)) {
+	if part[1] >= uint64(len(s.loops)) {
 		return Conn{}, false
 	}
-	c := Conn{loop: s.loops[part[0]], slot: uint32(part[1]), gen: uint32(part[2])}
-	return c, c.loop.HasBeen(c.slot) && !c.isClosed()
+	c := Conn{loop: s.loops[part[1]], slot: uint32(part[2]), gen: uint32(part[3])}
+	if c.ID() != id || c.gen&closeAsked != 0 || !c.loop.HasBeen(c.slot) || c.isClosed() {
+		return Conn{}, false
+	}
+	return c, true
 }
 
 // connsPerTurn is how many connections Each visits before the others have their turn.
 const connsPerTurn = 256
 
 // Each calls f for every open connection, on its loop, as Conn.Run does, and returns when
-// all were visited. Those that come or go meanwhile may or may not be among them. In a
-// callback it does not wait, and visits nobody: ErrOnLoop. After Shutdown there is nobody.
+// all were visited. It goes from loop to loop: no two calls of f run at the same time. Those
+// that come or go meanwhile may or may not be among them. A panic in f ends the connection
+// that it was called for, and no other. In a callback Each does not wait, and visits
+// nobody: ErrOnLoop. After Shutdown there is nobody.
 func (s *Server) Each(f func(c Conn)) error {
+	if f == nil {
+		panic("server: Server.Each was called with a nil function")
+	}
+	if err := s.canWait(); err != nil {
+		return err
+	}
+	for k := range s.loops {
+		s.visit(s.loops[k:k+1], f)
+	}
+	return nil
+}
+
+// canWait says whether the caller may wait for the loops.
+func (s *Server) canWait() error {
 	switch {
 	case !s.life.hasRun():
 		return s.life.not(running)
 	case s.here() != nil:
 		return ErrOnLoop
 	}
+	return nil
+}
+
+// visit is Each for the connections of some loops, which do not wait for one another.
+func (s *Server) visit(loops []*loop, f func(c Conn)) {
 	waiting := 0
-	done := make(chan struct{}, len(s.loops))
-	for _, l := range s.loops {
+	done := make(chan struct{}, len(loops))
+	for _, l := range loops {
 		t := &tour{l, 1, f, done}
 		if l.Post(t.goOn) == nil {
 			waiting++
@@ -67,10 +91,9 @@ func (s *Server) Each(f func(c Conn)) error {
 		select {
 		case <-done:
 		case <-s.done: // not all loops may have answered
-			return nil
+			return
 		}
 	}
-	return nil
 }
 
 // tour is an Each on one loop.
@@ -106,11 +129,14 @@ func (s *Server) CloseUser(subject string, code frame.StatusCode, reason string)
 	if !code.Sendable() {
 		return 0, fmt.Errorf("server: %v is not for the wire", code)
 	}
+	if err := s.canWait(); err != nil {
+		return 0, err
+	}
 	var n atomic.Int64
-	err = s.Each(func(c Conn) {
+	s.visit(s.loops, func(c Conn) {
 		if id := c.Identity(); id != nil && id.Subject == subject && c.Close(code, reason) == nil {
 			n.Add(1)
 		}
 	})
-	return int(n.Load()), err
+	return int(n.Load()), nil
 }

@@ -16,8 +16,8 @@ import (
 // 16 messages of a connection wait, or 128 KiB of them, it is not read from until
 // half of them are done.
 //
-// In such a handler Send, SendPrepared, Close, a Group's methods, Identity, PathValue,
-// Subprotocol and RemoteAddr may be called; all else belongs to the loop. Errors and
+// In such a handler Send, SendPrepared, Close, Run, ID, a Group's methods, Identity, Route,
+// PathValue, Subprotocol and RemoteAddr may be called; all else belongs to the loop. Errors and
 // panics end the connection as they do on the loop.
 //
 // What a connection has said is handled before it ends, whoever ends it, and Close

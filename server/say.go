@@ -63,11 +63,16 @@ func (c Conn) Close(code frame.StatusCode, reason string) error {
 }
 
 // Run calls f with c on the connection's loop, soon, as a callback like any other: there
-// all methods of c may be called. It does not wait, and f must not block. f is not called
-// if the connection ends before; a panic ends it with 1011. Errors are ErrBacklog and
-// net.ErrClosed, and then f is never called. Safe for any goroutine.
+// all methods of c may be called. It does not wait, and f must not block. f is called after
+// what its caller has sent before, and in the order of the caller's Runs; what f says may
+// come behind what is sent meanwhile. f is not called if the connection ends before; a panic
+// ends it with 1011. Errors are ErrBacklog and net.ErrClosed, and then f is never called.
+// Safe for any goroutine.
 func (c Conn) Run(f func(c Conn)) error {
-	if c.loop == nil {
+	switch {
+	case f == nil:
+		panic("server: Conn.Run was called with a nil function")
+	case c.loop == nil:
 		return net.ErrClosed
 	}
 	return c.loop.mail.run(c, f)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -85,7 +86,8 @@ type Server struct {
 	connLimit      int
 	reserve        int
 	begun          time.Time
-	sharesMessages bool // MessagesPerUser or MessagesPerIP is set
+	nonce          uint64 // tells the IDs of its connections from those of other Servers
+	sharesMessages bool   // MessagesPerUser or MessagesPerIP is set
 	http           *httpSide
 	log            *logWriter
 	watch          watchdog
@@ -153,7 +155,7 @@ func (s *Server) start() error {
 	s.perIP.Rate = s.ConnRate
 	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
 	s.sharesMessages = !s.MessagesPerUser.Unlimited() || !s.MessagesPerIP.Unlimited()
-	s.begun = time.Now()
+	s.begun, s.nonce = time.Now(), rand.Uint64()
 	s.failed, s.done = make(chan error, 1), make(chan struct{})
 	if err := s.validate(); err != nil {
 		return err
@@ -176,9 +178,14 @@ func (s *Server) start() error {
 	return nil
 }
 
-// Addrs returns the addresses that are listened on, once Start has returned: with
-// the port the kernel chose where port 0 was asked for.
-func (s *Server) Addrs() []netip.AddrPort { return s.addrs }
+// Addrs returns the addresses that are listened on, once Start has returned, and nil before
+// or if it has failed: with the port the kernel chose where port 0 was asked for.
+func (s *Server) Addrs() []netip.AddrPort {
+	if !s.life.hasRun() {
+		return nil
+	}
+	return slices.Clone(s.addrs)
+}
 
 // Adopt serves a connected stream socket, TCP or unix, that was accepted or made elsewhere,
 // by another process say, as if it had come to Addr. If it returns nil, the descriptor is

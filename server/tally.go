@@ -5,6 +5,7 @@ package server
 import (
 	"errors"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -127,8 +128,8 @@ func (l *loop) noteRefusal(s link, lr *loopRoute, r *upgrade.Request, err error)
 		r.RemoteAddr = peer(s)
 	}
 	l.srv.logRefusal(r, e, err)
-	for _, told := range l.refusedOf(lr) {
-		_ = l.try(func() error { told(r, e); return nil })
+	for _, told := range slices.Backward(l.refusedOf(lr)) {
+		defer func() { _ = l.try(func() error { told(r, e); return nil }) }() // all, also if one ends the goroutine
 	}
 }
 

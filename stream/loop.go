@@ -51,6 +51,7 @@ type Loop[T, X any] struct {
 	at       uint32         // the stream that is dealt with; 0: none
 	underWay bool           // a call of the poller's
 	exited   bool           // a callback has ended the goroutine, and that is known
+	lost     bool           // another goroutine has taken its place and is not known yet
 	self     atomic.Uintptr // of the loop's goroutine; 0: it cannot be told
 
 	failed     chan struct{} // closed when the kernel has refused to wait
@@ -78,7 +79,11 @@ func (l *Loop[T, X]) Spin(until time.Duration) { l.poll.Spin(until) }
 
 // Close ends the loop and waits until nothing of it runs any more. Its streams must have
 // been cut before. Not to be called on the loop.
-func (l *Loop[T, X]) Close() error { return l.poll.Close() }
+func (l *Loop[T, X]) Close() error {
+	err := l.poll.Close()
+	l.self.Store(0) // another goroutine may have its number now
+	return err
+}
 
 // Dead is closed when the kernel has refused to wait. Safe for any goroutine.
 func (l *Loop[T, X]) Dead() <-chan struct{} { return l.failed }

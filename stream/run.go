@@ -40,7 +40,8 @@ func (l events[T, X]) begin() {
 func (l *Loop[T, X]) Post(f func()) error {
 	return l.poll.Post(func() {
 		defer events[T, X]{l}.survive()
-		l.underWay, l.at = true, 0
+		events[T, X]{l}.enter()
+		l.at = 0
 		f()
 		l.underWay = false
 	})
@@ -53,7 +54,7 @@ type events[T, X any] struct{ *Loop[T, X] }
 // read, epoll has to look again.
 func (l events[T, X]) Ready(data uint64, ev poller.Event) {
 	defer l.survive()
-	l.underWay = true
+	l.enter()
 	l.ready(data, ev)
 	l.underWay = false
 }
@@ -89,6 +90,9 @@ func (l events[T, X]) ready(data uint64, ev poller.Event) {
 // handle does what the table says about an event.
 func (l events[T, X]) handle(i uint32, s *slot[T], ev event) {
 	l.at = i
+	if ev == hangup {
+		s.flags |= hungUp
+	}
 	switch table[s.state][ev].do {
 	case read:
 		l.read(i, s)
@@ -114,7 +118,8 @@ func (l events[T, X]) handle(i uint32, s *slot[T], ev event) {
 // it is.
 func (l events[T, X]) Wake() {
 	defer l.survive()
-	l.underWay, l.at = true, 0
+	l.enter()
+	l.at = 0
 	l.readClock()
 	l.adoptAll()
 	l.handler.Mail()
@@ -125,7 +130,8 @@ func (l events[T, X]) Wake() {
 // Timer does what has come due, to the tick for most, exactly for some.
 func (l events[T, X]) Timer() {
 	defer l.survive()
-	l.underWay, l.at = true, 0
+	l.enter()
+	l.at = 0
 	l.readClock()
 	l.lookAtDeadlines()
 	if a := &l.engine.acceptor; l.Loop == a.Loop && a.pausedTo != 0 && a.pausedTo <= l.poll.Now() {
@@ -138,7 +144,8 @@ func (l events[T, X]) Timer() {
 // timer is set.
 func (l events[T, X]) After() {
 	defer l.survive()
-	l.underWay, l.at = true, 0
+	l.enter()
+	l.at = 0
 	next := l.handler.Turn(l.poll.Now())
 	if l.turns.ripen() {
 		l.poll.Wake() // come back after the others
@@ -168,10 +175,21 @@ func (e events[T, X]) listen(at listening) error {
 // accept takes what waits on a listening socket. It runs on the acceptor, loop 0.
 func (l events[T, X]) accept(from listening) {
 	defer l.survive()
-	l.underWay, l.at = true, 0
+	l.enter()
+	l.at = 0
 	l.readClock()
 	l.engine.acceptor.acceptSome(from, acceptsPerTurn)
 	l.underWay = false
+}
+
+// enter is what all that the poller calls begins with: the first after a callback that has
+// ended the goroutine knows where it runs, so that whoever asks there is not made to wait.
+func (l events[T, X]) enter() {
+	if l.lost {
+		l.lost = false
+		l.self.Store(self())
+	}
+	l.underWay = true
 }
 
 // survive is deferred by all that the poller calls.
@@ -184,6 +202,7 @@ func (l events[T, X]) survive() {
 	l.underWay, l.exited, l.at, l.current = false, false, 0, 0
 	if p == nil {
 		l.self.Store(0)
+		l.lost = true
 		_ = l.Post(l.begin)
 	}
 	l.poll.Wake() // for the rest of the pass

@@ -30,6 +30,7 @@ const (
 	reserved                     // counts against the reserve, not MaxConns
 	uncounted                    // dialled: counts against neither
 	deaf                         // the peer has reset what we sent, and may have said something before
+	hungUp                       // both directions have ended, or the socket has an error
 )
 
 // Hold says why a stream is held, bit by bit; zero when it is not.

@@ -114,6 +114,11 @@ func (s S[T, X]) TrimExtra() { s.loop.trim(s.slot) }
 // Excess reports whether the stream was accepted beyond MaxConns, to be told so.
 func (s S[T, X]) Excess() bool { return s.slot.flags&excess != 0 }
 
+// HungUp reports whether the kernel has told that both directions have ended, or that the
+// socket has an error: nobody takes what is said now, though Input may still bring what the
+// peer said before.
+func (s S[T, X]) HungUp() bool { return s.slot.flags&hungUp != 0 }
+
 // Listener is the number of the listening socket that accepted it; -1 if it was dialled or
 // inherited.
 func (s S[T, X]) Listener() int { return int(s.slot.listener) - 1 }

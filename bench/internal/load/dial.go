@@ -135,9 +135,8 @@ func (c *Client) Resume(i int) {
 // tail. Within an event of that connection everything said leaves in one send,
 // when the event is over; else it leaves at once.
 func (c *Client) Send(i int, op frame.Opcode, head, tail []byte) {
-	if s, ok := c.link(i); ok && s.Data().State() == client.Open {
+	if s, ok := c.link(i); ok && c.ws.Send(s, op, head, tail) {
 		c.tally.Sent++
-		c.ws.Send(s, op, head, tail)
 	}
 }
 

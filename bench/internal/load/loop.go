@@ -20,7 +20,7 @@ type side struct {
 func numberOf(s link) int { return int(s.Data().Tag) }
 
 // Request is client.Owner's.
-func (o side) Request(s link) *client.Request {
+func (o *side) Request(s link) *client.Request {
 	i := numberOf(s)
 	r := &o.c.requests[i%len(o.c.requests)]
 	if o.c.cfg.Request.Token != nil && s.Data().State() == client.Dialing {
@@ -30,7 +30,7 @@ func (o side) Request(s link) *client.Request {
 }
 
 // Upgraded is client.Owner's.
-func (o side) Upgraded(s link, _ *client.Response) {
+func (o *side) Upgraded(s link, _ *client.Response) {
 	c := o.c
 	c.onWay--
 	c.opened++
@@ -39,22 +39,22 @@ func (o side) Upgraded(s link, _ *client.Response) {
 }
 
 // Refused is client.Owner's.
-func (o side) Refused(s link, r *client.Response) { o.c.player.Answered(numberOf(s), r) }
+func (o *side) Refused(s link, r *client.Response) { o.c.player.Answered(numberOf(s), r) }
 
 // Message is client.Owner's.
-func (o side) Message(s link, op frame.Opcode, data []byte) {
+func (o *side) Message(s link, op frame.Opcode, data []byte) {
 	o.c.player.Message(numberOf(s), op, data)
 }
 
 // Pong is client.Owner's.
-func (o side) Pong(s link) {
+func (o *side) Pong(s link) {
 	if o.c.ponger != nil {
 		o.c.ponger.Pong(numberOf(s))
 	}
 }
 
 // Closed is client.Owner's.
-func (o side) Closed(s link, end client.End) {
+func (o *side) Closed(s link, end client.End) {
 	c := o.c
 	c.worked = true
 	switch s.Data().State() {
@@ -69,7 +69,7 @@ func (o side) Closed(s link, end client.End) {
 }
 
 // Input is stream.Handler's.
-func (o side) Input(s link, b []byte, eof bool) {
+func (o *side) Input(s link, b []byte, eof bool) {
 	c := o.c
 	c.worked = true
 	if !eof {
@@ -82,7 +82,7 @@ func (o side) Input(s link, b []byte, eof bool) {
 // Turn is stream.Handler's, and ends a pass: connections that wait are dialed, and the
 // player has its turn. The next comes shortly before the player wants it; the rest of the
 // time until then the loop spins.
-func (o side) Turn(time.Duration) (next time.Duration) {
+func (o *side) Turn(time.Duration) (next time.Duration) {
 	c, now := o.c, o.c.Now()
 	sent := c.loop.Sent()
 	if c.spinning && !c.worked && sent == c.sent {
@@ -103,7 +103,7 @@ func (o side) Turn(time.Duration) (next time.Duration) {
 }
 
 // Failed is stream.Handler's.
-func (o side) Failed(err error) {
+func (o *side) Failed(err error) {
 	o.c.err = errors.Join(errors.New("load: the event loop ended"), err)
 	close(o.c.done)
 }
