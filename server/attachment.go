@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// Attachment keeps a value with some connections: that of a middleware or a package, with a
-// type of its own. A connection that has one pays for a map entry, and others pay nothing. It ends with the connection, after the Close callbacks and
-// Group.Left.
+// Attachment keeps a value with some connections: that of a middleware or a package, with
+// a type of its own. A connection that has one pays for a map entry, and others pay
+// nothing. It ends with the connection, after the Close callbacks and Group.Left.
 //
 // The zero Attachment is ready; it must not be copied. Make one for a program or a
 // middleware, not for a connection: each kind costs every loop a few words for good. Its
