@@ -47,12 +47,11 @@ type drainage struct {
 	next   uint32 // the slot to look at
 }
 
-// Shutdown drains the server, once: a later call is an error, and Wait is for those that
-// want to wait, too. Newcomers are answered 503, connections are closed
-// with 1001, paced over 80 % of Drain, less if they are few, and told when to come back,
-// then the listeners are closed; whoever remains is cut two seconds after Drain, be it a
-// WebSocket, a request to Handler, or a question to an authorizer. Without any connection
-// there is nothing to wait for. When ctx ends, all are cut at once, and its error is
+// Shutdown drains the server, once: a later call is an error, and other callers can Wait.
+// Newcomers are answered 503; connections are closed with 1001, paced over 80 % of Drain,
+// less if they are few, and told when to come back; then the listeners are closed. What
+// remains two seconds after Drain is cut: WebSockets, requests to Handler, questions to an
+// authorizer. Without any connection there is nothing to wait for. When ctx ends, all are cut at once, and its error is
 // returned. Shutdown returns when all sockets are closed; ListenAndServe and Wait then
 // return nil. Goroutines that run the user's code, of Authorize, Offload or Handler, are
 // not waited for after the cut, nor is a loop that a callback still holds up, which is an

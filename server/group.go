@@ -46,9 +46,8 @@ type Group struct {
 // NewGroup returns an empty group with the Send hooks of mw.
 func NewGroup(mw ...Middleware) *Group { return &Group{Middleware: mw} }
 
-// Join makes c a member. Joining twice is joining once. The error is net.ErrClosed
-// if c is gone already, and one of its own if c is of another Server than those that
-// joined before.
+// Join makes c a member. A second Join changes nothing. The error is net.ErrClosed if c has
+// ended, and another one if c is of another Server than those that joined before.
 func (g *Group) Join(c Conn) error {
 	if c.loop == nil {
 		return net.ErrClosed

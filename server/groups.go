@@ -4,7 +4,7 @@ package server
 
 import "slices"
 
-// manyGroups in slot.group says that the groups are listed in ext.groups.
+// manyGroups in session.group says that the groups are listed in extra.groups.
 const manyGroups = ^uint32(0)
 
 // groups are those that have members on a loop.

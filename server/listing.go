@@ -52,7 +52,7 @@ const connsPerTurn = 256
 // all were visited. It goes from loop to loop: no two calls of f run at the same time. Those
 // that come or go meanwhile may or may not be among them. A panic in f ends the connection
 // that it was called for, and no other. In a callback Each does not wait, and visits
-// nobody: ErrOnLoop. After Shutdown there is nobody.
+// none: ErrOnLoop. After Shutdown there are none.
 func (s *Server) Each(f func(c Conn)) error {
 	if f == nil {
 		panic("server: Server.Each was called with a nil function")

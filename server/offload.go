@@ -20,7 +20,7 @@ import (
 // PathValue, Subprotocol and RemoteAddr may be called; all else belongs to the loop. Errors and
 // panics end the connection as they do on the loop.
 //
-// What a connection has said is handled before it ends, whoever ends it, and Close
+// What a connection has said is handled before it ends, whichever side ends it, and Close
 // comes after the last message; only after Conn.Close, after an error, and when memory
 // runs out, the messages that have not begun are dropped. If the peer is gone, Send
 // answers net.ErrClosed meanwhile. A handler that has not returned when a drain cuts
