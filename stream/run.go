@@ -40,7 +40,7 @@ func (l events[T, X]) begin() {
 func (l *Loop[T, X]) Post(f func()) error {
 	return l.poll.Post(func() {
 		defer events[T, X]{l}.survive()
-		events[T, X]{l}.enter()
+		events[T, X]{l}.start()
 		l.at = 0
 		f()
 		l.underWay = false
@@ -54,7 +54,7 @@ type events[T, X any] struct{ *Loop[T, X] }
 // read, epoll has to look again.
 func (l events[T, X]) Ready(data uint64, ev poller.Event) {
 	defer l.survive()
-	l.enter()
+	l.start()
 	l.ready(data, ev)
 	l.underWay = false
 }
@@ -118,7 +118,7 @@ func (l events[T, X]) handle(i uint32, s *slot[T], ev event) {
 // it is.
 func (l events[T, X]) Wake() {
 	defer l.survive()
-	l.enter()
+	l.start()
 	l.at = 0
 	l.readClock()
 	l.adoptAll()
@@ -130,7 +130,7 @@ func (l events[T, X]) Wake() {
 // Timer does what has come due, to the tick for most, exactly for some.
 func (l events[T, X]) Timer() {
 	defer l.survive()
-	l.enter()
+	l.start()
 	l.at = 0
 	l.readClock()
 	l.lookAtDeadlines()
@@ -144,7 +144,7 @@ func (l events[T, X]) Timer() {
 // timer is set.
 func (l events[T, X]) After() {
 	defer l.survive()
-	l.enter()
+	l.start()
 	l.at = 0
 	next := l.handler.Turn(l.poll.Now())
 	if l.turns.ripen() {
@@ -175,16 +175,16 @@ func (e events[T, X]) listen(at listening) error {
 // accept takes what waits on a listening socket. It runs on the acceptor, loop 0.
 func (l events[T, X]) accept(from listening) {
 	defer l.survive()
-	l.enter()
+	l.start()
 	l.at = 0
 	l.readClock()
 	l.engine.acceptor.acceptSome(from, acceptsPerTurn)
 	l.underWay = false
 }
 
-// enter is what all that the poller calls begins with: the first after a callback that has
+// start is what all that the poller calls begins with: the first after a callback that has
 // ended the goroutine knows where it runs, so that whoever asks there is not made to wait.
-func (l events[T, X]) enter() {
+func (l events[T, X]) start() {
 	if l.lost {
 		l.lost = false
 		l.self.Store(self())
