@@ -13,19 +13,31 @@ import (
 )
 
 // modulesOf are the modules that a program needs which imports a package, beside this one.
-var modulesOf = map[string][]string{
-	"limiter": nil,
-	"frame":   {"github.com/klauspost/compress"},
-	"upgrade": {"github.com/gobwas/httphead", "github.com/gobwas/ws", "github.com/klauspost/compress"},
-	"server": {
-		"github.com/gobwas/httphead", "github.com/gobwas/ws", "github.com/klauspost/compress", "github.com/mailru/easygo",
-		"golang.org/x/sys",
-	},
-}
+var modulesOf = func() map[string][]string {
+	const deflate = "github.com/klauspost/compress"
+	door := []string{"github.com/gobwas/httphead", "github.com/gobwas/ws", deflate}
+	loop := []string{"github.com/mailru/easygo", "golang.org/x/sys"}
+	server := slices.Concat(door, loop)
+	return map[string][]string{
+		"limiter":             nil,
+		"frame":               {deflate},
+		"poller":              loop,
+		"stream":              loop,
+		"client":              slices.Concat([]string{deflate}, loop),
+		"upgrade":             door,
+		"upgrade/ticket":      door,
+		"upgrade/forwardauth": door,
+		"upgrade/jwt":         {"github.com/gobwas/httphead", "github.com/gobwas/ws", "github.com/golang-jwt/jwt/v5", deflate},
+		"server":              server,
+		"server/middleware":   server,
+		"server/servertest":   server,
+		"hub":                 server,
+	}
+}()
 
 // TestEmbedder builds a program of another module around a package. Its go.mod and go.sum
-// name what is in the build and nothing that only our tests, tools or command need, and go
-// mod tidy adds nothing to its go.mod.
+// name what is in the build and nothing that only our tests, tools or command need, also
+// after go mod tidy, which reads the tests of what is imported.
 func TestEmbedder(t *testing.T) {
 	if _, err := os.ReadFile("../go.mod"); err != nil { // a change there makes a cached result stale
 		t.Fatal(err)
@@ -42,10 +54,14 @@ func TestEmbedder(t *testing.T) {
 			write(t, dir, "go.mod", fmt.Sprintf("module example.com/embedder\n\ngo %s\n\nrequire %s v0.0.0\n\nreplace %[2]s => %s\n", goLine, module, root))
 			write(t, dir, "main.go", fmt.Sprintf("package main\n\nimport _ %q\n\nfunc main() {}\n", module+"/"+pkg))
 			golang(t, dir, "build", "-mod=mod", "-o", os.DevNull, ".")
-			if got := namedIn(t, dir, "go.sum", `(?m)^(\S+) v`); !slices.Equal(got, want) {
-				t.Errorf("go.sum: got %q, want %q", got, want)
+			for _, step := range []string{"go build", "go mod tidy"} {
+				if step == "go mod tidy" {
+					golang(t, dir, "mod", "tidy")
+				}
+				if got := namedIn(t, dir, "go.sum", `(?m)^(\S+) v`); !slices.Equal(got, want) {
+					t.Errorf("go.sum after %s: got %q, want %q", step, got, want)
+				}
 			}
-			golang(t, dir, "mod", "tidy")
 			if got := namedIn(t, dir, "go.mod", `(?m)^(?:require)?\s+(\S+) v.*// indirect`); !slices.Equal(got, want) {
 				t.Errorf("go.mod: got %q, want %q", got, want)
 			}

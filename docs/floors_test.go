@@ -22,7 +22,7 @@ var floors = map[string]int{
 	"stream": 2,
 	"server": 3, "client": 3,
 	"hub":  4,
-	"chat": 5, "login": 5, "bench": 5, "cmd/usher": 6,
+	"chat": 5, "login": 5, "bench": 5, "cmd/usher": 6, "interop": 6,
 }
 
 // exceptions say more than the floors do: all that a package may import of this

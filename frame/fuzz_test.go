@@ -2,11 +2,7 @@ package frame
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"testing"
-
-	gobwas "github.com/gobwas/ws"
 )
 
 // addVectors seeds f with the inputs of short vectors.
@@ -16,89 +12,6 @@ func addVectors(f *testing.F, add func(v *vector)) {
 			add(v)
 		}
 	}
-}
-
-// FuzzFrames compares headers, and what a Protocol makes of them, with gobwas/ws.
-func FuzzFrames(f *testing.F) {
-	addVectors(f, func(v *vector) { f.Add(v.in, v.client) })
-	f.Fuzz(func(t *testing.T, in []byte, client bool) {
-		p := New(&Config{Client: client, MaxMessage: -1})
-		state := gobwas.StateServerSide
-		if client {
-			state = gobwas.StateClientSide
-		}
-		for b := in; ; {
-			h, n, ok := compareHeaders(t, b)
-			if !ok {
-				return
-			}
-			bad := gobwas.CheckHeader(gobwas.Header{
-				Fin: h.Fin, Rsv: h.Rsv, OpCode: gobwas.OpCode(h.Opcode), Masked: h.Masked, Length: h.Length,
-			}, state)
-			if bad == nil && h.Length > int64(len(b)-n) {
-				return
-			}
-			end := len(b)
-			if bad == nil {
-				end = n + int(h.Length)
-			}
-			p.Receive(bytes.Clone(b[:end]))
-			ev := p.NextEvent()
-			if (ev.Kind == ErrorEvent) != (bad != nil) {
-				var e *ProtocolError
-				if errors.As(ev.Err, &e) && (e.Code == StatusInvalidFramePayloadData || h.Opcode == OpClose) {
-					return // gobwas judges payloads elsewhere
-				}
-				t.Fatalf("frame at %d: got %v, want %v\nin %x", len(in)-len(b), ev.Err, bad, in)
-			}
-			if p.Done() {
-				return
-			}
-			switch {
-			case h.Opcode.IsControl():
-			case h.Fin:
-				state = state.Clear(gobwas.StateFragmented)
-			default:
-				state = state.Set(gobwas.StateFragmented)
-			}
-			b = b[end:]
-		}
-	})
-}
-
-// compareHeaders parses the header at the start of b twice. ok is false when
-// there is none.
-func compareHeaders(t *testing.T, b []byte) (h Header, n int, ok bool) {
-	r := bytes.NewReader(b)
-	want, wantErr := gobwas.ReadHeader(r)
-	h, n, err := ParseHeader(b)
-	switch {
-	case errors.Is(err, errLengthNotMinimal):
-		// gobwas lets it pass. Is it true?
-		if wantErr == nil && (want.Length > 65535 || want.Length > 125 && b[1]&lengthBits == length16) {
-			t.Fatalf("got %v for the length %d\nin %x", err, want.Length, b)
-		}
-		return h, 0, false
-	case errors.Is(err, errLengthSign):
-		if wantErr == nil {
-			t.Fatalf("got %v, want length %d\nin %x", err, want.Length, b)
-		}
-		return h, 0, false
-	case n == 0:
-		if !errors.Is(wantErr, io.EOF) && !errors.Is(wantErr, io.ErrUnexpectedEOF) {
-			t.Fatalf("got nothing, want %+v, %v\nin %x", want, wantErr, b)
-		}
-		return h, 0, false
-	}
-	got := gobwas.Header{Fin: h.Fin, Rsv: h.Rsv, OpCode: gobwas.OpCode(h.Opcode), Masked: h.Masked, Mask: h.Mask, Length: h.Length}
-	if wantErr != nil || got != want || n != len(b)-r.Len() {
-		t.Fatalf("got %+v, %d, want %+v, %d, %v\nin %x", got, n, want, len(b)-r.Len(), wantErr, b)
-	}
-	again := AppendHeader(nil, h)
-	if !bytes.Equal(again, b[:n]) {
-		t.Fatalf("AppendHeader: got %x, want %x", again, b[:n])
-	}
-	return h, n, true
 }
 
 // FuzzRoles lets each role read what the other wrote.

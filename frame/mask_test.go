@@ -2,11 +2,8 @@ package frame
 
 import (
 	"bytes"
-	"fmt"
 	"math/rand/v2"
 	"testing"
-
-	gobwas "github.com/gobwas/ws"
 )
 
 func TestMask(t *testing.T) {
@@ -44,23 +41,4 @@ func FuzzMask(f *testing.F) {
 			t.Fatalf("key %x, from %d, split at %d:\ngot  %x, next %d\nwant %x, next %d\nin   %x", key, start, at, got, next, want, wantNext, b)
 		}
 	})
-}
-
-func BenchmarkMask(b *testing.B) {
-	key := [4]byte{1, 2, 3, 4}
-	for _, size := range []int{20, 125, 16 << 10} {
-		p := make([]byte, size)
-		b.Run(fmt.Sprintf("%d/usher", size), func(b *testing.B) {
-			b.SetBytes(int64(size))
-			for b.Loop() {
-				Mask(p, key, 0)
-			}
-		})
-		b.Run(fmt.Sprintf("%d/gobwas", size), func(b *testing.B) {
-			b.SetBytes(int64(size))
-			for b.Loop() {
-				gobwas.Cipher(p, key, 0)
-			}
-		})
-	}
 }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/internal/websocket"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"

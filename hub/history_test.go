@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/internal/websocket"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/server"

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/internal/websocket"
 
 	"github.com/usher-ws/usher/server"
 )

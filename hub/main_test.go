@@ -6,7 +6,7 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/usher-ws/usher/internal/leak"
 )
 
 // TestMain fails when a loop or a connection outlives its test.
@@ -15,5 +15,5 @@ func TestMain(m *testing.M) {
 		crowdMain(addr)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	leak.VerifyTestMain(m)
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/usher-ws/usher/internal/leak"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) {
 	before := openFiles()
 	code := m.Run()
-	if err := goleak.Find(); err != nil {
+	if err := leak.Find(); err != nil {
 		fmt.Fprintln(os.Stderr, "goroutine leak:", err)
 		code = 1
 	}

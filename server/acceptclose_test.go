@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/internal/websocket"
 	"github.com/usher-ws/usher/upgrade"
 )
 

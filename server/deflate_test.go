@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/internal/vectors"
+	"github.com/usher-ws/usher/internal/websocket"
 )
 
 func dialDeflate(t *testing.T, addr, path string) *websocket.Conn {

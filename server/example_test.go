@@ -10,13 +10,13 @@ import (
 	"log/slog"
 	"time"
 
-	gojwt "github.com/golang-jwt/jwt/v5"
-	"github.com/gorilla/websocket"
+	gojwt "github.com/usher-ws/usher/internal/jwt"
+	"github.com/usher-ws/usher/internal/websocket"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
+	jwt "github.com/usher-ws/usher/server/internal/tokens"
 	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
-	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // A room with a door: who is on the list may talk to the others, and not too much.

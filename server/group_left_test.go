@@ -9,8 +9,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/websocket"
 	"github.com/usher-ws/usher/stream"
 )
 

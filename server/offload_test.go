@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/websocket"
 	"github.com/usher-ws/usher/stream"
 	"golang.org/x/sys/unix"
 )

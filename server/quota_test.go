@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/internal/websocket"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"

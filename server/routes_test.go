@@ -11,9 +11,9 @@ import (
 
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
+	jwt "github.com/usher-ws/usher/server/internal/tokens"
 	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
-	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // TestAppendRoutes locks the text: the order in it is the order in which things happen.

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	jwt "github.com/usher-ws/usher/server/internal/tokens"
 	"github.com/usher-ws/usher/upgrade"
-	"github.com/usher-ws/usher/upgrade/jwt"
 )
 
 // journal is a log that a test reads. Any goroutine may write.

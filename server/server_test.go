@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
-	"go.uber.org/goleak"
+	"github.com/usher-ws/usher/internal/leak"
+	"github.com/usher-ws/usher/internal/websocket"
 )
 
 // TestMain checks that no descriptor and no goroutine outlives the tests.
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	before := openFiles()
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
-	if err := goleak.Find(); err != nil {
+	if err := leak.Find(); err != nil {
 		fmt.Fprintln(os.Stderr, "goroutine leak:", err)
 		code = 1
 	}

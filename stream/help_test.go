@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/usher-ws/usher/internal/leak"
 	"github.com/usher-ws/usher/poller"
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite what is generated from the code
 func TestMain(m *testing.M) {
 	before := openFiles()
 	code := m.Run()
-	if err := goleak.Find(); err != nil {
+	if err := leak.Find(); err != nil {
 		fmt.Fprintln(os.Stderr, "goroutine leak:", err)
 		code = 1
 	}

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	gorilla "github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
+	gorilla "github.com/usher-ws/usher/internal/websocket"
 )
 
 // closer is a door that refuses with e, in the accept-close view.

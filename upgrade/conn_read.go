@@ -58,7 +58,7 @@ func (c *Conn) read(b []byte) (n int, err error) {
 }
 
 // readSize is what a connection keeps. With a largeRead an echo of 16 KiB, or of 64, takes
-// two thirds of the time (BenchmarkConn).
+// two thirds of the time (interop BenchmarkConn).
 const readSize = 4 << 10
 
 type largeRead [64 << 10]byte

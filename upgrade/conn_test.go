@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	gorilla "github.com/gorilla/websocket"
+	gorilla "github.com/usher-ws/usher/internal/websocket"
 
 	"github.com/usher-ws/usher/frame"
 )

@@ -2,13 +2,12 @@ package upgrade
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/internal/jwt"
 )
 
 // The door the tests knock at, at a fixed time and with a fixed secret, so that
@@ -36,27 +35,19 @@ var (
 	}
 )
 
-// hs256 is a Verifier by golang-jwt alone, of a secret: to the door one is as good as
-// another. Ours is in package jwt, which imports this one.
+// hs256 is a Verifier of a secret, for tests: to the door one is as good as another. Ours is
+// in package jwt, which imports this one.
 type hs256 []byte
 
 func (secret hs256) Verify(token []byte, now time.Time) (*Identity, error) {
-	p := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithStrictDecoding(),
-		jwt.WithExpirationRequired(), jwt.WithTimeFunc(func() time.Time { return now }))
-	claims := jwt.MapClaims{}
-	_, err := p.ParseWithClaims(string(token), claims, func(*jwt.Token) (any, error) { return []byte(secret), nil })
+	sub, exp, claims, err := jwt.Verify(token, secret, now)
 	switch {
-	case errors.Is(err, jwt.ErrTokenExpired):
+	case err == jwt.ErrTokenExpired:
 		return nil, ErrTokenExpired
 	case err != nil:
 		return nil, err
 	}
-	sub, err := claims.GetSubject()
-	if err != nil || sub == "" {
-		return nil, errors.New("no sub")
-	}
-	exp, err := claims.GetExpirationTime()
-	return &Identity{Subject: sub, ExpiresAt: exp.Time, Claims: claims}, err
+	return &Identity{Subject: sub, ExpiresAt: exp, Claims: claims}, nil
 }
 
 // rejected returns what an error refuses with, in words.

@@ -11,69 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	coder "github.com/coder/websocket"
-	gorilla "github.com/gorilla/websocket"
 )
-
-// gorillaHello and coderHello are handlers of other libraries behind the door: they
-// greet by name and echo one message.
-var gorillaHello = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-	up := gorilla.Upgrader{Subprotocols: []string{"chat.v1", "bearer"}, CheckOrigin: func(*http.Request) bool { return true }}
-	c, err := up.Upgrade(w, req, nil)
-	if err != nil {
-		return
-	}
-	defer c.Close()
-	_ = c.WriteMessage(gorilla.TextMessage, []byte(FromContext(req.Context()).Identity.Subject))
-	if kind, b, err := c.ReadMessage(); err == nil {
-		_ = c.WriteMessage(kind, b)
-	}
-})
-
-var coderHello = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-	c, err := coder.Accept(w, req, &coder.AcceptOptions{Subprotocols: []string{"chat.v1", "bearer"}, InsecureSkipVerify: true})
-	if err != nil {
-		return
-	}
-	defer c.CloseNow()
-	ctx := context.WithoutCancel(req.Context())
-	_ = c.Write(ctx, coder.MessageText, []byte(FromContext(ctx).Identity.Subject))
-	if kind, b, err := c.Read(ctx); err == nil {
-		_ = c.Write(ctx, kind, b)
-	}
-})
-
-// TestHandlerForeign: our door before the handlers of others, their clients
-// before our door.
-func TestHandlerForeign(t *testing.T) {
-	t.Parallel()
-	alice := goodToken("alice")
-	for server, next := range map[string]http.Handler{"gorilla": gorillaHello, "coder": coderHello} {
-		base := "ws" + strings.TrimPrefix(start(t, liveDoor().Handler(next)), "http")
-		for client, dial := range map[string]func(url string, h http.Header) (string, *http.Response, error){
-			"gorilla": dialGorilla, "coder": dialCoder,
-		} {
-			message, resp, err := dial(base+"/ws", http.Header{"Authorization": {"Bearer " + alice}})
-			if err != nil || message != "alice" || resp.Header.Get("Sec-Websocket-Protocol") != "chat.v1" {
-				t.Errorf("%s to %s: %v, %q, %v", client, server, err, message, resp)
-			}
-			_, resp, err = dial(base+"/ws?token=x", nil)
-			if err == nil || resp == nil || resp.StatusCode != 401 {
-				t.Fatalf("%s to %s: %v, %v", client, server, err, resp)
-			}
-			if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), `"code":"token_invalid"`) {
-				t.Errorf("%s to %s: %v, %q", client, server, err, body)
-			}
-		}
-		c, resp, err := (&gorilla.Dialer{Subprotocols: []string{"bearer", alice}}).Dial(base+"/ws", nil)
-		if err != nil || resp.Header.Get("Sec-Websocket-Protocol") != "bearer" {
-			t.Fatalf("%s: %v, %v for a token among the protocols", server, err, resp)
-		}
-		c.Close()
-	}
-}
 
 // TestHandlerSameBytes: what Handler refuses, it refuses as Upgrade does.
 func TestHandlerSameBytes(t *testing.T) {
@@ -143,7 +81,7 @@ func TestHandlerEarlyBytes(t *testing.T) {
 // TestHandlerRefusalArrives: as TestRefusalArrives.
 func TestHandlerRefusalArrives(t *testing.T) {
 	t.Parallel()
-	addr := strings.TrimPrefix(start(t, authDoor.Handler(gorillaHello)), "http://")
+	addr := strings.TrimPrefix(start(t, authDoor.Handler(http.HandlerFunc(hijackHello))), "http://")
 	sent := up() + strings.Repeat("x", 200000)
 	var wg sync.WaitGroup
 	for range 50 {
@@ -233,36 +171,5 @@ func TestRefuseHTTP(t *testing.T) {
 		if got.Code != want.Status || got.Body.String() != bare.Body.String() {
 			t.Errorf("%v: got %d %s, want %d %s", err, got.Code, got.Body, want.Status, bare.Body)
 		}
-	}
-}
-
-// TestExpiryBehindHandler: what docs/EMBEDDING.md tells others to do when a token expires,
-// which the door does not see.
-func TestExpiryBehindHandler(t *testing.T) {
-	t.Parallel()
-	id := &Identity{Subject: "alice", ExpiresAt: time.Now().Add(100 * time.Millisecond)}
-	addr := start(t, guarded(Bearer(fixed{id: id})).Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		conn, err := new(gorilla.Upgrader).Upgrade(w, req, nil)
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		who := FromContext(req.Context()).Identity
-		expired := gorilla.FormatCloseMessage(4401, "token_expired")
-		defer time.AfterFunc(time.Until(who.ExpiresAt), func() {
-			_ = conn.WriteControl(gorilla.CloseMessage, expired, time.Now().Add(time.Second))
-			_ = conn.SetReadDeadline(time.Now().Add(time.Second))
-		}).Stop()
-		for err == nil {
-			_, _, err = conn.ReadMessage()
-		}
-	})))
-	c, _, err := gorilla.DefaultDialer.Dial("ws"+strings.TrimPrefix(addr, "http"), http.Header{"Authorization": {"Bearer x"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, _, err := c.ReadMessage(); !gorilla.IsCloseError(err, 4401) {
-		t.Errorf("got %v, want 4401", err)
 	}
 }

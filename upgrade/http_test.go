@@ -1,7 +1,6 @@
 package upgrade
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -12,10 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	coder "github.com/coder/websocket"
-	gorilla "github.com/gorilla/websocket"
 )
 
 // hello is the frame every accepted client of the tests is sent.
@@ -47,68 +42,6 @@ func start(t *testing.T, h http.Handler) (url string) {
 	}))
 	t.Cleanup(func() { s.Close(); wg.Wait() })
 	return s.URL
-}
-
-func liveDoor() *Upgrader { // for clients, whose clocks and Hosts are real
-	return &Upgrader{Guards: []Guard{Bearer(hs256(testSecret))}, Subprotocols: []string{"chat.v1"}, Now: func() time.Time { return testNow }}
-}
-
-func TestForeignClients(t *testing.T) {
-	t.Parallel()
-	var rooms sync.Map
-	base := "ws" + strings.TrimPrefix(start(t, mux(liveDoor(), func(o outcome) {
-		if o.err == nil {
-			rooms.Store(o.r.PathValue("room"), o.r.Identity.Subject)
-		}
-	})), "http")
-	good := http.Header{"Authorization": {"Bearer " + goodToken("alice")}}
-
-	for client, dial := range map[string]func(url string, h http.Header) (string, *http.Response, error){
-		"gorilla": dialGorilla, "coder": dialCoder,
-	} {
-		message, resp, err := dial(base+"/ws/"+client, good)
-		if err != nil || message != "hello" || resp.Header.Get("Sec-Websocket-Protocol") != "chat.v1" {
-			t.Errorf("%s: %v, %q, %v", client, err, message, resp)
-		}
-		if who, _ := rooms.Load(client); who != "alice" {
-			t.Errorf("%s: %v came in", client, who)
-		}
-		_, resp, err = dial(base+"/ws/"+client, nil)
-		if err == nil || resp == nil || resp.StatusCode != 401 {
-			t.Fatalf("%s: %v, %v", client, err, resp)
-		}
-		body, err := io.ReadAll(resp.Body)
-		if err != nil || !strings.Contains(string(body), `"code":"token_missing"`) || resp.Header.Get("Www-Authenticate") != "Bearer" {
-			t.Errorf("%s: %v, %q, %v", client, err, body, resp.Header)
-		}
-	}
-}
-
-func dialGorilla(url string, h http.Header) (string, *http.Response, error) {
-	d := gorilla.Dialer{Subprotocols: []string{"chat.v1"}}
-	c, resp, err := d.Dial(url, h)
-	if err != nil {
-		return "", resp, err
-	}
-	defer c.Close()
-	_, b, err := c.ReadMessage()
-	return string(b), resp, err
-}
-
-func dialCoder(url string, h http.Header) (string, *http.Response, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-	defer cancel()
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	c, resp, err := coder.Dial(ctx, url, &coder.DialOptions{
-		HTTPHeader: h, Subprotocols: []string{"chat.v1"}, HTTPClient: &http.Client{Transport: transport},
-	})
-	if err != nil {
-		return "", resp, err
-	}
-	defer c.CloseNow()
-	_, b, err := c.Read(ctx)
-	return string(b), resp, err
 }
 
 // TestSameBytes: what net/http lets through gets the very bytes that a raw

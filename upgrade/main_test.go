@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/usher-ws/usher/internal/leak"
 )
 
 // TestMain fails a run that leaves a goroutine or, where /proc tells, a file
@@ -14,7 +14,7 @@ func TestMain(m *testing.M) {
 	before := openFiles()
 	code := m.Run()
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		if err := leak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}

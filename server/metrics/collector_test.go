@@ -8,15 +8,15 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/usher-ws/usher/internal/leak"
+	"github.com/usher-ws/usher/internal/websocket"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/metrics"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 // TestLint: the rules of promtool check metrics, and that every family is whole.
 func TestLint(t *testing.T) {

@@ -12,16 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/internal/websocket"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
+	jwt "github.com/usher-ws/usher/server/internal/tokens"
 	"github.com/usher-ws/usher/server/servertest"
 	"github.com/usher-ws/usher/upgrade"
-	"github.com/usher-ws/usher/upgrade/jwt"
 
-	gojwt "github.com/golang-jwt/jwt/v5"
+	gojwt "github.com/usher-ws/usher/internal/jwt"
 )
 
 func echo(c server.Conn, m server.Message) error { return c.Send(m.Opcode, m.Data) }

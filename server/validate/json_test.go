@@ -11,13 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/internal/leak"
+	"github.com/usher-ws/usher/internal/websocket"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/validate"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 const orders = `{
 	"type": "object",

@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/usher-ws/usher/internal/leak"
 	"github.com/usher-ws/usher/upgrade"
-	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := goleak.Find(); err != nil && code == 0 {
+	if err := leak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

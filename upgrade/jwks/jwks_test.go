@@ -26,12 +26,12 @@ import (
 	"time"
 
 	gojwt "github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/internal/leak"
 	"github.com/usher-ws/usher/upgrade"
 	"github.com/usher-ws/usher/upgrade/jwt"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 // signer is a key of the key server.
 type signer struct {

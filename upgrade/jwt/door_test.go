@@ -8,11 +8,11 @@ import (
 	"time"
 
 	gojwt "github.com/golang-jwt/jwt/v5"
+	"github.com/usher-ws/usher/internal/leak"
 	"github.com/usher-ws/usher/upgrade"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 // The door the tests knock at, at a fixed time and with a fixed secret.
 var (

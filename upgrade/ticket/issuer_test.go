@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/usher-ws/usher/internal/leak"
 	"github.com/usher-ws/usher/upgrade"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 var testNow = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 

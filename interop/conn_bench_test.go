@@ -1,4 +1,4 @@
-package upgrade
+package interop
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	gorilla "github.com/gorilla/websocket"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // BenchmarkConn echoes over loopback, to a client that takes no time of its own to speak
@@ -22,7 +23,7 @@ func BenchmarkConn(b *testing.B) {
 		if err != nil {
 			return
 		}
-		c := NewConn(conn, r, early)
+		c := upgrade.NewConn(conn, r, early)
 		defer c.Close(frame.StatusNormalClosure, "")
 		for {
 			op, msg, err := c.ReadMessage()
@@ -54,7 +55,8 @@ func BenchmarkConn(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer c.Close()
-				fmt.Fprint(c, up())
+				fmt.Fprint(c, "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+					"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
 				answer := make([]byte, 4096)
 				for n := 0; !strings.HasSuffix(string(answer[:n]), "\r\n\r\n"); {
 					m, err := c.Read(answer[n:])

@@ -1,4 +1,4 @@
-package upgrade
+package interop
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"github.com/lxzan/gws"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // echoer serves connections, and counts the bytes on the wire.
@@ -49,7 +50,7 @@ func (e *echoer) serve(conn net.Conn, o outcome) {
 		e.deflated.Add(1)
 	}
 	e.in.Add(int64(len(o.early)))
-	c := NewConn(measured{conn.(*net.TCPConn), e}, o.r, o.early)
+	c := upgrade.NewConn(measured{conn.(*net.TCPConn), e}, o.r, o.early)
 	c.MaxMessage = 4 << 20
 	echo(c)
 	_ = c.Close(frame.StatusNormalClosure, "")

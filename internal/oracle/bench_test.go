@@ -1,4 +1,4 @@
-package frame_test
+package oracle
 
 import (
 	"bufio"
@@ -327,5 +327,24 @@ func echoUsherDeflate(b *testing.B, s *stream) {
 		}
 		state, _ = p.Suspend()
 		s.Write(out)
+	}
+}
+
+func BenchmarkMask(b *testing.B) {
+	key := [4]byte{1, 2, 3, 4}
+	for _, size := range []int{20, 125, 16 << 10} {
+		p := make([]byte, size)
+		b.Run(fmt.Sprintf("%d/usher", size), func(b *testing.B) {
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				frame.Mask(p, key, 0)
+			}
+		})
+		b.Run(fmt.Sprintf("%d/gobwas", size), func(b *testing.B) {
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				gobwas.Cipher(p, key, 0)
+			}
+		})
 	}
 }
