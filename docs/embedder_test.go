@@ -23,7 +23,6 @@ var modulesOf = func() map[string][]string {
 		"frame":               {deflate},
 		"poller":              loop,
 		"stream":              loop,
-		"client":              slices.Concat([]string{deflate}, loop),
 		"upgrade":             door,
 		"upgrade/ticket":      door,
 		"upgrade/forwardauth": door,

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/websocket"
 )
 
 // TestAttachment: each kind keeps its own values, they can be read until the last callback

@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/websocket"
 	"github.com/usher-ws/usher/upgrade"
 )
 

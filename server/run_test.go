@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/websocket"
 )
 
 // TestRunInOrder: a Run takes its place behind what its caller has asked for before, and in

@@ -98,7 +98,7 @@ func (l *loop) count() (n int) {
 	return n
 }
 
-// dial opens a WebSocket with gorilla's client.
+// dial opens a WebSocket.
 func dial(t testing.TB, addr, path string) *websocket.Conn {
 	t.Helper()
 	c, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+path, nil)
