@@ -71,7 +71,7 @@ func TestFloors(t *testing.T) {
 func TestLean(t *testing.T) {
 	const deflate = "github.com/klauspost/compress"
 	handshake := []string{
-		module + "/limiter", module + "/frame", deflate, "github.com/gobwas/ws", "github.com/gobwas/httphead",
+		module + "/limiter", module + "/frame", module + "/internal/text", deflate, "github.com/gobwas/ws", "github.com/gobwas/httphead",
 	}
 	door := append([]string{module + "/upgrade"}, handshake...)
 	tokens := append([]string{module + "/internal/strict", "github.com/golang-jwt/jwt/v5"}, door...)

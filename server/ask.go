@@ -36,7 +36,7 @@ func (d *door) authorize(s link, place uint32, q quota, r *upgrade.Request, resp
 	a := &question{request: r.Clone(), given: r.Clone(), response: append([]byte(nil), response...), place: place, quota: q}
 	if !d.srv.authorizing.Acquire() {
 		d.abandon(a)
-		d.refuse(s, lr, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
+		d.refuse(s, lr, a.request, upgrade.ErrUndecided.WithRetryAfter(jitter(time.Second)))
 		return
 	}
 	d.ask(s, a, early, func(ctx context.Context) error {
@@ -104,7 +104,7 @@ func (d *door) expireAsk(s link) {
 	a := d.takeQuestion(s)
 	lr := d.places.At(a.place).route
 	d.abandon(a)
-	d.refuse(s, lr, a.request, errUndecided.WithRetryAfter(jitter(time.Second)))
+	d.refuse(s, lr, a.request, upgrade.ErrUndecided.WithRetryAfter(jitter(time.Second)))
 }
 
 // withdraw ends the waiting because the client has gone.
@@ -126,7 +126,7 @@ func (d *door) decide(s link, err error) {
 	}
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			err = errUndecided.WithRetryAfter(jitter(time.Second))
+			err = upgrade.ErrUndecided.WithRetryAfter(jitter(time.Second))
 		}
 		lr := d.places.At(a.place).route
 		d.abandon(a)

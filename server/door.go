@@ -13,13 +13,11 @@ import (
 
 // Refusals of the server's own, in docs/CODES.md with their places in the order.
 var (
-	errDraining  = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeDraining, "the server is shutting down")
-	errFull      = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeFull, "the server has no room for another connection")
-	errPerIP     = upgrade.Reject(http.StatusTooManyRequests, upgrade.CodeTooManyRequests, "too many connections from this address")
-	errPerUser   = upgrade.Reject(http.StatusTooManyRequests, upgrade.CodeTooManyRequests, "too many connections of this user")
-	errNotFound  = upgrade.Reject(http.StatusNotFound, upgrade.CodeNotFound, "nothing is served at this path")
-	errTimeout   = upgrade.Reject(http.StatusRequestTimeout, upgrade.CodeTimeout, "the request did not end in time")
-	errUndecided = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable, "the authorization did not finish in time")
+	errDraining = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeDraining, "the server is shutting down")
+	errFull     = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeFull, "the server has no room for another connection")
+	errPerIP    = upgrade.Reject(http.StatusTooManyRequests, upgrade.CodeTooManyRequests, "too many connections from this address")
+	errPerUser  = upgrade.Reject(http.StatusTooManyRequests, upgrade.CodeTooManyRequests, "too many connections of this user")
+	errNotFound = upgrade.Reject(http.StatusNotFound, upgrade.CodeNotFound, "nothing is served at this path")
 )
 
 // door judges the requests of a loop's connections: it is where they are until they are
@@ -77,7 +75,7 @@ func (d *door) readHead(s link, b []byte) {
 // nothing came.
 func (d *door) expireHead(s link) {
 	if s.Extra().head != nil {
-		d.refuse(s, nil, nil, errTimeout)
+		d.refuse(s, nil, nil, upgrade.ErrTimeout)
 		return
 	}
 	d.dropHead(s)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/stream"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // drainStep is how often a draining loop closes its next connections.
@@ -236,7 +237,7 @@ func (d *drainage) goodbye(s link) {
 	wait := left + rand.N(max(d.srv.drainTime(), time.Second))
 	d.conclude(s, nil, &CloseError{
 		Code:   frame.StatusGoingAway,
-		Reason: fmt.Sprintf("draining; retry-after-ms=%d", wait.Milliseconds()),
+		Reason: upgrade.CodeDraining + upgrade.RetryHint(wait),
 	})
 }
 

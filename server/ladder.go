@@ -3,11 +3,11 @@
 package server
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/stream"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // exceeded carries out the route's action on a limit that an event exceeds, and returns
@@ -85,10 +85,9 @@ func (m *meter) violation(s link, r *loopRoute, over excess) Violation {
 // limitClose is the end of a connection that was over a limit: the code, and when to come
 // back.
 func limitClose(v Violation) *CloseError {
-	ms := max(1, (v.RetryAfter+time.Millisecond-1)/time.Millisecond)
 	return &CloseError{
 		Code:   frame.StatusPolicyViolation,
-		Reason: fmt.Sprintf("%s_limit; retry-after-ms=%d", v.Limit, ms),
+		Reason: v.Limit + "_limit" + upgrade.RetryHint(v.RetryAfter),
 	}
 }
 

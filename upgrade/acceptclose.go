@@ -31,12 +31,18 @@ func (u *Upgrader) acceptClose(dst []byte, r *Request, e *Rejection) ([]byte, bo
 // maxReason is what a control frame holds behind the status code, RFC 6455 §5.5.
 const maxReason = 125 - 2
 
+// RetryHint returns what the reason of a close frame says of when to come back: in whole
+// milliseconds, not before d has passed, and 1 at least.
+func RetryHint(d time.Duration) string {
+	ms := max(1, int64((d+time.Millisecond-1)/time.Millisecond))
+	return "; retry-after-ms=" + strconv.FormatInt(ms, 10)
+}
+
 // closeReason returns the code, as much of it as fits, and when to come back.
 func (e *Rejection) closeReason(status int) string {
 	code, hint := codeOr(e.Code, status), ""
 	if wait := e.wait(status); wait > 0 {
-		ms := int64((wait + time.Millisecond - 1) / time.Millisecond)
-		hint = "; retry-after-ms=" + strconv.FormatInt(ms, 10)
+		hint = RetryHint(wait)
 	}
 	var room [maxReason]byte
 	return string(appendEscaped(room[:0], code, maxReason-len(hint))) + hint

@@ -11,8 +11,6 @@ import (
 	"time"
 )
 
-var errUndecided = Reject(503, CodeUnavailable, "The authorization did not finish in time, or too many wait for theirs.")
-
 // asks reports whether Authorize is to be asked after Respond has returned err: about
 // an upgrade that would succeed, or the probe of one.
 func (u *Upgrader) asks(err error) bool {
@@ -30,7 +28,7 @@ func (u *Upgrader) authorize(ctx context.Context, r *Request) error {
 	}
 	defer atomic.AddInt32(&u.asking, -1)
 	if n := atomic.AddInt32(&u.asking, 1); most > 0 && int(n) > most {
-		return errUndecided.WithRetryAfter(time.Second + rand.N(time.Second))
+		return ErrUndecided.WithRetryAfter(time.Second + rand.N(time.Second))
 	}
 	ctx, cancel := context.WithTimeout(ctx, u.timeout())
 	defer cancel()
@@ -44,7 +42,7 @@ func (u *Upgrader) authorize(ctx context.Context, r *Request) error {
 // undecided returns the 503 for a request whose context ended before there was a verdict.
 func undecided(err error) error {
 	wait := time.Second + rand.N(time.Second) // so that they do not all come back at once
-	return fmt.Errorf("%w: %w", errUndecided.WithRetryAfter(wait), err)
+	return fmt.Errorf("%w: %w", ErrUndecided.WithRetryAfter(wait), err)
 }
 
 // earlyLimit is how much of a client's input is read while Authorize runs.

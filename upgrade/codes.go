@@ -40,6 +40,12 @@ const (
 	CodeInternal = "internal" // 500: a guard failed; the log knows why
 )
 
+// What a server that has the door in its hands refuses in the door's words.
+var (
+	ErrTimeout   = Reject(408, CodeTimeout, "The head did not end in time.")
+	ErrUndecided = Reject(503, CodeUnavailable, "The authorization did not finish in time, or too many wait for theirs.")
+)
+
 // The refusals of the door. They are shared and never modified.
 var (
 	errRequestLine = Reject(400, CodeBadRequest, "The request line is not HTTP/1.1: METHOD SP target SP HTTP/1.1.")
@@ -58,7 +64,6 @@ var (
 	errHeadSize    = Reject(431, CodeHeaderTooLarge, "The head is too large.")
 	errHeadLines   = Reject(431, CodeHeaderTooLarge, "The head has too many lines.")
 	errVersion     = Reject(505, CodeVersionNotSupported, "Only HTTP/1.1 can be upgraded to WebSocket.")
-	errTimeout     = Reject(408, CodeTimeout, "The head did not end in time.")
 
 	errMethod      = Reject(405, CodeMethodNotAllowed, "A WebSocket begins with GET.")
 	errNoUpgrade   = Reject(426, CodeUpgradeRequired, "This is a WebSocket endpoint: send Upgrade: websocket.")

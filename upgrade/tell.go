@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/usher-ws/usher/internal/text"
 )
 
 // tell tells the log and Refused of a refusal. The answer to a probe that would succeed,
@@ -65,7 +67,7 @@ func cut(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
+	return strings.ToValidUTF8(text.Prefix(s, n), "") + "…"
 }
 
 // originFlag returns the flag that lets an origin in, quoted for a shell; "" if the

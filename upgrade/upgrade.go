@@ -129,7 +129,7 @@ func (u *Upgrader) readRequest(conn net.Conn, s *scratch) (int, error) {
 		case len(s.in) == 0:
 			return 0, &silence{err}
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return 0, errTimeout.because(err)
+			return 0, ErrTimeout.because(err)
 		case errors.Is(err, io.EOF):
 			return 0, errHead
 		default:

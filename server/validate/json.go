@@ -13,11 +13,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/text"
 	"github.com/usher-ws/usher/server"
 )
 
@@ -213,11 +213,7 @@ func cut(detail string) string {
 	if len(detail) <= mostDetail {
 		return detail
 	}
-	end := mostDetail
-	for !utf8.RuneStart(detail[end]) {
-		end--
-	}
-	return detail[:end] + "…"
+	return text.Prefix(detail, mostDetail) + "…"
 }
 
 func problem(code, detail string) []byte {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/usher-ws/usher/internal/text"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -37,7 +37,7 @@ func refusal(r *upgrade.Request, answer *http.Response) *upgrade.Rejection {
 		if !strings.HasPrefix(strings.ToLower(media), "text/plain") {
 			return e
 		}
-		b = cut(b)
+		b = text.Prefix(b, maxBody)
 	}
 	e.Body, e.ContentType = b, media
 	if code := codeIn(b, media); code != "" {
@@ -89,19 +89,4 @@ func retryAfter(answer *http.Response) time.Duration {
 		return 0
 	}
 	return min(max(time.Until(at), 0), maxWait)
-}
-
-// cut returns the first maxBody bytes of b, or a few less so that no character is cut in
-// two.
-func cut(b []byte) []byte {
-	b = b[:maxBody]
-	for i := len(b) - 1; i >= len(b)-utf8.UTFMax; i-- {
-		if utf8.RuneStart(b[i]) {
-			if !utf8.FullRune(b[i:]) {
-				return b[:i]
-			}
-			break
-		}
-	}
-	return b
 }
