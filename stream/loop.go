@@ -35,6 +35,8 @@ type Loop[T, X any] struct {
 	remains remains      // what the last read has left
 	current uint32       // the stream whose callback is running; 0: none
 
+	relieved bool // victims are being made, or there are none left in this pass
+
 	// Time.
 	clock
 	exact     timer.Heap // points in time that are no ticks
