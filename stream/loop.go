@@ -73,6 +73,13 @@ func (l *Loop[T, X]) Now() time.Duration { return l.poll.Now() }
 // Sent is how many bytes the kernel has taken of all streams that there were.
 func (l *Loop[T, X]) Sent() uint64 { return l.sent }
 
+// Lent returns how many bytes of Buffers were lent at the end of the last pass, and the most at
+// the end of any since it was last called. Safe for any goroutine.
+func (l *Loop[T, X]) Lent() (now, most int) {
+	now = int(l.Buffers.told.Load())
+	return now, max(now, int(l.Buffers.most.Swap(0)))
+}
+
 // Wake makes Handler.Mail be called soon. Safe for any goroutine; calls that arrive
 // before the loop answers share one.
 func (l *Loop[T, X]) Wake() { l.poll.Wake() }

@@ -155,6 +155,7 @@ func (l events[T, X]) After() {
 		l.shed()
 	}
 	l.relieved = false
+	l.Buffers.tell()
 	l.schedule(next)
 	l.underWay = false
 }
