@@ -98,10 +98,9 @@ func (c *Client[T]) Dial(to netip.AddrPort, from netip.Addr, tag T) (Stream[T], 
 
 // Opened is stream.Handler's: s has connected, and the request is sent.
 func (c *Client[T]) Opened(s Stream[T]) {
-	out := c.owner.Request(s).Append(c.borrow(), c.key(s))
+	out := c.owner.Request(s).Append(c.output(s), c.key(s))
 	s.Data().state = Asked
-	s.Write(out)
-	c.giveBack(out)
+	c.say(s, out)
 }
 
 // Input is stream.Handler's.
