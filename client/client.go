@@ -64,8 +64,9 @@ type Client[T any] struct {
 	// Memory every connection uses in turn.
 	proto   frame.Protocol
 	frame   frame.Config
-	out     []byte // said during an event of current
-	current uint32 // the slot of the stream whose input is handled; 0: none
+	answer  Response // that the owner is told of
+	out     []byte   // said during an event of current
+	current uint32   // the slot of the stream whose input is handled; 0: none
 }
 
 // New makes the client of a loop, which may not have started yet. The loop's stream.Config

@@ -100,7 +100,7 @@ func (c *Client[T]) endOf(s Stream[T], cause error) End {
 		end.Kind = CannotConnect
 	case Asked:
 		if r, n, err := ParseResponse(s.Extra().head, true); err == nil && n > 0 && r.Status != http.StatusSwitchingProtocols {
-			c.owner.Refused(s, &r)
+			c.refused(s, r)
 			return End{Kind: Refused, Code: r.Status}
 		}
 		if end.Kind == Cut {
