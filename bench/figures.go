@@ -71,6 +71,20 @@ func (r *Report) word(key string) string {
 	return noValue
 }
 
+// found says for the first line how many there were, how long they took, and what each
+// cost the server.
+func (r *Report) found(per string) string {
+	found := "throughput withheld, the client was the bottleneck"
+	if f := r.Figure("rate"); f != nil && f.Withheld == "" {
+		found = f.String()
+	}
+	found += fmt.Sprintf(", p50 %v, p99 %v", r.word("p50"), r.word("p99"))
+	if f := r.Figure("server_cpu_per"); f != nil && f.Withheld == "" {
+		found += fmt.Sprintf(", %v server CPU %s", f, per)
+	}
+	return found
+}
+
 // throughput adds events per second, unless it is the client's figure.
 func (r *Report) throughput(label string, m *measurement) {
 	rate := float64(m.Received) / m.Wall.Seconds()

@@ -17,7 +17,7 @@ func (c *Client[T]) readAnswer(s Stream[T], b []byte) {
 		head = buffers.Append(head, b)
 		s.NeedExtra().head, b = head, head
 	}
-	r, n, err := ParseResponse(b, false)
+	r, n, err := parseResponse(b, false)
 	switch {
 	case err != nil:
 		s.Cut(End{Kind: BadAnswer})
@@ -32,7 +32,7 @@ func (c *Client[T]) readAnswer(s Stream[T], b []byte) {
 			s.Cut(End{Kind: Refused, Code: r.Status})
 		}
 		return
-	case r.Check(c.owner.Request(s), c.key(s)) != nil:
+	case r.check(c.owner.Request(s), c.key(s)) != nil:
 		s.Cut(End{Kind: BadAnswer, Code: r.Status})
 		return
 	}
