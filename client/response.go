@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
+
+	"github.com/usher-ws/usher/internal/text"
 )
 
 // Response is the answer to a request. Its bytes are parts of what it was read from.
@@ -147,21 +147,28 @@ func (r *Response) check(to *Request, key Key) error {
 		return errExtension
 	}
 	for chosen := range r.All("Sec-WebSocket-Protocol") {
-		asked := slices.ContainsFunc(strings.Split(to.Subprotocols, ","), func(p string) bool {
-			return strings.TrimSpace(p) == string(chosen)
-		})
-		if !asked || len(chosen) == 0 {
+		if !to.offers(chosen) {
 			return errSubprotocol
 		}
 	}
 	return nil
 }
 
+// offers reports whether the request offers a subprotocol.
+func (r *Request) offers(chosen []byte) bool {
+	for p := range text.Elements([]byte(r.Subprotocols)) {
+		if bytes.Equal(p, chosen) {
+			return true
+		}
+	}
+	return false
+}
+
 // names reports whether a list header names token in any of its lines.
 func (r *Response) names(header, token string) bool {
 	for list := range r.All(header) {
-		for item := range bytes.SplitSeq(list, []byte(",")) {
-			if bytes.EqualFold(bytes.TrimSpace(item), []byte(token)) {
+		for item := range text.Elements(list) {
+			if bytes.EqualFold(item, []byte(token)) {
 				return true
 			}
 		}

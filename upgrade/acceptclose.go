@@ -12,7 +12,7 @@ import (
 // and reports false if there is no close code for e, or if r is not an upgrade that
 // RFC 6455 lets succeed.
 func (u *Upgrader) acceptClose(dst []byte, r *Request, e *Rejection) ([]byte, bool) {
-	status := e.status()
+	status := e.StatusCode()
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests:
 	default:
