@@ -36,6 +36,8 @@ type Loop[T, X any] struct {
 	current uint32       // the stream whose callback is running; 0: none
 	address address      // of what is dialled
 
+	relieved bool // victims are being made, or there are none left in this pass
+
 	// Time.
 	clock
 	exact     timer.Heap // points in time that are no ticks
