@@ -34,6 +34,7 @@ type Loop[T, X any] struct {
 	sent    uint64       // bytes that the kernel took, in all
 	remains remains      // what the last read has left
 	current uint32       // the stream whose callback is running; 0: none
+	address address      // of what is dialled
 
 	relieved bool // victims are being made, or there are none left in this pass
 
