@@ -202,7 +202,11 @@ func (o owner) walk(g *Group, f func(link)) {
 	}
 }
 
-// disband closes the members of g that are on this loop.
+// disband closes the members of g that are on this loop, each as Conn.Close would: jobs that
+// have not begun are dropped.
 func (o owner) disband(g *Group, e *CloseError) {
-	o.walk(g, func(s link) { o.conclude(s, nil, e) })
+	o.walk(g, func(s link) {
+		s.Mark(closeAsked)
+		o.conclude(s, nil, e)
+	})
 }
