@@ -1,7 +1,6 @@
 package upgrade
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -101,8 +100,7 @@ func (e *Rejection) Unwrap() error { return e.cause }
 // Word returns the code as the body of the answer has it: of a Rejection without one it is
 // made of the status.
 func (e *Rejection) Word() string {
-	word := cmp.Or(e.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(e.Status)), " ", "_"))
-	return strings.ToValidUTF8(word, "\uFFFD")
+	return strings.ToValidUTF8(codeOr(e.Code, e.status()), "\uFFFD")
 }
 
 // StatusCode returns the status that the client gets: Status, or 500 if Status cannot

@@ -57,7 +57,11 @@ func read(t *testing.T, answer []byte, method string) (*http.Response, map[strin
 func TestRejectionByStatus(t *testing.T) {
 	t.Parallel()
 	for status := range 700 {
-		resp, problem := read(t, Reject(status, "", "").AppendTo(nil, nil, testNow), "GET")
+		e := Reject(status, "", "")
+		resp, problem := read(t, e.AppendTo(nil, nil, testNow), "GET")
+		if problem["code"] != e.Word() {
+			t.Errorf("%d: the client gets %q, and the log %q", status, problem["code"], e.Word())
+		}
 		want := status
 		if status < 300 || status == 304 || status > 599 {
 			want = 500
