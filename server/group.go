@@ -103,7 +103,7 @@ func (g *Group) Send(op frame.Opcode, b []byte) error {
 }
 
 // Close closes all connections that are members when their loop carries it out, after what
-// was published before. Errors are net.ErrClosed and one for a code that is not for the
+// was published before, each as Conn.Close does. Errors are net.ErrClosed and one for a code that is not for the
 // wire.
 func (g *Group) Close(code frame.StatusCode, reason string) error {
 	if !code.Sendable() {

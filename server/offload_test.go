@@ -365,8 +365,8 @@ func TestOffloadEndStays(t *testing.T) {
 	}
 }
 
-// Memory that runs out takes the jobs of the gone first to be taken, and who has no job
-// that has begun has ended with that.
+// When memory runs out, jobs of connections that are gone go first. A connection of which no
+// job has begun ends with that.
 func TestOffloadBudgetOfTheGone(t *testing.T) {
 	w := newWorkshop()
 	s := new(Server)

@@ -58,7 +58,8 @@ func merged(entries []entry, w frame.Window) []byte {
 	return b
 }
 
-// disband begins to close the members of g that are on this loop.
+// disband begins to close the members of g that are on this loop, each as Conn.Close would:
+// jobs that have not begun are dropped.
 func (o owner) disband(g *Group, e *CloseError) { o.begin(g, walk{end: e}) }
 
 // begin begins a walk.
@@ -107,6 +108,7 @@ func (o owner) walkOn() (done bool) {
 func (o owner) visitMember(s link, w *walk) {
 	if w.end != nil {
 		o.turn.take(0)
+		s.Mark(closeAsked)
 		o.conclude(s, nil, w.end)
 		return
 	}
