@@ -28,6 +28,7 @@ type Loop[T, X any] struct {
 	// Streams.
 	slab    slab[T]
 	exts    exts[X]
+	pieces  pieces
 	conns   atomic.Int32 // for the acceptor's choice
 	buf     []byte       // what is read, of every stream in turn
 	sent    uint64       // bytes that the kernel took, in all

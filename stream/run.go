@@ -151,6 +151,7 @@ func (l events[T, X]) After() {
 		l.poll.Wake() // come back after the others
 	}
 	if l.Buffers.isOver() {
+		l.exts.rankAll() // what was lent in no callback
 		l.shed()
 	}
 	l.schedule(next)
