@@ -92,7 +92,7 @@ func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 	if end.err == nil || s.Extra().line != nil { // with jobs it ends when they are done: what was said need not wait
 		r.tally.BytesOut += int64(len(out))
 		l.transmit(s, out)
-		if end.err == nil || s.Data().facts.state() == over {
+		if end.err == nil || !s.Data().facts.isUsers() { // it may have ended by that, and its slot be free
 			return
 		}
 		out = nil
