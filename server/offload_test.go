@@ -277,7 +277,7 @@ func TestOffloadPausesReading(t *testing.T) {
 // Memory that runs out takes the jobs that have not begun, and counts those that have.
 func TestOffloadBudget(t *testing.T) {
 	w := newWorkshop()
-	s := &Server{MaxBuffered: 64 << 10}
+	s := new(Server)
 	s.Route("/work/{room}", w.route(1))
 	b := newBench(t, s)
 	b.open(fmt.Sprintf(upgradeHead, "/work/a"))
@@ -286,6 +286,7 @@ func TestOffloadBudget(t *testing.T) {
 		readable(b)
 	}
 	eventually(t, "one has begun", func() bool { return w.began.Load() == 1 })
+	b.drive.Budget(64 << 10)
 	b.drive.After()
 	if n := b.l.srv.stats.shed.Load(); n != 1 || b.l.Buffers.InUse() > 32<<10 {
 		t.Errorf("%d were closed for memory, %d bytes are lent", n, b.l.Buffers.InUse())
@@ -369,7 +370,7 @@ func TestOffloadEndStays(t *testing.T) {
 // that has begun has ended with that.
 func TestOffloadBudgetOfTheGone(t *testing.T) {
 	w := newWorkshop()
-	s := &Server{MaxBuffered: 64 << 10}
+	s := new(Server)
 	s.Route("/work/{room}", w.route(1))
 	b := newBench(t, s)
 	jobs := func(room string, n int) {
@@ -389,6 +390,7 @@ func TestOffloadBudgetOfTheGone(t *testing.T) {
 	b.send(b.message(strings.Repeat("x", 16<<10))[:15<<10])
 	readable(b)
 
+	b.drive.Budget(64 << 10)
 	b.drive.After()
 	w.ended(t, "1006 after 1 in waiting")
 	if n := b.l.srv.stats.shed.Load(); n != 0 || b.at() != isOpen {
@@ -402,7 +404,7 @@ func TestOffloadBudgetOfTheGone(t *testing.T) {
 // Whom memory that runs out closes before any of their jobs has begun has ended.
 func TestOffloadBudgetOfTheWaiting(t *testing.T) {
 	w := newWorkshop()
-	s := &Server{MaxBuffered: 64 << 10}
+	s := new(Server)
 	s.Route("/work/{room}", w.route(1))
 	b := newBench(t, s)
 	defer unix.Close(b.open(fmt.Sprintf(upgradeHead, "/work/begun")).peer)
@@ -414,6 +416,7 @@ func TestOffloadBudgetOfTheWaiting(t *testing.T) {
 		b.send(b.message(strings.Repeat("x", 30<<10)))
 		readable(b)
 	}
+	b.drive.Budget(64 << 10)
 	b.drive.After()
 	w.ended(t, "1006 after 1 in waiting")
 	w.let(1)

@@ -72,7 +72,7 @@ func (l *loop) visit(s link, f func(Conn)) {
 // what was said that is no frame.
 func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 	c, end := l.conn(s), *why
-	out := l.reply.end()
+	out, parts := l.reply.end()
 	r.tally.MessagesOut += l.reply.said
 	r.tally.BytesOut -= int64(greeting)
 	if l.reply.full > 0 {
@@ -86,12 +86,12 @@ func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 		end.framed = frame.AppendCloseFrame(l.bye[:0], end.err.Code, end.err.Reason)
 		l.bye = end.framed
 	}
-	if end.err != nil && s.Extra().line == nil && l.mail.queued.Load() && l.mail.closeWith(c, end.err, end.framed) == nil {
+	if end.err != nil && s.Extra().line == nil && l.mailWaits() && l.mail.closeWith(c, end.err, end.framed) == nil {
 		end.err = nil // what was said before the end is in the lane: the close goes behind it
 	}
 	if end.err == nil || s.Extra().line != nil { // with jobs it ends when they are done: what was said need not wait
 		r.tally.BytesOut += int64(len(out))
-		l.transmit(s, out)
+		l.transmit(s, out, parts...)
 		if end.err == nil || !s.Data().facts.isUsers() { // it may have ended by that, and its slot be free
 			return
 		}

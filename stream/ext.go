@@ -63,6 +63,7 @@ func (t *exts[X]) take(i uint32) uint32 {
 // put takes extension k back, whose fields are zero.
 func (t *exts[X]) put(k uint32) {
 	t.unrank(k)
+	t.all[k].place = place{}
 	t.all[k].slot = 0
 	t.free = append(t.free, k)
 }

@@ -13,6 +13,7 @@ type ranks [rankCount]uint32 // the first of each list, 0 for none
 type place struct {
 	prev, next uint32
 	rank       uint8 // 0: in no list
+	asked      bool  // to give up, in this pass: it is in no list until the next
 }
 
 // Below rankUnit bytes nobody is a victim first; a list is for twice as much as the one before.
@@ -32,14 +33,14 @@ func rankOf(size int) uint8 {
 func (t *exts[X]) rank(k uint32) {
 	x := t.get(k)
 	r := rankOf(t.size(x))
-	if r == x.place.rank {
+	if r == x.place.rank || x.place.asked {
 		return
 	}
 	t.unrank(k)
 	if r == 0 {
 		return
 	}
-	x.place = place{0, t.ranks[r], r}
+	x.place.next, x.place.rank = t.ranks[r], r
 	if n := x.place.next; n != 0 {
 		t.all[n].place.prev = k
 	}
@@ -64,10 +65,11 @@ func (t *exts[X]) unrank(k uint32) {
 	x.place = place{}
 }
 
-// rankAll looks at all there is.
+// rankAll looks at all there is, in a new pass.
 func (t *exts[X]) rankAll() {
 	for k, x := range t.all {
 		if x.slot != 0 {
+			x.place.asked = false
 			t.rank(uint32(k))
 		}
 	}
@@ -89,17 +91,27 @@ func (t *exts[X]) largest() uint32 {
 	return 0
 }
 
+// relieve makes victims if more is lent than may be. It is called whenever more was, but for a
+// stream whose callback is running: that is looked at when the callback returns.
+func (l *Loop[T, X]) relieve() {
+	if l.Buffers.isOver() && l.current == 0 && !l.relieved {
+		l.shed()
+	}
+}
+
 // shed ends streams that hold most of the loop's memory until it is within its budget again.
-// It is called whenever more was lent, but for a stream whose callback is running.
+// Each is asked once in a pass: it may not give up.
 func (l *Loop[T, X]) shed() {
+	l.relieved = true
 	at := l.at
-	defer func() { l.at = at }()
 	for l.Buffers.isOver() {
 		k := l.exts.largest()
 		if k == 0 {
-			return
+			l.at = at
+			return // until the next pass
 		}
-		l.exts.unrank(k) // it may not give up
+		l.exts.unrank(k)
+		l.exts.get(k).place.asked = true
 		i := l.exts.get(k).slot
 		l.at = i
 		switch s := l.slab.at(i); s.state {
@@ -111,4 +123,6 @@ func (l *Loop[T, X]) shed() {
 			l.handler.Victim(l.of(i, s))
 		}
 	}
+	l.at = at
+	l.relieved = false
 }

@@ -24,9 +24,7 @@ func (l *Loop[T, X]) transmit(i uint32, s *slot[T], b []byte, parts []Part) {
 		l.queue(i, s, b, n, parts)
 	}
 	l.settle(i, s)
-	if l.Buffers.isOver() && l.current == 0 {
-		l.shed()
-	}
+	l.relieve()
 }
 
 // send gives b to the kernel, and reports false if that has ended the stream. One that is
@@ -154,9 +152,7 @@ func (l *Loop[T, X]) leave(i uint32, s *slot[T], c call) {
 			l.exts.rank(s.ext)
 		}
 	}
-	if l.Buffers.isOver() && l.current == 0 {
-		l.shed()
-	}
+	l.relieve()
 }
 
 // finish is S.Finish.
