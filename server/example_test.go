@@ -27,7 +27,7 @@ func Example() {
 		}
 		return nil
 	}}
-	room := server.NewGroup()
+	room := new(server.Group)
 	s := &server.Server{Addr: "127.0.0.1:0", Drain: time.Second}
 	s.Route("/party/{name}", server.Route{
 		Guards: []upgrade.Guard{invited},

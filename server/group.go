@@ -43,9 +43,6 @@ type Group struct {
 	loops  []*loop  // those with a shard
 }
 
-// NewGroup returns an empty group with the Send hooks of mw.
-func NewGroup(mw ...Middleware) *Group { return &Group{Middleware: mw} }
-
 // Join makes c a member. A second Join changes nothing. The error is net.ErrClosed if c has
 // ended, and another one if c is of another Server than those that joined before.
 func (g *Group) Join(c Conn) error {

@@ -12,8 +12,8 @@ import (
 )
 
 // loop is what the server has for each event loop: the sessions of its connections, and
-// the memory they use in turn. All of it belongs to the loop's goroutine but mail, lines
-// and busy.
+// the memory they use in turn. All of it belongs to the loop's goroutine but mail,
+// jobs.lines, busy and published, and the decisions of its routes, which others read.
 type loop struct {
 	*stream.Loop[session, extra]
 	srv  *Server
