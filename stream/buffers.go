@@ -17,7 +17,7 @@ type Buffers struct {
 	kept   int // bytes waiting in free
 
 	told, most atomic.Int64 // inUse at the end of the last pass, and the most since Loop.Lent
-	free   [classes][][]byte
+	free       [classes][][]byte
 }
 
 const (
