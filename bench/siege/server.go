@@ -29,10 +29,11 @@ type fort struct {
 	watching    sync.WaitGroup
 
 	mu      sync.Mutex
-	said    bytes.Buffer // standard error
-	sizes   []size       // since the last mark
-	held    int          // the most bytes it said that it holds
-	sockets int          // the most
+	said    bytes.Buffer  // standard error
+	sizes   []size        // since the last mark
+	held    int           // the most bytes it said that it holds
+	sockets int           // the most
+	delay   time.Duration // the longest that a loop took to answer such a question
 	shed    int64
 	slow    int64
 }
@@ -116,11 +117,17 @@ func (f *fort) inquire(ctx context.Context) {
 		var st struct {
 			Buffered, Sockets int
 			Shed, Slow        int64
+			Loops             []struct {
+				Delay time.Duration `json:"delay_ns"`
+			}
 		}
 		if json.NewDecoder(resp.Body).Decode(&st) == nil {
 			f.mu.Lock()
 			f.held, f.sockets = max(f.held, st.Buffered), max(f.sockets, st.Sockets)
 			f.shed, f.slow = st.Shed, st.Slow
+			for _, l := range st.Loops {
+				f.delay = max(f.delay, l.Delay)
+			}
 			f.mu.Unlock()
 		}
 	})
@@ -156,7 +163,7 @@ func (f *fort) rss() (now int64, peak size) {
 func (f *fort) mark() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.sizes = f.sizes[max(0, len(f.sizes)-1):]
+	f.sizes, f.delay = f.sizes[max(0, len(f.sizes)-1):], 0
 }
 
 // cpu is what the server has used.
@@ -175,6 +182,19 @@ func (f *fort) waited() (sum time.Duration) {
 			_, _ = fmt.Sscan(string(b), &ran, &waited)
 		}
 		sum += waited
+	}
+	return sum
+}
+
+// dropped is how many packets the machine has dropped since they came faster than it took
+// them; see Documentation/networking/scaling.rst. A burst of acknowledgements of a large crowd
+// does that on loopback, and then it is the kernel that is slow.
+func dropped() (sum int) {
+	b, _ := os.ReadFile("/proc/net/softnet_stat")
+	for line := range strings.Lines(string(b)) {
+		var all, lost int
+		_, _ = fmt.Sscanf(line, "%x %x", &all, &lost)
+		sum += lost
 	}
 	return sum
 }

@@ -94,10 +94,13 @@ func (s *stage) play(a *attack) error {
 	}
 	s.row.base, _ = s.rss()
 	s.mark()
-	busy, waited, began := s.cpu(), s.waited(), time.Now()
+	busy, waited, lost, began := s.cpu(), s.waited(), dropped(), time.Now()
 	failed := a.deed(s)
 	took := float64(time.Since(began))
 	s.row.cpu, s.row.waited = float64(s.cpu()-busy)/took, float64(s.waited()-waited)/took
+	if lost = dropped() - lost; lost > 0 {
+		s.note("the kernel dropped %d packets (net.core.netdev_max_backlog): what was slow may be its doing", lost)
+	}
 	if s.row.during, err = hood.ask("mark"); err != nil {
 		return err
 	}
@@ -115,7 +118,7 @@ func (s *stage) judge() {
 	if s.held > budget {
 		s.row.violations = append(s.row.violations, fmt.Sprintf("%d MiB are held, of %d", s.held>>20, budget>>20))
 	}
-	s.row.held = int64(s.held)
+	s.row.held, s.row.delay = int64(s.held), s.delay
 	if s.shed+s.slow > 0 {
 		s.note("%d shed, %d slow", s.shed, s.slow)
 	}

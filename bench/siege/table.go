@@ -13,9 +13,10 @@ import (
 // row is what came of one attack on one server.
 type row struct {
 	attack, binary          string
-	alone, during           report  // of the neighbours
-	base, peak, after, held int64   // bytes
-	cpu, waited             float64 // shares of the time
+	alone, during           report        // of the neighbours
+	base, peak, after, held int64         // bytes
+	cpu, waited             float64       // shares of the time
+	delay                   time.Duration // of a loop, as the server says
 	notes                   []string
 	violations              []string // what must not be
 }
@@ -39,11 +40,11 @@ func (r *row) print(w io.Writer) {
 func table(rows []row) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "attack\tserver\tp50 alone\tp99\tmax\tp50 during\tp99\tmax\tanswers\tlost\tRSS before\tpeak\t10 s later\theld\tCPU\twaited")
+	fmt.Fprintln(w, "attack\tserver\tp50 alone\tp99\tmax\tp50 during\tp99\tmax\tanswers\tlost\tRSS before\tpeak\t10 s later\theld\tCPU\twaited\tloop")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%v\t%v\t%v\t%v\t%v\t%v\t%d\t%d\t%s\t%s\t%s\t%s\t%.0f %%\t%.0f %%\n", r.attack, r.binary,
+		fmt.Fprintf(w, "%s\t%s\t%v\t%v\t%v\t%v\t%v\t%v\t%d\t%d\t%s\t%s\t%s\t%s\t%.0f %%\t%.0f %%\t%v\n", r.attack, r.binary,
 			short(r.alone.P50), short(r.alone.P99), short(r.alone.Max), short(r.during.P50), short(r.during.P99), short(r.during.Max),
-			r.during.Count, len(r.during.Lost), mib(r.base), mib(r.peak), mib(r.after), mib(r.held), 100*r.cpu, 100*r.waited)
+			r.during.Count, len(r.during.Lost), mib(r.base), mib(r.peak), mib(r.after), mib(r.held), 100*r.cpu, 100*r.waited, short(r.delay))
 	}
 	w.Flush()
 	return b.String()
