@@ -79,13 +79,12 @@ func (o owner) answer(entries []entry, data []byte) int {
 	case entryDisband:
 		o.disband(e.group, e.err.(*CloseError))
 		return 1
+	case entryJoin, entryLeave:
+		o.changeMember(e)
+		return 1
 	}
 	s, ok := o.Find(e.tok)
-	switch {
-	case e.kind == entryJoin && (!ok || !takesPosts(s)):
-		o.tellLeft(nil, e.conn, e.group) // it came too late
-		return 1
-	case !ok:
+	if !ok {
 		return 1
 	}
 	o.turn.take(0)
@@ -103,16 +102,28 @@ func (o owner) answer(entries []entry, data []byte) int {
 		if table[s.Data().facts.state()][verdict].do == decide {
 			o.door.decide(s, e.err)
 		}
-	case entryJoin:
-		o.groups.join(s, e.group)
 	case entryRun:
 		if takesPosts(s) {
 			o.visit(s, e.run)
 		}
-	case entryLeave:
-		o.groups.leave(s, e.group)
 	}
 	return 1
+}
+
+// changeMember carries out a Join or Leave. A connection whose peer has gone is a member until
+// its jobs are done: its Close is yet to come, and Left behind it.
+func (o owner) changeMember(e *entry) {
+	s, ok := e.conn.mine("Group.Join")
+	switch isUsers := ok && s.Data().facts.isUsers(); {
+	case isUsers && e.kind == entryJoin:
+		o.DealWith(s)
+		o.groups.join(s, e.group)
+	case isUsers:
+		o.DealWith(s)
+		o.groups.leave(s, e.group)
+	case e.kind == entryJoin:
+		o.tellLeft(nil, e.conn, e.group) // it came too late
+	}
 }
 
 // endAsAsked carries out an entryClose.
