@@ -7,64 +7,38 @@ import (
 	"github.com/usher-ws/usher/poller"
 )
 
-// This file is what a loop does about its mailbox.
+// This file is what a loop does about what it has taken from its mailbox.
 
-// Mail does what other goroutines asked for, in the order they asked.
-func (o owner) Mail() {
-	o.answerAll() // what an unfinished pass has left
-	o.taken = o.mail.take()
-	o.answerAll()
-}
-
-// answerAll does what was taken from the mailbox and gives the memory back.
-func (o owner) answerAll() {
-	if o.taken.entries == nil {
-		return
-	}
-	if o.groups.walking != nil {
-		o.nextTaken-- // its members have not all got it
-	}
-	for o.nextTaken < len(o.taken.entries) {
-		k := o.nextTaken
-		o.nextTaken++
-		o.nextTaken = k + o.answer(o.taken.entries[k:], o.taken.data)
-	}
-	o.mail.recycle(o.taken)
-	o.taken, o.nextTaken = lane{}, 0
-}
-
-// answer does the first of the entries, and those behind it that can be done in
-// the same go. It returns how many that were.
-func (o owner) answer(entries []entry, data []byte) int {
-	e := &entries[0]
-	if e.kind == entryPublish {
-		return o.publishRun(entries)
-	}
+// answer does what is in run: one entry, or some that are sent to one connection.
+func (o owner) answer(run []entry) {
+	e := &run[0]
 	switch e.kind {
 	case entryJobDone:
+		o.spend(0)
 		o.jobs.takeJob(e.tok)
-		return 1
-	case entryDisband:
-		o.disband(e.group, e.err.(*CloseError))
-		return 1
+		return
+	case entryRelieved:
+		o.relieve(e.tok)
+		return
 	}
+	o.spend(0)
 	s, ok := o.Find(e.tok)
 	switch {
 	case e.kind == entryJoin && (!ok || !takesPosts(s)):
 		o.tellLeft(nil, e.conn, e.group) // it came too late
-		return 1
+		return
 	case !ok:
-		return 1
+		return
 	}
 	o.DealWith(s)
 	switch e.kind {
 	case entrySend, entryPrepared, entryPong:
 		if takesPosts(s) {
-			return o.deliverRun(s, entries, data)
+			o.deliverRun(s, run)
 		}
 	case entryClose:
 		if takesPosts(s) {
-			o.endAsAsked(s, e, data)
+			o.endAsAsked(s, e)
 		}
 	case entryVerdict:
 		if table[s.Data().facts.state()][verdict].do == decide {
@@ -79,54 +53,95 @@ func (o owner) answer(entries []entry, data []byte) int {
 	case entryLeave:
 		o.groups.leave(s, e.group)
 	}
-	return 1
 }
 
+// spend takes a send of n bytes off the turn.
+func (w *work) spend(n int) { w.left -= 1 + n/sendWeight }
+
 // endAsAsked carries out an entryClose.
-func (o owner) endAsAsked(s link, e *entry, data []byte) {
+func (o owner) endAsAsked(s link, e *entry) {
 	cause := e.err.(*CloseError)
-	if e.from == e.to {
+	if e.framed == nil {
 		o.conclude(s, nil, cause)
 		return
 	}
-	o.end(s, data[e.from:e.to], cause)
+	o.end(s, e.framed, cause)
 }
 
-// deliverRun sends what is queued in a row for one connection in one go, up to what one
-// send takes. If its outbox is in use there is no send: it takes them one by one, as many
-// as it has room for.
-func (o owner) deliverRun(s link, entries []entry, data []byte) int {
-	waits := s.Waiting() > 0
-	fan, n, said := o.fan[plain][:0], 0, 0
-	for n < len(entries) && entries[n].tok == entries[0].tok && entries[n].kind <= entryPong {
-		b := data[entries[n].from:entries[n].to]
-		if p := entries[n].prepared; p != nil {
-			b = p.Deflated(s.Data().frame.Window())
-		}
-		if n > 0 && (waits || len(fan)+len(b) > poller.SendLimit) {
+// runOf returns how many entries can be done in the same go as the first: what is sent to
+// one connection in a row, up to what one send takes. If its outbox is in use there is no
+// send: it takes them one by one, as many as it has room for.
+func (o owner) runOf(entries []entry) (n int) {
+	if entries[0].kind > entryPong {
+		return 1
+	}
+	tok, size := entries[0].tok, 0
+	s, ok := o.Find(tok)
+	if !ok || s.Waiting() > 0 {
+		return 1
+	}
+	for n < len(entries) && entries[n].tok == tok && entries[n].kind <= entryPong {
+		if size += len(entries[n].frameFor(s)); n > 0 && size > poller.SendLimit {
 			break
-		}
-		fan = append(fan, b...)
-		if entries[n].kind != entryPong {
-			said++
 		}
 		n++
 	}
+	return n
+}
+
+// frameFor returns what is sent to s.
+func (e *entry) frameFor(s link) []byte {
+	if e.prepared != nil {
+		return e.prepared.Deflated(s.Data().frame.Window())
+	}
+	return e.framed
+}
+
+// deliverRun sends what is queued in a row for one connection in one go.
+func (o owner) deliverRun(s link, run []entry) {
+	if len(run) == 1 {
+		said := 1
+		if run[0].kind == entryPong {
+			said = 0
+		}
+		b := run[0].frameFor(s)
+		o.spend(len(b))
+		o.deliver(s, b, said)
+		return
+	}
+	fan, said := o.fan[plain][:0], 0
+	for k := range run {
+		fan = append(fan, run[k].frameFor(s)...)
+		if run[k].kind != entryPong {
+			said++
+		}
+	}
+	o.spend(len(fan))
 	o.deliver(s, fan, said)
 	o.fan[plain] = fan
 	o.keepFan()
-	return n
+}
+
+// answerMany does what is first in entries for all members of a group, as far as the turn
+// goes, together with what can be done in the same go. It returns how many entries that
+// are, and whether they are done.
+func (o owner) answerMany(entries []entry) (n int, done bool) {
+	if e := &entries[0]; e.kind == entryDisband {
+		return 1, o.disband(e.group, e.err.(*CloseError))
+	}
+	return o.publishRun(entries)
 }
 
 // publishRun sends what is queued in a row for one group: each member gets it in
 // one send.
-func (o owner) publishRun(entries []entry) int {
-	g, n, size := entries[0].group, 0, 0
-	for n < len(entries) && entries[n].kind == entryPublish && entries[n].group == g {
-		if size += len(entries[n].prepared.Bytes()); n > 0 && size > poller.SendLimit {
-			break
-		}
-		n++
+func (o owner) publishRun(entries []entry) (n int, done bool) {
+	g := entries[0].group
+	h := g.of(o.loop)
+	if h == nil {
+		return 1, true
+	}
+	if n = h.merged; n == 0 { // else it is gone on with
+		n = runOfGroup(entries)
 	}
 	var out [encodings][]byte
 	for k, w := range g.windowsNow() {
@@ -135,8 +150,22 @@ func (o owner) publishRun(entries []entry) int {
 			out[k] = merged(&o.fan[k], entries[:n], w)
 		}
 	}
-	o.fanOut(g, n, out)
+	h.merged = n
+	if done = o.fanOut(g, n, out); done {
+		h.merged = 0
+	}
 	o.keepFan()
+	return n, done
+}
+
+// runOfGroup returns how many entries are published to the same group as the first, in a
+// row and up to what one send takes.
+func runOfGroup(entries []entry) (n int) {
+	for size := 0; n < len(entries) && entries[n].kind == entryPublish && entries[n].group == entries[0].group; n++ {
+		if size += len(entries[n].prepared.Bytes()); n > 0 && size > poller.SendLimit {
+			break
+		}
+	}
 	return n
 }
 
@@ -165,27 +194,37 @@ func (o owner) keepFan() {
 }
 
 // fanOut sends n messages of a group to its members on this loop, to each in the
-// encoding for its window.
-func (o owner) fanOut(g *Group, n int, out [encodings][]byte) {
-	o.walk(g, func(s link) { o.deliver(s, out[encodingFor(s.Data().frame.Window())], n) })
+// encoding for its window, and reports whether all have had theirs.
+func (o owner) fanOut(g *Group, n int, out [encodings][]byte) (done bool) {
+	return o.walk(g, func(s link) {
+		b := out[encodingFor(s.Data().frame.Window())]
+		o.spend(len(b))
+		o.deliver(s, b, n)
+	})
 }
 
-// walk calls f for each member of g on this loop that can be sent to. If f ends the
-// goroutine the next walk goes on where it was.
-func (o owner) walk(g *Group, f func(link)) {
+// walk calls f, which spends something, for each member of g on this loop that can be sent
+// to, until it is the turn of others, and reports whether that were all. The next walk of g
+// goes on where this one was, also if f ends the goroutine: until then nothing else is done
+// for the group.
+func (o owner) walk(g *Group, f func(link)) (done bool) {
 	m := &o.groups
 	h := g.of(o.loop)
 	if h == nil || h.index == 0 {
-		return
+		return true
 	}
-	o.busy.Store(0)       // what follows is no callback's doing
-	if m.walking == nil { // else it is gone on with
+	o.busy.Store(0) // what follows is no callback's doing
+	if !h.isWalked {
 		h.tidy()
-		m.walking, m.walked = h, 0
+		h.isWalked, h.walked = true, 0
 	}
-	for m.walked < len(h.sorted) {
-		i := h.sorted[m.walked]
-		m.walked++
+	for m.walking = h; h.walked < len(h.sorted); {
+		if o.left <= o.stop {
+			m.walking = nil
+			return false
+		}
+		i := h.sorted[h.walked]
+		h.walked++
 		if i&hasLeft != 0 {
 			continue
 		}
@@ -196,13 +235,18 @@ func (o owner) walk(g *Group, f func(link)) {
 		}
 	}
 	m.walking = nil
+	h.isWalked = false
 	if h.size() == 0 {
 		*h = shard{index: h.index}
 		m.forget(h)
 	}
+	return true
 }
 
-// disband closes the members of g that are on this loop.
-func (o owner) disband(g *Group, e *CloseError) {
-	o.walk(g, func(s link) { o.conclude(s, nil, e) })
+// disband closes the members of g that are on this loop, as walk does.
+func (o owner) disband(g *Group, e *CloseError) (done bool) {
+	return o.walk(g, func(s link) {
+		o.spend(0)
+		o.conclude(s, nil, e)
+	})
 }

@@ -12,8 +12,7 @@ type groups struct {
 	loop    *loop
 	all     []*Group // index 0 is none
 	free    []uint32
-	walking *shard // the one that is being sent to
-	walked  int    // how many of its places are done with
+	walking *shard // the one whose members are called for just now
 }
 
 // join makes the connection a member of g.

@@ -84,9 +84,13 @@ func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 	}
 	if end.err == nil {
 		r.tally.BytesOut += int64(len(out))
+		if l.owes > 0 {
+			l.holdBack(s)
+		}
 		l.transmit(s, out)
 		return
 	}
+	l.owes = 0
 	if end.framed == nil {
 		end.framed = frame.AppendCloseFrame(l.bye[:0], end.err.Code, end.err.Reason)
 		l.bye = end.framed
@@ -98,7 +102,7 @@ func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 			return
 		}
 		out = nil
-	case l.mail.queued.Load() && l.mail.closeWith(c, end.err, end.framed) == nil:
+	case l.concerns(c.token()) && l.mail.closeWith(c, end.err, end.framed) == nil:
 		// What was said before the end is in the lane: the close goes behind it.
 		r.tally.BytesOut += int64(len(out))
 		l.transmit(s, out)
@@ -148,7 +152,10 @@ func (l *loop) suspend(s link, p *frame.Protocol, whole bool) {
 // much as the reading.
 func (l *loop) events(c Conn, s link, r *loopRoute, p *frame.Protocol) (end ending, whole bool) {
 	for frames, bytes := 0, 0; frames < framesPerTurn && bytes < bytesPerTurn; frames++ {
-		if s.Generation()&closeAsked != 0 || s.Why()&byJobs != 0 {
+		if l.owes > 0 {
+			l.holdBack(s)
+		}
+		if s.Generation()&closeAsked != 0 || s.Why()&(byJobs|byMail) != 0 {
 			return end, whole // the rest is not wanted any more, or not yet
 		}
 		if l.meter.slows(r) && p.Unread() > 0 {

@@ -56,7 +56,7 @@ func (l *loop) say(c Conn, op frame.Opcode, b []byte) error {
 		return ErrBacklog
 	}
 	switch {
-	case l.mail.queued.Load():
+	case l.concerns(r.tok):
 		return r.passOn(n, l.mail.send(c, op, b))
 	case c.window() != 0:
 		r.b = frame.AppendDeflated(r.b, op, b, c.window())
@@ -73,7 +73,7 @@ func (l *loop) sayPrepared(c Conn, p *frame.Prepared) error {
 	if !r.hasRoom(len(b)) {
 		return ErrBacklog
 	}
-	if l.mail.queued.Load() {
+	if l.concerns(r.tok) {
 		return r.passOn(len(b), l.mail.sendPrepared(c, p))
 	}
 	r.b = append(r.b, b...)
@@ -93,11 +93,8 @@ func (r *reply) hasRoom(n int) bool {
 // passOn notes what became of a message of n bytes in the mailbox. It went there because
 // something waits that it must not overtake; it takes of the same room all the same.
 func (r *reply) passOn(n int, err error) error {
-	switch err {
-	case nil:
+	if err == nil {
 		r.behind += n
-	case ErrBacklog:
-		r.full++
 	}
 	return err
 }
@@ -108,7 +105,7 @@ func (l *loop) answerPing(c Conn, payload []byte) {
 	r := &l.reply
 	if r.pongs == pongsPerTurn {
 		r.b = slices.Delete(r.b, r.from, r.to)
-	} else if r.pongs++; r.pongs < pongsPerTurn && l.mail.queued.Load() {
+	} else if r.pongs++; r.pongs < pongsPerTurn && l.concerns(r.tok) {
 		// Something waits that it must not overtake. The last one may: once it is in the
 		// mailbox it cannot be taken back.
 		if l.mail.pong(c, payload) == nil {
