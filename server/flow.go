@@ -11,7 +11,7 @@ import "bytes"
 
 // A turn of the mailbox: so many sends, of less than sendWeight bytes each.
 const (
-	mailPerTurn = 256
+	mailPerTurn = 128
 	sendWeight  = 16 << 10
 )
 
