@@ -3,25 +3,25 @@
 package server
 
 import (
-	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/stream"
 )
 
-// This file is what a loop does about what it has taken from its mailbox.
+// This file is what a loop does about what it has taken from its mailbox; flow.go says when.
 
-// answer does what is in run: one entry, or some that are sent to one connection.
+// answer does what is in run: one entry, or some that are sent to one connection. What is for
+// all members of a group is in walk.go.
 func (o owner) answer(run []entry) {
 	e := &run[0]
+	o.spend(0)
 	switch e.kind {
 	case entryJobDone:
-		o.spend(0)
 		o.jobs.takeJob(e.tok)
 		return
 	case entryRelieved:
 		o.relieve(e.tok)
 		return
 	}
-	o.spend(0)
 	s, ok := o.Find(e.tok)
 	switch {
 	case e.kind == entryJoin && (!ok || !takesPosts(s)):
@@ -54,9 +54,6 @@ func (o owner) answer(run []entry) {
 		o.groups.leave(s, e.group)
 	}
 }
-
-// spend takes a send of n bytes off the turn.
-func (w *work) spend(n int) { w.left -= 1 + n/sendWeight }
 
 // endAsAsked carries out an entryClose.
 func (o owner) endAsAsked(s link, e *entry) {
@@ -99,154 +96,21 @@ func (e *entry) frameFor(s link) []byte {
 
 // deliverRun sends what is queued in a row for one connection in one go.
 func (o owner) deliverRun(s link, run []entry) {
-	if len(run) == 1 {
-		said := 1
-		if run[0].kind == entryPong {
-			said = 0
-		}
-		b := run[0].frameFor(s)
-		o.spend(len(b))
-		o.deliver(s, b, said)
-		return
-	}
-	fan, said := o.fan[plain][:0], 0
+	fan, parts, said := o.fan[:0], o.parts[:0], 0
 	for k := range run {
-		fan = append(fan, run[k].frameFor(s)...)
+		b := run[k].frameFor(s)
+		if run[k].prepared != nil {
+			parts = append(parts, stream.Part{From: len(fan), B: b})
+		}
+		fan = append(fan, b...)
 		if run[k].kind != entryPong {
 			said++
 		}
 	}
-	o.spend(len(fan))
-	o.deliver(s, fan, said)
-	o.fan[plain] = fan
-	o.keepFan()
-}
-
-// answerMany does what is first in entries for all members of a group, as far as the turn
-// goes, together with what can be done in the same go. It returns how many entries that
-// are, and whether they are done.
-func (o owner) answerMany(entries []entry) (n int, done bool) {
-	if e := &entries[0]; e.kind == entryDisband {
-		return 1, o.disband(e.group, e.err.(*CloseError))
+	o.turn.bytes += len(fan)
+	o.deliver(s, fan, said, parts...)
+	clear(parts)
+	if o.fan, o.parts = fan, parts; cap(fan) > keepDirect {
+		o.fan = nil
 	}
-	return o.publishRun(entries)
-}
-
-// publishRun sends what is queued in a row for one group: each member gets it in
-// one send.
-func (o owner) publishRun(entries []entry) (n int, done bool) {
-	g := entries[0].group
-	h := g.of(o.loop)
-	if h == nil {
-		return 1, true
-	}
-	if n = h.merged; n == 0 { // else it is gone on with
-		n = runOfGroup(entries)
-	}
-	var out [encodings][]byte
-	for k, w := range g.windowsNow() {
-		out[k] = out[plain]
-		if k == plain || w != 0 {
-			out[k] = merged(&o.fan[k], entries[:n], w)
-		}
-	}
-	h.merged = n
-	if done = o.fanOut(g, n, out); done {
-		h.merged = 0
-	}
-	o.keepFan()
-	return n, done
-}
-
-// runOfGroup returns how many entries are published to the same group as the first, in a
-// row and up to what one send takes.
-func runOfGroup(entries []entry) (n int) {
-	for size := 0; n < len(entries) && entries[n].kind == entryPublish && entries[n].group == entries[0].group; n++ {
-		if size += len(entries[n].prepared.Bytes()); n > 0 && size > poller.SendLimit {
-			break
-		}
-	}
-	return n
-}
-
-// merged returns the messages of entries one behind the other, in *buf if there is
-// more than one.
-func merged(buf *[]byte, entries []entry, w frame.Window) []byte {
-	if len(entries) == 1 {
-		return entries[0].prepared.Deflated(w)
-	}
-	b := (*buf)[:0]
-	for _, e := range entries {
-		b = append(b, e.prepared.Deflated(w)...)
-	}
-	*buf = b
-	return b
-}
-
-func (o owner) keepFan() {
-	size := 0
-	for _, b := range o.fan {
-		size += cap(b)
-	}
-	if size > keepDirect {
-		clear(o.fan[:])
-	}
-}
-
-// fanOut sends n messages of a group to its members on this loop, to each in the
-// encoding for its window, and reports whether all have had theirs.
-func (o owner) fanOut(g *Group, n int, out [encodings][]byte) (done bool) {
-	return o.walk(g, func(s link) {
-		b := out[encodingFor(s.Data().frame.Window())]
-		o.spend(len(b))
-		o.deliver(s, b, n)
-	})
-}
-
-// walk calls f, which spends something, for each member of g on this loop that can be sent
-// to, until it is the turn of others, and reports whether that were all. The next walk of g
-// goes on where this one was, also if f ends the goroutine: until then nothing else is done
-// for the group.
-func (o owner) walk(g *Group, f func(link)) (done bool) {
-	m := &o.groups
-	h := g.of(o.loop)
-	if h == nil || h.index == 0 {
-		return true
-	}
-	o.busy.Store(0) // what follows is no callback's doing
-	if !h.isWalked {
-		h.tidy()
-		h.isWalked, h.walked = true, 0
-	}
-	for m.walking = h; h.walked < len(h.sorted); {
-		if o.left <= o.stop {
-			m.walking = nil
-			return false
-		}
-		i := h.sorted[h.walked]
-		h.walked++
-		if i&hasLeft != 0 {
-			continue
-		}
-		s := o.At(i)
-		o.DealWith(s)
-		if takesPosts(s) {
-			f(s)
-		}
-	}
-	m.walking = nil
-	h.isWalked = false
-	if h.size() == 0 {
-		*h = shard{index: h.index}
-		m.forget(h)
-	}
-	return true
-}
-
-// disband closes the members of g that are on this loop, as walk does.
-func (o owner) disband(g *Group, e *CloseError) (done bool) {
-	return o.walk(g, func(s link) {
-		o.spend(0)
-		o.conclude(s, nil, e)
-	})
 }

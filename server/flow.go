@@ -9,19 +9,22 @@ import "bytes"
 // turns themselves, so that whatever one connection asks for, the others wait for a moment
 // only.
 
-// A turn of the mailbox: so many sends, of less than sendWeight bytes each.
+// turn is what was done of the mail since the loop's connections last had theirs.
+type turn struct{ deliveries, bytes int }
+
+// The most there is in one turn: about half a millisecond.
 const (
-	mailPerTurn = 128
-	sendWeight  = 16 << 10
+	deliveriesPerTurn = 128
+	mailBytesPerTurn  = 1 << 20
 )
 
 const (
-	// lightFlow is how many sends a flow may have and still go before the others.
+	// lightFlow is how many deliveries a flow may have and still go before the others.
 	lightFlow = 16
 
-	// flowPerTurn is how many sends of another flow are done before it is the turn of the
+	// flowShare is which part of a turn another flow has before it is the turn of the
 	// next. It is large, so that flows that began together do not all end together.
-	flowPerTurn = 64
+	flowShare = 2
 )
 
 // work is what a loop has taken from its mailbox and has not done.
@@ -30,10 +33,32 @@ type work struct {
 	inOrder flow // what is left of taken
 	flows
 	serving *flow // that is in no list, as its turn is
-	begun   *flow // whose first entry is being done for many connections
-	left    int   // sends, of this turn
-	stop    int   // when left is that, it is the turn of others
-	at      bool  // Mail is running
+	turn    turn
+	until   turn // when there is as much in turn, it is the turn of others
+	working bool // Mail is running
+}
+
+// spend takes a delivery of n bytes off the turn.
+func (w *work) spend(n int) {
+	w.turn.deliveries++
+	w.turn.bytes += n
+}
+
+// isOver reports whether others are to have their turn.
+func (w *work) isOver() bool {
+	return w.turn.deliveries >= w.until.deliveries || w.turn.bytes >= w.until.bytes
+}
+
+// share sets the end of a flow's part of the turn, which is the nth, and reports whether
+// there is one.
+func (w *work) share(nth int) bool {
+	w.until = turn{deliveriesPerTurn, mailBytesPerTurn}
+	if w.isOver() {
+		return false
+	}
+	w.until.deliveries = min(w.until.deliveries, w.turn.deliveries+deliveriesPerTurn/nth)
+	w.until.bytes = min(w.until.bytes, w.turn.bytes+mailBytesPerTurn/nth)
+	return true
 }
 
 // flow is entries that have to be done in their order: those of one connection's callbacks,
@@ -42,7 +67,7 @@ type work struct {
 type flow struct {
 	entries []entry
 	parties []party // that flows.of has for it
-	sends   int     // that it was estimated to take, ever
+	weight  int     // the deliveries it was estimated to take, ever
 }
 
 // flows are independent of each other.
@@ -51,10 +76,8 @@ type flows struct {
 	light, heavy []*flow // in their order; an empty one is none any more
 }
 
-func (f *flows) isEmpty() bool { return len(f.of) == 0 }
-
-// add queues e, which takes so many sends, behind all that it must not overtake.
-func (f *flows) add(m *mailbox, e entry, sends int) {
+// add queues e, which takes so many deliveries, behind all that it must not overtake.
+func (f *flows) add(m *mailbox, e entry, weight int) {
 	if f.of == nil {
 		f.of = make(map[party]*flow)
 	}
@@ -84,7 +107,7 @@ func (f *flows) add(m *mailbox, e entry, sends int) {
 	}
 	e.framed = bytes.Clone(e.framed)
 	to.entries = append(to.entries, e)
-	to.sends += sends
+	to.weight += weight
 }
 
 // join makes one flow of two: now there is something that must come behind both. Up to here
@@ -103,7 +126,7 @@ func (f *flows) join(a, b *flow) *flow {
 	}
 	a.parties = append(a.parties, b.parties...)
 	a.entries = append(a.entries, b.entries...)
-	a.sends += b.sends
+	a.weight += b.weight
 	*b = flow{}
 	return a
 }
@@ -128,24 +151,32 @@ func next(list *[]*flow) (f *flow) {
 	return f
 }
 
-// Mail does what other goroutines asked for, for a turn.
+// Mail does what others asked for, for a turn.
 func (o owner) Mail() {
 	w := &o.work
-	w.left, w.at = mailPerTurn, true
-	o.takeUp()
+	w.turn, w.working = turn{}, true
+	if f := w.serving; f != nil { // a callback has ended the goroutine
+		w.serving = nil
+		w.heavy = append(w.heavy, f)
+	}
 	if len(w.inOrder.entries) == 0 {
 		w.taken = o.mail.take()
 		w.inOrder.entries = w.taken.entries
 	}
-	for w.stop = 0; len(w.inOrder.entries) > 0 && w.left > 0 && w.flows.isEmpty(); {
+	for w.share(1); len(w.inOrder.entries) > 0 && !w.isOver() && len(w.flows.of) == 0; {
 		o.serve(&w.inOrder)
 	}
 	o.putOff()
 	o.serveFlows()
-	w.at = false
+	w.working = false
+	o.settle()
+}
+
+// settle ends a turn.
+func (o owner) settle() {
 	var more bool
 	if o.relieved, more = o.mail.settle(o.relieved[:0]); more {
-		o.Wake()
+		o.Wake() // behind the others
 	}
 	for _, p := range o.relieved {
 		if p.loop == o.loop {
@@ -156,30 +187,13 @@ func (o owner) Mail() {
 	}
 }
 
-// takeUp takes up what was being done when a callback has ended the goroutine: what is for
-// many connections goes on with the next of them. If it is for none, it cannot be done.
-func (o owner) takeUp() {
-	w := &o.work
-	if f := w.begun; f != nil {
-		w.begun = nil
-		if o.groups.walking == nil {
-			o.pop(f, 1)
-		}
-		o.groups.walking = nil
-	}
-	if f := w.serving; f != nil {
-		w.serving = nil
-		w.heavy = append(w.heavy, f)
-	}
-}
-
 // putOff makes flows of what was taken and not done.
 func (o owner) putOff() {
 	w := &o.work
 	if rest := w.inOrder.entries; len(rest) > 0 {
 		o.mail.putOff(rest)
 		for k := range rest {
-			w.flows.add(&o.mail, rest[k], o.estimate(&rest[k]))
+			w.flows.add(&o.mail, rest[k], o.weigh(&rest[k]))
 		}
 		w.inOrder.entries = nil
 	}
@@ -189,9 +203,9 @@ func (o owner) putOff() {
 	}
 }
 
-// estimate is about how many sends an entry takes.
-func (o owner) estimate(e *entry) int {
-	if e.kind != entryPublish && e.kind != entryDisband {
+// weigh is about how many deliveries an entry takes.
+func (o owner) weigh(e *entry) int {
+	if !e.isForAll() {
 		return 1
 	}
 	if h := e.group.of(o.loop); h != nil {
@@ -200,39 +214,38 @@ func (o owner) estimate(e *entry) int {
 	return 0
 }
 
-// serveFlows does a turn of what was put off: half of it for light flows, if there are so
-// many, so that they get nowhere near the time of the others; and the rest for whoever
-// is there.
+// isForAll reports whether e is for all members of a group.
+func (e *entry) isForAll() bool { return e.kind == entryPublish || e.kind == entryDisband }
+
+// serveFlows does a turn of what was put off: light flows first, in half of the turn, and
+// the others in what is left.
 func (o owner) serveFlows() {
 	w := &o.work
-	half := w.left / 2
-	o.serveLight(half)
-	for w.left > 0 {
+	o.serveLight(2)
+	for w.share(flowShare) {
 		f := next(&w.heavy)
 		if f == nil {
 			break
 		}
-		w.stop = max(0, w.left-flowPerTurn)
 		if o.serveFlow(f); len(f.entries) > 0 {
 			w.heavy = append(w.heavy, f)
 		}
 	}
-	o.serveLight(0)
+	o.serveLight(1)
 }
 
-// serveLight serves light flows until so much of the turn is left.
-func (o owner) serveLight(until int) {
+// serveLight serves light flows for the nth part of the turn.
+func (o owner) serveLight(nth int) {
 	w := &o.work
-	for w.left > until {
+	for ok := w.share(nth); ok && !w.isOver(); {
 		f := next(&w.light)
-		if f == nil {
+		switch {
+		case f == nil:
 			return
-		}
-		if f.sends > lightFlow {
+		case f.weight > lightFlow:
 			w.heavy = append(w.heavy, f)
 			continue
 		}
-		w.stop = until
 		if o.serveFlow(f); len(f.entries) > 0 {
 			w.light = append(w.light, f)
 		}
@@ -242,7 +255,7 @@ func (o owner) serveLight(until int) {
 // serveFlow serves a flow until others have their turn.
 func (o owner) serveFlow(f *flow) {
 	w := &o.work
-	for w.serving = f; len(f.entries) > 0 && w.left > w.stop; {
+	for w.serving = f; len(f.entries) > 0 && !w.isOver(); {
 		o.serve(f)
 	}
 	w.serving = nil
@@ -250,28 +263,24 @@ func (o owner) serveFlow(f *flow) {
 
 // serve does what is first in f, and what can be done in the same go.
 func (o owner) serve(f *flow) {
-	w := &o.work
-	if k := f.entries[0].kind; k == entryPublish || k == entryDisband {
-		w.begun = f
-		n, done := o.answerMany(f.entries)
-		w.begun = nil
-		if done {
-			o.pop(f, n)
-		}
+	if f.entries[0].isForAll() {
+		o.pop(f, o.answerAll(f.entries))
 		return
 	}
 	run := f.entries[:o.runOf(f.entries)]
-	o.pop(f, len(run))
+	o.pop(f, len(run)) // what does not return is not done again
 	o.answer(run)
 	clear(run)
 }
 
-// pop takes the first n entries out of f: they are done, or about to be.
+// pop takes the first n entries out of f.
 func (o owner) pop(f *flow, n int) {
-	if f != &o.work.inOrder {
-		o.mail.done(f.entries[:n])
+	first := f.entries[:n]
+	f.entries = f.entries[n:]
+	if f == &o.work.inOrder {
+		return
 	}
-	if f.entries = f.entries[n:]; len(f.entries) == 0 && f != &o.work.inOrder {
+	if o.mail.done(first); len(f.entries) == 0 {
 		o.work.flows.end(f)
 	}
 }

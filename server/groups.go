@@ -9,10 +9,9 @@ const manyGroups = ^uint32(0)
 
 // groups are those that have members on a loop.
 type groups struct {
-	loop    *loop
-	all     []*Group // index 0 is none
-	free    []uint32
-	walking *shard // the one whose members are called for just now
+	loop *loop
+	all  []*Group // index 0 is none
+	free []uint32
 }
 
 // join makes the connection a member of g.
@@ -98,7 +97,7 @@ func (m *groups) leaveAll(s link) (asking []*Group) {
 func (m *groups) drop(s link, g *Group, h *shard) {
 	h.remove(s.Slot())
 	g.enrol(s, -1)
-	if h.size() == 0 && h != m.walking {
+	if h.size() == 0 && h.walk == nil {
 		*h = shard{index: h.index}
 		m.forget(h)
 	}

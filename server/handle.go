@@ -115,7 +115,7 @@ func (o owner) Failed(err error) { o.srv.fail(err) }
 // Fault is stream.Handler's. A panic of our own is the end of the connection that was
 // dealt with, or if there was none, of the server, by a drain.
 func (o owner) Fault(s link, err error) {
-	o.inside, o.work.at, o.departing, o.owes = false, false, 0, 0
+	o.inside, o.work.working, o.departing, o.owes = false, false, 0, 0
 	o.busy.Store(0)
 	if err == nil {
 		return // the user's, and dealt with
@@ -141,7 +141,7 @@ func (o owner) expel(s link, cause error) (ok bool) {
 	}
 	var out []byte
 	if o.reply.tok == s.Token() {
-		out = o.reply.end()
+		out, _ = o.reply.end()
 	}
 	o.reply.tok = 0
 	switch s.Data().facts.state() {

@@ -12,8 +12,8 @@ import (
 )
 
 // loop is what the server has for each event loop: the sessions of its connections, and
-// the memory they use in turn. All of it belongs to the loop's goroutine but mail, lines
-// and busy.
+// the memory they use in turn. All of it belongs to the loop's goroutine but mail,
+// jobs.lines, busy and published, and the decisions of its routes, which others read.
 type loop struct {
 	*stream.Loop[session, extra]
 	srv  *Server
@@ -37,8 +37,9 @@ type loop struct {
 
 	// Memory every connection uses in turn.
 	proto frame.Protocol
-	bye   []byte            // a close frame
-	fan   [encodings][]byte // messages that leave together
+	bye   []byte        // a close frame
+	fan   []byte        // messages that leave together
+	parts []stream.Part // those of them that do not change
 	reply reply
 
 	// What others want, and what was taken of that and is not done.

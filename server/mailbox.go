@@ -12,7 +12,7 @@ import (
 
 // mailbox is the one way into a loop that is safe for any goroutine. What others want done
 // is queued here as values, in one lane, and the loop is woken once for many. What each of
-// them may have here at once is in share.go, and the order in which the loop does it in
+// them may have here at once is in credit.go, and the order in which the loop does it in
 // flow.go.
 //
 // What the callbacks of an event send to their own connection does not come here,

@@ -12,11 +12,7 @@ type shard struct {
 	sorted []uint32 // may carry marks
 	fresh  []uint32 // joined since the last walk, not sorted
 	left   int      // marks in sorted
-
-	// Of a walk that is not over.
-	isWalked bool
-	walked   int // how many places in sorted it is done with
-	merged   int // how many entries it sends together
+	walk   *walk    // that is under way; nil: there is none
 }
 
 // hasLeft marks a slot in sorted that has left.
