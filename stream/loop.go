@@ -28,11 +28,12 @@ type Loop[T, X any] struct {
 	// Streams.
 	slab    slab[T]
 	exts    exts[X]
-	conns   atomic.Int32 // for the acceptor's choice
-	buf     []byte       // what is read, of every stream in turn
-	sent    uint64       // bytes that the kernel took, in all
-	remains remains      // what the last read has left
-	current uint32       // the stream whose callback is running; 0: none
+	conns   atomic.Int32      // for the acceptor's choice
+	buf     []byte            // what is read, of every stream in turn
+	sent    uint64            // bytes that the kernel took, in all
+	remains remains           // what the last read has left
+	members map[uint32]uint32 // by slot: newcomers, and those that linger, in the engine's sources
+	current uint32            // the stream whose callback is running; 0: none
 
 	// Time.
 	clock

@@ -86,7 +86,7 @@ func (w *walker) verb(x *walked) {
 		return
 	}
 	s := x.s
-	switch op := w.next() % 16; op {
+	switch op := w.next() % 17; op {
 	case 0, 1, 2:
 		w.note("write", x)
 		b := make([]byte, 1+int(w.next())*[]int{1, 200, 5000}[op])
@@ -136,6 +136,13 @@ func (w *walker) verb(x *walked) {
 		w.note("read", x)
 		s.Read()
 	case 15:
+		if s.State() == Flowing || s.State() == Held {
+			w.note("claim", x)
+			if isPlaced, _ := s.Claim(); isPlaced == s.Excess() {
+				w.Fatalf("slot %d has a place: %v, and is beyond: %v", s.i, isPlaced, s.Excess())
+			}
+		}
+	case 16:
 		if s.State() == Gone || w.next()%4 > 0 {
 			return
 		}
@@ -259,7 +266,7 @@ func (w *walker) begin() {
 		w.o.opened = opened
 		opened(s)
 	}
-	w.e.acceptor.assign(adoption{fd: mine})
+	w.e.acceptor.assign(adoption{fd: mine, peer: netip.AddrFrom4([4]byte{10, 0, 0, w.next() % 3})})
 	if w.o.opened = opened; x.s.IsZero() { // it was turned away
 		w.streams = slices.DeleteFunc(w.streams, func(y *walked) bool { return x == y })
 		w.hangUp(peer)
@@ -300,7 +307,7 @@ func (w *walker) step() {
 // check holds all there is against what must be so between two events.
 func (w *walker) check() {
 	w.Helper()
-	alive, counted, lent := 0, 0, 0
+	alive, counted, reserves, listed, lent := 0, 0, 0, 0, 0
 	for s := range w.l.All() {
 		if s.slot.ext != 0 {
 			x := w.l.exts.get(s.slot.ext)
@@ -319,6 +326,12 @@ func (w *walker) check() {
 		}
 		if s.slot.flags&uncounted == 0 {
 			counted++
+			if w.isReserved(s) {
+				reserves++
+			}
+		}
+		if _, ok := w.l.members[s.i]; ok {
+			listed++
 		}
 		read, write := w.d.Armed(s)
 		var wantRead, wantWrite, isHeld bool
@@ -370,12 +383,25 @@ func (w *walker) check() {
 	if got := w.e.Sockets(); got != counted {
 		w.Fatalf("%d sockets are counted, want %d", got, counted)
 	}
+	if got := w.e.Stats().Reserved; got != reserves {
+		w.Fatalf("%d are counted in the reserve, want %d", got, reserves)
+	}
+	checkSources(w, &w.e.sources, listed)
 	if got := w.l.Buffers.InUse(); got != lent {
 		w.Fatalf("%d bytes are lent, want %d", got, lent)
 	}
 	if w.l.current != 0 {
 		w.Fatalf("the callback of slot %d has not ended", w.l.current)
 	}
+}
+
+// isReserved reports whether a stream has a place in the reserve.
+func (w *walker) isReserved(s link) bool {
+	k, isListed := w.l.members[s.i]
+	if isListed {
+		return w.e.sources.members[k].standing != placed
+	}
+	return s.slot.flags&reserved != 0
 }
 
 // walk goes on until there are no more choices.
