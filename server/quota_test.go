@@ -95,7 +95,7 @@ func TestQuotasNeverLeak(t *testing.T) {
 				if err := unix.SetNonblock(pair[1], false); err != nil {
 					t.Error(err)
 				}
-				if err := s.loops[0].Post(func() { s.loops[0].Drive().Place(pair[0]) }); err != nil {
+				if err := s.loops[0].Post(func() { s.loops[0].Drive().Place(pair[0], netip.Addr{}) }); err != nil {
 					t.Error(err)
 					return
 				}
