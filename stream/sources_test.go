@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 )
@@ -146,6 +147,30 @@ func TestClaim(t *testing.T) {
 					counted.reserved.Load(), counted.live.Load(), reserves, len(all)+1-reserves)
 			}
 			checkSources(t, &of, len(all))
+		})
+	}
+}
+
+// BenchmarkSources is what the sources cost a connection from its beginning to its end,
+// beside many others of few or many addresses.
+func BenchmarkSources(b *testing.B) {
+	for _, addresses := range []int{1, 10_000} {
+		b.Run(fmt.Sprint(addresses, " addresses"), func(b *testing.B) {
+			var of sources
+			of.init()
+			var counted account
+			at := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}) }
+			for n := range 10_000 {
+				of.add(at(n%addresses), member{standing: standing(n % int(numStandings))})
+			}
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				from := at(n % addresses)
+				k := of.add(from, member{})
+				of.adopted(k, 1)
+				of.claim(k, &counted, 1)
+				of.remove(of.add(from, member{standing: parting}))
+			}
 		})
 	}
 }
