@@ -152,8 +152,11 @@ func (l events[T, X]) After() {
 		l.poll.Wake() // come back after the others
 	}
 	if l.Buffers.isOver() {
+		l.exts.rankAll() // also what was lent in no callback
 		l.shed()
 	}
+	l.relieved = false
+	l.Buffers.tell()
 	l.schedule(next)
 	l.underWay = false
 }

@@ -54,8 +54,8 @@ func checkSources(t testing.TB, of *sources, want int) {
 	}
 }
 
-// address is one of many.
-func address(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, n}) }
+// tenNet is one of many addresses.
+func tenNet(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, n}) }
 
 // Whose turn it is to make room.
 func TestPick(t *testing.T) {
@@ -85,10 +85,10 @@ func TestPick(t *testing.T) {
 			var of sources
 			of.init()
 			for k, m := range x.all {
-				of.add(address(m.from), member{standing: m.is, tok: uint64(k) + 1})
+				of.add(tenNet(m.from), member{standing: m.is, tok: uint64(k) + 1})
 			}
 			got := -1
-			if m, ok := of.pick(address(x.from)); ok {
+			if m, ok := of.pick(tenNet(x.from)); ok {
 				got = int(m.tok) - 1
 			}
 			if got != x.want {
@@ -123,9 +123,9 @@ func TestClaim(t *testing.T) {
 			var all []uint32
 			for _, from := range x.placed {
 				counted.seat(x.most)
-				all = append(all, of.add(address(from), member{}))
+				all = append(all, of.add(tenNet(from), member{}))
 			}
-			k := of.add(address(c), member{standing: surplus, opinion: x.opinion})
+			k := of.add(tenNet(c), member{standing: surplus, opinion: x.opinion})
 			counted.reserved.Add(1)
 			m, got := of.claim(k, &counted, x.most)
 			if got != x.want || m.opinion != x.opinion {
