@@ -32,9 +32,10 @@ type Server struct {
 
 	// How many. MaxConns is by default what the process's descriptor limit
 	// allows, less the reserve for those that are told to go; Start fails with
-	// ErrFiles if that is less than MaxConns.
+	// ErrFiles if that is less than MaxConns. What comes beyond MaxConns or
+	// MaxConnsPerIP has a second to send its request and be told so.
 	MaxConns        int
-	MaxConnsPerIP   int // at once, those included that have yet to send a request; default none
+	MaxConnsPerIP   int // at once, from when they are accepted; default none
 	MaxConnsPerUser int // by Identity.Subject; default none
 
 	// ConnRate is how often an address may come, whatever becomes of it; default
