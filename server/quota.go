@@ -20,9 +20,9 @@ type quota struct {
 	name string     // "": it is not counted by user
 }
 
-// admit is stream.Config.Admit: whether an address that has this many newcomers may have one
-// more. It is asked, and the rate is charged, when a connection is accepted.
-func (s *Server) admit(addr netip.Addr, newcomers int, now time.Duration) bool {
+// admitAddr is stream.Config.Admit: whether an address that has this many newcomers may have
+// one more. It is asked, and the rate is charged, when a connection is accepted.
+func (s *Server) admitAddr(addr netip.Addr, newcomers int, now time.Duration) bool {
 	if s.MaxConnsPerIP > 0 && s.perIP.InUse(addr)+newcomers >= s.MaxConnsPerIP {
 		return false
 	}

@@ -33,8 +33,7 @@ func (r *rig) word(c net.Conn, n int) string {
 	return string(b)
 }
 
-// Beyond MaxConns newcomers are told so, within the reserve, where the oldest make room;
-// and with neither they are closed.
+// Beyond MaxConns newcomers are told so, within the reserve, where the oldest make room.
 func TestExcess(t *testing.T) {
 	cfg := roomy()
 	cfg.MaxConns, cfg.Reserve = 2, 3
@@ -78,6 +77,32 @@ func TestExcess(t *testing.T) {
 	}
 	if st := e.Stats(); st.TurnedAway == 0 {
 		t.Errorf("got %+v, want it to be counted", st)
+	}
+}
+
+// What came in time is answered before it makes room, and costs no newcomer its place.
+func TestReadBeforeEviction(t *testing.T) {
+	r := newRig(t, config{Loops: 1, MaxConns: 0, Reserve: 2, Weigh: weigh})
+	r.o.input = func(s link, _ []byte, _ bool) {
+		if isPlaced, _ := s.Claim(); isPlaced {
+			t.Error("there is no place, and it was found")
+		}
+		s.Finish([]byte("full"))
+	}
+	var peers []int
+	for range 5 {
+		mine, peer := r.pair()
+		r.send(peer, "head")
+		r.e.acceptor.assign(adoption{fd: mine})
+		peers = append(peers, peer)
+	}
+	for k, peer := range peers[:3] {
+		if got := r.receive(peer); got != "full" {
+			t.Errorf("number %d reads %q", k, got)
+		}
+	}
+	if st := r.e.Stats(); st.Reserved != 2 || st.TurnedAway != 0 {
+		t.Errorf("got %+v, want two in the reserve and none turned away", st)
 	}
 }
 

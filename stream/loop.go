@@ -29,13 +29,15 @@ type Loop[T, X any] struct {
 	slab    slab[T]
 	exts    exts[X]
 	pieces  pieces
-	conns   atomic.Int32      // for the acceptor's choice
-	buf     []byte            // what is read, of every stream in turn
-	sent    uint64            // bytes that the kernel took, in all
-	remains remains           // what the last read has left
+	conns   atomic.Int32 // for the acceptor's choice
+	buf     []byte       // what is read, of every stream in turn
+	sent    uint64       // bytes that the kernel took, in all
+	remains remains      // what the last read has left
+	current uint32       // the stream whose callback is running; 0: none
+	address address      // of what is dialled
+
 	members map[uint32]uint32 // by slot: newcomers, and those that linger, in the engine's sources
-	current uint32            // the stream whose callback is running; 0: none
-	address address           // of what is dialled
+	making  bool              // room, for one that comes
 
 	relieved bool // victims are being made, or there are none left in this pass
 

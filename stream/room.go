@@ -61,6 +61,11 @@ func (l *Loop[T, X]) enlist(i uint32, s *slot[T]) (from netip.Addr) {
 // makeRoom asks as many streams as are too many in the reserve to go, for one from an
 // address. Those of this loop go at once if here says that it is in no callback.
 func (l *Loop[T, X]) makeRoom(from netip.Addr, here bool) {
+	if l.making {
+		return // it goes on until there is room
+	}
+	l.making = here
+	defer func() { l.making = false }() // also if a callback does not return
 	e := l.engine
 	for e.reserved.Load()-e.owed.Load() > int64(e.calm) {
 		m, ok := e.sources.pick(from)
@@ -124,12 +129,15 @@ func (l *Loop[T, X]) evict(tok uint64) {
 	}
 	before := l.at
 	l.at = i // and stays it if a callback does not return
-	switch {
-	case s.state == Lingering:
+	switch s.state {
+	case Lingering:
 		l.lingering.evict(i, s)
-	case s.state == Flowing:
-		l.of(i, s).Read() // what came in time is read first
-		if i, s := l.slab.find(tok); s != nil && l.isLeaving(i) {
+	case Finishing: // what it is told is on its way
+	default:
+		if s.state == Flowing {
+			l.of(i, s).Read() // what came in time is read first
+		}
+		if i, s := l.slab.find(tok); s != nil && s.state < Finishing && l.isLeaving(i) {
 			l.engine.turnedAway.Add(1)
 			l.release(i, s, ErrEvicted)
 		}
