@@ -16,10 +16,17 @@ import (
 // owner is a loop as its streams see it: a stream.Handler.
 type owner struct{ *loop }
 
+// excessPatience is how long a connection without a place has to send its request, with
+// which it is told so.
+const excessPatience = time.Second
+
 // Opened is stream.Handler's: the request is awaited.
 func (o owner) Opened(s link) {
 	s.Data().last = o.Tick()
 	s.SetDue(o.Deadline(o.srv.handshakeTimeout()))
+	if s.Excess() {
+		s.DueBy(o.Deadline(excessPatience))
+	}
 	if o.drain.active {
 		s.DueBy(o.Deadline(drainSilence))
 	}
