@@ -37,14 +37,17 @@ type loop struct {
 
 	// Memory every connection uses in turn.
 	proto frame.Protocol
-	bye   []byte            // a close frame
-	fan   [encodings][]byte // messages that leave together
+	bye   []byte        // a close frame
+	fan   []byte        // messages that leave together
+	parts []stream.Part // those of them that do not change
 	reply reply
 
 	// What other goroutines want, and what was taken from there and how much of it is done.
 	mail      mailbox
 	taken     lane
 	nextTaken int
+	turn      turn
+	suspended bool // it waits for the next turn
 
 	tidied time.Duration // when the limits by address and user were
 	inside bool          // the user's code is being called (guard.go)

@@ -276,7 +276,7 @@ func TestOffloadPausesReading(t *testing.T) {
 // Memory that runs out takes the jobs that have not begun, and counts those that have.
 func TestOffloadBudget(t *testing.T) {
 	w := newWorkshop()
-	s := &Server{MaxBuffered: 64 << 10}
+	s := new(Server)
 	s.Route("/work/{room}", w.route(1))
 	b := newBench(t, s)
 	b.open(fmt.Sprintf(upgradeHead, "/work/a"))
@@ -285,6 +285,7 @@ func TestOffloadBudget(t *testing.T) {
 		readable(b)
 	}
 	eventually(t, "one has begun", func() bool { return w.began.Load() == 1 })
+	b.drive.Budget(64 << 10)
 	b.drive.After()
 	if n := b.l.srv.stats.shed.Load(); n != 1 || b.l.Buffers.InUse() > 32<<10 {
 		t.Errorf("%d were closed for memory, %d bytes are lent", n, b.l.Buffers.InUse())
@@ -368,7 +369,7 @@ func TestOffloadEndStays(t *testing.T) {
 // that has begun has ended with that.
 func TestOffloadBudgetOfTheGone(t *testing.T) {
 	w := newWorkshop()
-	s := &Server{MaxBuffered: 64 << 10}
+	s := new(Server)
 	s.Route("/work/{room}", w.route(1))
 	b := newBench(t, s)
 	jobs := func(room string, n int) {
@@ -388,6 +389,7 @@ func TestOffloadBudgetOfTheGone(t *testing.T) {
 	b.send(b.message(strings.Repeat("x", 16<<10))[:15<<10])
 	readable(b)
 
+	b.drive.Budget(64 << 10)
 	b.drive.After()
 	w.ended(t, "1006 after 1 in waiting")
 	if n := b.l.srv.stats.shed.Load(); n != 0 || b.at() != isOpen {
@@ -401,7 +403,7 @@ func TestOffloadBudgetOfTheGone(t *testing.T) {
 // Whom memory that runs out closes before any of their jobs has begun has ended.
 func TestOffloadBudgetOfTheWaiting(t *testing.T) {
 	w := newWorkshop()
-	s := &Server{MaxBuffered: 64 << 10}
+	s := new(Server)
 	s.Route("/work/{room}", w.route(1))
 	b := newBench(t, s)
 	defer unix.Close(b.open(fmt.Sprintf(upgradeHead, "/work/begun")).peer)
@@ -413,6 +415,7 @@ func TestOffloadBudgetOfTheWaiting(t *testing.T) {
 		b.send(b.message(strings.Repeat("x", 30<<10)))
 		readable(b)
 	}
+	b.drive.Budget(64 << 10)
 	b.drive.After()
 	w.ended(t, "1006 after 1 in waiting")
 	w.let(1)

@@ -72,7 +72,7 @@ func (l *loop) visit(s link, f func(Conn)) {
 // what was said that is no frame.
 func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 	c, end := l.conn(s), *why
-	out := l.reply.end()
+	out, parts := l.reply.end()
 	r.tally.MessagesOut += l.reply.said
 	r.tally.BytesOut -= int64(greeting)
 	if l.reply.full > 0 {
@@ -84,7 +84,7 @@ func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 	}
 	if end.err == nil {
 		r.tally.BytesOut += int64(len(out))
-		l.transmit(s, out)
+		l.transmit(s, out, parts...)
 		return
 	}
 	if end.framed == nil {
@@ -94,14 +94,14 @@ func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 	switch hasJobs := s.Extra().line != nil; {
 	case hasJobs: // it ends when they are done: what was said need not wait for them
 		r.tally.BytesOut += int64(len(out))
-		if l.transmit(s, out); s.Data().facts.state() == over {
+		if l.transmit(s, out, parts...); s.Data().facts.state() == over {
 			return
 		}
 		out = nil
-	case l.mail.queued.Load() && l.mail.closeWith(c, end.err, end.framed) == nil:
+	case l.mailWaits() && l.mail.closeWith(c, end.err, end.framed) == nil:
 		// What was said before the end is in the lane: the close goes behind it.
 		r.tally.BytesOut += int64(len(out))
-		l.transmit(s, out)
+		l.transmit(s, out, parts...)
 		return
 	}
 	l.end(s, append(out, end.framed...), end.err)

@@ -28,11 +28,14 @@ type Loop[T, X any] struct {
 	// Streams.
 	slab    slab[T]
 	exts    exts[X]
+	pieces  pieces
 	conns   atomic.Int32 // for the acceptor's choice
 	buf     []byte       // what is read, of every stream in turn
 	sent    uint64       // bytes that the kernel took, in all
 	remains remains      // what the last read has left
 	current uint32       // the stream whose callback is running; 0: none
+
+	relieved bool // victims are being made, or there are none left in this pass
 
 	// Time.
 	clock

@@ -151,8 +151,10 @@ func (l events[T, X]) After() {
 		l.poll.Wake() // come back after the others
 	}
 	if l.Buffers.isOver() {
+		l.exts.rankAll() // also what was lent in no callback
 		l.shed()
 	}
+	l.relieved = false
 	l.schedule(next)
 	l.underWay = false
 }

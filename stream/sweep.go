@@ -125,7 +125,7 @@ func (l events[T, X]) expire(i uint32, s *slot[T]) {
 		}
 		return
 	}
-	if x := l.exts.get(s.ext); len(x.unsent()) > 0 {
+	if x := l.exts.get(s.ext); x.outbox.waiting > 0 {
 		if l.stalled(i, s) {
 			l.release(i, s, ErrWriteTimeout)
 			return
