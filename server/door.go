@@ -71,9 +71,33 @@ func (d *door) readHead(s link, b []byte) {
 	}
 }
 
+// await sets by when the request must be complete.
+func (d *door) await(s link) {
+	s.SetDue(stream.Behind(d.Tick(), s.Data().last.Left(d.Ran(), d.patience(s))))
+}
+
+// patience is for how many ticks a request may be under way, 0 for any time.
+func (d *door) patience(s link) uint32 {
+	limit := stream.Ticks(d.srv.handshakeTimeout())
+	if silence := stream.Ticks(drainSilence); d.drain.active && s.Extra().head == nil && (limit == 0 || silence < limit) {
+		return silence
+	}
+	return limit
+}
+
 // expireHead ends the waiting for a request: with 408 if it has begun, and without a word if
-// nothing came.
+// nothing came. What has come is read before the verdict, and what held up the loop is not
+// the client's.
 func (d *door) expireHead(s link) {
+	tok := s.Token()
+	s.Read()
+	if _, ok := d.Find(tok); !ok || s.Data().facts.state() != head {
+		return
+	}
+	if limit := d.patience(s); limit == 0 || s.Data().last.Elapsed(d.Ran()) < limit {
+		d.await(s)
+		return
+	}
 	if s.Extra().head != nil {
 		d.refuse(s, nil, nil, upgrade.ErrTimeout)
 		return

@@ -4,6 +4,7 @@ package server
 
 import (
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/stream"
 )
 
 // A turn: what is handled of one connection before the others have theirs. It is so many
@@ -17,7 +18,7 @@ const (
 // readInput handles what was read.
 func (l *loop) readInput(s link, b []byte) {
 	d := s.Data()
-	d.last = l.Tick()
+	d.last = stream.StartClock(l.Tick())
 	if d.pinged != 0 {
 		d.pinged = 0
 		l.openDeadline(s)

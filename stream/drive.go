@@ -78,7 +78,8 @@ func (d Drive[T, X]) Sweep() (more bool) {
 
 // Late makes a look at the deadlines come late, with all its turns.
 func (d Drive[T, X]) Late(by time.Duration) {
-	d.loop.tick += Ticks(by)
+	d.loop.sweepAt = max(d.loop.tick, 1)
+	d.loop.advance(time.Duration(d.loop.tick+Ticks(by)) << tickBits)
 	events[T, X]{d.loop}.lookAround(by)
 	for d.loop.sweeping != 0 {
 		d.Sweep()

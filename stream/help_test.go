@@ -81,7 +81,6 @@ type owner struct {
 	ended   func(s link, cause error) bool
 	mail    func()
 	turn    func(now time.Duration) time.Duration
-	late    func(d time.Duration)
 	faulted func(s link, err error)
 
 	seq    uint32
@@ -184,12 +183,6 @@ func (o *owner) Turn(now time.Duration) time.Duration {
 		return o.turn(now)
 	}
 	return 0
-}
-
-func (o *owner) Late(d time.Duration) {
-	if o.late != nil {
-		o.late(d)
-	}
 }
 
 func (o *owner) Fault(s link, err error) {

@@ -59,17 +59,6 @@ func (l *Loop[T, X]) All() iter.Seq[S[T, X]] {
 	}
 }
 
-// Extras yields the owner's part of all extensions there are.
-func (l *Loop[T, X]) Extras() iter.Seq[*X] {
-	return func(yield func(*X) bool) {
-		for _, x := range l.exts.all {
-			if x.slot != 0 && !yield(&x.owner) {
-				return
-			}
-		}
-	}
-}
-
 // LateTicks is how many looks at the deadlines came late.
 func (l *Loop[T, X]) LateTicks() int64 { return l.late }
 

@@ -46,7 +46,6 @@ func (l events[T, X]) lookAround(late time.Duration) {
 	l.sweepAt = l.tick + sweepEvery
 	if late >= lateTick {
 		l.late++
-		l.handler.Late(late)
 	}
 	if l.excused = late >= lateTick && !l.excused; !l.excused {
 		l.sweeping = 1
@@ -121,13 +120,13 @@ func (l events[T, X]) expire(i uint32, s *slot[T]) {
 		return
 	case Finishing:
 		if l.stalled(i, s) {
-			l.release(i, s, ErrWriteTimeout)
+			l.giveUpOn(i, s)
 		}
 		return
 	}
 	if x := l.exts.get(s.ext); x.outbox.waiting > 0 {
 		if l.stalled(i, s) {
-			l.release(i, s, ErrWriteTimeout)
+			l.giveUpOn(i, s)
 			return
 		}
 		if x.due == 0 || x.due > l.tick {
