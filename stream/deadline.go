@@ -28,6 +28,12 @@ func earlier(a, b uint32) uint32 {
 	return a
 }
 
+// isAwaited reports whether a point in time still means something to a stream.
+func (l *Loop[T, X]) isAwaited(tok uint64) bool {
+	_, s := l.slab.find(tok)
+	return s != nil && s.state < Finishing
+}
+
 // lateTick is from when on a tick counts as late: something held the loop up.
 const lateTick = 100 * time.Millisecond
 

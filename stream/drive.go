@@ -13,9 +13,10 @@ import (
 // unless the caller runs on it.
 type Drive[T, X any] struct{ loop *Loop[T, X] }
 
-// Drive makes the calling goroutine the loop's.
+// Drive makes the calling goroutine the loop's. Slots are used again at once.
 func (l *Loop[T, X]) Drive() Drive[T, X] {
 	l.self.Store(self())
+	l.slab.rest = 0
 	return Drive[T, X]{l}
 }
 
@@ -23,10 +24,7 @@ func (l *Loop[T, X]) Drive() Drive[T, X] {
 func (d Drive[T, X]) Adopt(fd int) S[T, X] {
 	d.loop.engine.live.Add(1)
 	d.loop.conns.Add(1)
-	i := d.loop.slab.next
-	if n := len(d.loop.slab.free); n > 0 {
-		i = d.loop.slab.free[n-1]
-	}
+	i := d.loop.slab.upcoming()
 	d.loop.adopt(adoption{fd: fd})
 	return d.loop.At(i)
 }

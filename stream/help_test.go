@@ -265,7 +265,7 @@ func checkEmpty(t testing.TB, e *engine) {
 		if n := l.Streams(); n != 0 {
 			t.Errorf("loop %d: %d streams are still counted", l.ID(), n)
 		}
-		if got, want := len(l.slab.free), int(l.slab.next)-1; got != want {
+		if got, want := l.slab.resting(), int(l.slab.next)-1; got != want {
 			t.Errorf("loop %d: %d slots are free of %d", l.ID(), got, want)
 		}
 		if got, want := len(l.exts.free), max(len(l.exts.all)-1, 0); got != want {

@@ -282,5 +282,6 @@ func (s S[T, X]) Due() uint32 {
 func (s S[T, X]) DueAt(at time.Duration) {
 	if s.isAlive() {
 		s.loop.exact.Push(timer.Timer{At: at, Token: s.Token()})
+		s.loop.exact.Tidy(s.loop.isAwaited)
 	}
 }

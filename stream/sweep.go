@@ -24,7 +24,8 @@ func (l events[T, X]) lookAtDeadlines() {
 		if !ok {
 			break
 		}
-		if i, s := l.slab.find(tok); s != nil && s.state < Finishing {
+		if l.isAwaited(tok) {
+			i, s := l.slab.find(tok)
 			l.at = i
 			l.callDue(i, s)
 		}

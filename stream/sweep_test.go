@@ -200,6 +200,25 @@ func TestLateIsNotStalled(t *testing.T) {
 	}
 }
 
+// A point in time does not outlive its stream: those of streams that come, wait for hours and
+// go do not pile up.
+func TestPointsOfTheGone(t *testing.T) {
+	r := newRig(t, roomy())
+	stays, _ := r.adopt()
+	stays.DueAt(r.l.Now() + time.Hour)
+	for range 5000 {
+		s := r.d.Seat()
+		s.DueAt(r.l.Now() + 2*time.Hour)
+		r.d.Unseat(s)
+	}
+	if n := r.l.exact.Len(); n > 200 {
+		t.Errorf("%d points in time for one stream", n)
+	}
+	if at, ok := r.l.exact.First(); !ok || at != r.l.Now()+time.Hour {
+		t.Errorf("the next is at %v, %v", at, ok)
+	}
+}
+
 // Points in time come in their order, to the streams that still are there.
 func TestPointsInTime(t *testing.T) {
 	r := newRig(t, roomy())
