@@ -11,6 +11,7 @@ import (
 
 // Mail does what other goroutines asked for, in the order they asked.
 func (o owner) Mail() {
+	o.door.attendAll()
 	o.answerAll() // what an unfinished pass has left
 	o.taken = o.mail.take()
 	o.answerAll()

@@ -12,8 +12,8 @@ import (
 )
 
 // loop is what the server has for each event loop: the sessions of its connections, and
-// the memory they use in turn. All of it belongs to the loop's goroutine but mail, lines
-// and busy.
+// the memory they use in turn. All of it belongs to the loop's goroutine but mail,
+// exchanges, lines and busy.
 type loop struct {
 	*stream.Loop[session, extra]
 	srv  *Server
@@ -42,6 +42,7 @@ type loop struct {
 	reply reply
 
 	// What other goroutines want, and what was taken from there and how much of it is done.
+	exchanges exchanges
 	mail      mailbox
 	taken     lane
 	nextTaken int
