@@ -3,35 +3,68 @@
 package server
 
 import (
-	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/stream"
 )
 
 // This file is what a loop does about its mailbox.
 
-// Mail does what other goroutines asked for, in the order they asked.
+// Mail does what other goroutines asked for, in the order they asked, as much as there is time
+// for in a turn.
 func (o owner) Mail() {
+	o.turn = turn{}
 	o.door.attendAll()
-	o.answerAll() // what an unfinished pass has left
-	o.taken = o.mail.take()
-	o.answerAll()
+	o.turn = turn{}
+	if o.answerAll() { // what earlier turns have left
+		o.taken = o.mail.take()
+		o.answerAll()
+	}
+	if o.suspended = o.taken.entries != nil; o.suspended {
+		o.Wake() // behind the others
+	}
 }
 
-// answerAll does what was taken from the mailbox and gives the memory back.
-func (o owner) answerAll() {
+// turn is what was done of the mail since the loop's connections last had theirs.
+type turn struct{ deliveries, bytes int }
+
+// The most there is in one turn: about a millisecond.
+const (
+	deliveriesPerTurn = 256
+	mailBytesPerTurn  = 1 << 20
+)
+
+// isOver reports whether others are to have their turn.
+func (t *turn) isOver() bool { return t.deliveries >= deliveriesPerTurn || t.bytes >= mailBytesPerTurn }
+
+// take counts a delivery of n bytes.
+func (t *turn) take(n int) {
+	t.deliveries++
+	t.bytes += n
+}
+
+// answerAll does what was taken from the mailbox and gives the memory back. It reports false
+// if the turn has ended before.
+func (o owner) answerAll() (done bool) {
 	if o.taken.entries == nil {
-		return
+		return true
 	}
-	if o.groups.walking != nil {
-		o.nextTaken-- // its members have not all got it
-	}
-	for o.nextTaken < len(o.taken.entries) {
+	for {
+		if !o.walkOn() {
+			return false
+		}
+		if o.nextTaken == len(o.taken.entries) {
+			break
+		}
+		if o.turn.isOver() {
+			return false
+		}
 		k := o.nextTaken
 		o.nextTaken++
 		o.nextTaken = k + o.answer(o.taken.entries[k:], o.taken.data)
 	}
 	o.mail.recycle(o.taken)
 	o.taken, o.nextTaken = lane{}, 0
+	return true
 }
 
 // answer does the first of the entries, and those behind it that can be done in
@@ -48,15 +81,15 @@ func (o owner) answer(entries []entry, data []byte) int {
 	case entryDisband:
 		o.disband(e.group, e.err.(*CloseError))
 		return 1
+	case entryJoin, entryLeave:
+		o.changeMember(e)
+		return 1
 	}
 	s, ok := o.Find(e.tok)
-	switch {
-	case e.kind == entryJoin && (!ok || !takesPosts(s)):
-		o.tellLeft(nil, e.conn, e.group) // it came too late
-		return 1
-	case !ok:
+	if !ok {
 		return 1
 	}
+	o.turn.take(0)
 	o.DealWith(s)
 	switch e.kind {
 	case entrySend, entryPrepared, entryPong:
@@ -71,16 +104,28 @@ func (o owner) answer(entries []entry, data []byte) int {
 		if table[s.Data().facts.state()][verdict].do == decide {
 			o.door.decide(s, e.err)
 		}
-	case entryJoin:
-		o.groups.join(s, e.group)
 	case entryRun:
 		if takesPosts(s) {
 			o.visit(s, e.run)
 		}
-	case entryLeave:
-		o.groups.leave(s, e.group)
 	}
 	return 1
+}
+
+// changeMember carries out a Join or Leave. A connection whose peer has gone is a member until
+// its jobs are done: its Close is yet to come, and Left behind it.
+func (o owner) changeMember(e *entry) {
+	s, ok := e.conn.mine("Group.Join")
+	switch isUsers := ok && s.Data().facts.isUsers(); {
+	case isUsers && e.kind == entryJoin:
+		o.DealWith(s)
+		o.groups.join(s, e.group)
+	case isUsers:
+		o.DealWith(s)
+		o.groups.leave(s, e.group)
+	case e.kind == entryJoin:
+		o.tellLeft(nil, e.conn, e.group) // it came too late
+	}
 }
 
 // endAsAsked carries out an entryClose.
@@ -98,14 +143,18 @@ func (o owner) endAsAsked(s link, e *entry, data []byte) {
 // as it has room for.
 func (o owner) deliverRun(s link, entries []entry, data []byte) int {
 	waits := s.Waiting() > 0
-	fan, n, said := o.fan[plain][:0], 0, 0
+	fan, parts, n, said := o.fan[:0], o.parts[:0], 0, 0
 	for n < len(entries) && entries[n].tok == entries[0].tok && entries[n].kind <= entryPong {
 		b := data[entries[n].from:entries[n].to]
-		if p := entries[n].prepared; p != nil {
+		p := entries[n].prepared
+		if p != nil {
 			b = p.Deflated(s.Data().frame.Window())
 		}
 		if n > 0 && (waits || len(fan)+len(b) > poller.SendLimit) {
 			break
+		}
+		if p != nil {
+			parts = append(parts, stream.Part{From: len(fan), B: b})
 		}
 		fan = append(fan, b...)
 		if entries[n].kind != entryPong {
@@ -113,97 +162,11 @@ func (o owner) deliverRun(s link, entries []entry, data []byte) int {
 		}
 		n++
 	}
-	o.deliver(s, fan, said)
-	o.fan[plain] = fan
-	o.keepFan()
+	o.turn.take(len(fan))
+	o.deliver(s, fan, said, parts...)
+	clear(parts)
+	if o.fan, o.parts = fan, parts; cap(fan) > keepDirect {
+		o.fan = nil
+	}
 	return n
-}
-
-// publishRun sends what is queued in a row for one group: each member gets it in
-// one send.
-func (o owner) publishRun(entries []entry) int {
-	g, n, size := entries[0].group, 0, 0
-	for n < len(entries) && entries[n].kind == entryPublish && entries[n].group == g {
-		if size += len(entries[n].prepared.Bytes()); n > 0 && size > poller.SendLimit {
-			break
-		}
-		n++
-	}
-	var out [encodings][]byte
-	for k, w := range g.windowsNow() {
-		out[k] = out[plain]
-		if k == plain || w != 0 {
-			out[k] = merged(&o.fan[k], entries[:n], w)
-		}
-	}
-	o.fanOut(g, n, out)
-	o.keepFan()
-	return n
-}
-
-// merged returns the messages of entries one behind the other, in *buf if there is
-// more than one.
-func merged(buf *[]byte, entries []entry, w frame.Window) []byte {
-	if len(entries) == 1 {
-		return entries[0].prepared.Deflated(w)
-	}
-	b := (*buf)[:0]
-	for _, e := range entries {
-		b = append(b, e.prepared.Deflated(w)...)
-	}
-	*buf = b
-	return b
-}
-
-func (o owner) keepFan() {
-	size := 0
-	for _, b := range o.fan {
-		size += cap(b)
-	}
-	if size > keepDirect {
-		clear(o.fan[:])
-	}
-}
-
-// fanOut sends n messages of a group to its members on this loop, to each in the
-// encoding for its window.
-func (o owner) fanOut(g *Group, n int, out [encodings][]byte) {
-	o.walk(g, func(s link) { o.deliver(s, out[encodingFor(s.Data().frame.Window())], n) })
-}
-
-// walk calls f for each member of g on this loop that can be sent to. If f ends the
-// goroutine the next walk goes on where it was.
-func (o owner) walk(g *Group, f func(link)) {
-	m := &o.groups
-	h := g.of(o.loop)
-	if h == nil || h.index == 0 {
-		return
-	}
-	o.busy.Store(0)       // what follows is no callback's doing
-	if m.walking == nil { // else it is gone on with
-		h.tidy()
-		m.walking, m.walked = h, 0
-	}
-	for m.walked < len(h.sorted) {
-		i := h.sorted[m.walked]
-		m.walked++
-		if i&hasLeft != 0 {
-			continue
-		}
-		s := o.At(i)
-		o.DealWith(s)
-		if takesPosts(s) {
-			f(s)
-		}
-	}
-	m.walking = nil
-	if h.size() == 0 {
-		*h = shard{index: h.index}
-		m.forget(h)
-	}
-}
-
-// disband closes the members of g that are on this loop.
-func (o owner) disband(g *Group, e *CloseError) {
-	o.walk(g, func(s link) { o.conclude(s, nil, e) })
 }

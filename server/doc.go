@@ -17,7 +17,7 @@
 //
 //	package stream reads once into the loop's buffer
 //	for each event the protocol finds in it {
-//		charge the limiter; warn, drop, hold or close if it is over
+//		charge the limiter; warn, drop, delay or close if it is over
 //		call the route's middleware and handler
 //	}
 //	send once what was said meanwhile; the kernel's rest waits in an outbox

@@ -99,8 +99,8 @@ func TestDrainEnds(t *testing.T) {
 	}
 }
 
-// TestBacklogIsTold: who is in the listener's backlog when it is closed is answered, and
-// not reset.
+// TestBacklogIsTold: clients that are in the listener's backlog when it is closed are
+// answered, and not reset.
 func TestBacklogIsTold(t *testing.T) {
 	const waiting = 200 // more than one turn of the acceptor
 	s := &Server{Loops: 2, Drain: time.Hour}

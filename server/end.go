@@ -76,9 +76,9 @@ func (l *loop) depart(s link, e *CloseError) {
 	}
 	f.become(over)
 	s.Mark(closeAsked)
-	l.routeOf(s).tally.countClose(e)
-	l.meter.refund(s)
 	r, c := l.routeOf(s), l.conn(s)
+	r.tally.countClose(e)
+	l.meter.refund(s)
 	defer l.departed(s)
 	defer l.tellLeft(r, c, l.groups.leaveAll(s)...)
 	l.enter(r)

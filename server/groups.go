@@ -9,11 +9,10 @@ const manyGroups = ^uint32(0)
 
 // groups are those that have members on a loop.
 type groups struct {
-	loop    *loop
-	all     []*Group // index 0 is none
-	free    []uint32
-	walking *shard // the one that is being sent to
-	walked  int    // how many of its places are done with
+	loop *loop
+	all  []*Group // index 0 is none
+	free []uint32
+	walk walk
 }
 
 // join makes the connection a member of g.
@@ -99,7 +98,7 @@ func (m *groups) leaveAll(s link) (asking []*Group) {
 func (m *groups) drop(s link, g *Group, h *shard) {
 	h.remove(s.Slot())
 	g.enrol(s, -1)
-	if h.size() == 0 && h != m.walking {
+	if h.size() == 0 && h != m.walk.shard {
 		*h = shard{index: h.index}
 		m.forget(h)
 	}

@@ -154,7 +154,7 @@ func (o owner) expel(s link, cause error) (ok bool) {
 	}
 	var out []byte
 	if o.reply.tok == s.Token() {
-		out = o.reply.end()
+		out, _ = o.reply.end()
 	}
 	o.reply.tok = 0
 	switch s.Data().facts.state() {

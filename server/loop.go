@@ -13,7 +13,7 @@ import (
 
 // loop is what the server has for each event loop: the sessions of its connections, and
 // the memory they use in turn. All of it belongs to the loop's goroutine but mail,
-// exchanges, lines and busy.
+// exchanges, jobs.lines, busy and published, and the decisions of its routes, which others read.
 type loop struct {
 	*stream.Loop[session, extra]
 	srv  *Server
@@ -37,8 +37,9 @@ type loop struct {
 
 	// Memory every connection uses in turn.
 	proto frame.Protocol
-	bye   []byte            // a close frame
-	fan   [encodings][]byte // messages that leave together
+	bye   []byte        // a close frame
+	fan   []byte        // messages that leave together
+	parts []stream.Part // those of them that do not change
 	reply reply
 
 	// What other goroutines want, and what was taken from there and how much of it is done.
@@ -46,6 +47,8 @@ type loop struct {
 	mail      mailbox
 	taken     lane
 	nextTaken int
+	turn      turn
+	suspended bool // it waits for the next turn
 
 	tidied time.Duration // when the limits by address and user were
 	inside bool          // the user's code is being called (guard.go)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -276,7 +277,7 @@ func TestOffloadPausesReading(t *testing.T) {
 // Memory that runs out takes the jobs that have not begun, and counts those that have.
 func TestOffloadBudget(t *testing.T) {
 	w := newWorkshop()
-	s := &Server{MaxBuffered: 64 << 10}
+	s := new(Server)
 	s.Route("/work/{room}", w.route(1))
 	b := newBench(t, s)
 	b.open(fmt.Sprintf(upgradeHead, "/work/a"))
@@ -285,6 +286,7 @@ func TestOffloadBudget(t *testing.T) {
 		readable(b)
 	}
 	eventually(t, "one has begun", func() bool { return w.began.Load() == 1 })
+	b.drive.Budget(64 << 10)
 	b.drive.After()
 	if n := b.l.srv.stats.shed.Load(); n != 1 || b.l.Buffers.InUse() > 32<<10 {
 		t.Errorf("%d were closed for memory, %d bytes are lent", n, b.l.Buffers.InUse())
@@ -364,11 +366,11 @@ func TestOffloadEndStays(t *testing.T) {
 	}
 }
 
-// Memory that runs out takes the jobs of the gone first to be taken, and who has no job
-// that has begun has ended with that.
+// When memory runs out, jobs of connections that are gone go first. A connection of which no
+// job has begun ends with that.
 func TestOffloadBudgetOfTheGone(t *testing.T) {
 	w := newWorkshop()
-	s := &Server{MaxBuffered: 64 << 10}
+	s := new(Server)
 	s.Route("/work/{room}", w.route(1))
 	b := newBench(t, s)
 	jobs := func(room string, n int) {
@@ -388,6 +390,7 @@ func TestOffloadBudgetOfTheGone(t *testing.T) {
 	b.send(b.message(strings.Repeat("x", 16<<10))[:15<<10])
 	readable(b)
 
+	b.drive.Budget(64 << 10)
 	b.drive.After()
 	w.ended(t, "1006 after 1 in waiting")
 	if n := b.l.srv.stats.shed.Load(); n != 0 || b.at() != isOpen {
@@ -401,7 +404,7 @@ func TestOffloadBudgetOfTheGone(t *testing.T) {
 // Whom memory that runs out closes before any of their jobs has begun has ended.
 func TestOffloadBudgetOfTheWaiting(t *testing.T) {
 	w := newWorkshop()
-	s := &Server{MaxBuffered: 64 << 10}
+	s := new(Server)
 	s.Route("/work/{room}", w.route(1))
 	b := newBench(t, s)
 	defer unix.Close(b.open(fmt.Sprintf(upgradeHead, "/work/begun")).peer)
@@ -413,6 +416,7 @@ func TestOffloadBudgetOfTheWaiting(t *testing.T) {
 		b.send(b.message(strings.Repeat("x", 30<<10)))
 		readable(b)
 	}
+	b.drive.Budget(64 << 10)
 	b.drive.After()
 	w.ended(t, "1006 after 1 in waiting")
 	w.let(1)
@@ -513,5 +517,40 @@ func TestWhatHasNoPlaceBehindOffload(t *testing.T) {
 		if err := s.Start(); err == nil || !strings.Contains(err.Error(), m.Name+" has no place behind an Offload") {
 			t.Errorf("%s: got %v", m.Name, err)
 		}
+	}
+}
+
+// What a callback of Run says may be what memory runs out for: the connection has ended
+// then, and its slot is free, before the callback's panic would end it.
+func TestShedByWhatRunSays(t *testing.T) {
+	w := newWorkshop()
+	said, conns := new(journal), make(chan Conn, 2)
+	s := &Server{Loops: 1, MaxBuffered: 1 << 20, Logger: slog.New(slog.NewTextHandler(said, nil))}
+	r := w.route(1)
+	r.Open = func(c Conn) error { conns <- c; return nil }
+	s.Route("/work/{room}", r)
+	addr := start(t, s)
+	say(t, dial(t, addr, "/work/a"), "begins")
+	eventually(t, "the worker is busy", func() bool { return w.began.Load() == 1 })
+	<-conns
+	say(t, dial(t, addr, "/work/b"), "waits")
+	c := <-conns
+	eventually(t, "its job waits", func() bool { return c.line() != nil })
+	if err := c.Run(func(c Conn) {
+		_ = c.Send(frame.OpBinary, make([]byte, 32<<20))
+		panic("as asked")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-w.closed, "1006 after 1 in b"; got != want {
+		t.Errorf("Close: got %q, want %q", got, want)
+	}
+	w.let(1)
+	<-w.said
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if got := said.String(); strings.Contains(got, "panic on a loop") {
+		t.Error(got)
 	}
 }

@@ -6,18 +6,20 @@ import (
 	"slices"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/stream"
 )
 
 // reply is what the callbacks of an event say to the event's own connection. It
 // leaves in one send when the event is done. All of it is the loop's, so a caller on the
 // loop's goroutine needs no lock. All others go through the mailbox.
 type reply struct {
-	tok    uint64 // the connection whose event is handled; 0 for none
-	b      []byte // whole frames
-	said   int64  // how many messages are in b
-	behind int    // bytes that went to the mailbox, behind what waits there
-	room   int    // the most there may be of both, beyond one message
-	full   int64  // how many messages found no room
+	tok    uint64        // the connection whose event is handled; 0 for none
+	b      []byte        // whole frames
+	parts  []stream.Part // those of them that will not change
+	said   int64         // how many messages are in b
+	behind int           // bytes that went to the mailbox, behind what waits there
+	room   int           // the most there may be of both, beyond one message
+	full   int64         // how many messages found no room
 
 	pongs    int // how many pings were answered
 	from, to int // where the last of pongsPerTurn pongs is in b
@@ -30,17 +32,22 @@ const pongsPerTurn = 16
 // before anything said meanwhile.
 func (r *reply) begin(tok uint64, first []byte, room int) {
 	r.tok, r.room, r.full, r.said, r.behind, r.pongs = tok, room, 0, 0, 0, 0
-	r.b = append(r.b[:0], first...)
+	clear(r.parts)
+	r.b, r.parts = append(r.b[:0], first...), r.parts[:0]
 }
 
-// end returns what was said since begin. It is valid until the next begin.
-func (r *reply) end() []byte {
-	out := r.b
+// end returns what was said since begin, and what of it will not change. It is valid until
+// the next begin.
+func (r *reply) end() (out []byte, parts []stream.Part) {
+	out, parts = r.b, r.parts
 	r.tok = 0
 	if cap(out) > keepDirect {
 		r.b = nil
 	}
-	return out
+	if cap(parts) > framesPerTurn {
+		r.parts = nil
+	}
+	return out, parts
 }
 
 // replies reports whether the caller is a callback of the event of c that is being
@@ -49,6 +56,10 @@ func (l *loop) replies(c Conn) bool {
 	return l.IsHere() && l.reply.tok == c.token()
 }
 
+// mailWaits reports whether something was asked for that has yet to be done, which what is
+// said now must not overtake.
+func (l *loop) mailWaits() bool { return l.suspended || l.mail.queued.Load() }
+
 // say is a callback's Send.
 func (l *loop) say(c Conn, op frame.Opcode, b []byte) error {
 	r, n := &l.reply, len(b)+frameHeader
@@ -56,7 +67,7 @@ func (l *loop) say(c Conn, op frame.Opcode, b []byte) error {
 		return ErrBacklog
 	}
 	switch {
-	case l.mail.queued.Load():
+	case l.mailWaits():
 		return r.passOn(n, l.mail.send(c, op, b))
 	case c.window() != 0:
 		r.b = frame.AppendDeflated(r.b, op, b, c.window())
@@ -73,9 +84,10 @@ func (l *loop) sayPrepared(c Conn, p *frame.Prepared) error {
 	if !r.hasRoom(len(b)) {
 		return ErrBacklog
 	}
-	if l.mail.queued.Load() {
+	if l.mailWaits() {
 		return r.passOn(len(b), l.mail.sendPrepared(c, p))
 	}
+	r.parts = append(r.parts, stream.Part{From: len(r.b), B: b})
 	r.b = append(r.b, b...)
 	r.said++
 	return nil
@@ -108,7 +120,12 @@ func (l *loop) answerPing(c Conn, payload []byte) {
 	r := &l.reply
 	if r.pongs == pongsPerTurn {
 		r.b = slices.Delete(r.b, r.from, r.to)
-	} else if r.pongs++; r.pongs < pongsPerTurn && l.mail.queued.Load() {
+		for k := range r.parts {
+			if p := &r.parts[k]; p.From >= r.to {
+				p.From -= r.to - r.from
+			}
+		}
+	} else if r.pongs++; r.pongs < pongsPerTurn && l.mailWaits() {
 		// Something waits that it must not overtake. The last one may: once it is in the
 		// mailbox it cannot be taken back.
 		if l.mail.pong(c, payload) == nil {

@@ -66,7 +66,7 @@ const (
 //	31         30     27
 //	closeAsked  window
 const (
-	closeAsked = 1 << 31                // Conn.Close was called, or the connection has departed
+	closeAsked = 1 << 31                // Conn.Close or Group.Close was called, or it has departed
 	windowBits = 15 << stream.MarkShift // the frame.Window of what is sent; a Conn's gen has it, too
 )
 

@@ -28,6 +28,20 @@ func (s *Server) Sockets() int {
 	return s.total()
 }
 
+// Buffered returns how many bytes are held for data under way (see MaxBuffered), and the most
+// that were since it was last called, as far as the loops have said at the end of their passes.
+// It asks no loop, so it does not wait. Safe for any goroutine.
+func (s *Server) Buffered() (now, most int) {
+	if !s.life.hasRun() {
+		return 0, 0
+	}
+	for _, l := range s.loops {
+		n, m := l.Lent()
+		now, most = now+n, most+m
+	}
+	return now, most
+}
+
 // here returns the loop that the caller is a callback of, or nil.
 func (s *Server) here() *loop {
 	if !s.life.hasRun() {

@@ -141,7 +141,7 @@ var table = [numStates][numEvents]cell{
 		input:   {ignore, []state{winding}},
 		end:     {ignore, []state{winding}},
 		due:     {expireOpen, []state{winding, over}}, // the first end counts
-		resume:  {goOn, []state{winding, over}},       // its Drain is called, if it has one
+		resume:  {goOn, []state{winding, over}},       // its Writable is called, if it is owed
 		verdict: {ignore, []state{winding}},
 		post:    {deliver, []state{winding, over}},
 		done:    {takeJob, []state{winding, over}},

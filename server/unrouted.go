@@ -193,6 +193,7 @@ func (d *door) utter(s link) {
 		s.Data().facts.become(over)
 		s.Finish(nil)
 	case len(b) > 0:
+		d.turn.take(len(b))
 		s.Write(b)
 		d.uttered(x, len(b))
 	}
@@ -251,9 +252,10 @@ func (d *door) dropInput(x *exchange) {
 }
 
 // attendAll looks at the exchanges that have something for the loop: a turn, or what net/http
-// has done.
+// has done. What there is no time for in a turn waits for the next.
 func (d *door) attendAll() {
-	for n := d.exchanges.len(); n > 0; n-- {
+	n := d.exchanges.len()
+	for ; n > 0 && !d.turn.isOver(); n-- {
 		x := d.exchanges.take()
 		x.mu.Lock()
 		x.told = false
@@ -273,5 +275,8 @@ func (d *door) attendAll() {
 		case utter:
 			d.utter(s)
 		}
+	}
+	if n > 0 {
+		d.Wake() // behind the others
 	}
 }

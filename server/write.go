@@ -15,14 +15,15 @@ func takesPosts(s link) bool {
 }
 
 // transmit sends b, whole frames, and holds the connection if the peer does not take them.
-func (l *loop) transmit(s link, b []byte) {
-	s.Write(b)
+// Parts of b that will not change are not copied then.
+func (l *loop) transmit(s link, b []byte, parts ...stream.Part) {
+	s.WriteParts(b, parts)
 	l.pause(s)
 }
 
 // deliver sends b, whole frames with n messages in them, that did not come from an event of
 // the connection's own.
-func (l *loop) deliver(s link, b []byte, n int) {
+func (l *loop) deliver(s link, b []byte, n int, parts ...stream.Part) {
 	if waiting := s.Waiting(); waiting > 0 && waiting+len(b) > l.srv.maxBacklog() {
 		l.overflow(s, n)
 		return
@@ -30,7 +31,7 @@ func (l *loop) deliver(s link, b []byte, n int) {
 	t := &l.routeOf(s).tally
 	t.MessagesOut += int64(n)
 	t.BytesOut += int64(len(b))
-	l.transmit(s, b)
+	l.transmit(s, b, parts...)
 }
 
 // overflow carries out the route's Overflow for n messages to a peer that has let too much

@@ -2,16 +2,22 @@
 
 package stream
 
-import "math/bits"
+import (
+	"math/bits"
+	"sync/atomic"
+)
 
-// Buffers lends the memory of whatever straddles an event: half messages, outboxes.
+// Buffers lends the memory of whatever straddles an event: half messages, outboxes, and
+// counts what is kept for many streams at once.
 // Sizes are powers of two; each loop has its own pool and its share of the process's
 // budget. It belongs to the loop's goroutine. It is a frame.Buffers.
 type Buffers struct {
 	inUse  int // bytes lent at this moment
-	budget int // the most that may stay lent after a pass; <= 0 is no limit
+	budget int // the most that may stay lent after an event; <= 0 is no limit
 	kept   int // bytes waiting in free
-	free   [classes][][]byte
+
+	told, most atomic.Int64 // inUse at the end of the last pass, and the most since Loop.Lent
+	free       [classes][][]byte
 }
 
 const (
@@ -73,7 +79,21 @@ func (p *Buffers) Charge(n int) { p.inUse += n }
 // Forget says that n bytes will not come back: they are another's for good.
 func (p *Buffers) Forget(n int) { p.inUse -= n }
 
-// InUse returns how many bytes are lent.
+// hold counts n bytes more that are not lent, but are there as long as bytes wait; fewer, if n
+// is negative.
+func (p *Buffers) hold(n int) { p.inUse += n }
+
+// InUse returns how many bytes are lent, or counted as if they were.
 func (p *Buffers) InUse() int { return p.inUse }
+
+// tell lets other goroutines know how much is lent.
+func (p *Buffers) tell() {
+	if n := int64(p.inUse); n != p.told.Load() {
+		p.told.Store(n)
+		if n > p.most.Load() {
+			p.most.Store(n)
+		}
+	}
+}
 
 func (p *Buffers) isOver() bool { return p.budget > 0 && p.inUse > p.budget }

@@ -58,8 +58,9 @@ func (l *Loop[T, X]) dropOutbox(i uint32, s *slot[T]) {
 		return
 	}
 	x := l.exts.get(s.ext)
-	l.Buffers.Put(x.outbox)
-	x.outbox, x.sent, x.stalled, x.due = nil, 0, 0, 0
+	l.drop(&x.outbox)
+	x.stalled, x.due = 0, 0
+	l.exts.rank(s.ext)
 	l.trim(s)
 }
 
@@ -67,9 +68,9 @@ func (l *Loop[T, X]) dropOutbox(i uint32, s *slot[T]) {
 func (l *Loop[T, X]) vacate(i uint32, s *slot[T]) {
 	if s.ext != 0 {
 		x := l.exts.get(s.ext)
-		l.Buffers.Put(x.outbox)
-		*x = ext[X]{}
+		l.drop(&x.outbox)
 		l.exts.put(s.ext)
+		*x = ext[X]{}
 	}
 	l.conns.Add(-1)
 	l.slab.put(i)

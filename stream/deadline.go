@@ -33,7 +33,7 @@ const lateTick = 100 * time.Millisecond
 // stallEnd is when a peer that takes nothing of what waits has had its time; 0 if
 // nothing waits.
 func (l *Loop[T, X]) stallEnd(s *slot[T]) uint32 {
-	if x := l.exts.get(s.ext); len(x.unsent()) > 0 {
+	if x := l.exts.get(s.ext); x.outbox.waiting > 0 {
 		return Behind(x.stalled, Ticks(l.engine.cfg.WriteTimeout))
 	}
 	return 0

@@ -6,16 +6,13 @@ package stream
 // is found through slot.ext, and is dropped when all of it is zero.
 type ext[X any] struct {
 	slot      uint32 // whose it is
-	outbox    []byte // what the peer has not taken, from the loop's Buffers
-	sent      int    // bytes of outbox already taken
+	outbox    outbox // what the peer has not taken
 	stalled   uint32 // the tick in which the peer last took something
 	due       uint32 // the owner's deadline, while bytes wait; 0 for none
 	discarded int    // bytes read and thrown away while lingering
+	place     place  // among those that hold memory (shed.go)
 	owner     X
 }
-
-// unsent returns the bytes that wait for the peer.
-func (x *ext[X]) unsent() []byte { return x.outbox[x.sent:] }
 
 // exts are the extensions of one loop; index 0 is none.
 type exts[X any] struct {
@@ -23,20 +20,21 @@ type exts[X any] struct {
 	free  []uint32
 	none  ext[X]                              // read only: the answer for a stream without one
 	weigh func(x *X) (bytes int, isZero bool) // the owner's part
+	ranks ranks
 }
 
 func (t *exts[X]) isZero(x *ext[X]) bool {
-	if x.outbox != nil || x.stalled != 0 || x.due != 0 || x.discarded != 0 {
+	if x.outbox.pieces != nil || x.stalled != 0 || x.due != 0 || x.discarded != 0 {
 		return false
 	}
 	_, zero := t.weigh(&x.owner)
 	return zero
 }
 
-// size is the memory x holds that comes from Buffers.
+// size is the memory x holds that Buffers counts, as if it shared nothing.
 func (t *exts[X]) size(x *ext[X]) int {
 	n, _ := t.weigh(&x.owner)
-	return n + cap(x.outbox)
+	return n + x.outbox.held
 }
 
 // get returns extension k, never nil, to be read.
@@ -64,6 +62,8 @@ func (t *exts[X]) take(i uint32) uint32 {
 
 // put takes extension k back, whose fields are zero.
 func (t *exts[X]) put(k uint32) {
+	t.unrank(k)
+	t.all[k].place = place{}
 	t.all[k].slot = 0
 	t.free = append(t.free, k)
 }

@@ -3,7 +3,6 @@
 package stream
 
 import (
-	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -15,8 +14,6 @@ import (
 	"github.com/usher-ws/usher/poller"
 	"golang.org/x/sys/unix"
 )
-
-var update = flag.Bool("update", false, "rewrite what is generated from the code")
 
 // TestMain checks that no descriptor and no goroutine outlives the tests.
 func TestMain(m *testing.M) {

@@ -30,7 +30,7 @@ func (l *Loop[T, X]) hear(i uint32, s *slot[T]) {
 		l.release(i, s, ErrHangup)
 		return
 	}
-	if x := l.exts.get(s.ext); len(x.unsent()) > 0 {
+	if x := l.exts.get(s.ext); x.outbox.waiting > 0 {
 		l.setDue(i, x.due)
 		l.dropOutbox(i, s)
 	}

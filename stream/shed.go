@@ -2,44 +2,127 @@
 
 package stream
 
-import (
-	"cmp"
-	"slices"
+import "math/bits"
+
+// ranks are the extensions that hold memory, in lists by the power of two of how much that
+// is, so that those that hold most are found at once. A size may have changed since: then the
+// list is the wrong one, until the stream has its next event or is about to be a victim.
+type ranks [rankCount]uint32 // the first of each list, 0 for none
+
+// place is where an extension is among them.
+type place struct {
+	prev, next uint32
+	rank       uint8 // 0: in no list
+	asked      bool  // to give up, in this pass: it is in no list until the next
+}
+
+// Below rankUnit bytes nobody is a victim first; a list is for twice as much as the one before.
+const (
+	rankUnit  = 1 << (minClass - 1)
+	rankCount = 40
 )
 
-// shed ends the streams that hold most of the loop's buffers until it is within its
-// budget again.
-func (l events[T, X]) shed() {
-	type holder struct {
-		slot uint32
-		size int
+func rankOf(size int) uint8 {
+	if size == 0 {
+		return 0
 	}
-	var holders []holder
-	for _, x := range l.exts.all {
-		if x.slot == 0 {
+	return uint8(min(bits.Len(uint(size/rankUnit))+1, rankCount-1))
+}
+
+// rank puts extension k where it belongs.
+func (t *exts[X]) rank(k uint32) {
+	x := t.get(k)
+	r := rankOf(t.size(x))
+	if r == x.place.rank || x.place.asked {
+		return
+	}
+	t.unrank(k)
+	if r == 0 {
+		return
+	}
+	x.place.next, x.place.rank = t.ranks[r], r
+	if n := x.place.next; n != 0 {
+		t.all[n].place.prev = k
+	}
+	t.ranks[r] = k
+}
+
+// unrank takes extension k out of its list.
+func (t *exts[X]) unrank(k uint32) {
+	x := t.get(k)
+	at := x.place
+	if at.rank == 0 {
+		return
+	}
+	if at.next != 0 {
+		t.all[at.next].place.prev = at.prev
+	}
+	if at.prev != 0 {
+		t.all[at.prev].place.next = at.next
+	} else {
+		t.ranks[at.rank] = at.next
+	}
+	x.place = place{}
+}
+
+// rankAll looks at all there is, in a new pass.
+func (t *exts[X]) rankAll() {
+	for k, x := range t.all {
+		if x.slot != 0 {
+			x.place.asked = false
+			t.rank(uint32(k))
+		}
+	}
+}
+
+// largest returns one of those that hold most, 0 if there is none.
+func (t *exts[X]) largest() uint32 {
+	for r := uint8(rankCount - 1); r > 0; {
+		k := t.ranks[r]
+		if k == 0 {
+			r--
 			continue
 		}
-		if n := l.exts.size(x); n > 0 {
-			holders = append(holders, holder{x.slot, n})
+		if t.rank(k); t.get(k).place.rank == r {
+			return k
 		}
+		r = max(r, t.get(k).place.rank)
 	}
-	slices.SortFunc(holders, func(a, b holder) int { return cmp.Compare(b.size, a.size) })
-	for _, h := range holders {
-		if !l.Buffers.isOver() {
-			return
+	return 0
+}
+
+// relieve makes victims if more is lent than may be. It is called whenever more was, but for a
+// stream whose callback is running: that is looked at when the callback returns.
+func (l *Loop[T, X]) relieve() {
+	if l.Buffers.isOver() && l.current == 0 && !l.relieved {
+		l.shed()
+	}
+}
+
+// shed ends streams that hold most of the loop's memory until it is within its budget again.
+// Each is asked once in a pass: it may not give up.
+func (l *Loop[T, X]) shed() {
+	l.relieved = true
+	at := l.at
+	for l.Buffers.isOver() {
+		k := l.exts.largest()
+		if k == 0 {
+			l.at = at
+			return // until the next pass
 		}
-		s := l.slab.at(h.slot)
-		if l.exts.size(l.exts.get(s.ext)) == 0 {
-			continue // it has ended meanwhile
-		}
-		l.at = h.slot
-		switch s.state {
+		l.exts.unrank(k)
+		l.exts.get(k).place.asked = true
+		i := l.exts.get(k).slot
+		l.at = i
+		switch s := l.slab.at(i); s.state {
 		case Free:
 		case Finishing, Lingering:
 			l.engine.shed.Add(1)
-			l.release(h.slot, s, ErrShed)
+			l.release(i, s, ErrShed)
 		default:
-			l.handler.Victim(l.of(h.slot, s))
+			l.handler.Victim(l.of(i, s))
 		}
 	}
+	l.at = at
+	l.relieved = false
 }

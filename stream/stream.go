@@ -150,7 +150,15 @@ func (s S[T, X]) Progress() poller.Outgoing { return s.loop.progress(s.slot) }
 // stream that is Dialing, or is ending or has ended, is lost.
 func (s S[T, X]) Write(b []byte) {
 	if st := s.slot.state; st == Flowing || st == Held {
-		s.loop.transmit(s.i, s.slot, b)
+		s.loop.transmit(s.i, s.slot, b, nil)
+	}
+}
+
+// WriteParts is Write, but what the kernel does not take of the parts is not copied. They
+// are in the order in which they are in b, and do not overlap. The slice is not kept.
+func (s S[T, X]) WriteParts(b []byte, parts []Part) {
+	if st := s.slot.state; st == Flowing || st == Held {
+		s.loop.transmit(s.i, s.slot, b, parts)
 	}
 }
 
@@ -159,7 +167,7 @@ func (s S[T, X]) Waiting() int {
 	if s.slot.ext == 0 {
 		return 0
 	}
-	return len(s.loop.exts.get(s.slot.ext).unsent())
+	return s.loop.exts.get(s.slot.ext).outbox.waiting
 }
 
 // Finish ends the stream when b, and what waits, has left: FIN, then lingering until the
@@ -270,7 +278,7 @@ func (s S[T, X]) SetDue(at uint32) {
 	}
 	l := s.loop
 	if s.slot.ext != 0 {
-		if x := l.exts.get(s.slot.ext); len(x.unsent()) > 0 {
+		if x := l.exts.get(s.slot.ext); x.outbox.waiting > 0 {
 			x.due = at
 			at = earlier(at, l.stallEnd(s.slot))
 		}
@@ -284,7 +292,7 @@ func (s S[T, X]) DueBy(at uint32) { s.SetDue(earlier(at, s.Due())) }
 // Due returns the tick by which Due is called, 0 for never.
 func (s S[T, X]) Due() uint32 {
 	if s.slot.ext != 0 {
-		if x := s.loop.exts.get(s.slot.ext); len(x.unsent()) > 0 {
+		if x := s.loop.exts.get(s.slot.ext); x.outbox.waiting > 0 {
 			return x.due
 		}
 	}

@@ -80,6 +80,15 @@ func (w *walker) note(what string, x *walked) {
 	w.steps = append(w.steps, fmt.Sprintf("%*s%s %d %v", 2*w.depth, "", what, x.s.Slot(), x.s.State()))
 }
 
+// counting is bytes of which each is its place, modulo 251: the same for all streams.
+var counting = func() []byte {
+	b := make([]byte, 251+256*5000)
+	for k := range b {
+		b[k] = byte(k % 251)
+	}
+	return b
+}()
+
 // verb has the owner do something with a stream that has not ended, or has been kept.
 func (w *walker) verb(x *walked) {
 	if x == nil || x.s.State() == Free || x.s.Token() != x.tok {
@@ -89,14 +98,22 @@ func (w *walker) verb(x *walked) {
 	switch op := w.next() % 16; op {
 	case 0, 1, 2:
 		w.note("write", x)
-		b := make([]byte, 1+int(w.next())*[]int{1, 200, 5000}[op])
-		for k := range b {
-			b[k] = byte((x.written + k) % 251)
-		}
+		at, n := x.written%251, 1+int(w.next())*[]int{1, 200, 5000}[op]
+		b := slices.Clone(counting[at : at+n])
 		if st := s.State(); st == Flowing || st == Held {
-			x.written += len(b)
+			x.written += n
 		}
-		s.Write(b)
+		var parts []Part
+		for from := 0; from < n && w.next()%2 == 0; {
+			from += int(w.next()) * n / 512
+			to := min(n, from+int(w.next())*n/128)
+			if to > from {
+				parts = append(parts, Part{from, counting[at+from : at+to]})
+			}
+			from = to
+		}
+		s.WriteParts(b, parts)
+		clear(b) // which is not kept
 	case 3:
 		w.note("finish", x)
 		s.Finish(nil)
@@ -301,10 +318,27 @@ func (w *walker) step() {
 func (w *walker) check() {
 	w.Helper()
 	alive, counted, lent := 0, 0, 0
+	shared, ranked := map[*piece]int32{}, 0
 	for s := range w.l.All() {
 		if s.slot.ext != 0 {
 			x := w.l.exts.get(s.slot.ext)
-			lent += cap(x.outbox) + cap(x.owner.b)
+			held, waits := 0, -x.outbox.sent
+			for _, p := range x.outbox.pieces[x.outbox.first:] {
+				if waits += len(p.b); p.refs == 0 {
+					lent += cap(p.b)
+				} else if shared[p]++; shared[p] == 1 {
+					lent += len(p.b) + pieceCost
+				}
+				held += w.l.weighPiece(p)
+			}
+			held += cap(x.outbox.pieces) * refCost
+			lent += cap(x.owner.b) + cap(x.outbox.pieces)*refCost
+			if held != x.outbox.held || waits != x.outbox.waiting {
+				w.Fatalf("slot %d holds %d bytes and %d wait, want %d and %d", s.i, x.outbox.held, x.outbox.waiting, held, waits)
+			}
+			if x.place.rank != 0 {
+				ranked++
+			}
 			if x.slot != s.i {
 				w.Fatalf("the extension of slot %d says %d", s.i, x.slot)
 			}
@@ -369,6 +403,21 @@ func (w *walker) check() {
 	}
 	if got := w.e.Sockets(); got != counted {
 		w.Fatalf("%d sockets are counted, want %d", got, counted)
+	}
+	for p, n := range shared {
+		if p.refs != n {
+			w.Fatalf("a piece counts %d outboxes, want %d", p.refs, n)
+		}
+	}
+	for r, k := range w.l.exts.ranks {
+		for ; k != 0; k = w.l.exts.all[k].place.next {
+			if ranked--; w.l.exts.all[k].place.rank != uint8(r) {
+				w.Fatalf("extension %d is in list %d", k, r)
+			}
+		}
+	}
+	if ranked != 0 {
+		w.Fatalf("%d extensions are in no list", ranked)
 	}
 	if got := w.l.Buffers.InUse(); got != lent {
 		w.Fatalf("%d bytes are lent, want %d", got, lent)

@@ -8,22 +8,23 @@ import (
 )
 
 // transmit gives b to the kernel, or what it does not take to the outbox, and
-// brings the stream into the state that follows from it. b is not kept.
-func (l *Loop[T, X]) transmit(i uint32, s *slot[T], b []byte) {
-	if len(b) > 0 && len(l.exts.get(s.ext).unsent()) == 0 {
-		n, ok := l.send(i, s, b)
-		if !ok {
+// brings the stream into the state that follows from it. b is not kept, but for its parts.
+func (l *Loop[T, X]) transmit(i uint32, s *slot[T], b []byte, parts []Part) {
+	n := 0
+	if len(b) > 0 && l.exts.get(s.ext).outbox.waiting == 0 {
+		var ok bool
+		if n, ok = l.send(i, s, b); !ok {
 			return
 		}
-		b = b[n:]
-		if n == poller.SendLimit && len(b) > 0 && s.flags&armedWrite != 0 {
+		if n == poller.SendLimit && n < len(b) && s.flags&armedWrite != 0 {
 			l.watch(i, s) // there may be room for more, and no edge ahead
 		}
 	}
-	if len(b) > 0 {
-		l.queue(i, s, b)
+	if n < len(b) {
+		l.queue(i, s, b, n, parts)
 	}
 	l.settle(i, s)
+	l.relieve()
 }
 
 // send gives b to the kernel, and reports false if that has ended the stream. One that is
@@ -46,26 +47,23 @@ func (l *Loop[T, X]) send(i uint32, s *slot[T], b []byte) (n int, ok bool) {
 	return 0, false
 }
 
-// queue appends b to the outbox.
-func (l *Loop[T, X]) queue(i uint32, s *slot[T], b []byte) {
+// queue adds b[from:] to the outbox.
+func (l *Loop[T, X]) queue(i uint32, s *slot[T], b []byte, from int, parts []Part) {
 	x := l.need(i, s)
-	if len(x.unsent()) == 0 {
+	if x.outbox.waiting == 0 {
 		x.stalled = l.tick
 		if x.due = *l.slab.due(i); s.state == Finishing {
 			x.due = 0
 		}
 		l.setDue(i, earlier(x.due, l.Deadline(l.engine.cfg.WriteTimeout)))
 	}
-	if x.sent > 0 && len(x.outbox)+len(b) > cap(x.outbox) {
-		x.outbox = x.outbox[:copy(x.outbox, x.unsent())]
-		x.sent = 0
-	}
-	x.outbox = l.Buffers.Append(x.outbox, b)
+	l.addParts(&x.outbox, b, from, parts)
+	l.exts.rank(s.ext)
 }
 
 // settle chooses the state that fits: bytes that wait, a reason to be held, or neither.
 func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
-	waiting := s.ext != 0 && len(l.exts.get(s.ext).unsent()) > 0
+	waiting := s.ext != 0 && l.exts.get(s.ext).outbox.waiting > 0
 	switch {
 	case s.state == Finishing && waiting:
 		l.arm(i, s, armedWrite)
@@ -89,22 +87,29 @@ func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
 }
 
 // flush gives the kernel what waits, and lets the stream go on when nothing does any
-// more.
+// more. It is called in no callback: the read buffer is free.
 func (l *Loop[T, X]) flush(i uint32, s *slot[T]) {
-	if len(l.exts.get(s.ext).unsent()) == 0 {
+	if l.exts.get(s.ext).outbox.waiting == 0 {
 		return
 	}
-	x := l.need(i, s)
-	n, ok := l.send(i, s, x.unsent())
-	if !ok {
-		return
+	x, full := l.need(i, s), false
+	for total := 0; x.outbox.waiting > 0 && !full; {
+		b := x.outbox.next(l.buf)
+		n, ok := l.send(i, s, b)
+		if !ok {
+			return
+		}
+		if n > 0 {
+			x.stalled = l.tick
+			l.took(&x.outbox, n)
+		}
+		full = n < min(len(b), poller.SendLimit)
+		if total += n; total >= poller.SendLimit && !full {
+			break
+		}
 	}
-	x.sent += n
-	if n > 0 {
-		x.stalled = l.tick
-	}
-	if len(x.unsent()) > 0 {
-		if n == poller.SendLimit {
+	if x.outbox.waiting > 0 {
+		if l.exts.rank(s.ext); !full {
 			l.watch(i, s) // there may be room for more
 		}
 		return
@@ -143,8 +148,11 @@ func (l *Loop[T, X]) enter(i uint32, s *slot[T]) call {
 func (l *Loop[T, X]) leave(i uint32, s *slot[T], c call) {
 	l.current = c.before
 	if s.gen.Load()&genBits == c.gen {
-		l.settle(i, s)
+		if l.settle(i, s); s.ext != 0 {
+			l.exts.rank(s.ext)
+		}
 	}
+	l.relieve()
 }
 
 // finish is S.Finish.
@@ -157,5 +165,5 @@ func (l *Loop[T, X]) finish(i uint32, s *slot[T], b []byte) {
 		l.exts.get(s.ext).due = 0
 	}
 	l.setDue(i, l.stallEnd(s))
-	l.transmit(i, s, b)
+	l.transmit(i, s, b, nil)
 }

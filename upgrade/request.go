@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/usher-ws/usher/internal/text"
 )
 
 // Request is a client's head, parsed. It copies nothing: it keeps the head and
@@ -181,7 +183,7 @@ func (r *Request) IsProbe() bool {
 		return false
 	}
 	for value := range r.all(hAccept) {
-		for part := range bytes.SplitSeq(value, []byte{','}) {
+		for part := range text.Elements(value) {
 			media, _, _ := bytes.Cut(part, []byte{';'})
 			if equalFold(trimSpace(media), problemJSON) {
 				return true

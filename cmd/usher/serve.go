@@ -81,6 +81,9 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	// Collect the garbage of the start, and allocate what the collector needs, before the
 	// first connection. Otherwise a third of the memory of 19,000 idle ones would be that.
 	runtime.GC()
+	done := make(chan struct{})
+	defer close(done)
+	go (&memory{budget: int(s.MaxBuffered), buffered: srv.Buffered, sockets: srv.Sockets}).keep(done)
 	return signals.serveUntil(srv, s.Drain, log)
 }
 
