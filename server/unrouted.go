@@ -24,7 +24,10 @@ const bodyLimit = 16 << 10
 // bufio.Writers of 4 and 2 KiB, the Request with its header and the Response's.
 const requestCost = 32 << 10
 
-var errNoTurn = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable, "too many requests wait for an answer")
+var (
+	errNoBody = upgrade.Reject(http.StatusRequestTimeout, upgrade.CodeTimeout, "the body did not end in time")
+	errNoTurn = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable, "too many requests wait for an answer")
+)
 
 // answerHere has Server.Answer answer r, if it does; else r goes on to Server.Handler.
 func (d *door) answerHere(s link, q quota, r *upgrade.Request, head, early []byte) {
@@ -130,9 +133,9 @@ func (d *door) takeTurn(s link) {
 func (d *door) expireQueued(s link) {
 	x := d.takeExchange(s, os.ErrDeadlineExceeded)
 	defer d.dropInput(x)
-	r, err := &d.req, error(errNoTurn.WithRetryAfter(jitter(5*time.Second)))
-	if len(x.in) < x.whole {
-		err = upgrade.ErrTimeout
+	r, err := &d.req, errNoBody
+	if len(x.in) >= x.whole {
+		err = errNoTurn.WithRetryAfter(jitter(5 * time.Second))
 	}
 	_, _ = d.gate.Read(x.in, 0, r) // it has been read before
 	d.refuse(s, nil, r, err)
