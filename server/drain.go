@@ -243,8 +243,7 @@ func (d *drainage) goodbye(s link) {
 
 // cut closes everything, now.
 func (d *drainage) cut() {
-	undone := append(d.taken.entries[d.nextTaken:], d.mail.kill()...)
-	d.nextTaken, d.groups.walk = len(d.taken.entries), walk{}
+	undone := append(d.work.drop(), d.mail.kill()...)
 	defer d.tellUndone(undone)
 	d.StopAdopting()
 	for s := range d.All() {

@@ -79,6 +79,9 @@ func (l *loop) depart(s link, e *CloseError) {
 	r, c := l.routeOf(s), l.conn(s)
 	r.tally.countClose(e)
 	l.meter.refund(s)
+	before := l.departing
+	l.departing = s.Token()
+	defer func() { l.departing, l.owes = before, 0 }()
 	defer l.departed(s)
 	defer l.tellLeft(r, c, l.groups.leaveAll(s)...)
 	l.enter(r)

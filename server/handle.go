@@ -16,10 +16,17 @@ import (
 // owner is a loop as its streams see it: a stream.Handler.
 type owner struct{ *loop }
 
+// excessPatience is how long a connection without a place has to send its request, with
+// which it is told so.
+const excessPatience = time.Second
+
 // Opened is stream.Handler's: the request is awaited.
 func (o owner) Opened(s link) {
 	s.Data().last = o.Tick()
 	s.SetDue(o.Deadline(o.srv.handshakeTimeout()))
+	if s.Excess() {
+		s.DueBy(o.Deadline(excessPatience))
+	}
 	if o.drain.active {
 		s.DueBy(o.Deadline(drainSilence))
 	}
@@ -128,7 +135,7 @@ func (o owner) Failed(err error) { o.srv.fail(err) }
 // Fault is stream.Handler's. A panic of our own is the end of the connection that was
 // dealt with, or if there was none, of the server, by a drain.
 func (o owner) Fault(s link, err error) {
-	o.inside = false
+	o.inside, o.work.working, o.departing, o.owes = false, false, 0, 0
 	o.busy.Store(0)
 	if err == nil {
 		return // the user's, and dealt with

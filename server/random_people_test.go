@@ -11,10 +11,12 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/internal/websocket"
+	"golang.org/x/sys/unix"
 )
 
 // person is a client of TestAtRandom: many connections, one after the other.
@@ -41,18 +43,26 @@ func (p *person) live(ctx context.Context) {
 
 func (p *person) dial() (net.Conn, error) {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+p.rng.IntN(6)))}}
+	if p.rng.IntN(3) == 0 {
+		d.Control = narrowly
+	}
 	c, err := d.Dial("tcp", p.addr)
 	if err != nil {
 		return nil, err
 	}
 	_ = c.SetDeadline(time.Now().Add(time.Hour))
 	if p.rng.IntN(4) == 0 {
-		_ = c.(*net.TCPConn).SetReadBuffer(4096)
-	}
-	if p.rng.IntN(4) == 0 {
 		_ = c.(*net.TCPConn).SetLinger(0)
 	}
 	return c, nil
+}
+
+// narrowly has the kernel keep little for a connection, on either side of it.
+func narrowly(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096)
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_TCP, unix.TCP_MAXSEG, 1000)
+	})
 }
 
 // until closes a connection when the time is up.
@@ -66,8 +76,12 @@ func (p *person) path() string {
 	if p.rng.IntN(10) == 0 {
 		name = "x"
 	}
-	paths := []string{"/room", "/room", "/room", "/work", "/delay", "/warn", "/drop", "/ask", "/nowhere"}
-	return paths[p.rng.IntN(len(paths))] + "?" + name
+	paths := []string{"/room", "/room", "/room", "/work", "/delay", "/warn", "/drop", "/strict", "/ask", "/slow", "/nowhere"}
+	path := paths[p.rng.IntN(len(paths))]
+	if path == "/slow" {
+		name = "token=" + []string{"good", "bad"}[p.rng.IntN(2)]
+	}
+	return path + "?" + name
 }
 
 // halfHead says a part of a request, or what is none, and waits or goes.
@@ -136,20 +150,29 @@ type visitor struct {
 func (p *person) session(ctx context.Context) {
 	path := p.path()
 	dialer := websocket.Dialer{EnableCompression: p.rng.IntN(2) == 0, WriteBufferSize: 1 << (5 + p.rng.IntN(12))}
-	stop := func() {}
+	stop, early := func() {}, 0
 	dialer.NetDial = func(string, string) (net.Conn, error) {
 		c, err := p.dial()
-		if err == nil {
-			stop = until(ctx, c)
+		if err != nil {
+			return nil, err
 		}
-		return c, err
+		stop = until(ctx, c)
+		if p.rng.IntN(4) > 0 {
+			return c, nil
+		}
+		early = 1 + p.rng.IntN(3)
+		return &hasty{c, early, p.rng.IntN(20_000)}, nil
 	}
 	conn, _, err := dialer.Dial("ws://"+p.addr+path, nil)
 	if err != nil {
 		stop()
 		return // refused, or cut off since others needed the place
 	}
-	v := &visitor{person: p, Conn: conn, raw: conn.NetConn(), pings: make(chan string, 100)}
+	raw := conn.NetConn()
+	if h, ok := raw.(*hasty); ok {
+		raw = h.Conn
+	}
+	v := &visitor{person: p, Conn: conn, raw: raw, echoes: early, pings: make(chan string, 100)}
 	conn.SetPingHandler(func(data string) error { // a pong of the reader would part what is being written
 		select {
 		case v.pings <- data:
@@ -161,18 +184,37 @@ func (p *person) session(ctx context.Context) {
 	h := &heard{world: p.world, route: path, last: make(map[string]int), gaps: strings.HasPrefix(path, "/drop") || strings.HasPrefix(path, "/warn") || p.s.sharesMessages}
 	naps := rand.New(rand.NewPCG(p.rng.Uint64(), 0))
 	reading.Go(func() { v.listen(h, naps) })
-	for n := p.rng.IntN(60); n > 0 && ctx.Err() == nil; n-- {
+	for n := p.rng.IntN(200); n > 0 && ctx.Err() == nil; n-- {
 		if v.act() != nil {
 			break
 		}
 		v.answer()
-		if p.rng.IntN(3) == 0 {
+		if p.rng.IntN(6) == 0 {
 			p.rest(ctx, 20)
 		}
 	}
 	v.leave(ctx)
 	stop()
 	reading.Wait()
+}
+
+// hasty is a connection of a client that says something before it was let in.
+type hasty struct {
+	net.Conn
+	texts, size int
+}
+
+// Write sends a request, and texts in the same segment.
+func (h *hasty) Write(b []byte) (int, error) {
+	whole := b
+	for n := range h.texts {
+		whole = append(whole[:len(whole):len(whole)], masked(frame.OpText, []byte(fmt.Sprint("echo ", n, " ", strings.Repeat("z", h.size))))...)
+	}
+	h.texts = 0
+	if _, err := h.Conn.Write(whole); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // listen reads what comes, slowly at times.
@@ -183,8 +225,8 @@ func (v *visitor) listen(h *heard, rng *rand.Rand) {
 			return
 		}
 		h.hear(string(data))
-		if rng.IntN(50) == 0 {
-			time.Sleep(time.Duration(rng.IntN(100)) * time.Millisecond)
+		if rng.IntN(40) == 0 {
+			time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
 		}
 	}
 }
@@ -215,11 +257,11 @@ func (v *visitor) act() error {
 			return v.say(fmt.Sprint("leave ", k, " "))
 		}
 	case 2, 3, 4:
-		return v.say(fmt.Sprint("publish ", v.rng.IntN(randomGroups), " ", size/4, " "))
+		return v.say(fmt.Sprint("publish ", v.rng.IntN(randomGroups), " ", size, " "))
 	case 5, 6, 7:
 		return v.say(fmt.Sprint("tell ", v.rng.IntN(60), " ", v.rng.IntN(size), " "))
 	case 8:
-		return v.say("run ")
+		return v.say([]string{"run ", "renew "}[v.rng.IntN(2)])
 	case 9:
 		_, err := v.raw.Write(masked(frame.OpPing, []byte("hello")))
 		return err

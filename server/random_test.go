@@ -20,6 +20,7 @@ import (
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/upgrade"
+	"golang.org/x/sys/unix"
 )
 
 // How long TestAtRandom takes, and its first seed; see make siege.
@@ -61,7 +62,7 @@ func playAtRandom(t *testing.T, seed uint64) {
 	files, goroutines := openFiles(), runtime.NumGoroutine()
 	w := newWorld(t, rng)
 	b := &siege{T: t, s: w.s, addr: start(t, w.s)}
-	ctx, cancel := context.WithTimeout(context.Background(), randomTime)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	shutdown := rng.IntN(2) == 0
 	var all sync.WaitGroup
@@ -73,14 +74,13 @@ func playAtRandom(t *testing.T, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, uint64(k)+1000))
 		all.Go(func() { w.meddle(ctx, fmt.Sprint("meddler", k), rng) })
 	}
-	<-ctx.Done()
-	if shutdown {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-		defer cancel()
-		if err := w.s.Shutdown(ctx); err != nil {
+	time.Sleep(randomTime)
+	if shutdown { // while all go on
+		if err := w.s.Shutdown(context.Background()); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
 	}
+	cancel()
 	all.Wait()
 	if !shutdown {
 		b.settle()
@@ -88,6 +88,9 @@ func playAtRandom(t *testing.T, seed uint64) {
 		b.settle()
 	}
 	w.check()
+	st := w.s.Stats()
+	t.Logf("opened %d, closed %v, refused %v, shed %d, slow %d, dropped %d, limits %v", st.Total.Opened, st.Total.Closes, st.Total.Refusals,
+		st.Shed, st.Overflowed, st.Total.Dropped, st.Limits)
 	if shutdown {
 		if n := w.s.perIP.Len() + w.s.perUser.Len() + w.s.asking.InUse(); n != 0 {
 			t.Errorf("%d quotas are still held", n)
@@ -102,6 +105,7 @@ type world struct {
 	*testing.T
 	s      *Server
 	groups [randomGroups]*Group
+	counts Attachment[int] // of messages
 
 	mu    sync.Mutex
 	seen  map[Conn]*biography
@@ -122,8 +126,8 @@ func newWorld(t *testing.T, rng *rand.Rand) *world {
 	short := func() time.Duration { return time.Duration(100+rng.IntN(700)) * time.Millisecond }
 	w := &world{T: t, seen: make(map[Conn]*biography)}
 	w.s = &Server{
-		Loops: 1 + rng.IntN(3), MaxConns: 12 + rng.IntN(60), MaxConnsPerIP: 3 + rng.IntN(30), MaxConnsPerUser: 3 + rng.IntN(10),
-		MaxMessage: 64 << 10, MaxBacklog: 16<<10 + rng.IntN(1<<20), MaxBuffered: 256<<10 + rng.IntN(8<<20),
+		Loops: 1 + rng.IntN(3), MaxConns: 15 + rng.IntN(60), MaxConnsPerIP: 4 + rng.IntN(30), MaxConnsPerUser: 3 + rng.IntN(10),
+		MaxMessage: 64 << 10, MaxBacklog: 1 << (11 + rng.IntN(9)), MaxBuffered: 1 << (16 + rng.IntN(7)),
 		HandshakeTimeout: short(), MessageTimeout: short(), WriteTimeout: short(), PingInterval: short() / 2, IdleTimeout: short(),
 		Drain: short(), Deflate: rng.IntN(2) == 0, MaxAuthorize: 1 + rng.IntN(20),
 	}
@@ -154,6 +158,8 @@ func newWorld(t *testing.T, rng *rand.Rand) *world {
 	route("/delay", Route{Guards: guard, Limits: Limits{Messages: few, Over: Delay}})
 	route("/warn", Route{Guards: guard, Limits: Limits{Messages: few, Bytes: limiter.Rate{Limit: 100_000, Burst: 70_000}, CloseAfter: 200}})
 	route("/drop", Route{Guards: guard, Overflow: DropNewest, Limits: Limits{Messages: few, Over: Drop}, Writable: func(c Conn) { w.alive(c, "Writable") }})
+	route("/strict", Route{Guards: guard, Limits: Limits{Messages: few, Over: Disconnect}})
+	route("/slow", Route{Guards: []upgrade.Guard{upgrade.Bearer(slowVerifier{&upgrade.Identity{Subject: "alice"}})}})
 	route("/ask", Route{Authorize: func(ctx context.Context, r *upgrade.Request) error {
 		switch query := string(r.RawQuery()); query[len(query)-1] {
 		case '0':
@@ -169,7 +175,7 @@ func newWorld(t *testing.T, rng *rand.Rand) *world {
 }
 
 // identify is a guard: the query is a user's name, and refused if it begins with x. Tokens
-// are good for a second or two if it ends in 5.
+// are good for a moment if it ends in 5.
 func identify(r *upgrade.Request) (http.Header, error) {
 	name := string(r.RawQuery())
 	if strings.HasPrefix(name, "x") {
@@ -177,7 +183,7 @@ func identify(r *upgrade.Request) (http.Header, error) {
 	}
 	r.Identity = &upgrade.Identity{Subject: name}
 	if strings.HasSuffix(name, "5") {
-		r.Identity.ExpiresAt = time.Now().Add(time.Second)
+		r.Identity.ExpiresAt = time.Now().Add(700 * time.Millisecond)
 	}
 	return nil, nil
 }
@@ -272,6 +278,11 @@ func (w *world) check() {
 // message does what a client asks for: a word, numbers, and padding.
 func (w *world) message(c Conn, m Message) error {
 	l := w.alive(c, "Message")
+	if c.Route() != "/work" {
+		n, _ := w.counts.Get(c)
+		w.counts.Set(c, n+1)
+		c.SetData(n)
+	}
 	var word string
 	var a, b int
 	_, _ = fmt.Sscan(string(m.Data[:min(len(m.Data), 40)]), &word, &a, &b)
@@ -288,6 +299,10 @@ func (w *world) message(c Conn, m Message) error {
 		w.tell(c, l, w.some(a), b)
 	case "run":
 		return w.run(c, l)
+	case "renew":
+		if id := c.Identity(); id != nil && c.Route() != "/work" {
+			_ = c.Renew(&upgrade.Identity{Subject: id.Subject, ExpiresAt: time.Now().Add(time.Second)})
+		}
 	case "close":
 		return c.Close(4000, "as asked")
 	case "fail":
@@ -345,7 +360,7 @@ func (w *world) meddle(ctx context.Context, name string, rng *rand.Rand) {
 	for ctx.Err() == nil {
 		time.Sleep(time.Duration(rng.IntN(5)) * time.Millisecond)
 		c := w.some(rng.IntN(100))
-		switch rng.IntN(20) {
+		switch rng.IntN(60) {
 		case 0:
 			_, _ = w.s.CloseUser(fmt.Sprint("user", rng.IntN(20)), 4003, "kicked")
 		case 1:
@@ -365,14 +380,36 @@ func (w *world) meddle(ctx context.Context, name string, rng *rand.Rand) {
 		case 7:
 			_ = w.join(c, theirGroups+rng.IntN(randomGroups-theirGroups)) // it may have ended
 		case 8:
-			if rng.IntN(20) == 0 {
+			if rng.IntN(10) == 0 {
 				_ = w.groups[rng.IntN(randomGroups)].Close(4004, "disbanded")
 			}
+		case 9:
+			w.adopt(ctx, rng)
 		default:
 			k := rng.IntN(randomGroups)
-			w.publish(name, k, &said[k], 1<<rng.IntN(14))
+			w.publish(name, k, &said[k], 1<<rng.IntN(16))
 		}
 	}
+}
+
+// adopt gives the server one end of a pair of sockets, whose other end says half a head, a
+// whole one, or nothing, and goes.
+func (w *world) adopt(ctx context.Context, rng *rand.Rand) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		w.Error(err)
+		return
+	}
+	if err := w.s.Adopt(pair[0]); err != nil {
+		unix.Close(pair[0])
+	}
+	head := fmt.Sprintf(upgradeHead, "/room?user1") + string(masked(frame.OpText, []byte("echo 0 ")))
+	_, _ = unix.Write(pair[1], []byte(head[:rng.IntN(len(head)+1)]))
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Duration(rng.IntN(20)) * time.Millisecond):
+	}
+	unix.Close(pair[1])
 }
 
 // heard is what one client has heard of each publisher.

@@ -86,11 +86,14 @@ func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 		end.framed = frame.AppendCloseFrame(l.bye[:0], end.err.Code, end.err.Reason)
 		l.bye = end.framed
 	}
-	if end.err != nil && s.Extra().line == nil && l.mailWaits() && l.mail.closeWith(c, end.err, end.framed) == nil {
+	if end.err != nil && s.Extra().line == nil && l.concerns(c.token()) && l.mail.closeWith(c, end.err, end.framed) == nil {
 		end.err = nil // what was said before the end is in the lane: the close goes behind it
 	}
 	if end.err == nil || s.Extra().line != nil { // with jobs it ends when they are done: what was said need not wait
 		r.tally.BytesOut += int64(len(out))
+		if l.owes > 0 {
+			l.holdBack(s)
+		}
 		l.transmit(s, out, parts...)
 		if end.err == nil || !s.Data().facts.isUsers() { // it may have ended by that, and its slot be free
 			return
@@ -138,7 +141,10 @@ func (l *loop) handleInput(c Conn, s link, r *loopRoute, input []byte, end *endi
 // much as the reading.
 func (l *loop) events(c Conn, s link, r *loopRoute, p *frame.Protocol) (end ending, whole bool) {
 	for frames, bytes := 0, 0; frames < framesPerTurn && bytes < bytesPerTurn; frames++ {
-		if s.Generation()&closeAsked != 0 || s.Why()&byJobs != 0 {
+		if l.owes > 0 {
+			l.holdBack(s)
+		}
+		if s.Generation()&closeAsked != 0 || s.Why()&(byJobs|byMail) != 0 {
 			return end, whole // the rest is not wanted any more, or not yet
 		}
 		if l.meter.slows(r) && p.Unread() > 0 {

@@ -33,9 +33,10 @@ type Server struct {
 
 	// How many. MaxConns is by default what the process's descriptor limit
 	// allows, less the reserve for those that are told to go; Start fails with
-	// ErrFiles if that is less than MaxConns.
+	// ErrFiles if that is less than MaxConns. What comes beyond MaxConns or
+	// MaxConnsPerIP has a second to send its request and be told so.
 	MaxConns        int
-	MaxConnsPerIP   int // at once; default none
+	MaxConnsPerIP   int // at once, from when they are accepted; default none
 	MaxConnsPerUser int // by Identity.Subject; default none
 
 	// ConnRate is how often an address may come, whatever becomes of it; default
@@ -112,6 +113,7 @@ type Server struct {
 
 	// Shared by the loops.
 	perIP        limiter.Keyed[netip.Addr]
+	arrivals     limiter.Keyed[netip.Addr] // of ConnRate
 	perUser      limiter.Keyed[string]
 	ipMessages   limiter.Keyed[netip.Addr]
 	userMessages limiter.Keyed[string]
@@ -166,7 +168,7 @@ func (s *Server) Start() error {
 
 func (s *Server) start() error {
 	s.perIP.Max, s.perUser.Max, s.authorizing.Max = s.MaxConnsPerIP, s.MaxConnsPerUser, or(s.MaxAuthorize, askedAtOnce)
-	s.perIP.Rate = s.ConnRate
+	s.arrivals.Rate = s.ConnRate
 	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
 	s.sharesMessages = !s.MessagesPerUser.Unlimited() || !s.MessagesPerIP.Unlimited()
 	s.begun, s.nonce = time.Now(), rand.Uint64()

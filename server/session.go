@@ -59,6 +59,7 @@ const (
 	byJobs                             // it has many jobs, or ends when they are done
 	byQuestion                         // enough has come early
 	byHandler                          // enough waits for net/http
+	byMail                             // what its callbacks want of others is to be done first
 )
 
 // A generation's marks.
@@ -90,12 +91,13 @@ type extra struct {
 	question *question // that is answered elsewhere
 	exchange *exchange // the request is net/http's, or waits for that
 	groups   []uint32  // its groups, when there are several
+	owed     int       // how many mailboxes hold it back
 }
 
 // weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
 func weigh(x *extra) (bytes int, isZero bool) {
 	if x.head == nil && x.partial == nil && x.since == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
-		x.question == nil && x.exchange == nil && x.groups == nil {
+		x.question == nil && x.exchange == nil && x.groups == nil && x.owed == 0 {
 		return 0, true
 	}
 	bytes = cap(x.head) + x.partial.Size()

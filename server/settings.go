@@ -65,6 +65,7 @@ func (s *Server) loopCount() int {
 // tidy forgets what the limits by address and user need not know any more.
 func (s *Server) tidy(now time.Duration) {
 	s.perIP.Sweep(now)
+	s.arrivals.Sweep(now)
 	s.perUser.Sweep(now)
 	s.ipMessages.Sweep(now)
 	s.userMessages.Sweep(now)

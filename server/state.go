@@ -170,7 +170,7 @@ type about struct {
 }
 
 var aboutOf = [numStates]about{
-	head:    {"handshake-timeout", "the loop's read buffer; a pooled head buffer once a read ended within the head"},
+	head:    {"handshake-timeout; a second without a place", "the loop's read buffer; a pooled head buffer once a read ended within the head"},
 	asked:   {"handshake-timeout", "the 101 withheld, the early bytes, two copies of the request"},
 	queued:  {"handshake-timeout", "what was read of the request"},
 	served:  {"its stream's; message-timeout for the request, which net/http keeps", "32 KiB that net/http is reckoned to take; what it has not read of the request"},

@@ -28,7 +28,7 @@ type Stats struct {
 	// Since Start.
 	Refused      int64 `json:"refused"`       // requests that were refused
 	Evicted      int64 `json:"evicted"`       // connections whose lingering was cut short for others
-	TurnedAway   int64 `json:"turned_away"`   // connections closed unanswered, with the reserve full too
+	TurnedAway   int64 `json:"turned_away"`   // connections closed unanswered: with the reserve full too, or silent while others needed it
 	Overflowed   int64 `json:"slow"`          // connections closed for a full backlog
 	Shed         int64 `json:"shed"`          // connections closed because memory ran out
 	AcceptPauses int64 `json:"accept_pauses"` // times the process was out of descriptors

@@ -174,8 +174,8 @@ func (d *door) noteEnd(s link) {
 }
 
 // utter sends what net/http has to say, a part of it in one turn; reads on, if what was read
-// has been taken; and finishes when all was said.
-func (d *door) utter(s link) {
+// has been taken; and finishes when all was said. It returns how many bytes it has sent.
+func (d *door) utter(s link) int {
 	x := s.Extra().exchange
 	x.mu.Lock()
 	x.full = s.Waiting() > 0
@@ -196,10 +196,10 @@ func (d *door) utter(s link) {
 		s.Data().facts.become(over)
 		s.Finish(nil)
 	case len(b) > 0:
-		d.turn.take(len(b))
 		s.Write(b)
 		d.uttered(x, len(b))
 	}
+	return len(b)
 }
 
 // uttered says that the loop has taken n bytes of what net/http has to say, and comes back for
@@ -254,32 +254,38 @@ func (d *door) dropInput(x *exchange) {
 	x.in, x.read = nil, 0
 }
 
-// attendAll looks at the exchanges that have something for the loop: a turn, or what net/http
-// has done. What there is no time for in a turn waits for the next.
+// attendAll looks at the exchanges that have something for the loop. What there is no time for
+// in a turn waits for the next.
 func (d *door) attendAll() {
 	n := d.exchanges.len()
-	for ; n > 0 && !d.turn.isOver(); n-- {
-		x := d.exchanges.take()
-		x.mu.Lock()
-		x.told = false
-		x.mu.Unlock()
-		s, ok := d.Find(x.tok)
-		if !ok {
-			continue
-		}
-		d.DealWith(s)
-		st, ev := s.Data().facts.state(), post
-		if st == queued {
-			ev = verdict
-		}
-		switch table[st][ev].do {
-		case takeTurn:
-			d.takeTurn(s)
-		case utter:
-			d.utter(s)
-		}
+	for bytes := 0; n > 0 && bytes < mailBytesPerTurn; n-- {
+		bytes += d.attend(d.exchanges.take())
 	}
 	if n > 0 {
 		d.Wake() // behind the others
 	}
+}
+
+// attend does what an exchange has told of, its turn or what net/http has done, and returns
+// how many bytes it had to send.
+func (d *door) attend(x *exchange) int {
+	x.mu.Lock()
+	x.told = false
+	x.mu.Unlock()
+	s, ok := d.Find(x.tok)
+	if !ok {
+		return 0
+	}
+	d.DealWith(s)
+	st, ev := s.Data().facts.state(), post
+	if st == queued {
+		ev = verdict
+	}
+	switch table[st][ev].do {
+	case takeTurn:
+		d.takeTurn(s)
+	case utter:
+		return d.utter(s)
+	}
+	return 0
 }

@@ -111,7 +111,8 @@ func (s S[T, X]) HasExtra() bool { return s.slot.ext != 0 }
 // TrimExtra drops an Extra that is zero.
 func (s S[T, X]) TrimExtra() { s.loop.trim(s.slot) }
 
-// Excess reports whether the stream was accepted beyond MaxConns, to be told so.
+// Excess reports whether the stream was accepted without a place, to be told so: beyond
+// MaxConns, or because Config.Admit has refused it. Claim may find it one.
 func (s S[T, X]) Excess() bool { return s.slot.flags&excess != 0 }
 
 // HungUp reports whether the kernel has told that both directions have ended, or that the
@@ -206,6 +207,7 @@ func (s S[T, X]) Detach() (fd int, discount func(), err error) {
 	if err := s.loop.poll.Remove(fd); err != nil {
 		return -1, nil, err
 	}
+	s.loop.unlist(s.i, s.slot)
 	e, isReserved, isCounted := s.loop.engine, s.slot.flags&reserved != 0, s.slot.flags&uncounted == 0
 	s.loop.vacate(s.i, s.slot)
 	return fd, func() {

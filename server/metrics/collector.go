@@ -115,7 +115,7 @@ var families = []family{
 		single(func(st *server.Stats) float64 { return float64(st.Lingering) })),
 	counter("usher_lingering_evicted_total", "Sockets whose lingering was cut short for others.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.Evicted) })),
-	counter("usher_turned_away_total", "Sockets closed unanswered, with the lingering reserve full too.", nil,
+	counter("usher_turned_away_total", "Sockets closed unanswered: with the lingering reserve full too, or silent while others needed it.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.TurnedAway) })),
 	counter("usher_slow_closed_total", "Connections closed for a full backlog.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.Overflowed) })),
