@@ -130,13 +130,8 @@ func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
 		d.refuse(s, lr, r, err)
 		return
 	}
-	switch {
-	case lr == nil && d.srv.Handler == nil:
-		q.release(d.srv)
-		d.refuse(s, nil, r, errNotFound)
-		return
-	case lr == nil:
-		d.handOver(s, q, head, early)
+	if lr == nil {
+		d.answerHere(s, q, r, head, early)
 		return
 	}
 	isSlow, err := false, errExited // unless it returns

@@ -73,6 +73,9 @@ func (p *Buffers) Append(b, more []byte) []byte {
 	return append(b, more...)
 }
 
+// Charge counts n bytes that others hold for a stream, until Forget.
+func (p *Buffers) Charge(n int) { p.inUse += n }
+
 // Forget says that n bytes will not come back: they are another's for good.
 func (p *Buffers) Forget(n int) { p.inUse -= n }
 

@@ -122,6 +122,16 @@ func (s S[T, X]) RemoteAddr() netip.AddrPort {
 	return poller.Peer(int(s.slot.fd))
 }
 
+// LocalAddr asks the kernel for the address that the peer has connected to. It is zero when
+// that is not known any more, or is not of IP.
+func (s S[T, X]) LocalAddr() netip.AddrPort {
+	if s.slot.fd < 0 {
+		return netip.AddrPort{}
+	}
+	addr, _ := poller.Local(int(s.slot.fd))
+	return addr
+}
+
 // Progress asks the kernel what has become of the bytes sent, for half a microsecond.
 func (s S[T, X]) Progress() poller.Outgoing { return s.loop.progress(s.slot) }
 
