@@ -205,6 +205,14 @@ var stimuli = []stimulus{
 		b.send(fmt.Sprintf(upgradeHead, "/work") + b.twoJobs())
 		after(later, dueNow)(b)
 	}, isWinding},
+	{"its head is unread, and of no route", isHead, due, func(b *bench) {
+		b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+		after(later, dueNow)(b)
+	}, isServed},
+	{"its head is unread, and of no route, and others are served", isHead, due, busyHandler(func(b *bench) {
+		b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+		after(later, dueNow)(b)
+	}), isQueued},
 	{"stale", isHead, resume, resumeLate, isHead},
 	{"stale", isHead, verdict, answered(nil), isHead},
 	{"stale", isHead, post, posted(1), isHead},
