@@ -21,13 +21,12 @@ func (o owner) answer(run []entry) {
 	case entryRelieved:
 		o.relieve(e.tok)
 		return
+	case entryJoin, entryLeave:
+		o.changeMember(e)
+		return
 	}
 	s, ok := o.Find(e.tok)
-	switch {
-	case e.kind == entryJoin && (!ok || !takesPosts(s)):
-		o.tellLeft(nil, e.conn, e.group) // it came too late
-		return
-	case !ok:
+	if !ok {
 		return
 	}
 	o.DealWith(s)
@@ -44,14 +43,26 @@ func (o owner) answer(run []entry) {
 		if table[s.Data().facts.state()][verdict].do == decide {
 			o.door.decide(s, e.err)
 		}
-	case entryJoin:
-		o.groups.join(s, e.group)
 	case entryRun:
 		if takesPosts(s) {
 			o.visit(s, e.run)
 		}
-	case entryLeave:
+	}
+}
+
+// changeMember carries out a Join or Leave. A connection whose peer has gone is a member until
+// its jobs are done: its Close is yet to come, and Left behind it.
+func (o owner) changeMember(e *entry) {
+	s, ok := e.conn.mine("Group.Join")
+	switch isUsers := ok && s.Data().facts.isUsers(); {
+	case isUsers && e.kind == entryJoin:
+		o.DealWith(s)
+		o.groups.join(s, e.group)
+	case isUsers:
+		o.DealWith(s)
 		o.groups.leave(s, e.group)
+	case e.kind == entryJoin:
+		o.tellLeft(nil, e.conn, e.group) // it came too late
 	}
 }
 

@@ -158,6 +158,7 @@ func next(list *[]*flow) (f *flow) {
 
 // Mail does what others asked for, for a turn.
 func (o owner) Mail() {
+	o.door.attendAll()
 	w := &o.work
 	w.turn, w.working = turn{}, true
 	if f := w.serving; f != nil { // a callback has ended the goroutine

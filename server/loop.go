@@ -13,7 +13,7 @@ import (
 
 // loop is what the server has for each event loop: the sessions of its connections, and
 // the memory they use in turn. All of it belongs to the loop's goroutine but mail,
-// jobs.lines, busy and published, and the decisions of its routes, which others read.
+// exchanges, jobs.lines, busy and published, and the decisions of its routes, which others read.
 type loop struct {
 	*stream.Loop[session, extra]
 	srv  *Server
@@ -43,7 +43,8 @@ type loop struct {
 	reply reply
 
 	// What others want, and what was taken of that and is not done.
-	mail mailbox
+	exchanges exchanges
+	mail      mailbox
 	work
 	relieved []party
 

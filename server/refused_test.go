@@ -158,9 +158,9 @@ func TestRefusedByClock(t *testing.T) {
 	}
 }
 
-// TestHandOverFails: when a socket cannot be taken out of its loop, the quotas and the memory
-// of its request come back, and nobody else is harmed.
-func TestHandOverFails(t *testing.T) {
+// TestSocketFailsUnderHandler: when the socket of a request to the Handler fails, its quotas
+// and memory come back, and nobody else is harmed.
+func TestSocketFailsUnderHandler(t *testing.T) {
 	s := &Server{Loops: 1, MaxConnsPerIP: 1, Handler: http.NotFoundHandler()}
 	addr := start(t, s)
 	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)

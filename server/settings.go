@@ -65,6 +65,7 @@ func (s *Server) loopCount() int {
 // tidy forgets what the limits by address and user need not know any more.
 func (s *Server) tidy(now time.Duration) {
 	s.perIP.Sweep(now)
+	s.arrivals.Sweep(now)
 	s.perUser.Sweep(now)
 	s.ipMessages.Sweep(now)
 	s.userMessages.Sweep(now)
@@ -87,6 +88,8 @@ func or[T int | time.Duration](setting, standard T) T {
 }
 
 func (s *Server) maxBacklog() int { return cmp.Or(or(s.MaxBacklog, 1<<20), math.MaxInt) }
+
+func (s *Server) maxRequests() int { return cmp.Or(or(s.MaxRequests, 256), math.MaxInt) }
 
 func (s *Server) maxBuffered() int { return or(s.MaxBuffered, 256<<20) }
 

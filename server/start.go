@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
@@ -44,7 +45,10 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 		Deflate:      l.srv.Deflate,
 	}
 	lr.limited = r.Limits.any() || l.srv.sharesMessages
-	lr.frame = frame.Config{MaxMessage: l.srv.MaxMessage, Buffers: &l.Buffers, Fragments: true}
+	lr.frame = frame.Config{
+		MaxMessage: l.srv.MaxMessage, Buffers: &l.Buffers, Fragments: true,
+		KeepDeflated: lr.limited && r.Limits.Cost == nil, // a Cost looks at the message
+	}
 	mw := l.srv.around(r)
 	lr.upgrade = compose(mw, l.door.judgeBy(lr), func(m *Middleware) func(UpgradeFunc) UpgradeFunc { return m.Upgrade })
 	lr.open = compose(mw, orElse(r.Open, func(Conn) error { return nil }), func(m *Middleware) func(OpenFunc) OpenFunc { return m.Open })
@@ -99,10 +103,16 @@ func (s *Server) open() error {
 
 // newEngine makes the loops, which do not run yet.
 func (s *Server) newEngine() (err error) {
+	admit := s.admitAddr
+	if s.LimitDryRun || s.MaxConnsPerIP <= 0 && s.ConnRate.Unlimited() {
+		admit = nil
+	}
 	s.engine, err = stream.New(stream.Config[extra]{
 		Loops:        s.loopCount(),
 		MaxConns:     s.connLimit,
 		Reserve:      s.reserve,
+		Source:       limiter.Network,
+		Admit:        admit,
 		MaxBuffered:  s.maxBuffered(),
 		WriteTimeout: s.writeTimeout(),
 		Weigh:        weigh,

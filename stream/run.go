@@ -13,7 +13,7 @@ import (
 // callback does not return.
 
 func newLoop[T, X any](e *Engine[T, X], id int, origin time.Time) (*Loop[T, X], error) {
-	l := &Loop[T, X]{engine: e, id: id, wire: plain{}, buf: make([]byte, readSize), failed: make(chan struct{})}
+	l := &Loop[T, X]{engine: e, id: id, wire: plain{}, buf: make([]byte, readSize), members: make(map[uint32]uint32), failed: make(chan struct{})}
 	l.slab.init()
 	l.exts.weigh = e.cfg.Weigh
 	l.Buffers.budget = e.cfg.MaxBuffered / e.cfg.Loops
@@ -122,6 +122,7 @@ func (l events[T, X]) Wake() {
 	l.at = 0
 	l.readClock()
 	l.adoptAll()
+	l.evictAsked()
 	l.handler.Mail()
 	l.takeTurns()
 	l.underWay = false
