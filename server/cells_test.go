@@ -186,12 +186,25 @@ var stimuli = []stimulus{
 	{"its end", isHead, end, after(hangUp, readable), isFree},
 	{"reset", isHead, ended, after(hangUp, hangup), isFree},
 	{"reset behind a good head", isHead, end, after(func(b *bench) { b.send(fmt.Sprintf(upgradeHead, "/ask")) }, after(hangUp, hangup)), isFree},
-	{"silent", isHead, due, hears("", dueNow), isFree},
+	{"silent", isHead, due, hears("", after(later, dueNow)), isFree},
 	{"slow", isHead, due, answers(408, func(b *bench) {
 		b.send("GET /echo HT")
 		readable(b)
-		dueNow(b)
+		after(later, dueNow)(b)
 	}), isLingering},
+	{"too early", isHead, due, hears("", dueNow), isHead},
+	{"its head is unread", isHead, due, answers(101, func(b *bench) {
+		b.send(fmt.Sprintf(upgradeHead, "/echo"))
+		after(later, dueNow)(b)
+	}), isOpen},
+	{"its head is unread, and to be authorized", isHead, due, func(b *bench) {
+		b.send(fmt.Sprintf(upgradeHead, "/ask"))
+		after(later, dueNow)(b)
+	}, isAsked},
+	{"its head is unread, and its end behind jobs", isHead, due, func(b *bench) {
+		b.send(fmt.Sprintf(upgradeHead, "/work") + b.twoJobs())
+		after(later, dueNow)(b)
+	}, isWinding},
 	{"stale", isHead, resume, resumeLate, isHead},
 	{"stale", isHead, verdict, answered(nil), isHead},
 	{"stale", isHead, post, posted(1), isHead},

@@ -114,7 +114,7 @@ func (l *loop) dropInput(s link) {
 	}
 	x := s.Extra()
 	x.partial.Release(&frame.Config{Buffers: &l.Buffers})
-	x.partial, x.since, x.paused, x.resume = nil, 0, 0, 0
+	x.partial, x.begun, x.resume = nil, 0, 0
 	s.TrimExtra()
 }
 

@@ -16,20 +16,10 @@ import (
 // owner is a loop as its streams see it: a stream.Handler.
 type owner struct{ *loop }
 
-// excessPatience is how long a connection without a place has to send its request, with
-// which it is told so.
-const excessPatience = time.Second
-
 // Opened is stream.Handler's: the request is awaited.
 func (o owner) Opened(s link) {
-	s.Data().last = o.Tick()
-	s.SetDue(o.Deadline(o.srv.handshakeTimeout()))
-	if s.Excess() {
-		s.DueBy(o.Deadline(excessPatience))
-	}
-	if o.drain.active {
-		s.DueBy(o.Deadline(drainSilence))
-	}
+	s.Data().last = stream.StartClock(o.Ran())
+	o.door.await(s)
 }
 
 // Input is stream.Handler's. A request whose peer has hung up is not answered: nobody would
@@ -115,9 +105,6 @@ func (o owner) Ended(s link, cause error) (keep bool) {
 	}
 	return false
 }
-
-// Late is stream.Handler's.
-func (o owner) Late(d time.Duration) { o.stopClocks(d) }
 
 // Turn is stream.Handler's: what there is to do beside the connections' events.
 func (o owner) Turn(now time.Duration) (next time.Duration) {

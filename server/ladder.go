@@ -13,8 +13,8 @@ import (
 // exceeded carries out the route's action on a limit that an event exceeds, and returns
 // how the connection ends, if it does. A message over a limit is not
 // handled; a ping is answered whatever the byte limit says.
-func (m *meter) exceeded(c Conn, s link, r *loopRoute, kind frame.EventKind, over excess) *CloseError {
-	if kind != frame.MessageEvent && r.Limits.Over != Disconnect {
+func (m *meter) exceeded(c Conn, s link, r *loopRoute, ev *frame.Event, over excess) *CloseError {
+	if !isWhole(ev) && r.Limits.Over != Disconnect {
 		return nil
 	}
 	act, tell := m.consequence(s, r, over)

@@ -19,14 +19,33 @@ type meter struct{ *loop }
 // slows reports whether r slows down connections that are over its limits.
 func (m *meter) slows(r *loopRoute) bool { return r.Limits.Over == Delay && !m.srv.LimitDryRun }
 
+// isWhole reports whether ev is a complete data message, compressed or not.
+func isWhole(ev *frame.Event) bool {
+	return ev.Kind == frame.MessageEvent || ev.Kind == frame.DeflatedEvent
+}
+
+// admit charges for an event, and says whether it is a message that is to be dropped, or how
+// the connection ends. The work comes behind that: only a message that will be handled is
+// inflated, which may make an ErrorEvent of ev.
+func (m *meter) admit(c Conn, s link, r *loopRoute, p *frame.Protocol, ev *frame.Event) (dropped bool, e *CloseError) {
+	if over := m.charge(s, r, p, ev); over.limit != within {
+		e = m.exceeded(c, s, r, ev, over)
+		dropped = !m.srv.LimitDryRun
+	}
+	if !dropped {
+		p.Inflate()
+	}
+	return dropped, e
+}
+
 // charge takes what an event costs from the buckets, and says which limit it
 // exceeds, if one. Every frame costs bytes; a complete data message costs what the
 // route says, one if it says nothing, before anybody has looked at what it says.
-func (m *meter) charge(s link, r *loopRoute, p *frame.Protocol, kind frame.EventKind, said Message) (over excess) {
+func (m *meter) charge(s link, r *loopRoute, p *frame.Protocol, ev *frame.Event) (over excess) {
 	if !r.Limits.Bytes.Unlimited() {
 		over = m.chargeBytes(s, r, p.TakeCost())
 	}
-	if kind != frame.MessageEvent {
+	if !isWhole(ev) {
 		if over.limit != within && p.InMessage() {
 			s.Data().facts |= spoiled
 		}
@@ -38,7 +57,7 @@ func (m *meter) charge(s link, r *loopRoute, p *frame.Protocol, kind frame.Event
 	}
 	n := 1
 	if r.Limits.Cost != nil {
-		n = max(0, r.Limits.Cost(said))
+		n = max(0, r.Limits.Cost(Message{ev.Opcode, ev.Data}))
 	}
 	if m.slows(r) {
 		m.owe(s, r, n)

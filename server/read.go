@@ -4,6 +4,7 @@ package server
 
 import (
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/stream"
 )
 
 // A turn: what is handled of one connection before the others have theirs. It is so many
@@ -17,7 +18,7 @@ const (
 // readInput handles what was read.
 func (l *loop) readInput(s link, b []byte) {
 	d := s.Data()
-	d.last = l.Tick()
+	d.last = stream.StartClock(l.Tick())
 	if d.pinged != 0 {
 		d.pinged = 0
 		l.openDeadline(s)
@@ -153,15 +154,13 @@ func (l *loop) events(c Conn, s link, r *loopRoute, p *frame.Protocol) (end endi
 			}
 		}
 		ev := p.NextEvent()
-		if ev.Kind == frame.MessageEvent {
+		if isWhole(ev) {
 			r.tally.MessagesIn++
 		}
-		var over excess
+		dropped := false
 		if r.limited {
-			if over = l.meter.charge(s, r, p, ev.Kind, Message{ev.Opcode, ev.Data}); over.limit != within {
-				if end.err = l.meter.exceeded(c, s, r, ev.Kind, over); end.err != nil {
-					return end, whole
-				}
+			if dropped, end.err = l.meter.admit(c, s, r, p, ev); end.err != nil {
+				return end, whole
 			}
 		}
 		switch ev.Kind {
@@ -169,11 +168,11 @@ func (l *loop) events(c Conn, s link, r *loopRoute, p *frame.Protocol) (end endi
 			return end, whole
 		case frame.PongEvent, frame.FragmentEvent:
 			whole = whole || !p.InMessage()
-		case frame.MessageEvent:
+		case frame.MessageEvent, frame.DeflatedEvent:
 			whole = true
 			bytes += len(ev.Data)
-			if over.limit != within && !l.srv.LimitDryRun {
-				continue // it is dropped
+			if dropped {
+				continue
 			}
 			if err := r.message(c, Message{ev.Opcode, ev.Data}); err != nil {
 				if end.err = l.closeErrorFor(c, r, err); end.err != nil {

@@ -21,9 +21,9 @@ type session struct {
 	facts  facts
 	pinged uint8 // how long after last a ping left that was not answered, and one (idle.go); 0 for none
 
-	// Time, in ticks of the loop's clock but for told.
-	last uint32 // when the peer last gave a sign of life
-	told uint32 // when it was last told that it is too loud, in milliseconds, never 0 then
+	// Time.
+	last stream.Clock // of its request, by Ran, until that has come; then since its last sign of life, by Tick
+	told uint32       // when it was last told that it is too loud, in milliseconds, never 0 then
 
 	// What the loop keeps elsewhere, 0 for nothing.
 	place uint32 // route and path values (intern.go)
@@ -76,8 +76,7 @@ type extra struct {
 	// Input that straddles reads.
 	head    []byte         // the request head gathered so far
 	partial *frame.Partial // half a frame or message, or a held tail
-	since   uint32         // the tick in which the incomplete message began, +1
-	paused  uint32         // the tick in which its clock was stopped, +1; 0 while it runs
+	begun   stream.Clock   // of the message that partial belongs to, by Ran
 
 	// For the workers of an Offload.
 	line *line
@@ -96,7 +95,7 @@ type extra struct {
 
 // weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
 func weigh(x *extra) (bytes int, isZero bool) {
-	if x.head == nil && x.partial == nil && x.since == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
+	if x.head == nil && x.partial == nil && x.begun == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
 		x.question == nil && x.exchange == nil && x.groups == nil && x.owed == 0 {
 		return 0, true
 	}

@@ -79,7 +79,7 @@ var table = [numStates][numEvents]cell{
 	head: {
 		input:   {readHead, []state{head, asked, queued, served, open, winding, over}},
 		end:     {forget, []state{over}},
-		due:     {expireHead, []state{over}}, // 408 if a head began
+		due:     {expireHead, []state{head, asked, queued, served, open, winding, over}}, // what has come is read; 408 if a head began
 		resume:  {ignore, []state{head}},
 		verdict: {ignore, []state{head}},
 		post:    {ignore, []state{head}},
@@ -171,7 +171,7 @@ type about struct {
 
 var aboutOf = [numStates]about{
 	head:    {"handshake-timeout; a second without a place", "the loop's read buffer; a pooled head buffer once a read ended within the head"},
-	asked:   {"handshake-timeout", "the 101 withheld, the early bytes, two copies of the request"},
+	asked:   {"handshake-timeout, since it was asked", "the 101 withheld, the early bytes, two copies of the request"},
 	queued:  {"handshake-timeout", "what was read of the request"},
 	served:  {"its stream's; message-timeout for the request, which net/http keeps", "32 KiB that net/http is reckoned to take; what it has not read of the request"},
 	open:    {"ping-interval, the idle-timeout once a ping is out, message-timeout while a message is incomplete, the token's exp; while it is held, the exact end of a delay and the token's exp", "none; the partial message while one straddles reads, the unread tail while it is held, the data of jobs"},

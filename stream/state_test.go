@@ -259,6 +259,7 @@ var stimuli = []stimulus{
 	{"its reason ends", Held, due, chain(reason, onDue(func(s link) { s.Go(Custom) }), tell(due)), Flowing},
 	{"all is said", Held, due, chain(ownersDue, onDue(finish), tell(due)), Finishing},
 	{"left alone", Held, due, chain(reason, onDue(finish), tell(due)), Lingering},
+	{"took it, and nobody looked", Held, due, chain(takesUnseen, told("resume")), Flowing},
 	{"takes nothing", Held, due, chain(longAfter, tell(due), untold("due"), because(ErrWriteTimeout)), Free},
 	{"takes nothing, and kept", Held, due, chain(longAfter, keep, tell(due)), Gone},
 
@@ -271,6 +272,7 @@ var stimuli = []stimulus{
 	{"hung up, and kept", Finishing, hangup, chain(hangUp, keep, tell(hangup)), Gone},
 	{"too early", Finishing, due, chain(tell(due), untold("due")), Finishing},
 	{"taken meanwhile", Finishing, due, chain(longAfter, kernelHas(poller.Outgoing{Unsent: 1}), tell(due)), Finishing},
+	{"took it, and nobody looked", Finishing, due, takesUnseen, Lingering},
 	{"takes nothing", Finishing, due, chain(longAfter, tell(due), untold("due"), because(ErrWriteTimeout)), Free},
 	{"takes nothing, and kept", Finishing, due, chain(longAfter, keep, tell(due)), Gone},
 
@@ -313,6 +315,17 @@ func takesAllHeld(c *cellRig) {
 	for !c.o.has("resume") {
 		c.receive(c.peer)
 		c.d.Writable(c.s)
+	}
+}
+
+// takesUnseen has the peer take what waits. The loop was late each time: it looks at the
+// deadlines before it hears that there is room.
+func takesUnseen(c *cellRig) {
+	for st := c.s.State(); c.s.State() == st; c.d.Due(c.s) {
+		if c.receive(c.peer) == "" {
+			c.Fatal("there is nothing to take")
+		}
+		longAfter(c)
 	}
 }
 

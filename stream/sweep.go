@@ -25,7 +25,8 @@ func (l events[T, X]) lookAtDeadlines() {
 		if !ok {
 			break
 		}
-		if i, s := l.slab.find(tok); s != nil && s.state < Finishing {
+		if l.isAwaited(tok) {
+			i, s := l.slab.find(tok)
 			l.at = i
 			l.callDue(i, s)
 		}
@@ -47,7 +48,6 @@ func (l events[T, X]) lookAround(late time.Duration) {
 	l.sweepAt = l.tick + sweepEvery
 	if late >= lateTick {
 		l.late++
-		l.handler.Late(late)
 	}
 	if l.excused = late >= lateTick && !l.excused; !l.excused {
 		l.sweeping = 1
@@ -122,13 +122,13 @@ func (l events[T, X]) expire(i uint32, s *slot[T]) {
 		return
 	case Finishing:
 		if l.stalled(i, s) {
-			l.release(i, s, ErrWriteTimeout)
+			l.giveUpOn(i, s)
 		}
 		return
 	}
 	if x := l.exts.get(s.ext); x.outbox.waiting > 0 {
 		if l.stalled(i, s) {
-			l.release(i, s, ErrWriteTimeout)
+			l.giveUpOn(i, s)
 			return
 		}
 		if x.due == 0 || x.due > l.tick {

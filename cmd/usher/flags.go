@@ -25,7 +25,7 @@ type serveCmd struct {
 	EchoAuth string   `placeholder:"PATH" help:"Echo messages at this path, behind the token and the limits."`
 	Rooms    []string `placeholder:"ROOM" help:"The rooms of the chat; if not given, any name is a room, and up to 10000 are in use at once."`
 
-	History     int           `default:"50" help:"How many past messages of a room are sent to a user who joins; those of all rooms together take at most an eighth of --max-buffered."`
+	History     int           `default:"50" help:"How many past messages of a room are sent to a user who joins, unless that is more often than --user-rate or --rate lets them speak; those of all rooms together take at most an eighth of --max-buffered."`
 	LeaveGrace  time.Duration `default:"2s" help:"How long a user still counts as present in a room after their last connection has gone."`
 	AnnounceMax int           `default:"200" help:"In rooms with more users than this, joins and leaves are announced together, once a second."`
 
@@ -203,6 +203,18 @@ func (s *serveCmd) historyBytes() int {
 		return 0
 	}
 	return int(s.MaxBuffered) / 8
+}
+
+// replays returns how often one user is told the history of a room: as often as they may say
+// something.
+func (s *serveCmd) replays() limiter.Rate {
+	switch {
+	case s.LimitDryRun:
+		return limiter.Rate{}
+	case s.UserRate != 0:
+		return s.shared(s.UserRate)
+	}
+	return s.limits().Messages
 }
 
 // shared returns the rate of all connections of a user, or of an address, together.
