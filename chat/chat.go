@@ -11,6 +11,7 @@ import (
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -72,19 +73,22 @@ type Config struct {
 
 	// History is how many of a room's past messages a member that joins is told; 0 means
 	// 50, less than 0 none. HistoryBytes bounds the memory for those of all rooms; 0 means
-	// 32 MiB.
+	// 32 MiB. ReplayRate is how often a user is told them, in all rooms together; zero is no
+	// limit: a user that joins more often is let in, but is told none.
 	History      int
 	HistoryBytes int
+	ReplayRate   limiter.Rate
 }
 
 // Chat is the application; New makes one. Its methods are safe for any goroutine.
 type Chat struct {
-	config Config
-	door   *upgrade.Upgrader // for what pages ask over HTTP
-	listed map[string]bool   // Config.Rooms; nil: any well-formed name
-	hub    hub.Hub           // a room is a topic
-	page   Page
-	index  []byte // the front door for programs
+	config  Config
+	door    *upgrade.Upgrader // for what pages ask over HTTP
+	listed  map[string]bool   // Config.Rooms; nil: any well-formed name
+	hub     hub.Hub           // a room is a topic
+	page    Page
+	index   []byte  // the front door for programs
+	answers answers // what of it a loop gives by itself
 }
 
 // New returns a chat. It fails if there is no guard, if the name of a room or an origin is
@@ -107,6 +111,7 @@ func New(config Config) (*Chat, error) {
 	if err := c.door.Validate(); err != nil {
 		return nil, fmt.Errorf("chat: %w", err)
 	}
+	c.answers = c.record()
 	c.hub.Dialects = dialects
 	c.hub.Key = looksOf
 	c.hub.MaxTopicsPerUser = max(0, cmp.Or(config.MaxRoomsPerUser, defaultMaxRoomsPerUser))
@@ -114,7 +119,7 @@ func New(config Config) (*Chat, error) {
 	c.hub.LeaveGrace = max(0, cmp.Or(config.LeaveGrace, defaultLeaveGrace))
 	c.hub.GatherAbove = max(0, cmp.Or(config.AnnounceMax, defaultAnnounceMax))
 	c.hub.History = max(0, cmp.Or(config.History, defaultHistory))
-	c.hub.HistoryBytes = config.HistoryBytes
+	c.hub.HistoryBytes, c.hub.ReplayRate = config.HistoryBytes, config.ReplayRate
 	c.hub.Replay = replay
 	if len(config.Rooms) == 0 {
 		c.hub.MaxTopics = MaxRooms

@@ -5,7 +5,7 @@
 //	if err != nil { … }
 //	app, err := chat.New(chat.Config{Guards: []upgrade.Guard{upgrade.Bearer(keys)}})
 //	if err != nil { … }
-//	s := &server.Server{Addr: "127.0.0.1:8080", Handler: app.Handler()}
+//	s := &server.Server{Addr: "127.0.0.1:8080", Handler: app.Handler(), Answer: app.Answer}
 //	s.Route(chat.Pattern, app.Route())
 //	err = s.ListenAndServe()
 //
@@ -51,7 +51,8 @@
 // The room is told when a user's first connection opens, and Config.LeaveGrace after the
 // last one has ended. A room of more than Config.AnnounceMax users is told once a second how
 // many came and went. Every connection is told when it is in the room itself; before that it
-// hears the room's last Config.History messages.
+// hears the room's last Config.History messages, unless the user joins more often than
+// Config.ReplayRate.
 //
 // A room exists while somebody is in it. Probes and refused clients do not create rooms.
 // During the grace after their last connection users are still listed; /msg says that they

@@ -152,9 +152,6 @@ func (c *Client[T]) Mail() {}
 // Turn is stream.Handler's. There is nothing to do.
 func (c *Client[T]) Turn(time.Duration) (next time.Duration) { return 0 }
 
-// Late is stream.Handler's. There is nothing to do.
-func (c *Client[T]) Late(time.Duration) {}
-
 // Fault is stream.Handler's: a panic in a method of the owner is one of the program.
 func (c *Client[T]) Fault(_ Stream[T], err error) {
 	if e, ok := err.(*stream.PanicError); ok {

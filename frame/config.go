@@ -24,6 +24,10 @@ type Config struct {
 	Buffers    Buffers        // memory of what straddles reads; nil: make and the garbage collector
 	MaskKey    func() [4]byte // a client's masking keys; nil: math/rand/v2
 	Fragments  bool           // make a FragmentEvent, without Data, of every fragment but the last: every frame is an event
+
+	// KeepDeflated makes a DeflatedEvent of a compressed message, for callers that do not
+	// want every one of them: Inflate makes the message.
+	KeepDeflated bool
 }
 
 // Buffers lends memory. Get returns a slice of length 0 and capacity n or more;

@@ -31,7 +31,9 @@
 // permessage-deflate (RFC 7692) is used without context takeover only: each message
 // is compressed by itself, and nothing is kept for the next. State remembers that it was
 // negotiated, and the Window within which we compress. A compressed message is gathered
-// as it arrives, under the cap, and inflated when it is complete, under the cap again.
+// as it arrives, under the cap, and inflated when it is complete, under the cap again. A
+// caller that does not want every message sets Config.KeepDeflated, and has those inflated
+// that it wants: the others are neither inflated nor judged.
 // Compressors and inflaters are taken from a sync.Pool for the time of a call: a loop
 // uses one of each at a time and owns none. The only locks are in Prepared and in these
 // pools.

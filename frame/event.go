@@ -14,6 +14,7 @@ const (
 	CloseEvent                     // the peer closes; answer with AppendReply
 	ErrorEvent                     // the peer broke the protocol; AppendReply tells it
 	FragmentEvent                  // a part of a message, not its last; only if Config.Fragments
+	DeflatedEvent                  // a whole message, still compressed; only if Config.KeepDeflated: see Inflate
 )
 
 // String returns the kind in one word.
@@ -33,6 +34,8 @@ func (k EventKind) String() string {
 		return "error"
 	case FragmentEvent:
 		return "fragment"
+	case DeflatedEvent:
+		return "deflated"
 	default:
 		return "event " + strconv.Itoa(int(k))
 	}
@@ -45,8 +48,8 @@ type Event struct {
 	Opcode Opcode     // of the message or control frame
 	Code   StatusCode // CloseEvent: the peer's, StatusNoStatusRcvd if it gave none; ErrorEvent: ours
 
-	// Data is the message, the payload of a ping or pong, or the reason of a
-	// close; valid until the next Receive, NextEvent, Hold or Suspend.
+	// Data is the message, a DeflatedEvent's as it came, the payload of a ping or pong, or
+	// the reason of a close; valid until the next Receive, NextEvent, Hold or Suspend.
 	Data []byte
 
 	Err error // ErrorEvent: a *ProtocolError

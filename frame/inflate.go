@@ -10,6 +10,35 @@ import (
 // tells an end from a break.
 const finalBlock = "\x01\x00\x00\xff\xff"
 
+// Inflate makes the message of a DeflatedEvent, and returns the event that it is then: a
+// MessageEvent, or an ErrorEvent if it is not well compressed, too large or no UTF-8. It is
+// the one that NextEvent has returned, changed. Without a call the message is skipped: what
+// is wrong with it does not matter then, and no other depends on it. Any other event is
+// returned as it is.
+func (p *Protocol) Inflate() *Event {
+	if p.event.Kind == DeflatedEvent {
+		payload := p.spent // nil if it is a part of the input
+		p.spent = nil
+		p.event = p.inflate(p.event.Opcode, p.event.Data)
+		p.cfg.put(payload)
+	}
+	return &p.event
+}
+
+// inflate makes an event of the payload of a whole compressed message.
+func (p *Protocol) inflate(op Opcode, payload []byte) Event {
+	msg, err := p.cfg.inflate(payload)
+	if err == nil && op == OpText && validUTF8(utf8Accept, msg) != utf8Accept {
+		err = errText
+	}
+	if err != nil {
+		p.cfg.put(msg)
+		return p.fail(err)
+	}
+	p.spent = msg
+	return Event{Kind: MessageEvent, Opcode: op, Data: msg}
+}
+
 // inflate returns the message that payload is compressed (RFC 7692 §7.2.2), in
 // memory from Buffers, which is the caller's also after an error. It stops when
 // the message passes the limit: the work is bounded by the limit and len(payload),

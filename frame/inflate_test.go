@@ -172,3 +172,55 @@ func BenchmarkInflate(b *testing.B) {
 		}
 	}
 }
+
+// TestSkipped: a compressed message that is not inflated leaves nothing behind, whatever is
+// in it and however it comes, and the next one is read as if it had not been there.
+func TestSkipped(t *testing.T) {
+	t.Parallel()
+	frames := func(op Opcode, payload []byte) (b []byte) {
+		return append(AppendHeader(b, Header{Fin: true, Rsv: 4, Opcode: op, Masked: true, Length: int64(len(payload))}), payload...)
+	}
+	bad := [][]byte{
+		[]byte("this is not deflate"),
+		stdDeflate(t, []byte{0xff, 0xfe}, 6),  // no UTF-8
+		stdDeflate(t, make([]byte, 1<<20), 9), // too large
+		stdDeflate(t, jsonLike(5000), 9),      // nothing is wrong with it
+	}
+	good := []byte("and this is read")
+	var wire []byte
+	for _, payload := range bad {
+		wire = append(wire, frames(OpText, payload)...)
+		half := AppendHeader(nil, Header{Rsv: 4, Opcode: OpText, Masked: true, Length: int64(len(payload))})
+		wire = append(append(wire, half...), payload...)
+		wire = AppendHeader(wire, Header{Fin: true, Opcode: OpContinuation, Masked: true})
+	}
+	skipped := 2 * len(bad)
+	wire = append(wire, frames(OpText, stdDeflate(t, good, 6))...)
+	for _, piece := range []int{len(wire), 1, 7} {
+		bufs := new(countingBuffers)
+		cfg := &Config{Buffers: bufs, KeepDeflated: true}
+		p := New(cfg)
+		var got []string
+		s, q := NewState(MaxWindow), (*Partial)(nil)
+		for _, chunk := range cut(bytes.Clone(wire), piece) {
+			p.Resume(cfg, s, q)
+			p.Receive(chunk)
+			for ev := p.NextEvent(); ev.Kind != NoEvent; ev = p.NextEvent() {
+				if len(got) == skipped {
+					p.Inflate()
+				}
+				got = append(got, describe(ev.Kind.String(), 0, ev.Data))
+				if ev.Kind == ErrorEvent {
+					break
+				}
+			}
+			s, q = p.Suspend()
+		}
+		if len(got) != skipped+1 || got[skipped] != describe("message", 0, good) {
+			t.Errorf("%d bytes at a time: got %q", piece, got)
+		}
+		if m := bufs.check(); m != "" {
+			t.Errorf("%d bytes at a time: %s", piece, m)
+		}
+	}
+}

@@ -188,6 +188,8 @@ func (p *Protocol) whole(h Header) (ev Event, ok bool) {
 	switch {
 	case h.Opcode.IsControl():
 		ev = p.control(h.Opcode, data)
+	case h.Rsv != 0 && p.cfg.KeepDeflated:
+		ev = Event{Kind: DeflatedEvent, Opcode: h.Opcode, Data: data}
 	case h.Rsv != 0:
 		ev = p.inflate(h.Opcode, data)
 	case h.Opcode == OpText && validUTF8(utf8Accept, data) != utf8Accept:
@@ -241,32 +243,20 @@ func (p *Protocol) endFrame(h *Header) Event {
 		if err != nil {
 			return p.fail(err)
 		}
-		if q.deflated {
+		if q.deflated && !p.cfg.KeepDeflated {
 			ev = p.inflate(op, msg)
 			p.cfg.put(msg)
 			break
 		}
 		p.spent = msg
-		ev = Event{Kind: MessageEvent, Opcode: op, Data: msg}
+		if ev = (Event{Kind: MessageEvent, Opcode: op, Data: msg}); q.deflated {
+			ev.Kind = DeflatedEvent
+		}
 	}
 	if p.q != nil {
 		p.dropIdle()
 	}
 	return ev
-}
-
-// inflate makes an event of the payload of a whole compressed message.
-func (p *Protocol) inflate(op Opcode, payload []byte) Event {
-	msg, err := p.cfg.inflate(payload)
-	if err == nil && op == OpText && validUTF8(utf8Accept, msg) != utf8Accept {
-		err = errText
-	}
-	if err != nil {
-		p.cfg.put(msg)
-		return p.fail(err)
-	}
-	p.spent = msg
-	return Event{Kind: MessageEvent, Opcode: op, Data: msg}
 }
 
 // control makes an event of a whole control frame.

@@ -109,7 +109,8 @@ func (p *Protocol) InMessage() bool { return p.q != nil && p.q.opcode != OpConti
 
 // TakeCost returns the sum over the frames completed since the last call, or
 // since Resume, of their length on the wire, header included, but at least 64
-// each: what a byte limiter charges. A frame that breaks the protocol is free.
+// each: what a byte limiter charges. A frame that breaks the protocol is free, but for one
+// of which only Inflate finds it out.
 func (p *Protocol) TakeCost() int {
 	n := p.cost
 	p.cost = 0

@@ -5,8 +5,11 @@ package hub
 import (
 	"cmp"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
 )
 
@@ -193,3 +196,19 @@ func (h *Hub) reserve(bytes, nth int) bool {
 	h.historyBytes.Add(-int64(bytes))
 	return false
 }
+
+// replays counts the histories that each user hears.
+type replays struct {
+	once sync.Once
+	of   limiter.Keyed[string]
+}
+
+// mayHear charges a user for a history, and reports whether the user may hear it.
+func (h *Hub) mayHear(user string) bool {
+	r := &h.replays
+	r.once.Do(func() { r.of.Rate = h.ReplayRate })
+	return r.of.AllowN(user, time.Since(began), 1)
+}
+
+// began is the origin of the time that replays are counted in.
+var began = time.Now()

@@ -11,10 +11,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/usher-ws/usher/internal/websocket"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
 )
 
@@ -230,4 +232,36 @@ func TestReplay(t *testing.T) {
 	if got := ear.heard(); !slices.Equal(got, []string{"1", "2"}) {
 		t.Errorf("got %q", got)
 	}
+}
+
+// TestReplayRate: a user hears histories no more often than Hub.ReplayRate says, in all topics
+// together, and nothing is made for the joins beyond. The user is in the topic all the same; a
+// topic without a history costs nothing, and others have a rate of their own.
+func TestReplayRate(t *testing.T) {
+	made := 0
+	home := serve(t, &Hub{History: 5, ReplayRate: limiter.Rate{Limit: limiter.Every(24 * time.Hour), Burst: 2},
+		Replay: func(_ int, past []server.Message) []server.Message { made++; return past }})
+	host, ear := home.join("lobby", "host")
+	for range 3 {
+		home.join("empty", "bob")
+	}
+	record(t, host, "before")
+	ear.wantHeard("before")
+	for _, want := range [][]string{{"before"}, {"before", "again"}, {}, {}} {
+		c := home.dial()
+		home.bring(c, "lobby", "bob")
+		c.wantHeard(want...)
+		publish(t, host, "now")
+		c.wantHeard("now")
+		ear.wantHeard("now")
+		home.Member("lobby", c.Conn).Leave()
+		record(t, host, "again") // so that it has to be made anew
+		ear.wantHeard("again")
+	}
+	if made != 2 {
+		t.Errorf("the history was made %d times, want 2", made)
+	}
+	c := home.dial()
+	home.bring(c, "lobby", "carl")
+	c.wantHeard("before", "again", "again", "again", "again")
 }

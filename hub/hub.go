@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
 )
 
@@ -101,6 +102,12 @@ type Hub struct {
 	// to be changed or kept. nil sends each message again.
 	Replay func(dialect int, past []server.Message) []server.Message
 
+	// ReplayRate is how often a user hears the history of a topic on joining it, in all
+	// topics together; zero is no limit. A user that joins more often is in the topic all
+	// the same, but hears nothing of what was recorded before: nothing is made for it. The
+	// rate should be set where clients can join as often as they like.
+	ReplayRate limiter.Rate
+
 	// Broker carries what is published to this hub's topics and to those of other hubs;
 	// nil means that there are no others. Presence, moves and direct messages are each
 	// hub's own.
@@ -116,6 +123,7 @@ type Hub struct {
 	gathered []*Topic       // with moves to tell of
 
 	historyBytes atomic.Int64 // of all topics
+	replays      replays
 }
 
 // Join makes c, a connection of the user, a member of the topic, and makes the topic if

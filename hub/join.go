@@ -58,13 +58,19 @@ type arrival struct {
 // beginJoin takes order when the arrival of m is ready.
 func (t *Topic) beginJoin(m *Member, name, key string) (a arrival) {
 	var r retelling
+	asked, heard := false, false // it is charged once, before anything is made
 	t.begin(func() (ready bool) {
 		var move Move
 		var to *Member
 		if move, a.came = t.coming(name, key); !a.came || t.gathers(move.Count) {
 			to = m
 		}
-		a.past, ready = t.history.tell(m.dialect, t.hub, &r)
+		if !asked && len(t.history.past) > 0 {
+			asked, heard = true, t.hub.mayHear(name)
+		}
+		if ready = true; heard {
+			a.past, ready = t.history.tell(m.dialect, t.hub, &r)
+		}
 		return t.isAnnounced(&a.announcement, move, to) && ready
 	}, func() {
 		r.make(m.dialect, t.hub)

@@ -66,6 +66,9 @@ func (d *door) ask(s link, a *question, early []byte, f func(context.Context) er
 	}
 	s.NeedExtra().question = a
 	d.dropHead(s)
+	if s.Data().facts.state() == head {
+		s.SetDue(d.Deadline(d.srv.handshakeTimeout())) // for all that is asked: the client has had its time
+	}
 	s.Data().facts.become(asked)
 	tok, l := s.Token(), d.loop
 	l.srv.asking.Acquire()

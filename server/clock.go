@@ -4,14 +4,15 @@ package server
 
 import (
 	"math/rand/v2"
-	"time"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/stream"
 )
 
-// This file is the clock of messages: it runs from the first byte of one to its last, and
-// stands while we do not read.
+// This file is the clocks of a connection: of its request or the message under way, from the
+// first byte to the last, and of its silence. They stand while we do not read; and while
+// something holds up the loop so do those of requests and messages, which the kernel takes in
+// only so much of meanwhile.
 
 // keepPartial stores what straddles reads. If that is a message that has begun, its
 // clock runs from its first byte.
@@ -19,53 +20,32 @@ func (l *loop) keepPartial(s link, partial *frame.Partial, whole bool) {
 	if partial == nil {
 		if s.HasExtra() {
 			x := s.Extra()
-			x.partial, x.since, x.paused = nil, 0, 0
+			x.partial, x.begun = nil, 0
 			s.TrimExtra()
 		}
 		return
 	}
 	x := s.NeedExtra()
-	x.partial = partial
-	if x.since == 0 || whole {
-		x.since = l.Tick() + 1
+	begins := x.partial == nil || whole
+	if x.partial = partial; begins {
+		x.begun = stream.StartClock(l.Ran())
 		s.DueBy(l.messageEnd(s))
-	}
-}
-
-// stopMessage stops the clock of the message under way, since we do not read it. A
-// connection that waits for its turn is being read.
-func (l *loop) stopMessage(s link) {
-	if !s.HasExtra() || s.Why()&^stream.Turn == 0 {
-		return
-	}
-	if x := s.Extra(); x.since != 0 && x.paused == 0 {
-		x.paused = l.Tick() + 1
-	}
-}
-
-// stopClocks takes the time for which the loop was held up off the clocks of all messages
-// under way: whatever was sent meanwhile, nobody read it.
-func (l *loop) stopClocks(d time.Duration) {
-	for x := range l.Extras() {
-		if x.since != 0 && x.paused == 0 {
-			x.since = min(x.since+uint32(d/stream.TickLength), l.Tick()+1)
-		}
 	}
 }
 
 // messageEnd is by when the message under way must be complete, 0 for any time.
 func (l *loop) messageEnd(s link) uint32 {
 	x := s.Extra()
-	if x.since == 0 || x.paused != 0 {
+	if x.partial == nil {
 		return 0
 	}
-	return stream.Behind(x.since-1, stream.Ticks(l.srv.messageTimeout()))
+	return stream.Behind(l.Tick(), x.begun.Left(l.Ran(), stream.Ticks(l.srv.messageTimeout())))
 }
 
 // isLate reports whether the message under way takes too long.
 func (l *loop) isLate(s link) bool {
-	end := l.messageEnd(s)
-	return end != 0 && end <= l.Tick()
+	x, limit := s.Extra(), stream.Ticks(l.srv.messageTimeout())
+	return x.partial != nil && limit != 0 && x.begun.Elapsed(l.Ran()) >= limit
 }
 
 // expiry is the tick by which the connection's token expires, as far as the
@@ -81,28 +61,34 @@ func (l *loop) expiry(s link) uint32 {
 	return l.Deadline(min(max(left, 1), forever))
 }
 
-// pause notes that a connection is held, if it is: the clock of its message stops, and
-// nothing but its token and the write-timeout can end it.
+// pause notes that a connection is held, if it is: its clocks stop, and nothing but its token
+// and the write-timeout can end it. One that waits for its turn is being read.
 func (l *loop) pause(s link) {
-	if s.State() != stream.Held || !s.Data().facts.isUsers() {
+	d := s.Data()
+	if s.State() != stream.Held || !d.facts.isUsers() {
 		return
 	}
 	if s.Waiting() > 0 {
-		s.Data().facts |= owesWritable
+		d.facts |= owesWritable
 	}
-	l.stopMessage(s)
+	d.last.Stop(l.Tick())
+	if x := s.Extra(); x.partial != nil && s.Why()&^stream.Turn != 0 {
+		x.begun.Stop(l.Ran())
+	}
 	s.SetDue(l.expiry(s))
 }
 
-// reopen ends the holding of a connection: its clocks run again.
+// reopen ends the holding of a connection: its clocks go on. If all has left that had to wait,
+// the peer has taken some of it meanwhile, which is a sign of life. If it was asked whether it
+// is there it is asked again, as the answer may be behind what was not read.
 func (l *loop) reopen(s link) {
 	d := s.Data()
-	d.last, d.pinged = l.Tick(), 0
-	if s.HasExtra() {
-		if x := s.Extra(); x.paused != 0 {
-			x.since += l.Tick() + 1 - x.paused
-			x.paused = 0
-		}
+	if d.last.GoOn(l.Tick()); d.facts.has(owesWritable) && s.Waiting() == 0 {
+		d.last = stream.StartClock(l.Tick())
+	}
+	d.pinged = 0
+	if x := s.Extra(); x.partial != nil {
+		x.begun.GoOn(l.Ran())
 	}
 	l.openDeadline(s)
 }
@@ -110,21 +96,22 @@ func (l *loop) reopen(s link) {
 // openDeadline sets when an open connection is looked at next: to ping it, or because it
 // did not answer; for the end of a message; or when its token expires.
 func (l *loop) openDeadline(s link) {
-	at := l.pingDue(s.Data().last)
-	if s.Data().pinged != 0 {
-		at = stream.Behind(s.Data().last, stream.Ticks(l.srv.idleTimeout()))
+	d := s.Data()
+	silence := l.pingAt()
+	if d.pinged != 0 {
+		silence = stream.Ticks(l.srv.idleTimeout())
 	}
-	s.SetDue(at)
+	s.SetDue(stream.Behind(l.Tick(), d.last.Left(l.Tick(), silence)))
 	s.DueBy(l.messageEnd(s))
 	s.DueBy(l.expiry(s))
 }
 
-// pingDue is when to ping a peer that was last heard from at the given tick: spread over two
-// fifths of the time, so that a crowd that came at once is not pinged at once.
-func (l *loop) pingDue(last uint32) uint32 {
+// pingAt is the silence after which a peer is pinged, 0 for never: spread over two fifths of
+// the time, so that a crowd that came at once is not pinged at once.
+func (l *loop) pingAt() uint32 {
 	after := l.srv.pingAfter()
 	if after == 0 {
 		return 0
 	}
-	return max(stream.Behind(last, stream.Ticks(after*4/5+rand.N(after*2/5+1))), l.Tick()+1)
+	return stream.Ticks(after*4/5 + rand.N(after*2/5+1))
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
@@ -71,9 +72,45 @@ func (d *door) readHead(s link, b []byte) {
 	}
 }
 
+// await sets by when the request must be complete.
+func (d *door) await(s link) {
+	s.SetDue(stream.Behind(d.Tick(), s.Data().last.Left(d.Ran(), d.patience(s))))
+}
+
+// excessPatience is how long a connection without a place has to send its request, with
+// which it is told so.
+const excessPatience = time.Second
+
+// patience is for how many ticks a request may be under way, 0 for any time.
+func (d *door) patience(s link) uint32 {
+	limit := stream.Ticks(d.srv.handshakeTimeout())
+	shorten := func(to time.Duration) {
+		if n := stream.Ticks(to); limit == 0 || n < limit {
+			limit = n
+		}
+	}
+	if s.Excess() {
+		shorten(excessPatience)
+	}
+	if d.drain.active && s.Extra().head == nil {
+		shorten(drainSilence)
+	}
+	return limit
+}
+
 // expireHead ends the waiting for a request: with 408 if it has begun, and without a word if
-// nothing came.
+// nothing came. What has come is read before the verdict, and what held up the loop is not
+// the client's.
 func (d *door) expireHead(s link) {
+	tok := s.Token()
+	s.Read()
+	if _, ok := d.Find(tok); !ok || s.Data().facts.state() != head {
+		return
+	}
+	if limit := d.patience(s); limit == 0 || s.Data().last.Elapsed(d.Ran()) < limit {
+		d.await(s)
+		return
+	}
 	if s.Extra().head != nil {
 		d.refuse(s, nil, nil, upgrade.ErrTimeout)
 		return
@@ -93,13 +130,8 @@ func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
 		d.refuse(s, lr, r, err)
 		return
 	}
-	switch {
-	case lr == nil && d.srv.Handler == nil:
-		q.release(d.srv)
-		d.refuse(s, nil, r, errNotFound)
-		return
-	case lr == nil:
-		d.handOver(s, q, head, early)
+	if lr == nil {
+		d.answerHere(s, q, r, head, early)
 		return
 	}
 	isSlow, err := false, errExited // unless it returns

@@ -76,9 +76,12 @@ func (l *loop) depart(s link, e *CloseError) {
 	}
 	f.become(over)
 	s.Mark(closeAsked)
-	l.routeOf(s).tally.countClose(e)
-	l.meter.refund(s)
 	r, c := l.routeOf(s), l.conn(s)
+	r.tally.countClose(e)
+	l.meter.refund(s)
+	before := l.departing
+	l.departing = s.Token()
+	defer func() { l.departing, l.owes = before, 0 }()
 	defer l.departed(s)
 	defer l.tellLeft(r, c, l.groups.leaveAll(s)...)
 	l.enter(r)
@@ -111,7 +114,7 @@ func (l *loop) dropInput(s link) {
 	}
 	x := s.Extra()
 	x.partial.Release(&frame.Config{Buffers: &l.Buffers})
-	x.partial, x.since, x.paused, x.resume = nil, 0, 0, 0
+	x.partial, x.begun, x.resume = nil, 0, 0
 	s.TrimExtra()
 }
 

@@ -10,13 +10,16 @@ import (
 // This file is about peers that say nothing: when they are pinged, and when they are closed
 // for not answering.
 //
-//	last                  the last sign of life: input, or bytes that the peer took
-//	last + pingAfter      ±20 %: it is pinged
-//	last + idle-timeout   the end, unless the ping left less than half of it ago
+//	0              the last sign of life: input, or bytes that the peer took
+//	pingAfter      ±20 %: it is pinged
+//	idle-timeout   the end, unless the ping left less than half of it ago
 //
-// So that two numbers are enough, a ping that comes late moves last forward. session.pinged
-// says when it left: bytes that were sent later and taken are a sign of life, and that the
-// peer's kernel took the ping itself is none.
+// The clock of this is session.last. So that two numbers are enough, a ping that comes late
+// sets it back. session.pinged says when it left: bytes that were sent later and taken are a
+// sign of life, and that the peer's kernel took the ping itself is none.
+//
+// What the peer says while something holds up the loop waits in the kernel, and is read before
+// a verdict: that time counts.
 
 // pingFrame is a ping without payload.
 var pingFrame = frame.AppendFrame(nil, frame.OpPing, nil)
@@ -57,15 +60,18 @@ func isFlowing(s link) bool {
 
 // isIdle reports whether the peer has not answered for the idle-timeout.
 func (o owner) isIdle(s link) bool {
-	return s.Data().pinged != 0 && stream.Behind(s.Data().last, stream.Ticks(o.srv.idleTimeout())) <= o.Tick()
+	return s.Data().pinged != 0 && o.silence(s) >= stream.Ticks(o.srv.idleTimeout())
 }
+
+// silence is for how many ticks the peer has given no sign of life.
+func (o owner) silence(s link) uint32 { return s.Data().last.Elapsed(o.Tick()) }
 
 // ping asks a peer that was silent for so many ticks whether it is there.
 func (o owner) ping(s link, silence uint32) {
-	if o.Tick()-s.Data().last < silence {
+	if o.silence(s) < silence {
 		return
 	}
-	if s.Data().last = max(s.Data().last, o.TakenAt(s.Progress())); o.Tick()-s.Data().last < silence {
+	if s.Data().last.Cap(o.Tick(), stream.TakenAgo(s.Progress())); o.silence(s) < silence {
 		return
 	}
 	o.notePing(s)
@@ -77,21 +83,21 @@ const pingUnits = 128
 
 // notePing notes that a ping leaves now. If nobody is idle, it begins another silence.
 func (o owner) notePing(s link) {
-	limit, half := stream.Ticks(o.srv.idleTimeout()), stream.Ticks(o.srv.idleTimeout()/2)
+	d, limit, half := s.Data(), stream.Ticks(o.srv.idleTimeout()), stream.Ticks(o.srv.idleTimeout()/2)
 	if limit == 0 {
-		s.Data().last = o.Tick()
+		d.last = stream.StartClock(o.Tick())
 		return
 	}
-	if now := o.Tick() + half; now >= limit {
-		s.Data().last = max(s.Data().last, now-limit)
-	}
-	s.Data().pinged = uint8(1 + uint64(o.Tick()-s.Data().last)*pingUnits/uint64(limit))
+	d.last.Cap(o.Tick(), limit-half)
+	d.pinged = uint8(1 + uint64(o.silence(s))*pingUnits/uint64(limit))
 }
 
-// pingedAt is when the ping left, or up to a unit and the time of a pass later.
-func (o owner) pingedAt(s link) uint32 {
+// tookSince reports whether the peer took something so many ticks ago, and after the ping: that
+// left when pinged says, or up to a unit and the time of a pass later.
+func (o owner) tookSince(s link, ago uint32) bool {
 	const pass = 2
-	return s.Data().last + uint32((uint64(s.Data().pinged)*uint64(stream.Ticks(o.srv.idleTimeout()))+pingUnits-1)/pingUnits) + pass
+	left := (uint64(s.Data().pinged)*uint64(stream.Ticks(o.srv.idleTimeout()))+pingUnits-1)/pingUnits + pass
+	return uint64(ago)+left < uint64(o.silence(s))
 }
 
 // giveUp closes a peer that did not answer, and reports whether it did. One that took
@@ -99,8 +105,9 @@ func (o owner) pingedAt(s link) uint32 {
 // asked, and if it takes nothing that is for the write-timeout.
 func (o owner) giveUp(s link) bool {
 	out := s.Progress()
-	if taken := o.TakenAt(out); taken > o.pingedAt(s) {
-		s.Data().last, s.Data().pinged = taken, 0
+	if ago := stream.TakenAgo(out); o.tookSince(s, ago) {
+		s.Data().last.Cap(o.Tick(), ago)
+		s.Data().pinged = 0
 		return false
 	}
 	if out.Unsent > 0 && out.Acked < o.srv.idleTimeout() { // its kernel answers ours

@@ -284,6 +284,110 @@ func TestHeldIsNotIdle(t *testing.T) {
 	}
 }
 
+// TestIdleClockStops: the clock of a silence stands while we do not read, and goes on from where
+// it was: a peer that is held now and then is pinged after as much silence as any other.
+func TestIdleClockStops(t *testing.T) {
+	const ping = 20 * time.Second
+	for _, why := range []stream.Hold{stream.Backlog, byDelay, byJobs, stream.Turn, byDelay | stream.Turn} {
+		b := newBench(t, &Server{PingInterval: ping, IdleTimeout: 10 * ping, WriteTimeout: -1})
+		b.bring(isOpen)
+		heard := uint32(0) // ticks
+		for b.receive() == "" && heard < 3*stream.Ticks(ping) {
+			for range stream.Ticks(ping / 10) {
+				b.advance()
+				heard++
+			}
+			b.s.Hold(why) // also for a backlog that is none
+			b.l.transmit(b.s, nil)
+			for range stream.Ticks(3 * ping) {
+				b.advance()
+			}
+			b.s.Go(why)
+			b.l.proceed(b.s)
+		}
+		if silence := time.Duration(heard) * stream.TickLength; silence < ping*8/10 || silence > ping*13/10+cutBy*stream.TickLength {
+			t.Errorf("held for %b: pinged after %v of silence, want %v", why, silence, ping)
+		}
+	}
+}
+
+// TestAskedAgain: an answer may be behind what was not read, so a peer that was held is asked
+// again before it is closed, and has time to answer.
+func TestAskedAgain(t *testing.T) {
+	const limit = 20 * time.Second
+	b := newBench(t, &Server{IdleTimeout: limit})
+	b.bring(isOpen)
+	for b.receive() != string(pingFrame) {
+		b.advance()
+	}
+	b.s.Hold(byDelay)
+	b.l.transmit(b.s, nil)
+	b.drive.Advance(stream.Ticks(10 * limit))
+	b.s.Go(byDelay)
+	b.l.proceed(b.s)
+	for b.receive() != string(pingFrame) {
+		if b.advance(); b.at() != isOpen {
+			t.Fatalf("it was not asked again: it is %v", b.at())
+		}
+	}
+	for range stream.Ticks(limit/2) - 1 {
+		if b.advance(); b.at() != isOpen {
+			t.Fatalf("it had no time to answer: it is %v", b.at())
+		}
+	}
+	for range cutBy + 2 {
+		b.advance()
+	}
+	if got := b.receive(); !strings.HasSuffix(got, "idle_timeout") {
+		t.Errorf("it does not answer: got %q", got)
+	}
+}
+
+// TestLateHead: what holds up the loop is no time in which a request is late.
+func TestLateHead(t *testing.T) {
+	const limit = 5 * time.Second
+	b := newBench(t, &Server{HandshakeTimeout: limit})
+	b.bring(isHead)
+	b.send("GET /echo HT")
+	readable(b)
+	for range 3 { // the first late look is left out
+		b.drive.Late(time.Minute)
+	}
+	if got := b.at(); got != isHead {
+		t.Fatalf("a client that had no time: it is %v, want %v", got, isHead)
+	}
+	for range stream.Ticks(limit) + 1 {
+		b.advance()
+	}
+	if got := b.receive(); !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+		t.Errorf("a client that had its time: got %q", got)
+	}
+}
+
+// TestAskedHasItsTime: a client that was slow with its request does not take the time of those
+// that are asked about it.
+func TestAskedHasItsTime(t *testing.T) {
+	const limit = 5 * time.Second
+	b := newBench(t, &Server{HandshakeTimeout: limit})
+	b.bring(isHead)
+	for range stream.Ticks(limit) - 2 {
+		b.advance()
+	}
+	b.ask("/ask")
+	for range stream.Ticks(limit) - 2 {
+		b.advance()
+	}
+	if got := b.at(); got != isAsked {
+		t.Fatalf("the authorizer has had almost its time: it is %v, want %v", got, isAsked)
+	}
+	for range 4 {
+		b.advance()
+	}
+	if got := b.receive(); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+		t.Errorf("nobody has answered: got %q", got)
+	}
+}
+
 // TestLateLooks: a look at the deadlines that comes late is left out, the next one is not,
 // and what a sender could not be heard with is not held against it.
 func TestLateLooks(t *testing.T) {

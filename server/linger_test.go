@@ -49,7 +49,7 @@ func TestEvictedAreCounted(t *testing.T) {
 	if st := s.Stats(); time.Since(begin) < lingerTime && (st.Lingering > 16 || st.Evicted < flood-16) || st.Evicted > flood || st.TurnedAway != 0 {
 		t.Errorf("got %+v, want 16 lingering and %d evicted", st, flood-16)
 	}
-	c := dial(t, addr, "/echo") // there is room for who is welcome
+	c := dial(t, addr, "/echo") // there is room for a welcome client
 	say(t, c, "hi")
 	if got := read(t, c); got != "hi" {
 		t.Errorf("got %q", got)

@@ -13,7 +13,7 @@ import (
 func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any, response, early []byte) {
 	d := s.Data()
 	d.facts.become(open)
-	d.place, d.last = place, l.Tick()
+	d.place, d.last = place, stream.StartClock(l.Tick())
 	d.ident = l.identities.find(r.Identity)
 	t := &l.routeOf(s).tally
 	t.Opened++

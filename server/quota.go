@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/limiter"
-	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -41,7 +40,7 @@ func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request) (q quota, err e
 	case !isPlaced:
 		return q, errFull.WithRetryAfter(jitter(5 * time.Second))
 	case wasExcess:
-		s.SetDue(stream.Behind(s.Data().last, stream.Ticks(d.srv.handshakeTimeout())))
+		d.await(s)
 	}
 	if d.srv.MaxConnsPerIP <= 0 && d.srv.ConnRate.Unlimited() && d.srv.MessagesPerIP.Unlimited() {
 		return q, nil

@@ -78,7 +78,8 @@ type Limits struct {
 
 	// Cost is what a message takes of Messages, and of what is shared; nil is one
 	// for each. Zero or less is free. It is called on the loop before anything else
-	// looks at the message. More than a whole burst is always over the limit; but
+	// looks at the message; but a compressed one is inflated for it, where without a Cost
+	// only those are that will be handled. More than a whole burst is always over the limit; but
 	// Delay reads a message once there is room for one, and then waits for as long
 	// as it cost.
 	Cost func(m Message) int

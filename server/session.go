@@ -21,9 +21,9 @@ type session struct {
 	facts  facts
 	pinged uint8 // how long after last a ping left that was not answered, and one (idle.go); 0 for none
 
-	// Time, in ticks of the loop's clock but for told.
-	last uint32 // when the peer last gave a sign of life
-	told uint32 // when it was last told that it is too loud, in milliseconds, never 0 then
+	// Time.
+	last stream.Clock // of its request, by Ran, until that has come; then since its last sign of life, by Tick
+	told uint32       // when it was last told that it is too loud, in milliseconds, never 0 then
 
 	// What the loop keeps elsewhere, 0 for nothing.
 	place uint32 // route and path values (intern.go)
@@ -58,6 +58,8 @@ const (
 	byDelay    = stream.Custom << iota // the limiter's delay
 	byJobs                             // it has many jobs, or ends when they are done
 	byQuestion                         // enough has come early
+	byHandler                          // enough waits for net/http
+	byMail                             // what its callbacks want of others is to be done first
 )
 
 // A generation's marks.
@@ -65,7 +67,7 @@ const (
 //	31         30     27
 //	closeAsked  window
 const (
-	closeAsked = 1 << 31                // Conn.Close was called, or the connection has departed
+	closeAsked = 1 << 31                // Conn.Close or Group.Close was called, or it has departed
 	windowBits = 15 << stream.MarkShift // the frame.Window of what is sent; a Conn's gen has it, too
 )
 
@@ -74,8 +76,7 @@ type extra struct {
 	// Input that straddles reads.
 	head    []byte         // the request head gathered so far
 	partial *frame.Partial // half a frame or message, or a held tail
-	since   uint32         // the tick in which the incomplete message began, +1
-	paused  uint32         // the tick in which its clock was stopped, +1; 0 while it runs
+	begun   stream.Clock   // of the message that partial belongs to, by Ran
 
 	// For the workers of an Offload.
 	line *line
@@ -87,18 +88,23 @@ type extra struct {
 
 	// The rest.
 	question *question // that is answered elsewhere
+	exchange *exchange // the request is net/http's, or waits for that
 	groups   []uint32  // its groups, when there are several
+	owed     int       // how many mailboxes hold it back
 }
 
 // weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
 func weigh(x *extra) (bytes int, isZero bool) {
-	if x.head == nil && x.partial == nil && x.since == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
-		x.question == nil && x.groups == nil {
+	if x.head == nil && x.partial == nil && x.begun == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
+		x.question == nil && x.exchange == nil && x.groups == nil && x.owed == 0 {
 		return 0, true
 	}
 	bytes = cap(x.head) + x.partial.Size()
 	if x.line != nil {
 		bytes += x.line.bytes
+	}
+	if x.exchange != nil {
+		bytes += cap(x.exchange.in) + x.exchange.charged
 	}
 	return bytes, false
 }

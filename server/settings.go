@@ -89,6 +89,8 @@ func or[T int | time.Duration](setting, standard T) T {
 
 func (s *Server) maxBacklog() int { return cmp.Or(or(s.MaxBacklog, 1<<20), math.MaxInt) }
 
+func (s *Server) maxRequests() int { return cmp.Or(or(s.MaxRequests, 256), math.MaxInt) }
+
 func (s *Server) maxBuffered() int { return or(s.MaxBuffered, 256<<20) }
 
 func (s *Server) handshakeTimeout() time.Duration { return span(s.HandshakeTimeout, 10*time.Second) }

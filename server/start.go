@@ -45,7 +45,10 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 		Deflate:      l.srv.Deflate,
 	}
 	lr.limited = r.Limits.any() || l.srv.sharesMessages
-	lr.frame = frame.Config{MaxMessage: l.srv.MaxMessage, Buffers: &l.Buffers, Fragments: true}
+	lr.frame = frame.Config{
+		MaxMessage: l.srv.MaxMessage, Buffers: &l.Buffers, Fragments: true,
+		KeepDeflated: lr.limited && r.Limits.Cost == nil, // a Cost looks at the message
+	}
 	mw := l.srv.around(r)
 	lr.upgrade = compose(mw, l.door.judgeBy(lr), func(m *Middleware) func(UpgradeFunc) UpgradeFunc { return m.Upgrade })
 	lr.open = compose(mw, orElse(r.Open, func(Conn) error { return nil }), func(m *Middleware) func(OpenFunc) OpenFunc { return m.Open })

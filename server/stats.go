@@ -20,7 +20,10 @@ type Stats struct {
 	// Now.
 	Sockets   int `json:"sockets"`   // connections, those of the Handler and those in a handshake included
 	Lingering int `json:"lingering"` // of these, how many have been told to go
-	Buffered  int `json:"buffered"`  // bytes that wait: heads, half messages, outboxes
+	Buffered  int `json:"buffered"`  // bytes that wait: heads, half messages, outboxes, and what requests to Handler take
+
+	Requests        int `json:"requests"`         // that Handler answers
+	RequestsWaiting int `json:"requests_waiting"` // for their turn
 
 	// Since Start.
 	Refused      int64 `json:"refused"`       // requests that were refused
@@ -49,7 +52,7 @@ type RouteStats struct {
 	Dropped     int64 `json:"dropped"` // messages that found a backlog full, of routes with DropNewest
 	BytesIn     int64 `json:"bytes_in"`
 	BytesOut    int64 `json:"bytes_out"` // accepted for sending; what fails then is not taken back
-	Passed      int64 `json:"passed"`    // requests given to Server.Handler
+	Passed      int64 `json:"passed"`    // requests that Server.Answer has answered, or that were given to Server.Handler
 	Stalls      int64 `json:"held"`      // callbacks that were seen to hold their loop for 100 ms or longer
 
 	// By the words of docs/CODES.md, and by close code: 1006 without a close frame,
@@ -90,6 +93,7 @@ func (s *Server) Stats() Stats {
 		Limits:       s.LimitStats(),
 		Loops:        make([]LoopStats, len(s.loops)),
 	}
+	st.Requests, st.RequestsWaiting = s.http.inUse()
 	for k, copied := range s.survey(st.Loops) {
 		if copied == nil {
 			continue

@@ -17,7 +17,7 @@ type Buffers struct {
 	kept   int // bytes waiting in free
 
 	told, most atomic.Int64 // inUse at the end of the last pass, and the most since Loop.Lent
-	free   [classes][][]byte
+	free       [classes][][]byte
 }
 
 const (
@@ -72,6 +72,9 @@ func (p *Buffers) Append(b, more []byte) []byte {
 	}
 	return append(b, more...)
 }
+
+// Charge counts n bytes that others hold for a stream, until Forget.
+func (p *Buffers) Charge(n int) { p.inUse += n }
 
 // Forget says that n bytes will not come back: they are another's for good.
 func (p *Buffers) Forget(n int) { p.inUse -= n }

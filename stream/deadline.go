@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"math"
 	"time"
 
 	"github.com/usher-ws/usher/poller"
@@ -27,6 +28,12 @@ func earlier(a, b uint32) uint32 {
 	return a
 }
 
+// isAwaited reports whether a point in time still means something to a stream.
+func (l *Loop[T, X]) isAwaited(tok uint64) bool {
+	_, s := l.slab.find(tok)
+	return s != nil && s.state < Finishing
+}
+
 // lateTick is from when on a tick counts as late: something held the loop up.
 const lateTick = 100 * time.Millisecond
 
@@ -34,7 +41,7 @@ const lateTick = 100 * time.Millisecond
 // nothing waits.
 func (l *Loop[T, X]) stallEnd(s *slot[T]) uint32 {
 	if x := l.exts.get(s.ext); x.outbox.waiting > 0 {
-		return Behind(x.stalled, Ticks(l.engine.cfg.WriteTimeout))
+		return Behind(l.tick, x.stalled.Left(l.Ran(), Ticks(l.engine.cfg.WriteTimeout)))
 	}
 	return 0
 }
@@ -43,22 +50,32 @@ func (l *Loop[T, X]) stallEnd(s *slot[T]) uint32 {
 // the deadline is set anew. It may have taken something without the kernel having
 // asked for more.
 func (l *Loop[T, X]) stalled(i uint32, s *slot[T]) bool {
-	limit := Ticks(l.engine.cfg.WriteTimeout)
-	x := l.exts.get(s.ext)
-	if limit != 0 && l.tick-x.stalled >= limit {
-		x.stalled = max(x.stalled, l.TakenAt(l.progress(s)))
-		if l.tick-x.stalled >= limit {
+	limit, x := Ticks(l.engine.cfg.WriteTimeout), l.exts.get(s.ext)
+	if limit != 0 && x.stalled.Elapsed(l.Ran()) >= limit {
+		ago := TakenAgo(l.progress(s))
+		if ago >= limit {
 			return true
 		}
+		x.stalled.Cap(l.Ran(), ago)
 	}
-	l.setDue(i, earlier(x.due, Behind(x.stalled, limit)))
+	l.setDue(i, earlier(x.due, l.stallEnd(s)))
 	return false
+}
+
+// giveUpOn cuts a stream whose peer takes nothing, unless it takes what it is offered now:
+// it may be we who were late.
+func (l *Loop[T, X]) giveUpOn(i uint32, s *slot[T]) {
+	sent, tok := l.sent, token(i, s.gen.Load())
+	l.flush(i, s)
+	if j, _ := l.slab.find(tok); j != 0 && l.sent == sent {
+		l.release(i, s, ErrWriteTimeout)
+	}
 }
 
 // progress asks the kernel what has become of the bytes sent.
 func (l *Loop[T, X]) progress(s *slot[T]) poller.Outgoing { return l.engine.cfg.Progress(int(s.fd)) }
 
-// TakenAt is the tick in which the peer last took a byte.
-func (l *Loop[T, X]) TakenAt(o poller.Outgoing) uint32 {
-	return l.tick - uint32(min(o.Taken()>>tickBits, time.Duration(l.tick)))
+// TakenAgo is how many ticks ago the peer last took a byte.
+func TakenAgo(o poller.Outgoing) uint32 {
+	return uint32(min(o.Taken()>>tickBits, math.MaxUint32))
 }

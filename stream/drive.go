@@ -14,9 +14,10 @@ import (
 // unless the caller runs on it.
 type Drive[T, X any] struct{ loop *Loop[T, X] }
 
-// Drive makes the calling goroutine the loop's.
+// Drive makes the calling goroutine the loop's. Slots are used again at once.
 func (l *Loop[T, X]) Drive() Drive[T, X] {
 	l.self.Store(self())
+	l.slab.rest = 0
 	return Drive[T, X]{l}
 }
 
@@ -24,10 +25,7 @@ func (l *Loop[T, X]) Drive() Drive[T, X] {
 func (d Drive[T, X]) Adopt(fd int) S[T, X] {
 	d.loop.engine.live.Add(1)
 	d.loop.conns.Add(1)
-	i := d.loop.slab.next
-	if n := len(d.loop.slab.free); n > 0 {
-		i = d.loop.slab.free[n-1]
-	}
+	i := d.loop.slab.upcoming()
 	d.loop.adopt(adoption{fd: fd})
 	return d.loop.At(i)
 }
@@ -79,7 +77,8 @@ func (d Drive[T, X]) Sweep() (more bool) {
 
 // Late makes a look at the deadlines come late, with all its turns.
 func (d Drive[T, X]) Late(by time.Duration) {
-	d.loop.tick += Ticks(by)
+	d.loop.sweepAt = max(d.loop.tick, 1)
+	d.loop.advance(time.Duration(d.loop.tick+Ticks(by)) << tickBits)
 	events[T, X]{d.loop}.lookAround(by)
 	for d.loop.sweeping != 0 {
 		d.Sweep()

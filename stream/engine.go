@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Config is what an Engine needs to know. Loops and MaxConns are required, and so is
-// Weigh.
+// Config is what an Engine needs to know. Loops and Weigh are required, and MaxConns is
+// if it is to accept any.
 type Config[X any] struct {
 	Loops int
 
@@ -128,8 +128,10 @@ func (e *Engine[T, X]) Origin() time.Time { return e.origin }
 // Loops returns the loops.
 func (e *Engine[T, X]) Loops() []*Loop[T, X] { return e.loops }
 
-// Listen accepts, from now on, what comes to the listening sockets; failed is told if that
-// cannot be. S.Listener counts them from 0, in their order. Safe for any goroutine.
+// Listen accepts, from now on, what comes to the listening sockets, up to 255 in all.
+// failed is called on a loop for each that it cannot be done for, which is still the
+// caller's to close; Unlisten closes the others. S.Listener counts all of them from 0, in
+// their order. Safe for any goroutine.
 func (e *Engine[T, X]) Listen(fds []int, failed func(error)) error {
 	return e.loops[0].Post(func() {
 		acceptor := events[T, X]{e.loops[0]}

@@ -38,7 +38,6 @@ func (echo) Victim(s link)                    { s.Cut(stream.ErrShed) }
 func (echo) Ended(link, error) bool           { return false }
 func (echo) Mail()                            {}
 func (echo) Turn(time.Duration) time.Duration { return 0 }
-func (echo) Late(time.Duration)               {}
 func (echo) Failed(err error)                 { log.Print(err) }
 
 func (echo) Fault(s link, err error) {

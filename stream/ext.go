@@ -7,7 +7,7 @@ package stream
 type ext[X any] struct {
 	slot      uint32 // whose it is
 	outbox    outbox // what the peer has not taken
-	stalled   uint32 // the tick in which the peer last took something
+	stalled   Clock  // since the peer last took something, by Ran
 	due       uint32 // the owner's deadline, while bytes wait; 0 for none
 	discarded int    // bytes read and thrown away while lingering
 	place     place  // among those that hold memory (shed.go)

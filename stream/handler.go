@@ -38,8 +38,6 @@ type Handler[T, X any] interface {
 	// Turn ends a pass over the ready streams. It returns when it wants to be called
 	// at the latest, by the loop's clock; 0 leaves that to the loop.
 	Turn(now time.Duration) (next time.Duration)
-	// Late says that the loop was held up for d: nobody was read, whatever was sent.
-	Late(d time.Duration)
 	// Fault says that a method has panicked, or ended its goroutine, while the loop dealt
 	// with s, which has to end; or with no stream in particular if s is zero. A nil err
 	// is an end that NoteExit has told of.

@@ -3,7 +3,6 @@
 package stream
 
 import (
-	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -15,8 +14,6 @@ import (
 	"github.com/usher-ws/usher/poller"
 	"golang.org/x/sys/unix"
 )
-
-var update = flag.Bool("update", false, "rewrite what is generated from the code")
 
 // TestMain checks that no descriptor and no goroutine outlives the tests.
 func TestMain(m *testing.M) {
@@ -81,7 +78,6 @@ type owner struct {
 	ended   func(s link, cause error) bool
 	mail    func()
 	turn    func(now time.Duration) time.Duration
-	late    func(d time.Duration)
 	faulted func(s link, err error)
 
 	seq    uint32
@@ -186,12 +182,6 @@ func (o *owner) Turn(now time.Duration) time.Duration {
 	return 0
 }
 
-func (o *owner) Late(d time.Duration) {
-	if o.late != nil {
-		o.late(d)
-	}
-}
-
 func (o *owner) Fault(s link, err error) {
 	o.faults = append(o.faults, err)
 	if o.faulted != nil {
@@ -272,7 +262,7 @@ func checkEmpty(t testing.TB, e *engine) {
 		if n := l.Streams(); n != 0 {
 			t.Errorf("loop %d: %d streams are still counted", l.ID(), n)
 		}
-		if got, want := len(l.slab.free), int(l.slab.next)-1; got != want {
+		if got, want := l.slab.resting(), int(l.slab.next)-1; got != want {
 			t.Errorf("loop %d: %d slots are free of %d", l.ID(), got, want)
 		}
 		if got := len(l.members); got != 0 {

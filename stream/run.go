@@ -167,11 +167,11 @@ func (l events[T, X]) Failed(err error) {
 }
 
 // listen accepts what comes to a listening socket from now on. It runs on the acceptor.
-func (e events[T, X]) listen(at listening) error {
-	if err := e.poll.Listen(at.fd, func() { e.accept(at) }); err != nil {
+func (l events[T, X]) listen(at listening) error {
+	if err := l.poll.Listen(at.fd, func() { l.accept(at) }); err != nil {
 		return err
 	}
-	a := &e.engine.acceptor
+	a := &l.engine.acceptor
 	a.listenings = append(a.listenings, at)
 	return nil
 }

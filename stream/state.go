@@ -82,7 +82,7 @@ var table = [numStates][numEvents]cell{
 		readable: {ignore, []State{Finishing}},
 		writable: {flush, []State{Finishing, Lingering, Free, Gone}},
 		hangup:   {release, []State{Free, Gone}},
-		due:      {expire, []State{Finishing, Free, Gone}}, // the end if the peer took nothing for too long
+		due:      {expire, []State{Finishing, Lingering, Free, Gone}}, // the end if the peer took nothing for too long
 	},
 	Lingering: {
 		readable: {discard, []State{Lingering, Free, Gone}},

@@ -59,17 +59,6 @@ func (l *Loop[T, X]) All() iter.Seq[S[T, X]] {
 	}
 }
 
-// Extras yields the owner's part of all extensions there are.
-func (l *Loop[T, X]) Extras() iter.Seq[*X] {
-	return func(yield func(*X) bool) {
-		for _, x := range l.exts.all {
-			if x.slot != 0 && !yield(&x.owner) {
-				return
-			}
-		}
-	}
-}
-
 // LateTicks is how many looks at the deadlines came late.
 func (l *Loop[T, X]) LateTicks() int64 { return l.late }
 
@@ -131,6 +120,16 @@ func (s S[T, X]) RemoteAddr() netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return poller.Peer(int(s.slot.fd))
+}
+
+// LocalAddr asks the kernel for the address that the peer has connected to. It is zero when
+// that is not known any more, or is not of IP.
+func (s S[T, X]) LocalAddr() netip.AddrPort {
+	if s.slot.fd < 0 {
+		return netip.AddrPort{}
+	}
+	addr, _ := poller.Local(int(s.slot.fd))
+	return addr
 }
 
 // Progress asks the kernel what has become of the bytes sent, for half a microsecond.
@@ -295,5 +294,6 @@ func (s S[T, X]) Due() uint32 {
 func (s S[T, X]) DueAt(at time.Duration) {
 	if s.isAlive() {
 		s.loop.exact.Push(timer.Timer{At: at, Token: s.Token()})
+		s.loop.exact.Tidy(s.loop.isAwaited)
 	}
 }

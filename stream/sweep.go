@@ -7,7 +7,8 @@ import "time"
 // Deadlines are looked at when one has come, and once a second whatever there is.
 const sweepEvery = uint32(time.Second / TickLength)
 
-// duesPerTurn is how many of them are acted upon before the streams have their turn.
+// duesPerTurn is how many of them are acted upon before the streams have their turn; and how
+// many points in time, and ends of lingering.
 const duesPerTurn = 256
 
 // lookAtDeadlines does what has come due.
@@ -19,17 +20,18 @@ func (l events[T, X]) lookAtDeadlines() {
 	case now >= planned:
 		l.lookAround(now - planned)
 	}
-	for {
+	for range duesPerTurn {
 		tok, ok := l.exact.PopDue(now)
 		if !ok {
 			break
 		}
-		if i, s := l.slab.find(tok); s != nil && s.state < Finishing {
+		if l.isAwaited(tok) {
+			i, s := l.slab.find(tok)
 			l.at = i
 			l.callDue(i, s)
 		}
 	}
-	for {
+	for range duesPerTurn {
 		tok, ok := l.lingering.queue.PopDue(now)
 		if !ok {
 			break
@@ -46,7 +48,6 @@ func (l events[T, X]) lookAround(late time.Duration) {
 	l.sweepAt = l.tick + sweepEvery
 	if late >= lateTick {
 		l.late++
-		l.handler.Late(late)
 	}
 	if l.excused = late >= lateTick && !l.excused; !l.excused {
 		l.sweeping = 1
@@ -121,13 +122,13 @@ func (l events[T, X]) expire(i uint32, s *slot[T]) {
 		return
 	case Finishing:
 		if l.stalled(i, s) {
-			l.release(i, s, ErrWriteTimeout)
+			l.giveUpOn(i, s)
 		}
 		return
 	}
 	if x := l.exts.get(s.ext); x.outbox.waiting > 0 {
 		if l.stalled(i, s) {
-			l.release(i, s, ErrWriteTimeout)
+			l.giveUpOn(i, s)
 			return
 		}
 		if x.due == 0 || x.due > l.tick {

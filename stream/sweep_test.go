@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/usher-ws/usher/internal/timer"
 	"github.com/usher-ws/usher/poller"
 )
 
@@ -83,11 +84,31 @@ func TestDuesPerTurn(t *testing.T) {
 	}
 }
 
+// So has it of points in time, and of those whose lingering is over.
+func TestPointsInTimePerTurn(t *testing.T) {
+	r := newRig(t, roomy())
+	r.d.Tell(func(int) poller.Outgoing { return poller.Outgoing{Sent: time.Hour} })
+	const crowd = duesPerTurn + 10
+	over := timer.Queue{}
+	for range crowd {
+		delayed, _ := r.adopt()
+		delayed.DueAt(r.l.Now())
+		lingers, _ := r.adopt()
+		lingers.Finish(nil)
+		over.Push(timer.Timer{At: r.l.Now(), Token: lingers.Token()})
+	}
+	r.l.lingering.queue = over
+	for turn, want := range []int{duesPerTurn, crowd} {
+		r.d.Timer()
+		if due, ended := r.o.count("due"), r.o.count("ended"); due != want || ended != want {
+			t.Errorf("turn %d: %d have come and %d have ended, want %d", turn, due, ended, want)
+		}
+	}
+}
+
 // A look at the deadlines that comes late is left out, the next one is not.
 func TestLateLooks(t *testing.T) {
 	r := newRig(t, roomy())
-	var late []time.Duration
-	r.o.late = func(d time.Duration) { late = append(late, d) }
 	s, _ := r.adopt()
 	s.SetDue(r.l.Tick() + 1)
 	look := func(d time.Duration) {
@@ -107,8 +128,8 @@ func TestLateLooks(t *testing.T) {
 		t.Errorf("after the next: %d deadlines came, want 2", n)
 	}
 	look(lateTick - 1)
-	if want := []time.Duration{time.Minute, time.Second}; !slices.Equal(late, want) || r.l.LateTicks() != 2 {
-		t.Errorf("late by %v, want %v; %d looks", late, want, r.l.LateTicks())
+	if n := r.l.LateTicks(); n != 2 {
+		t.Errorf("%d looks came late, want 2", n)
 	}
 }
 
@@ -176,6 +197,48 @@ func TestSlowTakerIsHeld(t *testing.T) {
 		if got := c.s.State(); got != Free {
 			t.Errorf("it takes nothing: it is %v, want free", got)
 		}
+	}
+}
+
+// TestLateIsNotStalled: while the loop is held up it offers a peer nothing, so that time does
+// not count; nor is that a way to be held for longer.
+func TestLateIsNotStalled(t *testing.T) {
+	for _, state := range []State{Held, Finishing} {
+		r := newRig(t, roomy())
+		c := &cellRig{rig: r}
+		c.bring(state)
+		limit := r.l.engine.cfg.WriteTimeout
+		for range 3 { // the first late look is left out
+			r.d.Late(10 * limit)
+		}
+		if got := c.s.State(); got != state {
+			t.Fatalf("after the loop was held up it is %v, want %v", got, state)
+		}
+		for range Ticks(limit) + 1 {
+			r.advance()
+		}
+		if got := c.s.State(); got != Free {
+			t.Errorf("a peer that had its time: it is %v, want free", got)
+		}
+	}
+}
+
+// A point in time does not outlive its stream: those of streams that come, wait for hours and
+// go do not pile up.
+func TestPointsOfTheGone(t *testing.T) {
+	r := newRig(t, roomy())
+	stays, _ := r.adopt()
+	stays.DueAt(r.l.Now() + time.Hour)
+	for range 5000 {
+		s := r.d.Seat()
+		s.DueAt(r.l.Now() + 2*time.Hour)
+		r.d.Unseat(s)
+	}
+	if n := r.l.exact.Len(); n > 200 {
+		t.Errorf("%d points in time for one stream", n)
+	}
+	if at, ok := r.l.exact.First(); !ok || at != r.l.Now()+time.Hour {
+		t.Errorf("the next is at %v, %v", at, ok)
 	}
 }
 

@@ -47,7 +47,7 @@ func TestSlab(t *testing.T) {
 			t.Fatalf("token %x is found after its end", tok)
 		}
 	}
-	if got := int(tab.next) - 1 - len(tab.free); got != len(live) {
+	if got := int(tab.next) - 1 - tab.resting(); got != len(live) {
 		t.Errorf("%d slots are taken, want %d", got, len(live))
 	}
 }
@@ -62,6 +62,31 @@ func TestGenerationsComeRound(t *testing.T) {
 	tab.put(i)
 	if got := s.gen.Load(); got != first {
 		t.Errorf("behind the last generation: %x, want %x", got, first)
+	}
+}
+
+// Slots are used again in the order in which they became free, and only when others rest: a
+// generation comes round as late as it can, however few streams there are at a time.
+func TestSlotsRest(t *testing.T) {
+	for _, live := range []int{1, 7, 3000} {
+		var tab slab[mark]
+		tab.init()
+		var taken []uint32
+		freed := map[uint32]int{} // when a slot became free last
+		for n := range 50_000 {
+			i, _ := tab.take()
+			if at, was := freed[i]; was && n-at < restSlots {
+				t.Fatalf("%d at a time: slot %d was used again after %d others", live, i, n-at)
+			}
+			if taken = append(taken, i); len(taken) == live {
+				freed[taken[0]] = n
+				tab.put(taken[0])
+				taken = taken[1:]
+			}
+		}
+		if most := uint32(live + restSlots); tab.next-1 > most || cap(tab.free) > 4*int(most) {
+			t.Errorf("%d at a time: %d slots were made, want %d; the list of those that are free has %d places", live, tab.next-1, most, cap(tab.free))
+		}
 	}
 }
 
@@ -97,7 +122,7 @@ func TestMillion(t *testing.T) {
 	if each := float64(heap()-before) / million; each > want+5 {
 		t.Errorf("a stream costs %.1f bytes of heap after a change of half of them, want at most %d", each, want+5)
 	}
-	if tab.next != million+1 {
+	if tab.next != million+restSlots+1 {
 		t.Errorf("%d slots were made", tab.next-1)
 	}
 	runtime.KeepAlive(&tab)

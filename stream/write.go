@@ -51,7 +51,7 @@ func (l *Loop[T, X]) send(i uint32, s *slot[T], b []byte) (n int, ok bool) {
 func (l *Loop[T, X]) queue(i uint32, s *slot[T], b []byte, from int, parts []Part) {
 	x := l.need(i, s)
 	if x.outbox.waiting == 0 {
-		x.stalled = l.tick
+		x.stalled = StartClock(l.Ran())
 		if x.due = *l.slab.due(i); s.state == Finishing {
 			x.due = 0
 		}
@@ -100,7 +100,7 @@ func (l *Loop[T, X]) flush(i uint32, s *slot[T]) {
 			return
 		}
 		if n > 0 {
-			x.stalled = l.tick
+			x.stalled = StartClock(l.Ran())
 			l.took(&x.outbox, n)
 		}
 		full = n < min(len(b), poller.SendLimit)

@@ -193,6 +193,16 @@ func (r *Request) IsProbe() bool {
 	return false
 }
 
+// BodyLength returns how many bytes of body follow the head; -1 if only the body's own end
+// tells, because it is chunked.
+func (r *Request) BodyLength() int64 {
+	if r.known[hTransferEncoding].count > 0 {
+		return -1
+	}
+	n, _ := parseLength(r.firstOf(hContentLength)) // Parse has refused what is no number
+	return n
+}
+
 // Now returns the time of the verdict, the same for every guard. It is known when
 // guards run.
 func (r *Request) Now() time.Time { return r.now }

@@ -214,3 +214,38 @@ func TestWarn(t *testing.T) {
 	}
 	bob.want(opText, "Server: alice has left the chat")
 }
+
+// TestJoinsOverTheRate: a user hears the history of rooms as often as they may speak, in
+// either dialect; beyond that they join without.
+func TestJoinsOverTheRate(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		flags []string
+		told  int // of four joins
+	}{
+		{[]string{"--rate", "10/h", "--burst", "3"}, 3},
+		{[]string{"--rate", "0", "--user-rate", "10/h", "--burst", "2"}, 2},
+		{[]string{"--rate", "10/h", "--burst", "1", "--limit-dry-run"}, 4},
+		{[]string{"--rate", "0", "--burst", "1"}, 4},
+	} {
+		p := serve(t, c.flags...)
+		alice := join(t, p.addr, upgradeTo("/ws/lobby", bearer(token("alice")))...)
+		alice.want(opText, "Server: alice has joined the chat")
+		alice.write(masked(opText, "hi"))
+		alice.want(opText, "alice: hi")
+		for k, isJSON := range []bool{false, true, false, true} {
+			head := []string{bearer(token("bob"))}
+			if isJSON {
+				head = append(head, "Sec-WebSocket-Protocol: chat.usher.v1+json")
+			}
+			f, err := join(t, p.addr, upgradeTo("/ws/lobby", head...)...).next()
+			told, joined := f.payload == "alice: hi", f.payload == "Server: bob has joined the chat"
+			if isJSON {
+				told, joined = strings.HasPrefix(f.payload, `{"type":"history",`), strings.HasPrefix(f.payload, `{"type":"joined",`)
+			}
+			if want := k < c.told; err != nil || told != want || joined == want {
+				t.Errorf("%v: join %d first heard %q (%v); want the history: %v", c.flags, k+1, f.payload, err, want)
+			}
+		}
+	}
+}

@@ -25,7 +25,7 @@ type serveCmd struct {
 	EchoAuth string   `placeholder:"PATH" help:"Echo messages at this path, behind the token and the limits."`
 	Rooms    []string `placeholder:"ROOM" help:"The rooms of the chat; if not given, any name is a room, and up to 10000 are in use at once."`
 
-	History     int           `default:"50" help:"How many past messages of a room are sent to a user who joins; those of all rooms together take at most an eighth of --max-buffered."`
+	History     int           `default:"50" help:"How many past messages of a room are sent to a user who joins, unless that is more often than --user-rate or --rate lets them speak; those of all rooms together take at most an eighth of --max-buffered."`
 	LeaveGrace  time.Duration `default:"2s" help:"How long a user still counts as present in a room after their last connection has gone."`
 	AnnounceMax int           `default:"200" help:"In rooms with more users than this, joins and leaves are announced together, once a second."`
 
@@ -48,6 +48,7 @@ type serveCmd struct {
 	MaxConns        int      `placeholder:"N" help:"Connections in all; if not given, what the limit of open files allows. More than that is an error."`
 	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" help:"Connections of one address at once, from when they are accepted. Of more, those that say nothing are closed after a second, and those that send a request are told."`
 	MaxConnsPerUser int      `default:"0" help:"Connections of one user at once."`
+	MaxRequests     int      `default:"256" help:"Log-ins, tickets and other requests by HTTP that are answered at once; the others wait, for --handshake-timeout at most. The page has no need to wait."`
 	MaxHead         byteSize `default:"16KiB" help:"The largest head of a request, cookies included: 1KiB to 1MiB."`
 	MaxRoomsPerUser int      `default:"100" help:"Rooms of the chat that one user may be in at once, however many connections there are in each."`
 	MaxMessage      byteSize `default:"64KiB" help:"The largest message; a text in the chat has up to 4,096 characters."`
@@ -90,7 +91,7 @@ func (s *serveCmd) Validate() error {
 	for name, n := range map[string]int{
 		"--loops": s.Loops, "--burst": s.Burst, "--max-conns": s.MaxConns, "--close-after": s.CloseAfter,
 		"--max-conns-per-ip": s.MaxConnsPerIP, "--max-conns-per-user": s.MaxConnsPerUser,
-		"--max-rooms-per-user": s.MaxRoomsPerUser, "--announce-max": s.AnnounceMax, "--history": s.History,
+		"--max-requests": s.MaxRequests, "--max-rooms-per-user": s.MaxRoomsPerUser, "--announce-max": s.AnnounceMax, "--history": s.History,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative: want 0 or more", name, n)
@@ -202,6 +203,18 @@ func (s *serveCmd) historyBytes() int {
 		return 0
 	}
 	return int(s.MaxBuffered) / 8
+}
+
+// replays returns how often one user is told the history of a room: as often as they may say
+// something.
+func (s *serveCmd) replays() limiter.Rate {
+	switch {
+	case s.LimitDryRun:
+		return limiter.Rate{}
+	case s.UserRate != 0:
+		return s.shared(s.UserRate)
+	}
+	return s.limits().Messages
 }
 
 // shared returns the rate of all connections of a user, or of an address, together.

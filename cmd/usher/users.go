@@ -46,7 +46,7 @@ func (s *serveCmd) apps(secrets []secret, given bool, log *slog.Logger) (provide
 			Guards: []upgrade.Guard{provider.Bearer()}, LogIn: byWhat, Origins: s.Origin,
 			Rooms: s.Rooms, MaxRoomsPerUser: orNone(s.MaxRoomsPerUser), Limits: s.limits(),
 			LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
-			History: orNone(s.History), HistoryBytes: s.historyBytes(),
+			History: orNone(s.History), HistoryBytes: s.historyBytes(), ReplayRate: s.replays(),
 		})
 	}
 	if err != nil {

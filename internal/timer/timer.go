@@ -2,7 +2,10 @@
 // points that come in their order.
 package timer
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Timer is a point in time, counted from an origin of the caller's, and what it is for.
 type Timer struct {
@@ -11,7 +14,10 @@ type Timer struct {
 }
 
 // Heap is a binary heap, the earliest first. The zero Heap is empty.
-type Heap struct{ q []Timer }
+type Heap struct {
+	q    []Timer
+	kept int // how many Tidy has left
+}
 
 // Push adds t.
 func (h *Heap) Push(t Timer) {
@@ -37,24 +43,49 @@ func (h *Heap) PopDue(now time.Duration) (token uint64, ok bool) {
 	if len(h.q) == 0 || h.q[0].At > now {
 		return 0, false
 	}
-	q := h.q
-	first, last := q[0], len(q)-1
-	q[0] = q[last]
-	q = q[:last]
-	for at := 0; ; {
+	first, last := h.q[0], len(h.q)-1
+	h.q[0] = h.q[last]
+	h.q = h.q[:last]
+	h.sink(0)
+	return first.Token, true
+}
+
+// sink brings the timer in a place down to where it belongs.
+func (h *Heap) sink(at int) {
+	for q := h.q; ; {
 		next := 2*at + 1
-		if next+1 < last && q[next+1].At < q[next].At {
+		if next+1 < len(q) && q[next+1].At < q[next].At {
 			next++
 		}
-		if next >= last || q[at].At <= q[next].At {
-			break
+		if next >= len(q) || q[at].At <= q[next].At {
+			return
 		}
 		q[at], q[next] = q[next], q[at]
 		at = next
 	}
-	h.q = q
-	return first.Token, true
 }
+
+// tidyFrom is how many timers are not worth looking at.
+const tidyFrom = 64
+
+// Tidy takes out those that nobody waits for, if there are more than twice as many as it has
+// left before: so they never are the most for long, and it costs little for each Push.
+func (h *Heap) Tidy(isAwaited func(token uint64) bool) {
+	if len(h.q) < max(2*h.kept, tidyFrom) {
+		return
+	}
+	left := slices.DeleteFunc(h.q, func(t Timer) bool { return !isAwaited(t.Token) })
+	if cap(left) > 4*len(left) {
+		left = slices.Clone(left)
+	}
+	h.q, h.kept = left, len(left)
+	for at := len(left)/2 - 1; at >= 0; at-- {
+		h.sink(at)
+	}
+}
+
+// Len is how many timers there are.
+func (h *Heap) Len() int { return len(h.q) }
 
 // Queue holds points in time that are pushed in their order. The zero Queue is empty.
 type Queue struct {

@@ -33,6 +33,47 @@ func TestHeap(t *testing.T) {
 	}
 }
 
+// TestTidy: of timers that come and lose their meaning long before their time, as many are kept
+// as still have one, give or take; those come in their order.
+func TestTidy(t *testing.T) {
+	var h Heap
+	r := rand.New(rand.NewPCG(3, 4))
+	awaited := map[uint64]time.Duration{}
+	isAwaited := func(token uint64) bool { _, ok := awaited[token]; return ok }
+	for k := range uint64(100_000) {
+		at := time.Duration(r.IntN(1e9))
+		awaited[k] = at
+		h.Push(Timer{at, k})
+		h.Tidy(isAwaited)
+		if k >= 200 {
+			delete(awaited, k-200)
+		}
+		if h.Len() > 500 || cap(h.q) > 2000 {
+			t.Fatalf("%d timers of %d that have a meaning, room for %d", h.Len(), len(awaited), cap(h.q))
+		}
+	}
+	found, last := 0, time.Duration(0)
+	for {
+		at, ok := h.First()
+		if !ok {
+			break
+		}
+		token, _ := h.PopDue(at)
+		if at < last {
+			t.Fatalf("%v behind %v", at, last)
+		}
+		if last = at; isAwaited(token) {
+			found++
+			if at != awaited[token] {
+				t.Errorf("timer %d: got %v, want %v", token, at, awaited[token])
+			}
+		}
+	}
+	if found != len(awaited) {
+		t.Errorf("%d timers came, want %d", found, len(awaited))
+	}
+}
+
 func TestQueue(t *testing.T) {
 	var q Queue
 	pushed, popped := uint64(0), uint64(0)
