@@ -222,7 +222,7 @@ func (l *loop) concerns(tok uint64) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.lane.of[p].entries+m.late.of[p].entries > 0
+	return m.lane.of[p].entries+m.late.of[p].entries+l.work.taken.of[p].entries > 0
 }
 
 // holdBack stops reading from a connection whose callback has asked for too much.

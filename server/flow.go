@@ -283,6 +283,9 @@ func (o owner) pop(f *flow, n int) {
 	first := f.entries[:n]
 	f.entries = f.entries[n:]
 	if f == &o.work.inOrder {
+		for k := range first {
+			o.work.taken.add(o.mail.payer(&first[k]), -1, -first[k].charged)
+		}
 		return
 	}
 	if o.mail.done(first); len(f.entries) == 0 {
