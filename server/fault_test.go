@@ -263,7 +263,7 @@ func TestCutOfTheFaulty(t *testing.T) {
 	faulty := <-opened
 	broken := make(chan bool)
 	_ = l.Post(func() {
-		l.At(faulty.slot).NeedExtra().line = &line{conn: faulty} // without a pool
+		l.At(faulty.slot).NeedExtra().line = &line{conn: faulty, open: 1} // without a pool
 		close(broken)
 	})
 	<-broken
