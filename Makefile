@@ -11,12 +11,13 @@ CLIENTS  := cmd/usher/testdata/clients
 PORTABLE := ./frame ./upgrade/... ./limiter ./login
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
+SIEGETIME ?= 5m
 TIMEOUT  ?= 15m
 
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench soak quiet deps vuln screenshots
+.PHONY: all fmt lint test fuzz bench soak siege quiet deps vuln screenshots
 
 all: lint test
 
@@ -83,6 +84,14 @@ screenshots:
 # Half an hour of people of every kind against a program; SOAKTIME=3m for less.
 soak:
 	USHER_SOAK=$(SOAKTIME) go test -run '^TestSoak$$' -count 1 -timeout 0 -v ./cmd/usher
+
+# Those that want to hurt others, each attack for a while, and what the others notice: with
+# ALSO=PATH the same against another binary in turns. Then everything at random for a minute,
+# which finds what no attack was written for. SIEGE='-seed 7 -only angles,pages' repeats a part.
+siege:
+	go build -o usher ./cmd/usher
+	status=0; go run ./bench/siege -for $(SIEGETIME) $(SIEGE) $(ALSO) ./usher || status=$$?; \
+	USHER_RANDOM=1m go test $(RACE) -run '^TestAtRandom$$' -count 1 -timeout 0 ./server && exit $$status
 
 # A client that says nothing behind nginx, both with their defaults, for five minutes.
 quiet:

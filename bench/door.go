@@ -35,7 +35,7 @@ func (h Handshake) Run(ctx context.Context) (*Report, error) {
 	r.latency("", "connect to upgraded", m.Latency, m.Late)
 	r.efforts("handshake", m, s)
 	r.add("handshakes", "handshakes", float64(m.Received), Count)
-	return r.finish(doorFound(r, m)), nil
+	return r.finish(r.found("each")), nil
 }
 
 // Run measures. See the package's words on ctx and errors.
@@ -69,7 +69,7 @@ func (f Refuse) Run(ctx context.Context) (*Report, error) {
 	r.latency("", "connect to refused", m.Latency, m.Late)
 	r.efforts("refusal", m, s)
 	r.Tables = append(r.Tables, statuses)
-	return r.finish(doorFound(r, m) + fmt.Sprintf(", %.1f %% read status and body", bodies)), nil
+	return r.finish(r.found("each") + fmt.Sprintf(", %.1f %% read status and body", bodies)), nil
 }
 
 // lost is how many of the measured went away without an answer.
@@ -100,16 +100,4 @@ func runDoor(ctx context.Context, c *Common, scenario string, p plan) (*session,
 		return s, nil, errors.Join(errNothing, s.fleet.fallen())
 	}
 	return s, &m, nil
-}
-
-func doorFound(r *Report, m *measurement) string {
-	found := "throughput withheld, the client was the bottleneck"
-	if f := r.Figure("rate"); f != nil && f.Withheld == "" {
-		found = f.String()
-	}
-	found += fmt.Sprintf(", p50 %v, p99 %v", r.word("p50"), r.word("p99"))
-	if f := r.Figure("server_cpu_per"); f != nil && f.Withheld == "" {
-		found += fmt.Sprintf(", %v server CPU each", f)
-	}
-	return found
 }

@@ -5,7 +5,6 @@ package bench
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/usher-ws/usher/bench/internal/play"
 )
@@ -101,13 +100,5 @@ func (e *Echo) conclude(s *session, m *measurement) *Report {
 		r.note("A closed loop: every connection waits for its answer, so a stall of the server is counted once, " +
 			"not for all who would have asked meanwhile. Latency as users see it is measured with --rate.")
 	}
-	found := "throughput withheld, the client was the bottleneck"
-	if f := r.Figure("rate"); f.Withheld == "" {
-		found = f.String()
-	}
-	found += fmt.Sprintf(", p50 %v, p99 %v", r.word("p50"), r.word("p99"))
-	if f := r.Figure("server_cpu_per"); f != nil && f.Withheld == "" {
-		found += fmt.Sprintf(", %v server CPU per message", f)
-	}
-	return r.finish(found)
+	return r.finish(r.found("per message"))
 }

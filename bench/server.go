@@ -49,24 +49,17 @@ type look struct {
 }
 
 // look reads all there is. It takes a millisecond or so for a large server.
-func (s *server) look() look {
-	l := look{at: time.Now(), pids: s.pids}
-	if !s.known() {
-		return l
-	}
-	u, err := proc.Read(s.pids)
-	l.usage, l.ok = u, err == nil
-	l.threads = proc.Threads(s.pids)
-	return l
-}
+func (s *server) look() look { return s.by(proc.Read) }
 
 // glance reads what is cheap, CPU and RSS, so that looking does not disturb.
-func (s *server) glance() look {
+func (s *server) glance() look { return s.by(proc.ReadQuick) }
+
+func (s *server) by(read func(pids []int) (proc.Usage, error)) look {
 	l := look{at: time.Now(), pids: s.pids}
 	if !s.known() {
 		return l
 	}
-	u, err := proc.ReadQuick(s.pids)
+	u, err := read(s.pids)
 	l.usage, l.ok = u, err == nil
 	l.threads = proc.Threads(s.pids)
 	return l

@@ -45,14 +45,18 @@ func begin(ctx context.Context, c *Common, scenario string, p plan) (s *session,
 	if s.server, err = findServer(c.PIDs, s.fleet, s.doors); err != nil {
 		return s, err
 	}
-	s.crew, err = s.newCrew(p)
+	crew, err := s.newCrew(p)
+	if err != nil {
+		return s, err
+	}
+	s.crew = crew
 	if n := len(s.doors); n > 1 {
 		s.report.set("servers", n)
 	}
-	if s.crew.processes > 0 {
-		s.report.set("client processes", s.crew.processes)
+	if crew.processes > 0 {
+		s.report.set("client processes", crew.processes)
 	}
-	return s, err
+	return s, nil
 }
 
 // noSession is a session with nothing to end.
@@ -65,7 +69,7 @@ func (s *session) newCrew(p plan) (*crew, error) {
 	padding, first := p.Door.Padding, p.Door.First
 	var err error
 	if p.Door, err = s.c.request(); err != nil {
-		return &crew{}, err
+		return nil, err
 	}
 	p.Door.Padding, p.Door.First = padding, first
 	p.Targets = s.doors

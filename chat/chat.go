@@ -82,12 +82,13 @@ type Config struct {
 
 // Chat is the application; New makes one. Its methods are safe for any goroutine.
 type Chat struct {
-	config Config
-	door   *upgrade.Upgrader // for what pages ask over HTTP
-	listed map[string]bool   // Config.Rooms; nil: any well-formed name
-	hub    hub.Hub           // a room is a topic
-	page   Page
-	index  []byte // the front door for programs
+	config  Config
+	door    *upgrade.Upgrader // for what pages ask over HTTP
+	listed  map[string]bool   // Config.Rooms; nil: any well-formed name
+	hub     hub.Hub           // a room is a topic
+	page    Page
+	index   []byte  // the front door for programs
+	answers answers // what of it a loop gives by itself
 }
 
 // New returns a chat. It fails if there is no guard, if the name of a room or an origin is
@@ -110,6 +111,7 @@ func New(config Config) (*Chat, error) {
 	if err := c.door.Validate(); err != nil {
 		return nil, fmt.Errorf("chat: %w", err)
 	}
+	c.answers = c.record()
 	c.hub.Dialects = dialects
 	c.hub.Key = looksOf
 	c.hub.MaxTopicsPerUser = max(0, cmp.Or(config.MaxRoomsPerUser, defaultMaxRoomsPerUser))

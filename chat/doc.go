@@ -5,7 +5,7 @@
 //	if err != nil { … }
 //	app, err := chat.New(chat.Config{Guards: []upgrade.Guard{upgrade.Bearer(keys)}})
 //	if err != nil { … }
-//	s := &server.Server{Addr: "127.0.0.1:8080", Handler: app.Handler()}
+//	s := &server.Server{Addr: "127.0.0.1:8080", Handler: app.Handler(), Answer: app.Answer}
 //	s.Route(chat.Pattern, app.Route())
 //	err = s.ListenAndServe()
 //

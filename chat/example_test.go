@@ -30,7 +30,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	s := &server.Server{Addr: "127.0.0.1:0", Handler: provider.Handler(app.Handler())}
+	s := &server.Server{Addr: "127.0.0.1:0", Handler: provider.Handler(app.Handler()), Answer: provider.Answer(app.Answer)}
 	s.Route(chat.Pattern, app.Route())
 	if err := s.Start(); err != nil {
 		log.Fatal(err)

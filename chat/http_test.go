@@ -3,13 +3,19 @@
 package chat
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // ask sends the chat's handler a request; headers are "Name: value".
@@ -116,5 +122,55 @@ func TestPagesOfOthers(t *testing.T) {
 		if w := ask(c, method, "/", ""); w.Code != 200 && w.Code != 204 {
 			t.Errorf("%s /: got %d, want 2xx", method, w.Code)
 		}
+	}
+}
+
+// TestAnswer: what a loop answers is what the Handler would.
+func TestAnswer(t *testing.T) {
+	const friend = "https://friend.example"
+	c := newChat(t, Config{LogIn: ByPassword, Origins: []string{friend}})
+	gate := upgrade.Upgrader{Origins: []string{friend}}
+	left := 0
+	for _, target := range []string{"/", "/?q=1", "/nowhere", "//", "/%2F", "/token"} {
+		for _, method := range []string{"GET", "HEAD", "POST", "OPTIONS", "get"} {
+			for _, accept := range []string{"", "*/*", "text/html", "application/json", "text/plain, application/json;q=0.9", "application/problem+json", "application/json, text/html"} {
+				for _, origin := range []string{"", friend, "https://evil.example"} {
+					head := method + " " + target + " HTTP/1.1\r\nHost: h\r\nAccept: " + accept + "\r\n"
+					headers := []string{"Accept: " + accept}
+					if origin != "" {
+						head += "Origin: " + origin + "\r\n"
+						headers = append(headers, "Origin: "+origin)
+					}
+					r := new(upgrade.Request)
+					if err := gate.Parse([]byte(head+"\r\n"), r); err != nil {
+						t.Fatal(err)
+					}
+					answer := c.Answer(nil, r)
+					if len(answer) == 0 {
+						left++
+						continue
+					}
+					got, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), &http.Request{Method: method})
+					if err != nil {
+						t.Fatal(err)
+					}
+					body, _ := io.ReadAll(got.Body)
+					want := ask(c, method, target, "", headers...)
+					if method == "HEAD" {
+						want.Body.Reset() // as net/http does
+					}
+					for _, h := range []http.Header{got.Header, want.Header()} {
+						h.Del("Date")
+						h.Del("Connection")
+					}
+					if got.StatusCode != want.Code || string(body) != want.Body.String() || !reflect.DeepEqual(got.Header, want.Header()) {
+						t.Errorf("%q: got %d %v, want %d %v", head, got.StatusCode, got.Header, want.Code, want.Header())
+					}
+				}
+			}
+		}
+	}
+	if all := 6 * 5 * 7 * 3; left == 0 || left > all*3/4 {
+		t.Errorf("%d of %d are left to the Handler", left, all)
 	}
 }

@@ -123,12 +123,18 @@ func (s *speaker) direct(name, text, id string) {
 		return
 	}
 	e := direct{typeDirect, s.User(), to, closed(text), now(), id}
-	switch n, err := room.DirectFunc(to, frame.OpText, encoder(e)); {
+	n, err := room.DirectFunc(to, frame.OpText, encoder(e))
+	switch {
 	case errors.Is(err, hub.ErrAway):
 		s.tell(away(to).answering(id))
+		return
 	case n == 0: // left just now
 		s.tell(nobody(to).answering(id))
-	case to != s.User():
+		return
+	case err != nil:
+		s.tell(faultBusy.answering(id))
+	}
+	if to != s.User() {
 		_, _ = room.DirectFunc(s.User(), frame.OpText, encoder(e))
 	}
 }

@@ -64,8 +64,9 @@ type Client[T any] struct {
 	// Memory every connection uses in turn.
 	proto   frame.Protocol
 	frame   frame.Config
-	out     []byte // said during an event of current
-	current uint32 // the slot of the stream whose input is handled; 0: none
+	answer  Response // that the owner is told of
+	out     []byte   // said during an event of current
+	current uint32   // the slot of the stream whose input is handled; 0: none
 }
 
 // New makes the client of a loop, which may not have started yet. The loop's stream.Config
@@ -98,10 +99,9 @@ func (c *Client[T]) Dial(to netip.AddrPort, from netip.Addr, tag T) (Stream[T], 
 
 // Opened is stream.Handler's: s has connected, and the request is sent.
 func (c *Client[T]) Opened(s Stream[T]) {
-	out := c.owner.Request(s).Append(c.borrow(), c.key(s))
+	out := c.owner.Request(s).Append(c.output(s), c.key(s))
 	s.Data().state = Asked
-	s.Write(out)
-	c.giveBack(out)
+	c.say(s, out)
 }
 
 // Input is stream.Handler's.

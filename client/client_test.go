@@ -14,8 +14,6 @@ import (
 	"testing"
 	"unsafe"
 
-	coder "github.com/coder/websocket"
-	gorilla "github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -32,72 +30,32 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// echoes are servers of two libraries that send back what comes.
-var echoes = map[string]http.HandlerFunc{
-	"gorilla": func(w http.ResponseWriter, r *http.Request) {
-		up := gorilla.Upgrader{Subprotocols: []string{"echo"}, CheckOrigin: func(*http.Request) bool { return true }}
-		c, err := up.Upgrade(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		for {
-			kind, data, err := c.ReadMessage()
-			if err != nil || c.WriteMessage(kind, data) != nil {
-				return
-			}
-		}
-	},
-	"coder": func(w http.ResponseWriter, r *http.Request) {
-		c, err := coder.Accept(w, r, &coder.AcceptOptions{Subprotocols: []string{"echo"}, InsecureSkipVerify: true})
-		if err != nil {
-			return
-		}
-		defer c.CloseNow()
-		c.SetReadLimit(-1)
-		for {
-			kind, data, err := c.Read(r.Context())
-			if err != nil || c.Write(r.Context(), kind, data) != nil {
-				return
-			}
-		}
-	},
-}
-
-// TestEcho: messages of all lengths come back from other libraries, and the close is
-// answered.
+// TestEcho: messages of all lengths come back, and the close is answered. Package interop has
+// the same with the servers of other libraries.
 func TestEcho(t *testing.T) {
-	for name, echo := range echoes {
-		t.Run(name, func(t *testing.T) {
-			srv := httptest.NewServer(echo)
-			t.Cleanup(srv.Close)
-			lengths := []int{0, 1, 125, 126, 65_535, 65_536, 1 << 20}
-			o := &script{request: Request{Subprotocols: "other, echo", Origin: "http://else.where"}}
-			next, chosen := 0, ""
-			send := func(s link) {
-				b := bytes.Repeat([]byte("ö"), lengths[next])[:lengths[next]/2*2]
-				o.client.Send(s, frame.OpText, b[:len(b)/2], b[len(b)/2:])
-			}
-			o.upgraded = func(s link, r *Response) {
-				chosen = string(r.Get("sec-websocket-protocol"))
-				send(s)
-			}
-			o.message = func(s link, op frame.Opcode, data []byte) {
-				if want := lengths[next] / 2 * 2; op != frame.OpText || len(data) != want {
-					t.Errorf("got %v of %d bytes, want %d", op, len(data), want)
-				}
-				if next++; next < len(lengths) {
-					send(s)
-					return
-				}
-				o.client.Leave(s, frame.StatusNormalClosure)
-			}
-			o.run(t, patient)
-			o.dial(t, addrOf(srv))
-			if end := <-o.ends; end != (End{}) || next != len(lengths) || chosen != "echo" {
-				t.Errorf("ended by %v after %d messages, subprotocol %q", end, next, chosen)
-			}
-		})
+	at := listen(t, Echo)
+	lengths := []int{0, 1, 125, 126, 65_535, 65_536, 1 << 20}
+	o := &script{}
+	next := 0
+	send := func(s link) {
+		b := bytes.Repeat([]byte("ö"), lengths[next])[:lengths[next]/2*2]
+		o.client.Send(s, frame.OpText, b[:len(b)/2], b[len(b)/2:])
+	}
+	o.upgraded = func(s link, _ *Response) { send(s) }
+	o.message = func(s link, op frame.Opcode, data []byte) {
+		if want := lengths[next] / 2 * 2; op != frame.OpText || len(data) != want {
+			t.Errorf("got %v of %d bytes, want %d", op, len(data), want)
+		}
+		if next++; next < len(lengths) {
+			send(s)
+			return
+		}
+		o.client.Leave(s, frame.StatusNormalClosure)
+	}
+	o.run(t, patient)
+	o.dial(t, at)
+	if end := <-o.ends; end != (End{}) || next != len(lengths) {
+		t.Errorf("ended by %v after %d messages", end, next)
 	}
 }
 

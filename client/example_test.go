@@ -4,11 +4,10 @@ package client_test
 
 import (
 	"fmt"
-	"net/http"
-	"net/http/httptest"
+	"log"
+	"net"
 	"net/netip"
 
-	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/client"
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/stream"
@@ -45,33 +44,26 @@ func (g *greeter) Closed(_ conn, end client.End) {
 	close(g.done)
 }
 
-// A loop of its own, with one connection.
+// A loop of its own, with one connection, to a server that sends back what it hears.
 func Example() {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := new(websocket.Upgrader).Upgrade(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		kind, data, _ := c.ReadMessage()
-		_ = c.WriteMessage(kind, append(data, " yourself"...))
-		_, _, _ = c.ReadMessage() // the close frame, which is answered
-	}))
-	defer server.Close()
-	g := &greeter{host: server.Listener.Addr().String(), done: make(chan struct{})}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	go serve(ln)
+	g := &greeter{host: ln.Addr().String(), done: make(chan struct{})}
 	engine, err := stream.New(stream.Config[client.Extra]{Loops: 1, ReadAlways: true, Weigh: client.Weigh},
 		func(l *client.Loop[struct{}]) stream.Handler[client.Session[struct{}], client.Extra] {
 			g.client = client.New(l, g, client.Config{})
 			return g.client
 		})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	defer engine.Close()
 	if err := engine.Start(); err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	_ = engine.Loops()[0].Post(func() {
 		if _, err := g.client.Dial(netip.MustParseAddrPort(g.host), netip.Addr{}, struct{}{}); err != nil {
@@ -81,6 +73,16 @@ func Example() {
 	})
 	<-g.done
 	// Output:
-	// hello yourself
+	// hello
 	// ended
+}
+
+// serve is the server; another program, as a rule.
+func serve(ln net.Listener) {
+	c, err := ln.Accept()
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	client.Echo(c.(*net.TCPConn))
 }

@@ -3,6 +3,7 @@
 package client
 
 import (
+	"io"
 	"net"
 	"net/http/httptest"
 	"net/netip"
@@ -10,11 +11,11 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/leak"
 	"github.com/usher-ws/usher/stream"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 type link = Stream[uint32]
 
@@ -134,6 +135,30 @@ func listen(t testing.TB, handle func(c *net.TCPConn)) netip.AddrPort {
 		<-done
 	})
 	return netip.MustParseAddrPort(ln.Addr().String())
+}
+
+// Echo is a server that sends back what it hears until the client leaves.
+func Echo(c *net.TCPConn) {
+	_, _ = io.WriteString(c, greet(c)+"\r\n")
+	p := frame.New(&frame.Config{MaxMessage: 1 << 20})
+	in := make([]byte, 64<<10)
+	for !p.Done() {
+		n, err := c.Read(in)
+		if err != nil {
+			return
+		}
+		var out []byte
+		p.Receive(in[:n])
+		for ev := p.NextEvent(); ev.Kind != frame.NoEvent; ev = p.NextEvent() {
+			out = p.AppendReply(out, ev)
+			if ev.Kind == frame.MessageEvent {
+				out, _ = p.AppendMessage(out, ev.Opcode, ev.Data)
+			}
+		}
+		if _, err := c.Write(out); err != nil {
+			return
+		}
+	}
 }
 
 // patient has nothing time out that the test does not want to.

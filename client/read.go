@@ -17,7 +17,7 @@ func (c *Client[T]) readAnswer(s Stream[T], b []byte) {
 		head = buffers.Append(head, b)
 		s.NeedExtra().head, b = head, head
 	}
-	r, n, err := ParseResponse(b, false)
+	r, n, err := parseResponse(b, false)
 	switch {
 	case err != nil:
 		s.Cut(End{Kind: BadAnswer})
@@ -28,11 +28,11 @@ func (c *Client[T]) readAnswer(s Stream[T], b []byte) {
 		}
 		return
 	case r.Status != http.StatusSwitchingProtocols:
-		if c.owner.Refused(s, &r); !hasEnded(s) {
+		if c.refused(s, r); !hasEnded(s) {
 			s.Cut(End{Kind: Refused, Code: r.Status})
 		}
 		return
-	case r.Check(c.owner.Request(s), c.key(s)) != nil:
+	case r.check(c.owner.Request(s), c.key(s)) != nil:
 		s.Cut(End{Kind: BadAnswer, Code: r.Status})
 		return
 	}
@@ -41,14 +41,24 @@ func (c *Client[T]) readAnswer(s Stream[T], b []byte) {
 		s.TrimExtra()
 		defer buffers.Put(head)
 	}
-	c.open(s, &r, b[n:])
+	c.open(s, r, b[n:])
+}
+
+// refused tells the owner of an answer that is no upgrade.
+func (c *Client[T]) refused(s Stream[T], r Response) {
+	outer := c.answer // a callback may write to another stream, which then ends
+	c.answer = r
+	c.owner.Refused(s, &c.answer)
+	c.answer = outer
 }
 
 // open begins the life of frames, of which rest are the first.
-func (c *Client[T]) open(s Stream[T], r *Response, rest []byte) {
+func (c *Client[T]) open(s Stream[T], r Response, rest []byte) {
 	s.Data().state = Open
 	s.SetDue(0)
-	c.owner.Upgraded(s, r)
+	c.answer = r
+	c.owner.Upgraded(s, &c.answer) // not within another callback: input has come
+	c.answer = Response{}
 	if len(rest) > 0 && !hasEnded(s) {
 		c.readFrames(s, rest)
 	}

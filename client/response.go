@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
+
+	"github.com/usher-ws/usher/internal/text"
 )
 
 // Response is the answer to a request. Its bytes are parts of what it was read from.
@@ -21,9 +21,9 @@ type Response struct {
 	Complete bool   // the whole body came
 }
 
-// MaxResponse bounds what is kept of a response, in bytes. One whose head is longer is
+// maxResponse bounds what is kept of a response, in bytes. One whose head is longer is
 // malformed, a longer body is cut.
-const MaxResponse = 256 << 10
+const maxResponse = 256 << 10
 
 // All yields the values of all header lines of this name.
 func (r *Response) All(name string) iter.Seq[[]byte] {
@@ -45,15 +45,15 @@ func (r *Response) Get(name string) []byte {
 	return nil
 }
 
-// ParseResponse reads a response from b, which ended there if eof. n is where it ends, and
+// parseResponse reads a response from b, which ended there if eof. n is where it ends, and
 // after a 101 frames follow; n == 0 without an error means that b is too short. Interim
 // responses before it are passed over (RFC 9110 §15.2).
-func ParseResponse(b []byte, eof bool) (r Response, n int, err error) {
+func parseResponse(b []byte, eof bool) (r Response, n int, err error) {
 	for r.Status < 200 && r.Status != http.StatusSwitchingProtocols {
 		end := bytes.Index(b[n:], []byte("\r\n\r\n"))
 		if end < 0 {
-			if len(b) > MaxResponse {
-				return r, 0, fmt.Errorf("a head of more than %d bytes", MaxResponse)
+			if len(b) > maxResponse {
+				return r, 0, fmt.Errorf("a head of more than %d bytes", maxResponse)
 			}
 			return Response{}, 0, nil
 		}
@@ -70,7 +70,7 @@ func ParseResponse(b []byte, eof bool) (r Response, n int, err error) {
 		return r, n, nil
 	}
 	r.Body, r.Complete = r.body(b[n:], eof)
-	if !r.Complete && !eof && len(b) <= MaxResponse {
+	if !r.Complete && !eof && len(b) <= maxResponse {
 		return Response{}, 0, nil
 	}
 	return r, len(b), nil
@@ -133,8 +133,8 @@ var (
 	errSubprotocol = errors.New("client: a subprotocol nobody asked for")
 )
 
-// Check says what is wrong with a 101 to a request (RFC 6455 §4.1).
-func (r *Response) Check(to *Request, key Key) error {
+// check says what is wrong with a 101 to a request (RFC 6455 §4.1).
+func (r *Response) check(to *Request, key Key) error {
 	accept := key.accept()
 	switch {
 	case !bytes.EqualFold(r.Get("Upgrade"), []byte("websocket")):
@@ -147,21 +147,28 @@ func (r *Response) Check(to *Request, key Key) error {
 		return errExtension
 	}
 	for chosen := range r.All("Sec-WebSocket-Protocol") {
-		asked := slices.ContainsFunc(strings.Split(to.Subprotocols, ","), func(p string) bool {
-			return strings.TrimSpace(p) == string(chosen)
-		})
-		if !asked || len(chosen) == 0 {
+		if !to.offers(chosen) {
 			return errSubprotocol
 		}
 	}
 	return nil
 }
 
+// offers reports whether the request offers a subprotocol.
+func (r *Request) offers(chosen []byte) bool {
+	for p := range text.Elements([]byte(r.Subprotocols)) {
+		if bytes.Equal(p, chosen) {
+			return true
+		}
+	}
+	return false
+}
+
 // names reports whether a list header names token in any of its lines.
 func (r *Response) names(header, token string) bool {
 	for list := range r.All(header) {
-		for item := range bytes.SplitSeq(list, []byte(",")) {
-			if bytes.EqualFold(bytes.TrimSpace(item), []byte(token)) {
+		for item := range text.Elements(list) {
+			if bytes.EqualFold(item, []byte(token)) {
 				return true
 			}
 		}

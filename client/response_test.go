@@ -37,10 +37,10 @@ func TestParseResponse(t *testing.T) {
 		{in: "HTTP/1.1 099\r\n\r\n", bad: true},
 		{in: "HTTP/1.1 2000\r\n\r\n", bad: true},
 		{in: "hello\r\n\r\n", bad: true},
-		{in: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", MaxResponse), bad: true},
+		{in: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxResponse), bad: true},
 	} {
 		in := tt.in[:min(len(tt.in), 200)]
-		r, n, err := ParseResponse([]byte(tt.in), tt.eof)
+		r, n, err := parseResponse([]byte(tt.in), tt.eof)
 		if tt.bad {
 			if err == nil && r.Complete {
 				t.Errorf("%q: got %+v, want an error", in, r)
@@ -54,13 +54,13 @@ func TestParseResponse(t *testing.T) {
 			continue
 		}
 		for k := range len(tt.in) {
-			if r, n, err := ParseResponse([]byte(tt.in[:k]), false); n != 0 || err != nil {
+			if r, n, err := parseResponse([]byte(tt.in[:k]), false); n != 0 || err != nil {
 				t.Errorf("%q: got %+v, %d, %v, want more to be asked for", tt.in[:k], r, n, err)
 			}
 		}
 	}
-	long := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("x", MaxResponse)
-	if r, n, err := ParseResponse([]byte(long), false); err != nil || n != len(long) || r.Complete {
+	long := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("x", maxResponse)
+	if r, n, err := parseResponse([]byte(long), false); err != nil || n != len(long) || r.Complete {
 		t.Errorf("an endless body: got complete %v, %d, %v, want what there is", r.Complete, n, err)
 	}
 }
@@ -88,12 +88,12 @@ func TestCheck(t *testing.T) {
 		{"an empty subprotocol", append(good[:4:4], "Sec-WebSocket-Protocol:"), errSubprotocol},
 	} {
 		r := Response{Status: 101, Header: []byte(strings.Join(tt.header, "\r\n"))}
-		if got := r.Check(&Request{Subprotocols: "p, q"}, key); got != tt.want {
+		if got := r.check(&Request{Subprotocols: "p, q"}, key); got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
 	}
 	r := Response{Status: 101, Header: []byte(strings.Join(append(good, "Sec-WebSocket-Protocol: p"), "\r\n"))}
-	if got := r.Check(&Request{}, key); got != errSubprotocol {
+	if got := r.check(&Request{}, key); got != errSubprotocol {
 		t.Errorf("a subprotocol where none was asked for: got %v", got)
 	}
 }
@@ -104,12 +104,12 @@ func FuzzResponse(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 400 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 100 X\r\n\r\nHTTP/1.0 503 X\r\nContent-Length: 3\r\n\r\nbye"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, n, err := ParseResponse(b, false)
+		r, n, err := parseResponse(b, false)
 		if n > len(b) || n > 0 && err != nil {
 			t.Fatalf("%d of %d, %v", n, len(b), err)
 		}
 		for k := range b {
-			part, m, errPart := ParseResponse(b[:k], false)
+			part, m, errPart := parseResponse(b[:k], false)
 			if errPart != nil && err == nil {
 				t.Fatalf("%x is malformed at %d: %v", b, k, errPart)
 			}
@@ -117,6 +117,6 @@ func FuzzResponse(f *testing.F) {
 				t.Fatalf("%x: got %+v at %d, %+v at the end", b, part, k, r)
 			}
 		}
-		_, _, _ = ParseResponse(b, true)
+		_, _, _ = parseResponse(b, true)
 	})
 }

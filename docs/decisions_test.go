@@ -1,16 +1,15 @@
 package docs
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/usher-ws/usher/internal/drawn"
 )
 
 var (
-	update   = flag.Bool("update", false, "rewrite what is generated")
 	room     = regexp.MustCompile(`(?m)^## (.+)$`)
 	decision = regexp.MustCompile(`(?ms)^\*\*(\d{4}-\d\d-\d\d)\. (.+?)\*\*`)
 )
@@ -18,23 +17,9 @@ var (
 // TestDecisionsIndex: the index of DECISIONS.md lists the decisions of each room, in their
 // order, which is that of their dates. go test ./docs -run Decisions -update writes it.
 func TestDecisionsIndex(t *testing.T) {
-	const file, begin, end = "DECISIONS.md", "<!-- index -->\n", "<!-- /index -->"
-	text := read(t, file)
-	before, rest, ok1 := strings.Cut(text, begin)
-	shown, behind, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s has no place for its index between %q and %q", file, begin, end)
-	}
-	want := indexOf(t, behind)
-	if shown == want {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s has another index than decisions; run with -update", file)
-	}
-	if err := os.WriteFile(file, []byte(before+begin+want+end+behind), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	const file = "DECISIONS.md"
+	_, behind, _ := strings.Cut(read(t, file), "<!-- /index -->")
+	drawn.Section(t, file, "index", indexOf(t, behind))
 }
 
 // indexOf draws the index of the rooms in text.

@@ -17,12 +17,14 @@ var modulesOf = func() map[string][]string {
 	const deflate = "github.com/klauspost/compress"
 	door := []string{"github.com/gobwas/httphead", "github.com/gobwas/ws", deflate}
 	loop := []string{"github.com/mailru/easygo", "golang.org/x/sys"}
+	client := []string{deflate, "github.com/mailru/easygo", "golang.org/x/sys"}
 	server := slices.Concat(door, loop)
 	return map[string][]string{
 		"limiter":             nil,
 		"frame":               {deflate},
 		"poller":              loop,
 		"stream":              loop,
+		"client":              client,
 		"upgrade":             door,
 		"upgrade/ticket":      door,
 		"upgrade/forwardauth": door,

@@ -7,11 +7,11 @@ func (p *Protocol) AppendReply(dst []byte, ev *Event) []byte {
 	switch ev.Kind {
 	case PingEvent:
 		if p.step(answersPing) == write {
-			dst = p.appendFrame(dst, OpPong, ev.Data)
+			dst = p.cfg.AppendFrame(dst, OpPong, ev.Data, nil)
 		}
 	case CloseEvent:
 		if p.step(answersClose) == write {
-			dst = p.appendClose(dst, ev.Code, "")
+			dst = p.cfg.AppendCloseFrame(dst, ev.Code, "")
 		}
 	case ErrorEvent:
 		if p.step(answersClose) == write {
@@ -19,7 +19,7 @@ func (p *Protocol) AppendReply(dst []byte, ev *Event) []byte {
 			if e, ok := ev.Err.(*ProtocolError); ok {
 				reason = e.Msg
 			}
-			dst = p.appendClose(dst, ev.Code, reason)
+			dst = p.cfg.AppendCloseFrame(dst, ev.Code, reason)
 		}
 	}
 	return dst
@@ -38,7 +38,7 @@ func (p *Protocol) AppendMessage(dst []byte, op Opcode, b []byte) ([]byte, error
 	if p.window != 0 {
 		return p.appendDeflated(dst, op, b), nil
 	}
-	return p.appendFrame(dst, op, b), nil
+	return p.cfg.AppendFrame(dst, op, b, nil), nil
 }
 
 // AppendPing appends a ping that carries b. Errors: ErrControlTooLong if b has
@@ -50,32 +50,15 @@ func (p *Protocol) AppendPing(dst, b []byte) ([]byte, error) {
 	if p.step(saysFrame) == refuse {
 		return dst, ErrClosed
 	}
-	return p.appendFrame(dst, OpPing, b), nil
+	return p.cfg.AppendFrame(dst, OpPing, b, nil), nil
 }
 
-// appendFrame appends a whole frame in p's role: a client masks it.
-func (p *Protocol) appendFrame(dst []byte, op Opcode, b []byte) []byte {
-	if !p.cfg.Client {
-		return AppendFrame(dst, op, b)
-	}
-	key := p.cfg.maskKey()
-	dst = AppendHeader(dst, Header{Fin: true, Opcode: op, Masked: true, Mask: key, Length: int64(len(b))})
-	n := len(dst)
-	dst = append(dst, b...)
-	Mask(dst[n:], key, 0)
-	return dst
-}
-
-// appendDeflated is appendFrame, compressed where that makes b smaller.
+// appendDeflated is cfg.AppendFrame, compressed where that makes b smaller.
 func (p *Protocol) appendDeflated(dst []byte, op Opcode, b []byte) []byte {
-	if !p.cfg.Client {
-		return AppendDeflated(dst, op, b, p.window)
-	}
 	if len(b) >= minDeflate {
-		h := Header{Opcode: op, Masked: true, Mask: p.cfg.maskKey()}
-		if out, ok := deflate(dst, h, b, p.window); ok {
+		if out, ok := deflate(dst, p.cfg.header(op), b, p.window); ok {
 			return out
 		}
 	}
-	return p.appendFrame(dst, op, b)
+	return p.cfg.AppendFrame(dst, op, b, nil)
 }

@@ -111,33 +111,7 @@ func (p *Protocol) AppendClose(dst []byte, code StatusCode, reason string) ([]by
 	if p.step(saysClose) == refuse {
 		return dst, ErrClosed
 	}
-	return p.appendClose(dst, code, reason), nil
-}
-
-// AppendCloseFrame appends the close frame of a server, for an engine that keeps
-// its own account of who has closed. Code and reason are as for AppendClose,
-// except that a code which is not Sendable is sent as StatusInternalError: it
-// must not reach the wire, and there is nobody to return an error to.
-func AppendCloseFrame(dst []byte, code StatusCode, reason string) []byte {
-	if code == 0 || code == StatusNoStatusRcvd {
-		return append(dst, finBit|byte(OpClose), 0)
-	}
-	if !code.Sendable() {
-		code = StatusInternalError
-	}
-	reason = reason[:reasonLength(reason)]
-	dst = append(dst, finBit|byte(OpClose), byte(2+len(reason)), byte(code>>8), byte(code))
-	return append(dst, reason...)
-}
-
-// appendClose appends a close frame in p's role.
-func (p *Protocol) appendClose(dst []byte, code StatusCode, reason string) []byte {
-	if !p.cfg.Client {
-		return AppendCloseFrame(dst, code, reason)
-	}
-	var b [2 + maxControl]byte
-	f := AppendCloseFrame(b[:0], code, reason)
-	return p.appendFrame(dst, OpClose, f[2:])
+	return p.cfg.AppendCloseFrame(dst, code, reason), nil
 }
 
 // reasonLength returns how much of reason a close frame can carry.

@@ -41,8 +41,8 @@ func inState(c closing, other bool) *Protocol {
 
 // maskedBytes returns a client's frame.
 func maskedBytes(op Opcode, payload string) []byte {
-	c := New(&Config{Client: true, MaskKey: func() [4]byte { return vectors.Key }})
-	return c.appendFrame(nil, op, []byte(payload))
+	c := &Config{Client: true, MaskKey: func() [4]byte { return vectors.Key }}
+	return c.AppendFrame(nil, op, []byte(payload), nil)
 }
 
 // makeMove makes m, in one of two ways, and returns what could be seen of it.

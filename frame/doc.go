@@ -14,12 +14,13 @@
 //
 // # Ownership
 //
-// A Config is shared by all connections. A State, two bytes, is all that an idle
-// connection keeps. A Partial exists only while something straddles reads: half a
-// header (§5.2), half a frame, half a message (§5.4), or input held because the
-// reader wants to be slow; its bytes come from Config.Buffers and go back there.
-// A Protocol is the working parser: one for each event loop is enough, moved from
-// connection to connection by Resume and Suspend.
+// A Config is shared by all connections, and knows our role: its AppendFrame writes the
+// frames of a server or of a client, also for callers that keep their own account of the
+// close. A State, two bytes, is all that an idle connection keeps. A Partial exists only
+// while something straddles reads: half a header (§5.2), half a frame, half a message
+// (§5.4), or input held because the reader wants to be slow; its bytes come from
+// Config.Buffers and go back there. A Protocol is the working parser: one for each event
+// loop is enough, moved from connection to connection by Resume and Suspend.
 //
 // The caller owns its input buffer. Receive borrows it and unmasks it in place
 // (§5.3); a message that arrived whole is handed out as a part of it, uncopied.

@@ -121,6 +121,16 @@ func ExampleAppendFrame() {
 	// Output: 81 05 48 65 6c 6c 6f
 }
 
+// The same of a client, in two parts.
+func ExampleConfig_AppendFrame() {
+	client := frame.Config{
+		Client:  true,
+		MaskKey: func() [4]byte { return [4]byte{0x37, 0xfa, 0x21, 0x3d} }, // never fixed outside of examples
+	}
+	fmt.Printf("% x\n", client.AppendFrame(nil, frame.OpText, []byte("Hel"), []byte("lo")))
+	// Output: 81 85 37 fa 21 3d 7f 9f 4d 51 58
+}
+
 // A masked pong, RFC 6455 §5.7.
 func ExampleProtocol_AppendReply() {
 	p := frame.New(&frame.Config{

@@ -66,13 +66,6 @@ func AppendHeader(dst []byte, h Header) []byte {
 	return dst
 }
 
-// AppendFrame appends a whole, final, unmasked frame to dst: what a server
-// sends. It does not look at the payload.
-func AppendFrame(dst []byte, op Opcode, payload []byte) []byte {
-	dst = appendStart(dst, finBit|byte(op)&opcodeBits, 0, int64(len(payload)))
-	return append(dst, payload...)
-}
-
 // size returns how many bytes h takes on the wire.
 func (h *Header) size() int64 {
 	n := int64(2)

@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/usher-ws/usher/internal/websocket"
+	"github.com/gobwas/ws"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
 	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // Two people in one topic, and what the topic is told of them.
@@ -44,15 +45,19 @@ func Example() {
 		_ = s.Shutdown(ctx)
 	}()
 
-	dial := func(path string) *websocket.Conn {
-		conn, _, err := websocket.DefaultDialer.Dial("ws://"+s.Addrs()[0].String()+path, nil)
+	dial := func(path string) *upgrade.Conn {
+		conn, ahead, _, err := ws.Dial(context.Background(), fmt.Sprintf("ws://%v%s", s.Addrs()[0], path))
 		if err != nil {
 			log.Fatal(err)
 		}
-		return conn
+		var early []byte // what was said right behind the 101
+		if ahead != nil {
+			early, _ = ahead.Peek(ahead.Buffered())
+		}
+		return upgrade.NewClientConn(conn, 0, early)
 	}
-	hear := func(conn *websocket.Conn) {
-		_, text, err := conn.ReadMessage()
+	hear := func(c *upgrade.Conn) {
+		_, text, err := c.ReadMessage()
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -60,16 +65,20 @@ func Example() {
 	}
 
 	alice := dial("/lobby/alice")
-	defer alice.Close()
 	hear(alice)
 	bob := dial("/lobby/bob")
 	hear(alice)
-	if err := bob.WriteMessage(websocket.TextMessage, []byte("hi")); err != nil {
+	if err := bob.WriteMessage(frame.OpText, []byte("hi")); err != nil {
 		log.Fatal(err)
 	}
 	hear(alice)
-	bob.Close()
+	if err := bob.Close(frame.StatusNormalClosure, ""); err != nil {
+		log.Fatal(err)
+	}
 	hear(alice)
+	if err := alice.Close(frame.StatusNormalClosure, ""); err != nil {
+		log.Fatal(err)
+	}
 
 	// Output:
 	// alice has joined; 1 here

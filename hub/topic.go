@@ -188,12 +188,12 @@ func (t *Topic) DirectFunc(user string, op frame.Opcode, encode Encoder) (n int,
 	if here && len(members) == 0 {
 		return 0, ErrAway
 	}
-	made := make([][]byte, len(t.voices))
+	made := make([]*frame.Prepared, len(t.voices)) // once, however many connections it is for
 	for _, m := range members {
 		if made[m.dialect] == nil {
-			made[m.dialect] = encode(int(m.dialect))
+			made[m.dialect] = frame.Prepare(op, encode(int(m.dialect)))
 		}
-		if sent := m.conn.Send(op, made[m.dialect]); sent != nil && !errors.Is(sent, net.ErrClosed) {
+		if sent := m.conn.SendPrepared(made[m.dialect]); sent != nil && !errors.Is(sent, net.ErrClosed) {
 			err = sent
 		}
 	}

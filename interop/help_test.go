@@ -1,4 +1,4 @@
-// Package interop tests the door and its Conn with other libraries. Nobody imports it, so
+// Package interop tests the door, its Conn and the client with other libraries. Nobody imports it, so
 // programs that embed usher do not fetch those libraries: go mod tidy would fetch them for
 // the tests of an imported package.
 package interop

@@ -72,9 +72,9 @@ func (b *Bucket) CancelN(r Rate, now time.Duration, n int) {
 	b.set(t, max(0, b.used(t)-p.cost(n)))
 }
 
-// Full reports whether the bucket has all its tokens, and so can be forgotten
+// isFull reports whether the bucket has all its tokens, and so can be forgotten
 // and replaced by a zero one.
-func (b *Bucket) Full(r Rate, now time.Duration) bool {
+func (b *Bucket) isFull(r Rate, now time.Duration) bool {
 	return r.Limit.unlimited() || b.used(r.Limit.pace().ticks(now)) == 0
 }
 

@@ -238,7 +238,7 @@ func (s *keyedShard[K]) sweep(rate Rate, now time.Duration) {
 	}
 	s.most = max(s.most, len(s.buckets))
 	for k, b := range s.buckets {
-		if b.Full(rate, now) {
+		if b.isFull(rate, now) {
 			delete(s.buckets, k)
 		}
 	}

@@ -37,8 +37,11 @@ type Turns[K comparable] struct {
 // while it is in served, so that its next caller is no newcomer.
 type line[K comparable] struct {
 	key     K
-	callers []chan error // of one place; nil is a turn
+	callers []*caller
 }
+
+// caller is one that waits. called is told once what becomes of it: nil is a turn.
+type caller struct{ called func(error) }
 
 // Acquire waits for a place. It answers ErrFull if there is no room to wait, at once or
 // when others need the room more, and ctx's error if that ends first. Each nil needs one
@@ -47,42 +50,80 @@ func (t *Turns[K]) Acquire(ctx context.Context, k K) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t.mu.Lock()
-	if t.inside < max(t.Places, 1) {
-		t.inside++
-		t.mu.Unlock()
+	if t.TryAcquire() {
 		return nil
 	}
-	if t.waiting >= t.Waiting && !t.makeRoom(k) {
-		t.mu.Unlock()
-		return ErrFull
-	}
-	turn := t.queue(k)
-	t.mu.Unlock()
+	turn := make(chan error, 1)
+	leave := t.Queue(k, func(err error) { turn <- err })
 	select {
 	case err := <-turn:
 		return err
 	case <-ctx.Done():
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if l := t.lines[k]; l != nil {
-		if at := slices.Index(l.callers, turn); at >= 0 {
-			l.callers = slices.Delete(l.callers, at, at+1)
-			t.waiting--
-			if fresh := slices.Index(t.fresh, l); fresh >= 0 && len(l.callers) == 0 {
-				t.fresh = slices.Delete(t.fresh, fresh, fresh+1)
-				delete(t.lines, k)
-			}
-			t.tidy()
-			return ctx.Err()
-		}
+	if leave() {
+		return ctx.Err()
 	}
 	if err := <-turn; err != nil { // it came meanwhile
 		return err
 	}
-	t.next()
+	t.Release()
 	return ctx.Err()
+}
+
+// TryAcquire takes a place if one is free, and reports whether it did. Each true needs one
+// Release.
+func (t *Turns[K]) TryAcquire() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.inside >= max(t.Places, 1) {
+		return false
+	}
+	t.inside++
+	return true
+}
+
+// Queue is Acquire for callers that do not wait: called is called once, with what Acquire
+// would return, unless leave is called before. If a place is free, or there is no room to
+// wait, that is before Queue returns. leave reports whether it was in time: if not, the
+// place has to be released if there is one. called runs on whatever goroutine makes room; it
+// must be quick, and must not call methods of t.
+func (t *Turns[K]) Queue(k K, called func(error)) (leave func() bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.inside < max(t.Places, 1):
+		t.inside++
+		called(nil)
+	case t.waiting >= t.Waiting && !t.makeRoom(k):
+		called(ErrFull)
+	default:
+		c := &caller{called}
+		t.queue(k, c)
+		return func() bool { return t.leave(k, c) }
+	}
+	return func() bool { return false }
+}
+
+// leave takes a caller out of its line, and reports whether it was still there.
+func (t *Turns[K]) leave(k K, c *caller) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.lines[k]
+	if l == nil {
+		return false
+	}
+	at := slices.Index(l.callers, c)
+	if at < 0 {
+		return false
+	}
+	l.callers = slices.Delete(l.callers, at, at+1)
+	t.waiting--
+	if fresh := slices.Index(t.fresh, l); fresh >= 0 && len(l.callers) == 0 {
+		t.fresh = slices.Delete(t.fresh, fresh, fresh+1)
+		delete(t.lines, k)
+	}
+	t.tidy()
+	return true
 }
 
 // Release gives a place back, to the caller whose turn it is.
@@ -116,14 +157,14 @@ func (t *Turns[K]) makeRoom(k K) bool {
 		return false
 	}
 	last := len(longest.callers) - 1
-	longest.callers[last] <- ErrFull
+	longest.callers[last].called(ErrFull)
 	longest.callers = longest.callers[:last]
 	t.waiting--
 	return true
 }
 
 // queue adds a caller to the line of k. t.mu is held.
-func (t *Turns[K]) queue(k K) chan error {
+func (t *Turns[K]) queue(k K, c *caller) {
 	l := t.lines[k]
 	if l == nil {
 		if t.lines == nil {
@@ -133,10 +174,8 @@ func (t *Turns[K]) queue(k K) chan error {
 		t.lines[k] = l
 		t.fresh = append(t.fresh, l)
 	}
-	turn := make(chan error, 1)
-	l.callers = append(l.callers, turn)
+	l.callers = append(l.callers, c)
 	t.waiting++
-	return turn
 }
 
 // next gives a place that has become free to the caller whose turn it is. t.mu is held.
@@ -146,7 +185,8 @@ func (t *Turns[K]) next() {
 		return
 	}
 	l := t.front()
-	l.callers[0] <- nil
+	l.callers[0].called(nil)
+	l.callers[0] = nil
 	l.callers = l.callers[1:]
 	t.served = append(t.served, l)
 	t.waiting--

@@ -201,3 +201,61 @@ func TestTurnsUnderLoad(t *testing.T) {
 		t.Errorf("%d are inside, %d wait, %d lines", inside, waiting, len(q.lines))
 	}
 }
+
+// Those that do not wait themselves are called when their turn comes, in the same order, and
+// can leave until then.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	turns := Turns[string]{Places: 2, Waiting: 4}
+	var called []string
+	queue := func(k, name string) (leave func() bool) {
+		return turns.Queue(k, func(err error) {
+			if err != nil {
+				name += " is sent away"
+			}
+			called = append(called, name)
+		})
+	}
+	expect := func(want ...string) {
+		t.Helper()
+		if !slices.Equal(called, want) {
+			t.Errorf("called are %q, want %q", called, want)
+		}
+		called = nil
+	}
+	if !turns.TryAcquire() {
+		t.Error("no place is free")
+	}
+	if leave := queue("a", "a1"); leave() {
+		t.Error("a1 has left, and its turn had come")
+	}
+	expect("a1")
+	if turns.TryAcquire() {
+		t.Error("a third place")
+	}
+	leaveA2, leaveA3 := queue("a", "a2"), queue("a", "a3")
+	queue("a", "a4")
+	queue("a", "a5")
+	queue("b", "b1")
+	expect("a5 is sent away")
+	if !leaveA3() || leaveA3() {
+		t.Error("a3 leaves once")
+	}
+	if _, waiting := turns.InUse(); waiting != 3 {
+		t.Errorf("%d wait, want 3", waiting)
+	}
+	turns.Release()
+	turns.Release()
+	expect("a2", "b1")
+	if leaveA2() {
+		t.Error("a2 has left, and its turn had come")
+	}
+	turns.Release()
+	expect("a4")
+	turns.Release()
+	turns.Release()
+	if inside, waiting := turns.InUse(); inside != 0 || waiting != 0 || turns.lines != nil {
+		t.Errorf("%d inside and %d waiting are left", inside, waiting)
+	}
+	expect()
+}

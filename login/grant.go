@@ -93,9 +93,9 @@ func (p *Provider) noteFailure(r *http.Request, err error) {
 	var rej *upgrade.Rejection
 	switch {
 	case errors.Is(err, ErrPassword):
-		p.config.Logger.Info("chat: a log-in failed", "remote", r.RemoteAddr, "code", rejectLogin.Code)
+		p.config.Logger.Info("login: a log-in failed", "remote", r.RemoteAddr, "code", rejectLogin.Code)
 	case r.Context().Err() != nil: // nobody waits for the answer any more
 	case !errors.As(err, &rej):
-		p.config.Logger.Error("chat: a password could not be checked", "remote", r.RemoteAddr, "err", err)
+		p.config.Logger.Error("login: a password could not be checked", "remote", r.RemoteAddr, "err", err)
 	}
 }

@@ -116,3 +116,15 @@ func (p *Provider) Handler(next http.Handler) http.Handler {
 		}
 	})
 }
+
+// Answer is Handler for server.Server.Answer: next answers all paths but /token and /ticket,
+// which only the Handler can.
+func (p *Provider) Answer(next func(dst []byte, r *upgrade.Request) []byte) func(dst []byte, r *upgrade.Request) []byte {
+	return func(dst []byte, r *upgrade.Request) []byte {
+		switch r.Path() {
+		case "/token", "/ticket":
+			return dst
+		}
+		return next(dst, r)
+	}
+}

@@ -7,153 +7,121 @@ import (
 	"github.com/usher-ws/usher/stream"
 )
 
-// This file is what a loop does about its mailbox.
+// This file is what a loop does about what it has taken from its mailbox; flow.go says when.
 
-// Mail does what other goroutines asked for, in the order they asked, as much as there is time
-// for in a turn.
-func (o owner) Mail() {
-	o.turn = turn{}
-	if o.answerAll() { // what earlier turns have left
-		o.taken = o.mail.take()
-		o.answerAll()
-	}
-	if o.suspended = o.taken.entries != nil; o.suspended {
-		o.Wake() // behind the others
-	}
-}
-
-// turn is what was done of the mail since the loop's connections last had theirs.
-type turn struct{ deliveries, bytes int }
-
-// The most there is in one turn: about a millisecond.
-const (
-	deliveriesPerTurn = 256
-	mailBytesPerTurn  = 1 << 20
-)
-
-// isOver reports whether others are to have their turn.
-func (t *turn) isOver() bool { return t.deliveries >= deliveriesPerTurn || t.bytes >= mailBytesPerTurn }
-
-// take counts a delivery of n bytes.
-func (t *turn) take(n int) {
-	t.deliveries++
-	t.bytes += n
-}
-
-// answerAll does what was taken from the mailbox and gives the memory back. It reports false
-// if the turn has ended before.
-func (o owner) answerAll() (done bool) {
-	if o.taken.entries == nil {
-		return true
-	}
-	for {
-		if !o.walkOn() {
-			return false
-		}
-		if o.nextTaken == len(o.taken.entries) {
-			break
-		}
-		if o.turn.isOver() {
-			return false
-		}
-		k := o.nextTaken
-		o.nextTaken++
-		o.nextTaken = k + o.answer(o.taken.entries[k:], o.taken.data)
-	}
-	o.mail.recycle(o.taken)
-	o.taken, o.nextTaken = lane{}, 0
-	return true
-}
-
-// answer does the first of the entries, and those behind it that can be done in
-// the same go. It returns how many that were.
-func (o owner) answer(entries []entry, data []byte) int {
-	e := &entries[0]
-	if e.kind == entryPublish {
-		return o.publishRun(entries)
-	}
+// answer does what is in run: one entry, or some that are sent to one connection. What is for
+// all members of a group is in walk.go.
+func (o owner) answer(run []entry) {
+	e := &run[0]
+	o.spend(0)
 	switch e.kind {
 	case entryJobDone:
 		o.jobs.takeJob(e.tok)
-		return 1
-	case entryDisband:
-		o.disband(e.group, e.err.(*CloseError))
-		return 1
+		return
+	case entryRelieved:
+		o.relieve(e.tok)
+		return
+	case entryJoin, entryLeave:
+		o.changeMember(e)
+		return
 	}
 	s, ok := o.Find(e.tok)
-	switch {
-	case e.kind == entryJoin && (!ok || !takesPosts(s)):
-		o.tellLeft(nil, e.conn, e.group) // it came too late
-		return 1
-	case !ok:
-		return 1
+	if !ok {
+		return
 	}
-	o.turn.take(0)
 	o.DealWith(s)
 	switch e.kind {
 	case entrySend, entryPrepared, entryPong:
 		if takesPosts(s) {
-			return o.deliverRun(s, entries, data)
+			o.deliverRun(s, run)
 		}
 	case entryClose:
 		if takesPosts(s) {
-			o.endAsAsked(s, e, data)
+			o.endAsAsked(s, e)
 		}
 	case entryVerdict:
 		if table[s.Data().facts.state()][verdict].do == decide {
 			o.door.decide(s, e.err)
 		}
-	case entryJoin:
-		o.groups.join(s, e.group)
 	case entryRun:
 		if takesPosts(s) {
 			o.visit(s, e.run)
 		}
-	case entryLeave:
-		o.groups.leave(s, e.group)
 	}
-	return 1
+}
+
+// changeMember carries out a Join or Leave. A connection whose peer has gone is a member until
+// its jobs are done: its Close is yet to come, and Left behind it.
+func (o owner) changeMember(e *entry) {
+	s, ok := e.conn.mine("Group.Join")
+	switch isUsers := ok && s.Data().facts.isUsers(); {
+	case isUsers && e.kind == entryJoin:
+		o.DealWith(s)
+		o.groups.join(s, e.group)
+	case isUsers:
+		o.DealWith(s)
+		o.groups.leave(s, e.group)
+	case e.kind == entryJoin:
+		o.tellLeft(nil, e.conn, e.group) // it came too late
+	}
 }
 
 // endAsAsked carries out an entryClose.
-func (o owner) endAsAsked(s link, e *entry, data []byte) {
+func (o owner) endAsAsked(s link, e *entry) {
 	cause := e.err.(*CloseError)
-	if e.from == e.to {
+	if e.framed == nil {
 		o.conclude(s, nil, cause)
 		return
 	}
-	o.end(s, data[e.from:e.to], cause)
+	o.end(s, e.framed, cause)
 }
 
-// deliverRun sends what is queued in a row for one connection in one go, up to what one
-// send takes. If its outbox is in use there is no send: it takes them one by one, as many
-// as it has room for.
-func (o owner) deliverRun(s link, entries []entry, data []byte) int {
-	waits := s.Waiting() > 0
-	fan, parts, n, said := o.fan[:0], o.parts[:0], 0, 0
-	for n < len(entries) && entries[n].tok == entries[0].tok && entries[n].kind <= entryPong {
-		b := data[entries[n].from:entries[n].to]
-		p := entries[n].prepared
-		if p != nil {
-			b = p.Deflated(s.Data().frame.Window())
-		}
-		if n > 0 && (waits || len(fan)+len(b) > poller.SendLimit) {
+// runOf returns how many entries can be done in the same go as the first: what is sent to
+// one connection in a row, up to what one send takes. If its outbox is in use there is no
+// send: it takes them one by one, as many as it has room for.
+func (o owner) runOf(entries []entry) (n int) {
+	if entries[0].kind > entryPong {
+		return 1
+	}
+	tok, size := entries[0].tok, 0
+	s, ok := o.Find(tok)
+	if !ok || s.Waiting() > 0 {
+		return 1
+	}
+	for n < len(entries) && entries[n].tok == tok && entries[n].kind <= entryPong {
+		if size += len(entries[n].frameFor(s)); n > 0 && size > poller.SendLimit {
 			break
-		}
-		if p != nil {
-			parts = append(parts, stream.Part{From: len(fan), B: b})
-		}
-		fan = append(fan, b...)
-		if entries[n].kind != entryPong {
-			said++
 		}
 		n++
 	}
-	o.turn.take(len(fan))
+	return n
+}
+
+// frameFor returns what is sent to s.
+func (e *entry) frameFor(s link) []byte {
+	if e.prepared != nil {
+		return e.prepared.Deflated(s.Data().frame.Window())
+	}
+	return e.framed
+}
+
+// deliverRun sends what is queued in a row for one connection in one go.
+func (o owner) deliverRun(s link, run []entry) {
+	fan, parts, said := o.fan[:0], o.parts[:0], 0
+	for k := range run {
+		b := run[k].frameFor(s)
+		if run[k].prepared != nil {
+			parts = append(parts, stream.Part{From: len(fan), B: b})
+		}
+		fan = append(fan, b...)
+		if run[k].kind != entryPong {
+			said++
+		}
+	}
+	o.turn.bytes += len(fan)
 	o.deliver(s, fan, said, parts...)
 	clear(parts)
 	if o.fan, o.parts = fan, parts; cap(fan) > keepDirect {
 		o.fan = nil
 	}
-	return n
 }

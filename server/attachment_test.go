@@ -3,8 +3,12 @@
 package server
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/internal/websocket"
@@ -143,4 +147,79 @@ func TestGroupClose(t *testing.T) {
 		t.Errorf("got %q from one that was no member", got)
 	}
 	eventually(t, "nobody is a member", func() bool { return g.Len() == 0 })
+}
+
+// TestGroupCloseBesideJobs: Group.Close is to each member what Conn.Close is. A job that has
+// begun is waited for, those that have not are dropped, and the first end counts.
+func TestGroupCloseBesideJobs(t *testing.T) {
+	w := newWorkshop()
+	var g Group
+	left := make(chan string, 10)
+	g.Left = func(c Conn) { left <- c.PathValue("room") }
+	r := w.route(1)
+	r.Open = func(c Conn) error { return g.Join(c) }
+	s := &Server{Loops: 1}
+	s.Route("/work/{room}", r)
+	addr := start(t, s)
+	conns := map[string]*websocket.Conn{}
+	for _, room := range []string{"begun", "waiting", "idle", "leaving"} { // in this order
+		conns[room] = dial(t, addr, "/work/"+room)
+	}
+	// has returns how many jobs there are, and how many connections that wait for their end.
+	has := func() (jobs, ending int) {
+		counted := make(chan bool)
+		if err := s.loops[0].Post(func() {
+			defer close(counted)
+			for c := range s.loops[0].All() {
+				if q := c.Extra().line; q != nil {
+					jobs += q.open
+				}
+				if c.Data().facts.state() == winding {
+					ending++
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		<-counted
+		return jobs, ending
+	}
+	say(t, conns["begun"], "1")
+	eventually(t, "it has begun", func() bool { return w.began.Load() == 1 })
+	say(t, conns["begun"], "2")
+	say(t, conns["waiting"], "3")
+	say(t, conns["leaving"], "4")
+	_ = conns["leaving"].WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Time{})
+	eventually(t, "there are jobs", func() bool {
+		jobs, ending := has()
+		return jobs == 4 && ending == 1
+	})
+	if err := g.Close(4403, "banned"); err != nil {
+		t.Fatal(err)
+	}
+	for room, code := range map[string]int{"waiting": 4403, "idle": 4403, "leaving": 1000} {
+		if e := closeOf(t, conns[room]); e.Code != code {
+			t.Errorf("%s: closed with %v, want %d", room, e, code)
+		}
+	}
+	if g.Len() != 1 || len(w.closed) != 3 {
+		t.Errorf("%d members and %d ends, want the one whose job has begun and 3", g.Len(), len(w.closed))
+	}
+	w.let(4)
+	if err := <-w.said; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Send: got %v", err)
+	}
+	if e := closeOf(t, conns["begun"]); e.Code != 4403 || e.Text != "banned" {
+		t.Errorf("begun: closed with %v", e)
+	}
+	var ends []string
+	for range conns {
+		ends = append(ends, <-w.closed)
+		<-left
+	}
+	slices.Sort(ends)
+	want := []string{"1000 after 1 in leaving", "4403 after 1 in begun", "4403 after 1 in idle", "4403 after 1 in waiting"}
+	if !slices.Equal(ends, want) || len(left) > 0 || g.Len() != 0 {
+		t.Errorf("got %q, want %q; %d more were told to have left, %d are members", ends, want, len(left), g.Len())
+	}
 }

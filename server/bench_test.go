@@ -50,12 +50,14 @@ func newBench(t testing.TB, s *Server) *bench {
 	s.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	s.log = newLogWriter(s.Logger)
 	s.authorizing.Max = askedAtOnce
+	s.MaxRequests, s.Handler = 1, http.HandlerFunc(b.handle)
 	if err := s.setConnLimit(); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.newEngine(); err != nil {
 		t.Fatal(err)
 	}
+	s.http = newHTTPSide(s)
 	b.l = s.loops[0]
 	b.drive = b.l.Drive() // the test is the loop
 	t.Cleanup(func() {
@@ -63,6 +65,7 @@ func newBench(t testing.TB, s *Server) *bench {
 		s.engine.Close()
 		unix.Close(b.peer)
 		close(b.gate)
+		s.http.stop()
 		for s.asking.InUse() > 0 {
 			time.Sleep(time.Millisecond) // the authorizer's goroutine is ending
 		}
@@ -116,6 +119,26 @@ func (b *bench) routes(s *Server) {
 	}})
 }
 
+// handle answers requests that no route matches with their body, when the test lets it. At
+// /hijack it says 64 KiB each time that the test lets it, until it is told to end.
+func (b *bench) handle(w http.ResponseWriter, r *http.Request) {
+	b.begun <- true
+	if r.URL.Path != "/hijack" {
+		<-b.gate
+		_, _ = io.Copy(w, r.Body) // it may be gone
+		return
+	}
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer c.Close()
+	for <-b.gate {
+		_, _ = c.Write(make([]byte, outWindow))
+	}
+}
+
 // work is a job: it echoes when the test lets it.
 func (b *bench) work(c Conn, m Message) error {
 	b.begun <- true
@@ -134,8 +157,9 @@ func (v slowVerifier) Verify([]byte, time.Time) (*upgrade.Identity, error) {
 }
 
 func (v slowVerifier) Begin(token []byte, _ time.Time) upgrade.Verification {
+	isGood := string(token) == "good"
 	return elsewhere(func(context.Context) (*upgrade.Identity, error) {
-		if string(token) != "good" {
+		if !isGood {
 			return nil, errNo
 		}
 		return v.id, nil
@@ -222,16 +246,19 @@ type stage struct {
 }
 
 var (
-	isHead      = stage{head, stream.Flowing}
-	isAsked     = stage{asked, stream.Flowing}
-	isAskedHeld = stage{asked, stream.Held}
-	isOpen      = stage{open, stream.Flowing}
-	isHeld      = stage{open, stream.Held}
-	isWinding   = stage{winding, stream.Held}
-	isGone      = stage{winding, stream.Gone}
-	isFinishing = stage{over, stream.Finishing}
-	isLingering = stage{over, stream.Lingering}
-	isFree      = stage{over, stream.Free}
+	isHead       = stage{head, stream.Flowing}
+	isAsked      = stage{asked, stream.Flowing}
+	isAskedHeld  = stage{asked, stream.Held}
+	isQueued     = stage{queued, stream.Flowing}
+	isServed     = stage{served, stream.Flowing}
+	isServedHeld = stage{served, stream.Held}
+	isOpen       = stage{open, stream.Flowing}
+	isHeld       = stage{open, stream.Held}
+	isWinding    = stage{winding, stream.Held}
+	isGone       = stage{winding, stream.Gone}
+	isFinishing  = stage{over, stream.Finishing}
+	isLingering  = stage{over, stream.Lingering}
+	isFree       = stage{over, stream.Free}
 )
 
 func (p stage) String() string { return p.session.String() + "+" + p.stream.String() }
@@ -265,6 +292,22 @@ func (b *bench) bring(to stage) {
 		b.ask("/ask")
 		b.send(strings.Repeat("x", earlyLimit))
 		readable(b)
+	case isQueued:
+		b.send("POST /other HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe")
+		readable(b)
+	case isServed:
+		b.send("POST /other HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nhe")
+		readable(b)
+		<-b.begun
+	case isServedHeld:
+		b.send("GET /hijack HTTP/1.1\r\nHost: h\r\n\r\n")
+		readable(b)
+		<-b.begun
+		for b.s.Waiting() == 0 {
+			before := b.l.Sent()
+			b.gate <- true
+			eventually(b, "it is said", func() bool { b.drive.Wake(); return b.l.Sent() > before || b.s.Waiting() > 0 })
+		}
 	case isWinding, isGone:
 		b.ask("/work")
 		b.receive()

@@ -138,6 +138,16 @@ func slowly(path, want string) func(*bench) {
 	}
 }
 
+// busyHandler is do, while others have all the turns there are with net/http.
+func busyHandler(do func(*bench)) func(*bench) {
+	return func(b *bench) {
+		if !b.l.srv.http.turns.TryAcquire() {
+			b.Fatal("there is no turn")
+		}
+		do(b)
+	}
+}
+
 // hears is do, after which the peer is to have heard what ends so.
 func hears(end string, do func(*bench)) func(*bench) {
 	return func(b *bench) {
@@ -195,6 +205,14 @@ var stimuli = []stimulus{
 		b.send(fmt.Sprintf(upgradeHead, "/work") + b.twoJobs())
 		after(later, dueNow)(b)
 	}, isWinding},
+	{"its head is unread, and of no route", isHead, due, func(b *bench) {
+		b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+		after(later, dueNow)(b)
+	}, isServed},
+	{"its head is unread, and of no route, and others are served", isHead, due, busyHandler(func(b *bench) {
+		b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+		after(later, dueNow)(b)
+	}), isQueued},
 	{"stale", isHead, resume, resumeLate, isHead},
 	{"stale", isHead, verdict, answered(nil), isHead},
 	{"stale", isHead, post, posted(1), isHead},
@@ -249,6 +267,92 @@ var stimuli = []stimulus{
 	{"waits for its answer", isAsked, drain, drains, isAsked},
 	{"holds memory", isAskedHeld, victim, hears("", victimLate), isFree},
 	{"stale", isAsked, nothing, writable, isAsked},
+
+	{"of no route", isHead, input, func(b *bench) { b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n"); readable(b) }, isServed},
+	{"of no route, and others are served", isHead, input, busyHandler(func(b *bench) {
+		b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+		readable(b)
+	}), isQueued},
+
+	{"some of its body", isQueued, input, after(func(b *bench) { b.send("l") }, readable), isQueued},
+	{"the rest of its body", isQueued, input, after(func(b *bench) { b.send("llo") }, readable), isServed},
+	{"the rest of its body, and others are served", isQueued, input, busyHandler(after(func(b *bench) { b.send("llo") }, readable)), isQueued},
+	{"the end of half a body", isQueued, end, after(hangUp, readable), isServed},
+	{"the end of half a body, and others are served", isQueued, end, busyHandler(after(hangUp, readable)), isQueued},
+	{"reset", isQueued, end, after(hangUp, hangup), isFree},
+	{"half a body", isQueued, due, answers(408, dueNow), isLingering},
+	{"no turn", isQueued, due, answers(503, busyHandler(func(b *bench) { b.send("llo"); readable(b); dueNow(b) })), isLingering},
+	{"stale", isQueued, resume, resumeLate, isQueued},
+	{"its turn", isQueued, verdict, busyHandler(func(b *bench) {
+		b.send("llo")
+		readable(b)
+		b.l.srv.http.turns.Release()
+		b.drive.Wake()
+	}), isServed},
+	{"the first of two turns", isQueued, verdict, busyHandler(func(b *bench) {
+		b.s.Cut(stream.ErrHangup)
+		unix.Close(b.peer)
+		uploads := &b.l.srv.http.uploads
+		uploads.TryAcquire()
+		b.connect()
+		b.send("POST /other HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+		readable(b)
+		uploads.Release()
+		b.drive.Wake()
+		if inside, waiting := b.l.srv.http.turns.InUse(); inside != 1 || waiting != 1 {
+			b.Errorf("%d inside and %d waiting, want 1 and 1", inside, waiting)
+		}
+	}), isQueued},
+	{"stale", isQueued, post, posted(1), isQueued},
+	{"stale", isQueued, done, doneLate, isQueued},
+	{"waits for its answer", isQueued, drain, drains, isQueued},
+	{"holds memory", isQueued, victim, hears("", short), isFree},
+	{"fails", isQueued, ended, func(b *bench) { b.s.Cut(unix.ECONNRESET) }, isFree},
+	{"fails in line", isQueued, ended, busyHandler(func(b *bench) {
+		b.send("llo")
+		readable(b)
+		b.s.Cut(unix.ECONNRESET)
+		if _, waiting := b.l.srv.http.inUse(); waiting != 0 {
+			b.Errorf("%d wait", waiting)
+		}
+	}), isFree},
+
+	{"more of its body", isServed, input, after(func(b *bench) { b.send("llo") }, readable), isServed},
+	{"more than is read", isServed, input, after(func(b *bench) { b.send(strings.Repeat("x", inWindow)) }, readable), isServedHeld},
+	{"its end", isServed, end, after(hangUp, readable), isServed},
+	{"reset", isServed, end, after(hangUp, hangup), isFree},
+	{"stale", isServed, due, dueLate, isServed},
+	{"stale", isServed, verdict, answered(nil), isServed},
+	{"its body is read", isServed, post, func(b *bench) {
+		b.send(strings.Repeat("x", inWindow))
+		readable(b)
+		b.gate <- true
+		eventually(b, "the peer is read from again", func() bool { b.drive.Wake(); return b.s.Why() == 0 })
+	}, isServed},
+	{"its answer", isServed, post, answers(200, func(b *bench) {
+		unix.Shutdown(b.peer, unix.SHUT_WR)
+		readable(b)
+		b.gate <- true
+		eventually(b, "all is said", func() bool { b.drive.Wake(); return b.at() != isServed })
+	}), isLingering},
+	{"stale", isServed, post, posted(1), isServed},
+	{"stale", isServed, done, doneLate, isServed},
+	{"waits for its answer", isServed, drain, drains, isServed},
+	{"holds memory", isServed, victim, hears("", short), isFree},
+	{"fails", isServed, ended, func(b *bench) { b.s.Cut(unix.ECONNRESET) }, isFree},
+	{"all taken", isServedHeld, resume, func(b *bench) {
+		for b.s.Waiting() > 0 {
+			b.receive()
+			writable(b)
+		}
+	}, isServed},
+	{"all taken, and all said", isServedHeld, resume, func(b *bench) {
+		b.gate <- false
+		x := b.s.Extra().exchange
+		eventually(b, "all is said", func() bool { x.mu.Lock(); defer x.mu.Unlock(); return x.said })
+		b.empty()
+	}, isLingering},
+	{"takes nothing", isServedHeld, ended, after(later, dueNow), isFree},
 
 	{"a message", isOpen, input, hears("\x81\x02hi", after(func(b *bench) { b.send(b.message("hi")) }, readable)), isOpen},
 	{"half a message", isOpen, input, after(func(b *bench) { b.send(b.message("hello")[:8]) }, readable), isOpen},

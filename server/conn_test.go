@@ -422,7 +422,7 @@ func TestZeroConn(t *testing.T) {
 	c.SetData(1)
 }
 
-// Who says something to a group and closes in one breath hears it before the close.
+// A client that says something to its group and closes in one breath hears it before the close.
 func TestCloseBehindOnesOwnMessages(t *testing.T) {
 	s := &Server{}
 	g := NewGroup()

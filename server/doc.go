@@ -17,7 +17,7 @@
 //
 //	package stream reads once into the loop's buffer
 //	for each event the protocol finds in it {
-//		charge the limiter; warn, drop, hold or close if it is over
+//		charge the limiter; warn, drop, delay or close if it is over
 //		call the route's middleware and handler
 //	}
 //	send once what was said meanwhile; the kernel's rest waits in an outbox
@@ -35,11 +35,13 @@
 //	link          both together, as a loop handles them; Conn is what the user has of it
 //	loop          one goroutine, and all that belongs to the connections on it
 //	event         something that happened to a connection, with all callbacks it causes
-//	turn          what one connection may do before others have theirs: 256 frames
+//	turn          what one connection may do before others have theirs: 256 frames; of an
+//	              exchange, that it may be with net/http
 //	tick          the unit of deadlines, 67 ms
 //	state, phase  where a session is in its life; where a Server is
 //	head          a request, up to its empty line
 //	door          what judges heads: it lets in, or refuses
+//	exchange      a request that no route matches, which net/http answers over the loop
 //	place         a route with its path values and subprotocol, shared by many
 //	quota         how many there may be at once of an address or a user
 //	limit         what Limits and the Server's rates allow of messages and bytes

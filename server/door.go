@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
@@ -76,11 +77,23 @@ func (d *door) await(s link) {
 	s.SetDue(stream.Behind(d.Tick(), s.Data().last.Left(d.Ran(), d.patience(s))))
 }
 
+// excessPatience is how long a connection without a place has to send its request, with
+// which it is told so.
+const excessPatience = time.Second
+
 // patience is for how many ticks a request may be under way, 0 for any time.
 func (d *door) patience(s link) uint32 {
 	limit := stream.Ticks(d.srv.handshakeTimeout())
-	if silence := stream.Ticks(drainSilence); d.drain.active && s.Extra().head == nil && (limit == 0 || silence < limit) {
-		return silence
+	shorten := func(to time.Duration) {
+		if n := stream.Ticks(to); limit == 0 || n < limit {
+			limit = n
+		}
+	}
+	if s.Excess() {
+		shorten(excessPatience)
+	}
+	if d.drain.active && s.Extra().head == nil {
+		shorten(drainSilence)
 	}
 	return limit
 }
@@ -117,13 +130,8 @@ func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
 		d.refuse(s, lr, r, err)
 		return
 	}
-	switch {
-	case lr == nil && d.srv.Handler == nil:
-		q.release(d.srv)
-		d.refuse(s, nil, r, errNotFound)
-		return
-	case lr == nil:
-		d.handOver(s, q, head, early)
+	if lr == nil {
+		d.answerHere(s, q, r, head, early)
 		return
 	}
 	isSlow, err := false, errExited // unless it returns

@@ -53,11 +53,11 @@ type drainage struct {
 // Newcomers are answered 503; connections are closed with 1001, paced over 80 % of Drain,
 // less if they are few, and told when to come back; then the listeners are closed. What
 // remains two seconds after Drain is cut: WebSockets, requests to Handler, questions to an
-// authorizer. Without any connection there is nothing to wait for. When ctx ends, all are cut at once, and its error is
-// returned. Shutdown returns when all sockets are closed; ListenAndServe and Wait then
-// return nil. Goroutines that run the user's code, of Authorize, Offload or Handler, are
-// not waited for after the cut, nor is a loop that a callback still holds up, which is an
-// error.
+// authorizer. Without any connection there is nothing to wait for. When ctx ends, all are
+// cut at once, and its error is returned. Shutdown returns when all sockets are closed;
+// ListenAndServe and Wait then return nil. Goroutines that run the user's code, of
+// Authorize, Offload or Handler, are not waited for after the cut, nor is a loop that a
+// callback still holds up, which is an error.
 //
 // In a callback, Shutdown begins the drain and returns ErrOnLoop; ctx is ignored then. In a
 // worker of Offload, an Authorize or a Handler it would wait for its own caller, until that
@@ -244,8 +244,7 @@ func (d *drainage) goodbye(s link) {
 
 // cut closes everything, now.
 func (d *drainage) cut() {
-	undone := append(d.taken.entries[d.nextTaken:], d.mail.kill()...)
-	d.nextTaken = len(d.taken.entries)
+	undone := append(d.work.drop(), d.mail.kill()...)
 	defer d.tellUndone(undone)
 	d.StopAdopting()
 	d.cutTo = max(d.cutTo, 1)

@@ -76,9 +76,12 @@ func (l *loop) depart(s link, e *CloseError) {
 	}
 	f.become(over)
 	s.Mark(closeAsked)
-	l.routeOf(s).tally.countClose(e)
-	l.meter.refund(s)
 	r, c := l.routeOf(s), l.conn(s)
+	r.tally.countClose(e)
+	l.meter.refund(s)
+	before := l.departing
+	l.departing = s.Token()
+	defer func() { l.departing, l.owes = before, 0 }()
 	defer l.departed(s)
 	defer l.tellLeft(r, c, l.groups.leaveAll(s)...)
 	l.enter(r)

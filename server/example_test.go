@@ -3,23 +3,23 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log"
 	"log/slog"
 	"time"
 
-	gojwt "github.com/usher-ws/usher/internal/jwt"
-	"github.com/usher-ws/usher/internal/websocket"
+	"github.com/gobwas/ws"
+
+	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
-	jwt "github.com/usher-ws/usher/server/internal/tokens"
 	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// A room with a door: who is on the list may talk to the others, and not too much.
+// A room with a door: those on the list may talk to each other, and not too much. The client
+// is made of gobwas/ws, which dials, and of the Conn of package upgrade.
 func Example() {
 	invited := upgrade.Guard{OnRequest: func(r *upgrade.Request) error {
 		if r.PathValue("name") != "alice" {
@@ -27,7 +27,7 @@ func Example() {
 		}
 		return nil
 	}}
-	room := server.NewGroup()
+	room := new(server.Group)
 	s := &server.Server{Addr: "127.0.0.1:0", Drain: time.Second}
 	s.Route("/party/{name}", server.Route{
 		Guards: []upgrade.Guard{invited},
@@ -42,82 +42,33 @@ func Example() {
 	}
 	url := fmt.Sprintf("ws://%v/party/", s.Addrs()[0])
 
-	_, resp, _ := websocket.DefaultDialer.Dial(url+"mallory", nil)
-	fmt.Println("mallory:", resp.Status)
+	_, _, _, err := ws.Dial(context.Background(), url+"mallory")
+	fmt.Println("mallory:", err)
 
-	alice, _, err := websocket.DefaultDialer.Dial(url+"alice", nil)
+	conn, _, _, err := ws.Dial(context.Background(), url+"alice")
 	if err != nil {
 		log.Fatal(err)
 	}
-	alice.WriteMessage(websocket.TextMessage, []byte("hello"))
-	_, said, _ := alice.ReadMessage()
-	fmt.Println(string(said))
-	alice.Close()
+	alice := upgrade.NewClientConn(conn, 0, nil) // the server does not speak first, so nothing came early
+	if err := alice.WriteMessage(frame.OpText, []byte("hello")); err != nil {
+		log.Fatal(err)
+	}
+	_, said, err := alice.ReadMessage()
+	fmt.Println(string(said), err)
+	if err := alice.Close(frame.StatusNormalClosure, ""); err != nil {
+		log.Fatal(err)
+	}
 
 	if err := s.Shutdown(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 	// Output:
-	// mallory: 403 Forbidden
-	// alice: hello
+	// mallory: unexpected HTTP response status: 403
+	// alice: hello <nil>
 }
 
-// A client that brings a new token before the old one's exp stays connected.
-func ExampleConn_Renew() {
-	secret := []byte("a secret of 32 bytes or more ...")
-	keys, err := jwt.HS256(secret)
-	if err != nil {
-		log.Fatal(err)
-	}
-	s := &server.Server{Addr: "127.0.0.1:0", Drain: -1}
-	s.Route("/", server.Route{
-		Guards: []upgrade.Guard{upgrade.Bearer(keys)},
-		Message: func(c server.Conn, m server.Message) error {
-			token, renews := bytes.CutPrefix(m.Data, []byte("renew "))
-			if !renews {
-				return nil
-			}
-			id, err := keys.Verify(token, time.Now())
-			if err == nil {
-				err = c.Renew(id)
-			}
-			if err != nil {
-				return c.Send(m.Opcode, []byte("that token will not do"))
-			}
-			return c.Send(m.Opcode, fmt.Appendf(nil, "until %s", c.Identity().ExpiresAt.UTC().Format("2006")))
-		},
-	})
-	if err := s.Start(); err != nil {
-		log.Fatal(err)
-	}
-	token := func(sub string, year int) string {
-		exp := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC).Unix()
-		s, err := gojwt.NewWithClaims(gojwt.SigningMethodHS256, gojwt.MapClaims{"sub": sub, "exp": exp}).SignedString(secret)
-		if err != nil {
-			log.Fatal(err)
-		}
-		return s
-	}
-	alice, _, err := websocket.DefaultDialer.Dial(fmt.Sprintf("ws://%v/?token=%s", s.Addrs()[0], token("alice", 2090)), nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, fresh := range []string{token("alice", 2095), token("bob", 2099)} {
-		alice.WriteMessage(websocket.TextMessage, []byte("renew "+fresh))
-		_, said, _ := alice.ReadMessage()
-		fmt.Println(string(said))
-	}
-	alice.Close()
-	if err := s.Shutdown(context.Background()); err != nil {
-		log.Fatal(err)
-	}
-	// Output:
-	// until 2095
-	// that token will not do
-}
-
-// Middleware is a struct of hooks. The first listed is the outermost, and the server
-// tells what it has made of all of them.
+// Middleware is a struct of hooks. The first listed is the outermost, and the server tells
+// which hooks of which middleware run for a path.
 func ExampleMiddleware() {
 	sign := server.Middleware{
 		Name: "sign",
@@ -139,21 +90,26 @@ func ExampleMiddleware() {
 	if err := s.Start(); err != nil {
 		log.Fatal(err)
 	}
-	conn, _, err := websocket.DefaultDialer.Dial(fmt.Sprintf("ws://%v/echo", s.Addrs()[0]), nil)
+	conn, _, _, err := ws.Dial(context.Background(), fmt.Sprintf("ws://%v/echo", s.Addrs()[0]))
 	if err != nil {
 		log.Fatal(err)
 	}
-	conn.WriteMessage(websocket.TextMessage, []byte("hello"))
-	_, said, _ := conn.ReadMessage()
-	fmt.Println(string(said))
-	conn.Close()
+	client := upgrade.NewClientConn(conn, 0, nil)
+	if err := client.WriteMessage(frame.OpText, []byte("hello")); err != nil {
+		log.Fatal(err)
+	}
+	_, said, err := client.ReadMessage()
+	fmt.Println(string(said), err)
+	if err := client.Close(frame.StatusNormalClosure, ""); err != nil {
+		log.Fatal(err)
+	}
 	fmt.Print(string(s.AppendRoutes(nil)))
 
 	if err := s.Shutdown(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 	// Output:
-	// HELLO - a friend
+	// HELLO - a friend <nil>
 	// /echo
 	//   guards      origin: same host
 	//   limits      none

@@ -35,3 +35,6 @@ func (r Rig) OpenClose() (open func(), end func(error)) {
 	c, lr := r.conn(), r.l.routeOf(r.s)
 	return func() { _ = lr.open(c) }, func(err error) { lr.close(c, err) }
 }
+
+// NewGroup returns a group with middleware.
+func NewGroup(mw ...Middleware) *Group { return &Group{Middleware: mw} }

@@ -348,7 +348,7 @@ func TestUnprepared(t *testing.T) {
 	check(Conn{}, "of the zero Conn")
 }
 
-// Who asks the server, in a callback, for what only the loop could do gets an answer; a
+// A callback that asks the server for what only its loop could do gets an answer, and the
 // drain has begun.
 func TestShutdownInACallback(t *testing.T) {
 	for _, where := range []string{"open", "message", "close", "hook"} {

@@ -43,9 +43,6 @@ type Group struct {
 	loops  []*loop  // those with a shard
 }
 
-// NewGroup returns an empty group with the Send hooks of mw.
-func NewGroup(mw ...Middleware) *Group { return &Group{Middleware: mw} }
-
 // Join makes c a member. A second Join changes nothing. The error is net.ErrClosed if c has
 // ended, and another one if c is of another Server than those that joined before.
 func (g *Group) Join(c Conn) error {
@@ -103,7 +100,7 @@ func (g *Group) Send(op frame.Opcode, b []byte) error {
 }
 
 // Close closes all connections that are members when their loop carries it out, after what
-// was published before. Errors are net.ErrClosed and one for a code that is not for the
+// was published before, each as Conn.Close does. Errors are net.ErrClosed and one for a code that is not for the
 // wire.
 func (g *Group) Close(code frame.StatusCode, reason string) error {
 	if !code.Sendable() {

@@ -3,10 +3,12 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/usher-ws/usher/frame"
@@ -178,4 +180,40 @@ func TestLeftAfterJobs(t *testing.T) {
 	}
 	close(gate)
 	x.want(t, "hi", "a of alice", "close of alice")
+}
+
+// TestLeftOfLateJoinsWithJobs: Left does not come before Close for a connection whose peer has
+// gone, whose jobs have not, and which joins meanwhile.
+func TestLeftOfLateJoinsWithJobs(t *testing.T) {
+	gate := make(chan bool)
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	x := startLefts(t, Offload(1), Middleware{Message: func(next MessageFunc) MessageFunc {
+		return func(c Conn, m Message) error { <-gate; return next(c, m) }
+	}})
+	x.joins <- nil
+	client := dial(t, x.addr, "/alice")
+	c, g, quit := <-x.opened, x.group("a"), x.group("quit")
+	say(t, client, "hi")
+	eventually(t, "it is a job", func() bool { return x.loops[0].jobs.lines.n.Load() == 1 })
+	x.on(t, func(l *loop) {
+		if err := errors.Join(quit.Join(c), g.Join(c), quit.Leave(c)); err != nil {
+			t.Errorf("Join or Leave: %v", err)
+		}
+		l.At(c.slot).Cut(stream.ErrHangup)
+	})
+	x.on(t, func(*loop) {}) // it has joined, or was told that it cannot
+	if len(x.told) > 0 {
+		t.Fatalf("before the job was done: %q", <-x.told)
+	}
+	open()
+	for _, want := range []string{"hi", "close of alice", "a of alice"} {
+		if got := <-x.told; got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	}
+	eventually(t, "the place is free", func() bool { return x.total() == 0 })
+	if len(x.told) > 0 {
+		t.Errorf("told %q, too", <-x.told)
+	}
 }

@@ -12,7 +12,6 @@ type groups struct {
 	loop *loop
 	all  []*Group // index 0 is none
 	free []uint32
-	walk walk
 }
 
 // join makes the connection a member of g.
@@ -98,7 +97,7 @@ func (m *groups) leaveAll(s link) (asking []*Group) {
 func (m *groups) drop(s link, g *Group, h *shard) {
 	h.remove(s.Slot())
 	g.enrol(s, -1)
-	if h.size() == 0 && h != m.walk.shard {
+	if h.size() == 0 && h.walk == nil {
 		*h = shard{index: h.index}
 		m.forget(h)
 	}

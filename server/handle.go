@@ -27,7 +27,7 @@ func (o owner) Opened(s link) {
 // was said on an open connection is heard first.
 func (o owner) Input(s link, b []byte, eof bool) {
 	st, ev := s.Data().facts.state(), input
-	if eof || s.HungUp() && (st == head || st == asked) {
+	if eof || s.HungUp() && st <= queued {
 		ev = end
 	}
 	switch table[st][ev].do {
@@ -37,6 +37,12 @@ func (o owner) Input(s link, b []byte, eof bool) {
 		o.door.readHead(s, b)
 	case readEarly:
 		o.door.readEarly(s, b)
+	case gather:
+		o.door.gather(s, b)
+	case feed:
+		o.door.feed(s, b)
+	case noteEnd:
+		o.door.noteEnd(s)
 	case forget:
 		s.Cut(stream.ErrHangup)
 	case withdraw:
@@ -48,8 +54,11 @@ func (o owner) Input(s link, b []byte, eof bool) {
 
 // Resume is stream.Handler's.
 func (o owner) Resume(s link) {
-	if table[s.Data().facts.state()][resume].do == goOn {
+	switch table[s.Data().facts.state()][resume].do {
+	case goOn:
 		o.goOn(s)
+	case utter:
+		o.door.utter(s)
 	}
 }
 
@@ -60,6 +69,8 @@ func (o owner) Due(s link) {
 		o.door.expireHead(s)
 	case expireAsk:
 		o.door.expireAsk(s)
+	case expireQueued:
+		o.door.expireQueued(s)
 	case expireOpen:
 		if s.State() == stream.Held {
 			o.expireHeld(s)
@@ -87,6 +98,8 @@ func (o owner) Ended(s link, cause error) (keep bool) {
 		return o.lose(s, cause)
 	case withdraw:
 		o.door.withdraw(s)
+	case part:
+		o.door.part(s, cause)
 	case forget:
 		o.door.dropHead(s)
 	}
@@ -109,7 +122,7 @@ func (o owner) Failed(err error) { o.srv.fail(err) }
 // Fault is stream.Handler's. A panic of our own is the end of the connection that was
 // dealt with, or if there was none, of the server, by a drain.
 func (o owner) Fault(s link, err error) {
-	o.inside = false
+	o.inside, o.work.working, o.departing, o.owes = false, false, 0, 0
 	o.busy.Store(0)
 	if err == nil {
 		return // the user's, and dealt with
@@ -139,9 +152,12 @@ func (o owner) expel(s link, cause error) (ok bool) {
 	}
 	o.reply.tok = 0
 	switch s.Data().facts.state() {
-	case head, asked:
+	case head, asked, queued:
 		if s.Extra().question != nil {
 			o.door.abandon(o.door.takeQuestion(s))
+		}
+		if s.Extra().exchange != nil {
+			o.door.dropInput(o.door.takeExchange(s, cause))
 		}
 		o.door.refuse(s, nil, nil, cause)
 	case open, winding:

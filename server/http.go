@@ -4,59 +4,47 @@ package server
 
 import (
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
-	"os"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 
-	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/limiter"
 )
 
-// handOver gives a request that no route matched to Server.Handler, by way of
-// net/http: the descriptor leaves the loop, and what was read of it is replayed.
-// The connection goes on counting until net/http closes it.
-func (d *door) handOver(s link, q quota, head, early []byte) {
-	srv := d.srv
-	replay := append(append(make([]byte, 0, len(head)+len(early)), head...), early...)
-	d.Buffers.Put(s.Extra().head)
-	fd, discount, err := s.Detach()
-	if err != nil {
-		q.release(srv)
-		s.Data().facts.become(over)
-		s.Cut(err)
-		return
-	}
-	d.unroutedTally.Passed++
-	c := srv.http.expect(replay, func() { q.release(srv); discount() })
-	go srv.http.take(fd, c)
-}
-
-// httpSide is a net/http server whose connections come from the loops.
+// httpSide is a net/http server whose connections are exchanges: their sockets stay with the
+// loops.
 type httpSide struct {
-	server *http.Server
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	server    *http.Server
+	exchanges chan *exchange
+	closed    chan struct{}
+	once      sync.Once
 
-	mu    sync.Mutex
-	all   map[*httpConn]struct{} // those whose socket may be open
-	cut   bool                   // none of them is to be
-	empty chan struct{}          // closed when there are none after the cut
-	ended sync.Once
+	// Those that are with net/http, and those that wait for that. One that is to read of its
+	// client meanwhile has a turn of uploads first, of which there are half as many: those
+	// whose clients have nothing more to say find a place, however slow others are.
+	turns, uploads limiter.Turns[netip.Addr]
+	lines          [2]*limiter.Turns[netip.Addr] // uploads, then turns
 }
 
 func newHTTPSide(s *Server) *httpSide {
-	h := &httpSide{
-		conns: make(chan net.Conn), closed: make(chan struct{}),
-		all: make(map[*httpConn]struct{}), empty: make(chan struct{}),
-	}
+	h := &httpSide{exchanges: make(chan *exchange), closed: make(chan struct{})}
+	h.turns.Places = s.maxRequests()
+	h.uploads.Places = max(1, s.maxRequests()/2)
+	h.turns.Waiting, h.uploads.Waiting = math.MaxInt, math.MaxInt // MaxConns bounds them
+	h.lines = [2]*limiter.Turns[netip.Addr]{&h.uploads, &h.turns}
 	log := &LogRing{s.log.Ring, s.log.logger.Handler()}
 	h.server = &http.Server{
-		Handler:           told{s.Handler, s.log},
-		ReadHeaderTimeout: s.handshakeTimeout(),
-		ReadTimeout:       s.messageTimeout(),
-		ErrorLog:          slog.NewLogLogger(log, slog.LevelWarn),
+		Handler:     told{s.Handler, s.log},
+		ReadTimeout: s.messageTimeout(),
+		ErrorLog:    slog.NewLogLogger(log, slog.LevelWarn),
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateHijacked { // it is no request any more
+				c.(*exchange).leaveTurns()
+			}
+		},
 	}
 	h.server.SetKeepAlivesEnabled(false) // the next request belongs to a loop
 	go func() { _ = h.server.Serve(h) }()
@@ -85,49 +73,22 @@ func (h told) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	returned = true
 }
 
-// expect notes a connection that is about to come.
-func (h *httpSide) expect(replay []byte, gone func()) *httpConn {
-	c := &httpConn{side: h, replay: replay, gone: gone}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.all[c] = struct{}{}
-	return c
-}
-
-// take makes a net.Conn of fd, which is dup'd and closed on the way.
-func (h *httpSide) take(fd int, c *httpConn) {
-	file := os.NewFile(uintptr(fd), "")
-	if file == nil {
-		c.forget()
-		return
-	}
-	conn, err := net.FileConn(file)
-	file.Close()
-	if err != nil {
-		c.forget()
-		return
-	}
-	h.mu.Lock()
-	c.Conn = conn
-	cut := h.cut
-	h.mu.Unlock()
-	if cut {
-		conn.Close()
-		c.forget()
-		return
-	}
-	select {
-	case h.conns <- c:
-	case <-h.closed:
-		c.Close()
-	}
+// serve gives net/http an exchange, without waiting for it.
+func (h *httpSide) serve(x *exchange) {
+	go func() {
+		select {
+		case h.exchanges <- x:
+		case <-h.closed:
+			x.Close()
+		}
+	}()
 }
 
 // Accept is net.Listener's.
 func (h *httpSide) Accept() (net.Conn, error) {
 	select {
-	case c := <-h.conns:
-		return c, nil
+	case x := <-h.exchanges:
+		return x, nil
 	case <-h.closed:
 		return nil, net.ErrClosed
 	}
@@ -142,82 +103,22 @@ func (h *httpSide) Close() error {
 // Addr is net.Listener's; nobody asks for it.
 func (h *httpSide) Addr() net.Addr { return &net.TCPAddr{} }
 
-// stop closes all sockets there are. Handlers that still run find theirs closed; they are
-// not waited for.
+// inUse returns how many requests are with net/http, and how many wait for that.
+func (h *httpSide) inUse() (inside, waiting int) {
+	if h == nil {
+		return 0, 0
+	}
+	inside, waiting = h.turns.InUse()
+	_, uploads := h.uploads.InUse()
+	return inside, waiting + uploads
+}
+
+// stop ends it when the loops have ended. Handlers that still run are not waited for: they
+// can neither read nor write any more.
 func (h *httpSide) stop() {
 	if h == nil {
 		return
 	}
 	_ = h.Close()
-	h.mu.Lock()
-	h.cut = true
-	var open []*httpConn
-	for c := range h.all {
-		if c.Conn != nil { // else take closes it
-			open = append(open, c)
-		}
-	}
-	h.note()
-	h.mu.Unlock()
-	for _, c := range open {
-		c.Conn.Close()
-		c.forget()
-	}
-	<-h.empty
 	_ = h.server.Close()
-}
-
-// httpConn is a connection that net/http serves: it reads what the loop has read
-// before, and lingers when it is closed.
-type httpConn struct {
-	net.Conn
-	side    *httpSide
-	replay  []byte
-	gone    func()
-	closing sync.Once
-	ending  sync.Once
-}
-
-// Read is net.Conn's.
-func (c *httpConn) Read(b []byte) (int, error) {
-	if len(c.replay) > 0 {
-		n := copy(b, c.replay)
-		c.replay = c.replay[n:]
-		return n, nil
-	}
-	return c.Conn.Read(b)
-}
-
-// CloseWrite lets net/http say FIN before it closes.
-func (c *httpConn) CloseWrite() error { return c.Conn.(interface{ CloseWrite() error }).CloseWrite() }
-
-// Close is net.Conn's. It does not block: lingering, which is bounded, goes on by
-// itself.
-func (c *httpConn) Close() error {
-	c.closing.Do(func() {
-		go func() {
-			upgrade.Linger(c.Conn)
-			c.forget()
-		}()
-	})
-	return nil
-}
-
-// forget is called when the socket is closed.
-func (c *httpConn) forget() {
-	c.ending.Do(func() {
-		c.gone()
-		h := c.side
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.all, c)
-		h.note()
-	})
-}
-
-// note tells when there are none left after the cut. It is called under mu.
-func (h *httpSide) note() {
-	if h.cut && len(h.all) == 0 {
-		h.ended.Do(func() { close(h.empty) })
-	}
 }

@@ -17,12 +17,12 @@ func (m *meter) exceeded(c Conn, s link, r *loopRoute, ev *frame.Event, over exc
 	if !isWhole(ev) && r.Limits.Over != Disconnect {
 		return nil
 	}
-	act, tell := m.consequence(c, s, r, over)
+	act, tell := m.consequence(s, r, over)
 	switch {
 	case m.srv.LimitDryRun:
 		return nil
 	case act == Disconnect:
-		return limitClose(m.violation(s, r, over))
+		return m.limitClose(s, r, over)
 	case act == Warn && tell && r.OnLimit != nil:
 		r.OnLimit(c, m.violation(s, r, over))
 	}
@@ -32,7 +32,7 @@ func (m *meter) exceeded(c Conn, s link, r *loopRoute, ev *frame.Event, over exc
 // consequence says what is to be done about a limit that is exceeded: the route's
 // action, or Disconnect for a connection that was over too often; and whether it was last
 // told long enough ago to be told again. It counts, and writes to the log.
-func (m *meter) consequence(c Conn, s link, r *loopRoute, over excess) (act Action, tell bool) {
+func (m *meter) consequence(s link, r *loopRoute, over excess) (act Action, tell bool) {
 	act = r.Limits.Over
 	if most := r.Limits.CloseAfter; most > 0 && m.strike(s) >= most {
 		act = Disconnect
@@ -40,7 +40,7 @@ func (m *meter) consequence(c Conn, s link, r *loopRoute, over excess) (act Acti
 	tell = m.mayTell(s)
 	r.decided.count(over.limit, act)
 	if level := m.srv.limitLevel(); (tell || act == Disconnect && !m.srv.LimitDryRun) && m.srv.log.enabled(level) {
-		m.srv.log.add(level, "server: over a limit", "route", r.pattern.String(), "remote", c.RemoteAddr().String(),
+		m.srv.log.add(level, "server: over a limit", "route", r.pattern.String(), "remote", s.RemoteAddr().String(),
 			"code", over.limit.code(), "action", act.String(), "enforced", !m.srv.LimitDryRun)
 	}
 	return act, tell
@@ -64,17 +64,12 @@ func (m *meter) strike(s link) int {
 func (m *meter) violation(s link, r *loopRoute, over excess) Violation {
 	v := Violation{Limit: over.limit.String()}
 	now := m.Now()
-	user, addr := m.keys(s)
 	switch over.limit {
 	case bytesLimit:
 		v.Rate = r.Limits.Bytes
 		v.RetryAfter = s.Data().bytes.WaitN(v.Rate, now, over.n)
-	case userLimit:
-		v.Rate = m.srv.MessagesPerUser
-		v.RetryAfter = m.srv.userMessages.WaitN(user, now, over.n)
-	case ipLimit:
-		v.Rate = m.srv.MessagesPerIP
-		v.RetryAfter = m.srv.ipMessages.WaitN(addr, now, over.n)
+	case userLimit, ipLimit:
+		v.Rate, v.RetryAfter = m.sharer(s).waitFor(over.limit, now, over.n)
 	default:
 		v.Rate = r.Limits.Messages
 		v.RetryAfter = s.Data().messages.WaitN(v.Rate, now, over.n)
@@ -84,7 +79,8 @@ func (m *meter) violation(s link, r *loopRoute, over excess) Violation {
 
 // limitClose is the end of a connection that was over a limit: the code, and when to come
 // back.
-func limitClose(v Violation) *CloseError {
+func (m *meter) limitClose(s link, r *loopRoute, over excess) *CloseError {
+	v := m.violation(s, r, over)
 	return &CloseError{
 		Code:   frame.StatusPolicyViolation,
 		Reason: v.Limit + "_limit" + upgrade.RetryHint(v.RetryAfter),

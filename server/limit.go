@@ -3,8 +3,6 @@
 package server
 
 import (
-	"net/netip"
-
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -95,19 +93,11 @@ func (m *meter) take(s link, r *loopRoute, n int) limit {
 	if !m.srv.sharesMessages {
 		return within
 	}
-	user, addr := m.keys(s)
-	if user != "" && !m.srv.userMessages.AllowN(user, now, n) {
+	limit := m.sharer(s).take(now, n)
+	if limit != within {
 		s.Data().messages.CancelN(r.Limits.Messages, now, n)
-		return userLimit
 	}
-	if addr.IsValid() && !m.srv.ipMessages.AllowN(addr, now, n) {
-		s.Data().messages.CancelN(r.Limits.Messages, now, n)
-		if user != "" {
-			m.srv.userMessages.CancelN(user, now, n)
-		}
-		return ipLimit
-	}
-	return within
+	return limit
 }
 
 // owe takes n from the buckets whether it is there or not: mustWait has waited for
@@ -119,25 +109,9 @@ func (m *meter) owe(s link, r *loopRoute, n int) {
 		return
 	}
 	s.Data().facts &^= prepaid
-	user, addr := m.keys(s)
-	if user != "" && n > 1 {
-		m.srv.userMessages.DelayN(user, now, n-1)
+	if n > 1 {
+		m.sharer(s).owe(now, n-1)
 	}
-	if addr.IsValid() && n > 1 {
-		m.srv.ipMessages.DelayN(addr, now, n-1)
-	}
-}
-
-// keys returns the user and the address by which the connection's messages are counted
-// together with those of others; zero where they are not.
-func (m *meter) keys(s link) (user string, addr netip.Addr) {
-	if id := m.identities.get(s.Data().ident); id != nil && !m.srv.MessagesPerUser.Unlimited() {
-		user = id.Subject
-	}
-	if !m.srv.MessagesPerIP.Unlimited() {
-		addr = m.addrs[s.Slot()]
-	}
-	return user, addr
 }
 
 // mustWait holds the connection if its next message may not be read yet, or says how
@@ -145,7 +119,7 @@ func (m *meter) keys(s link) (user string, addr netip.Addr) {
 // read, so that nothing has to be put back. From a shared one the message is taken
 // at once: those that wait get their turns one after the other, instead of all waking
 // up for the same.
-func (m *meter) mustWait(c Conn, s link, r *loopRoute) (bool, *CloseError) {
+func (m *meter) mustWait(s link, r *loopRoute) (bool, *CloseError) {
 	now := m.Now()
 	over, wait := excess{messagesLimit, 1}, s.Data().messages.WaitN(r.Limits.Messages, now, 1)
 	if !r.Limits.Bytes.Unlimited() {
@@ -155,41 +129,18 @@ func (m *meter) mustWait(c Conn, s link, r *loopRoute) (bool, *CloseError) {
 	}
 	if m.srv.sharesMessages && !s.Data().facts.has(prepaid) {
 		s.Data().facts |= prepaid
-		user, addr := m.keys(s)
-		if user != "" {
-			if w := m.srv.userMessages.DelayN(user, now, 1); w > wait {
-				over, wait = excess{userLimit, 1}, w
-			}
-		}
-		if addr.IsValid() {
-			if w := m.srv.ipMessages.DelayN(addr, now, 1); w > wait {
-				over, wait = excess{ipLimit, 1}, w
-			}
+		if l, w := m.sharer(s).owe(now, 1); w > wait {
+			over, wait = excess{l, 1}, w
 		}
 	}
 	if wait <= 0 {
 		return false, nil
 	}
-	if act, _ := m.consequence(c, s, r, over); act == Disconnect {
-		return true, limitClose(m.violation(s, r, over))
+	if act, _ := m.consequence(s, r, over); act == Disconnect {
+		return true, m.limitClose(s, r, over)
 	}
 	s.Hold(byDelay)
 	s.NeedExtra().resume = now + wait
 	s.DueAt(now + wait)
 	return true, nil
-}
-
-// refund gives back what a connection that ends has taken in advance.
-func (m *meter) refund(s link) {
-	if !s.Data().facts.has(prepaid) {
-		return
-	}
-	s.Data().facts &^= prepaid
-	user, addr := m.keys(s)
-	if user != "" {
-		m.srv.userMessages.CancelN(user, m.Now(), 1)
-	}
-	if addr.IsValid() {
-		m.srv.ipMessages.CancelN(addr, m.Now(), 1)
-	}
 }

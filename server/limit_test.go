@@ -171,7 +171,7 @@ func admitted(t *testing.T, got []string, most time.Duration) {
 }
 
 // TestRungs: on each rung of the ladder a flooder at a hundred times its rate gets
-// what the rung says, and who is beside it loses nothing.
+// what the rung says, and its neighbour loses nothing.
 func TestRungs(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/upgrade"
-	"golang.org/x/sys/unix"
 )
 
 // lingerTime is for how long a connection lingers.
@@ -21,23 +20,11 @@ const lingerTime = 2 * time.Second
 // reserve; of those beyond it the oldest are cut short, and counted.
 func TestEvictedAreCounted(t *testing.T) {
 	const flood = 100
-	var before unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	few := before
-	few.Cur = 512 // the smallest reserve, 16
 	s := &Server{Loops: 1}
 	no := upgrade.Guard{OnRequest: func(*upgrade.Request) error { return upgrade.Reject(http.StatusForbidden, "no", "No.") }}
 	s.Route("/no", Route{Guards: []upgrade.Guard{no}})
 	s.Route("/echo", Route{Message: echo})
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
-		t.Fatal(err)
-	}
-	addr := start(t, s)
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
+	addr := startWithFew(t, s, 512) // the smallest reserve, 16
 	if s.reserve != 16 {
 		t.Fatalf("a reserve of %d, want 16", s.reserve)
 	}
@@ -62,7 +49,7 @@ func TestEvictedAreCounted(t *testing.T) {
 	if st := s.Stats(); time.Since(begin) < lingerTime && (st.Lingering > 16 || st.Evicted < flood-16) || st.Evicted > flood || st.TurnedAway != 0 {
 		t.Errorf("got %+v, want 16 lingering and %d evicted", st, flood-16)
 	}
-	c := dial(t, addr, "/echo") // there is room for who is welcome
+	c := dial(t, addr, "/echo") // there is room for a welcome client
 	say(t, c, "hi")
 	if got := read(t, c); got != "hi" {
 		t.Errorf("got %q", got)

@@ -12,8 +12,8 @@ import (
 )
 
 // loop is what the server has for each event loop: the sessions of its connections, and
-// the memory they use in turn. All of it belongs to the loop's goroutine but mail, lines
-// and busy.
+// the memory they use in turn. All of it belongs to the loop's goroutine but mail,
+// exchanges, jobs.lines, busy and published, and the decisions of its routes, which others read.
 type loop struct {
 	*stream.Loop[session, extra]
 	srv  *Server
@@ -42,12 +42,14 @@ type loop struct {
 	parts []stream.Part // those of them that do not change
 	reply reply
 
-	// What other goroutines want, and what was taken from there and how much of it is done.
+	// What others want, and what was taken of that and is not done.
+	exchanges exchanges
 	mail      mailbox
-	taken     lane
-	nextTaken int
-	turn      turn
-	suspended bool // it waits for the next turn
+	work
+	relieved []party
+
+	departing uint64 // the connection whose Close is called
+	owes      int    // mailboxes of which the callback that runs has taken too much
 
 	tidied time.Duration // when the limits by address and user were
 	inside bool          // the user's code is being called (guard.go)

@@ -11,45 +11,51 @@ import (
 )
 
 // mailbox is the one way into a loop that is safe for any goroutine. What others want done
-// is queued here as values, in one lane so that the order of one caller's requests
-// is kept, and the loop is woken once for many.
+// is queued here as values, in one lane, and the loop is woken once for many. What each of
+// them may have here at once is in credit.go, and the order in which the loop does it in
+// flow.go.
 //
 // What the callbacks of an event send to their own connection does not come here,
 // see reply.
 type mailbox struct {
 	loop *loop // whose generations any goroutine may read
 
-	queued atomic.Bool // the lane is not empty; written under mu
+	queued atomic.Bool // something was asked for that is not done; written under mu
 
 	mu    sync.Mutex
 	lane  lane
-	limit int  // bytes a lane may hold, beyond one message
-	dead  bool // the loop has ended
+	late  shares  // of what was taken and not done at once
+	held  []party // that are not read from until they have less here
+	limit int     // bytes that all may have here, see room
+	dead  bool    // the loop has ended
 
 	spare lane // the loop's: what it emptied last
 }
 
-// lane is a queue of entries and the bytes they refer to.
+// lane is a queue of entries.
 type lane struct {
 	entries []entry
-	data    []byte
-	charged int // what counts against mailbox.limit
+	data    []byte // where their frames are; what it grew out of is the entries' alone
+	shares
+	last *frame.Prepared // whose bytes have been charged
 }
 
 // entryCost is charged for every entry besides its bytes, so that empty messages
-// are bounded too.
-const entryCost = 64
+// are bounded too: it is what an entry takes.
+const entryCost = 128
 
 // entry is one request to the loop.
 type entry struct {
 	kind     entryKind
+	by       party // the connection whose callback asks; zero for other goroutines
 	tok      uint64
 	conn     Conn            // of entryJoin
-	from, to int             // the frame of an entrySend or entryPong, or of an entryClose if it has one, in lane.data
+	framed   []byte          // of an entrySend or entryPong, or of an entryClose if it has one
 	prepared *frame.Prepared // of entryPrepared and entryPublish
 	group    *Group
 	err      error      // of entryVerdict; the *CloseError of an entryClose or entryDisband
 	run      func(Conn) // of entryRun
+	charged  int
 }
 
 type entryKind uint8
@@ -65,7 +71,8 @@ const (
 	entryPublish
 	entryJobDone
 	entryRun
-	entryDisband // a group's members are closed
+	entryDisband  // a group's members are closed
+	entryRelieved // a connection has less in another loop's mailbox
 )
 
 // send queues b as a frame for c.
@@ -80,14 +87,16 @@ func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
 		}
 		return err
 	}
+	e := entry{kind: entrySend, by: m.loop.caller(), tok: c.token()}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.accepts(c, len(b)+frameHeader); err != nil {
+	if err := m.accepts(c, &e, len(b)+frameHeader); err != nil {
 		return err
 	}
-	from := len(m.lane.data)
+	at := m.lane.grow(len(b) + frameHeader)
 	m.lane.data = frame.AppendFrame(m.lane.data, op, b)
-	m.push(entry{kind: entrySend, tok: c.token(), from: from, to: len(m.lane.data)}, len(b))
+	e.framed = m.lane.data[at:len(m.lane.data):len(m.lane.data)]
+	m.push(e, len(b))
 	return nil
 }
 
@@ -105,47 +114,52 @@ func (m *mailbox) pong(c Conn, payload []byte) error {
 
 // sendFrame queues b, a whole frame, for c.
 func (m *mailbox) sendFrame(kind entryKind, c Conn, b []byte) error {
+	e := entry{kind: kind, by: m.loop.caller(), tok: c.token()}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.accepts(c, len(b)); err != nil {
+	if err := m.accepts(c, &e, len(b)); err != nil {
 		return err
 	}
-	from := len(m.lane.data)
-	m.lane.data = append(m.lane.data, b...)
-	m.push(entry{kind: kind, tok: c.token(), from: from, to: len(m.lane.data)}, len(b))
+	e.framed = m.lane.keep(b)
+	m.push(e, len(b))
 	return nil
 }
 
+// sendPrepared queues p for c. Many in a row that are for several connections share its
+// bytes, which are charged once.
 func (m *mailbox) sendPrepared(c Conn, p *frame.Prepared) error {
-	b := p.Deflated(c.window())
+	e := entry{kind: entryPrepared, by: m.loop.caller(), tok: c.token(), prepared: p}
+	n := len(p.Deflated(c.window()))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.accepts(c, len(b)); err != nil {
+	if m.lane.last == p {
+		n = 0
+	}
+	if err := m.accepts(c, &e, n); err != nil {
 		return err
 	}
-	m.push(entry{kind: entryPrepared, tok: c.token(), prepared: p}, len(b))
+	m.push(e, n)
+	m.lane.last = p
 	return nil
 }
 
-// accepts says whether n bytes for c may be queued.
-func (m *mailbox) accepts(c Conn, n int) error {
+// accepts says whether e for c, with n bytes, may be queued. What a connection's own
+// callback says to it has been found room for elsewhere, see reply.
+func (m *mailbox) accepts(c Conn, e *entry, n int) error {
 	if m.dead || m.loop.Generation(c.slot) != c.gen {
 		return net.ErrClosed
 	}
-	return m.space(n)
-}
-
-// space says whether the lane takes n bytes more. An empty lane takes anything.
-func (m *mailbox) space(n int) error {
-	if m.lane.charged > 0 && m.lane.charged+n+entryCost > m.limit {
-		return ErrBacklog
+	if e.by == m.partyOf(e.tok) && e.kind != entryRun {
+		return nil
 	}
-	return nil
+	return m.room(e, n)
 }
 
-func (m *mailbox) push(e entry, bytes int) {
+// push queues e and charges n bytes for it, besides entryCost.
+func (m *mailbox) push(e entry, n int) {
+	e.charged = n + entryCost
+	m.charge(&e)
 	m.lane.entries = append(m.lane.entries, e)
-	m.lane.charged += bytes + entryCost
 	if len(m.lane.entries) == 1 {
 		m.queued.Store(true)
 	}
@@ -160,80 +174,103 @@ func (m *mailbox) close(c Conn, code frame.StatusCode, reason string) error {
 // closeWith queues the end of c for e, with a close frame that says something else
 // than e does unless that is nil.
 func (m *mailbox) closeWith(c Conn, e *CloseError, framed []byte) error {
+	by := m.loop.caller()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead || !m.loop.Mark(c.slot, c.gen, closeAsked) {
 		return net.ErrClosed
 	}
-	from := len(m.lane.data)
-	m.lane.data = append(m.lane.data, framed...)
-	m.push(entry{kind: entryClose, tok: c.token(), from: from, to: len(m.lane.data), err: e}, len(framed))
+	if framed != nil {
+		framed = m.lane.keep(framed)
+	}
+	m.push(entry{kind: entryClose, by: by, tok: c.token(), framed: framed, err: e}, len(framed))
 	return nil
+}
+
+// tell queues what has no bytes and is not refused: what an authorizer said, that a job is
+// over, that a connection is relieved.
+func (m *mailbox) tell(kind entryKind, tok uint64, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.dead {
+		m.push(entry{kind: kind, tok: tok, err: err}, 0)
+	}
 }
 
 // verdict queues what an authorizer said; there is one for each connection that is asked
 // about.
-func (m *mailbox) verdict(tok uint64, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.dead {
-		m.push(entry{kind: entryVerdict, tok: tok, err: err}, 0)
-	}
-}
+func (m *mailbox) verdict(tok uint64, err error) { m.tell(entryVerdict, tok, err) }
 
 // jobDone says that a job of a connection is over.
-func (m *mailbox) jobDone(tok uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.dead {
-		m.push(entry{kind: entryJobDone, tok: tok}, 0)
-	}
-}
+func (m *mailbox) jobDone(tok uint64) { m.tell(entryJobDone, tok, nil) }
 
 // member queues a join or leave.
 func (m *mailbox) member(kind entryKind, c Conn, g *Group) error {
+	by := m.loop.caller()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead || m.loop.Generation(c.slot) != c.gen {
 		return net.ErrClosed // it has left all its groups, or will by itself
 	}
-	m.push(entry{kind: kind, tok: c.token(), conn: c, group: g}, 0)
+	m.push(entry{kind: kind, by: by, tok: c.token(), conn: c, group: g}, 0)
 	return nil
 }
 
 // run queues a call on c's loop.
 func (m *mailbox) run(c Conn, f func(Conn)) error {
+	e := entry{kind: entryRun, by: m.loop.caller(), tok: c.token(), run: f}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.accepts(c, 0); err != nil {
+	if err := m.accepts(c, &e, 0); err != nil {
 		return err
 	}
-	m.push(entry{kind: entryRun, tok: c.token(), run: f}, 0)
+	m.push(e, 0)
 	return nil
 }
 
 // disband queues the end of g's members for e.
-func (m *mailbox) disband(g *Group, e *CloseError) error {
+func (m *mailbox) disband(g *Group, err *CloseError) error {
+	by := m.loop.caller()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead {
 		return net.ErrClosed
 	}
-	m.push(entry{kind: entryDisband, group: g, err: e}, 0)
+	m.push(entry{kind: entryDisband, by: by, group: g, err: err}, 0)
 	return nil
 }
 
 func (m *mailbox) publish(g *Group, p *frame.Prepared) error {
+	e, n := entry{kind: entryPublish, by: m.loop.caller(), group: g, prepared: p}, len(p.Bytes())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead {
 		return net.ErrClosed
 	}
-	if err := m.space(len(p.Bytes())); err != nil {
+	if err := m.room(&e, n); err != nil {
 		return err
 	}
-	m.push(entry{kind: entryPublish, group: g, prepared: p}, len(p.Bytes()))
+	m.push(e, n)
 	return nil
+}
+
+// grow makes room for n bytes in data without moving those that entries have, and returns
+// where they begin.
+func (l *lane) grow(n int) (at int) {
+	if cap(l.data)-len(l.data) < n {
+		l.data = make([]byte, 0, max(n, 2*cap(l.data), minData))
+	}
+	return len(l.data)
+}
+
+// minData is the least memory for the frames of a lane.
+const minData = 4 << 10
+
+// keep copies a frame.
+func (l *lane) keep(b []byte) []byte {
+	at := l.grow(len(b))
+	l.data = append(l.data, b...)
+	return l.data[at:len(l.data):len(l.data)]
 }
 
 // keepDirect is the largest buffer kept between events.
@@ -243,10 +280,9 @@ const keepDirect = 512 << 10
 // loop calls take and recycle.
 func (m *mailbox) take() lane {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	taken := m.lane
 	m.lane, m.spare = m.spare, lane{}
-	m.queued.Store(false)
-	m.mu.Unlock()
 	return taken
 }
 
@@ -256,7 +292,8 @@ func (m *mailbox) recycle(l lane) {
 	if cap(l.data) > keepDirect || cap(l.entries) > keepDirect/entryCost {
 		return
 	}
-	m.spare = lane{entries: l.entries[:0], data: l.data[:0]}
+	l.shares.empty()
+	m.spare = lane{entries: l.entries[:0], data: l.data[:0], shares: l.shares}
 }
 
 // kill refuses all that comes from now on, and returns what the loop will not do.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -365,8 +366,8 @@ func TestOffloadEndStays(t *testing.T) {
 	}
 }
 
-// Memory that runs out takes the jobs of the gone first to be taken, and who has no job
-// that has begun has ended with that.
+// When memory runs out, jobs of connections that are gone go first. A connection of which no
+// job has begun ends with that.
 func TestOffloadBudgetOfTheGone(t *testing.T) {
 	w := newWorkshop()
 	s := new(Server)
@@ -516,5 +517,40 @@ func TestWhatHasNoPlaceBehindOffload(t *testing.T) {
 		if err := s.Start(); err == nil || !strings.Contains(err.Error(), m.Name+" has no place behind an Offload") {
 			t.Errorf("%s: got %v", m.Name, err)
 		}
+	}
+}
+
+// What a callback of Run says may be what memory runs out for: the connection has ended
+// then, and its slot is free, before the callback's panic would end it.
+func TestShedByWhatRunSays(t *testing.T) {
+	w := newWorkshop()
+	said, conns := new(journal), make(chan Conn, 2)
+	s := &Server{Loops: 1, MaxBuffered: 1 << 20, Logger: slog.New(slog.NewTextHandler(said, nil))}
+	r := w.route(1)
+	r.Open = func(c Conn) error { conns <- c; return nil }
+	s.Route("/work/{room}", r)
+	addr := start(t, s)
+	say(t, dial(t, addr, "/work/a"), "begins")
+	eventually(t, "the worker is busy", func() bool { return w.began.Load() == 1 })
+	<-conns
+	say(t, dial(t, addr, "/work/b"), "waits")
+	c := <-conns
+	eventually(t, "its job waits", func() bool { return c.line() != nil })
+	if err := c.Run(func(c Conn) {
+		_ = c.Send(frame.OpBinary, make([]byte, 32<<20))
+		panic("as asked")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-w.closed, "1006 after 1 in b"; got != want {
+		t.Errorf("Close: got %q, want %q", got, want)
+	}
+	w.let(1)
+	<-w.said
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if got := said.String(); strings.Contains(got, "panic on a loop") {
+		t.Error(got)
 	}
 }

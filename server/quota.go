@@ -19,15 +19,30 @@ type quota struct {
 	name string     // "": it is not counted by user
 }
 
-// quotas asks the limits of connections that need no identity. A probe takes nothing. lr
-// is nil if no route matches.
+// admitAddr is stream.Config.Admit: whether an address that has this many newcomers may have
+// one more. It is asked, and the rate is charged, when a connection is accepted.
+func (s *Server) admitAddr(addr netip.Addr, newcomers int, now time.Duration) bool {
+	if s.MaxConnsPerIP > 0 && s.perIP.InUse(addr)+newcomers >= s.MaxConnsPerIP {
+		return false
+	}
+	return s.arrivals.AllowN(addr, now, 1)
+}
+
+// quotas asks the limits of connections that need no identity, when the head is there: the
+// connection is no newcomer any more. A probe takes nothing. lr is nil if no route matches.
 func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request) (q quota, err error) {
-	switch {
-	case d.srv.life.isDraining():
+	if d.srv.life.isDraining() {
 		return q, errDraining.WithRetryAfter(jitter(5 * time.Second))
-	case s.Excess():
+	}
+	wasExcess := s.Excess()
+	isPlaced, isCharged := s.Claim()
+	switch {
+	case !isPlaced:
 		return q, errFull.WithRetryAfter(jitter(5 * time.Second))
-	case d.srv.MaxConnsPerIP <= 0 && d.srv.ConnRate.Unlimited() && d.srv.MessagesPerIP.Unlimited():
+	case wasExcess:
+		d.await(s)
+	}
+	if d.srv.MaxConnsPerIP <= 0 && d.srv.ConnRate.Unlimited() && d.srv.MessagesPerIP.Unlimited() {
 		return q, nil
 	}
 	addr := limiter.Network(r.RemoteAddr.Addr())
@@ -35,19 +50,53 @@ func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request) (q quota, err e
 		return q, nil // hung up already, or no IP socket
 	}
 	if r.IsProbe() {
-		return q, d.overConns(lr, r, errPerIP, d.srv.perIP.Check(addr, d.Now()))
+		if isCharged {
+			d.srv.arrivals.CancelN(addr, d.Now(), 1)
+		}
+		return q, d.overConns(lr, r, errPerIP, d.srv.checkAddr(addr, d.Now()))
 	}
-	if err := d.srv.perIP.Acquire(addr, d.Now()); err != nil {
+	if err := d.srv.acquireAddr(addr, isCharged, d.Now()); err != nil {
 		if err := d.overConns(lr, r, errPerIP, err); err != nil {
 			return q, err
 		}
-		d.srv.perIP.Add(addr)
-	}
-	if d.srv.MaxConnsPerIP <= 0 {
-		d.srv.perIP.Release(addr) // it has come; how many there are does not matter
+		if d.srv.MaxConnsPerIP > 0 {
+			d.srv.perIP.Add(addr)
+		}
 	}
 	q.addr = addr
 	return q, nil
+}
+
+// acquireAddr takes a place of an address, and of its rate what the connection has not been
+// charged for yet.
+func (s *Server) acquireAddr(addr netip.Addr, isCharged bool, now time.Duration) error {
+	if s.MaxConnsPerIP > 0 {
+		if err := s.perIP.Acquire(addr, now); err != nil {
+			return err
+		}
+	}
+	if isCharged || s.arrivals.AllowN(addr, now, 1) {
+		return nil
+	}
+	if s.MaxConnsPerIP > 0 {
+		s.perIP.Release(addr)
+	}
+	return s.tooOften(addr, now)
+}
+
+// checkAddr returns what acquireAddr would of one more connection, and takes nothing.
+func (s *Server) checkAddr(addr netip.Addr, now time.Duration) error {
+	if err := s.perIP.Check(addr, now); err != nil {
+		return err
+	}
+	if s.arrivals.WaitN(addr, now, 1) > 0 {
+		return s.tooOften(addr, now)
+	}
+	return nil
+}
+
+func (s *Server) tooOften(addr netip.Addr, now time.Duration) error {
+	return &limiter.ErrLimit{RetryAfter: max(s.arrivals.WaitN(addr, now, 1), 1)}
 }
 
 // user asks the limit of the user's connections. A probe takes nothing.

@@ -83,27 +83,23 @@ func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 	if end.err == errBacklogClose {
 		l.srv.stats.slow.Add(1)
 	}
-	if end.err == nil {
-		r.tally.BytesOut += int64(len(out))
-		l.transmit(s, out, parts...)
-		return
-	}
-	if end.framed == nil {
+	if end.err != nil && end.framed == nil {
 		end.framed = frame.AppendCloseFrame(l.bye[:0], end.err.Code, end.err.Reason)
 		l.bye = end.framed
 	}
-	switch hasJobs := s.Extra().line != nil; {
-	case hasJobs: // it ends when they are done: what was said need not wait for them
+	if end.err != nil && s.Extra().line == nil && l.concerns(c.token()) && l.mail.closeWith(c, end.err, end.framed) == nil {
+		end.err = nil // what was said before the end is in the lane: the close goes behind it
+	}
+	if end.err == nil || s.Extra().line != nil { // with jobs it ends when they are done: what was said need not wait
 		r.tally.BytesOut += int64(len(out))
-		if l.transmit(s, out, parts...); s.Data().facts.state() == over {
+		if l.owes > 0 {
+			l.holdBack(s)
+		}
+		l.transmit(s, out, parts...)
+		if end.err == nil || !s.Data().facts.isUsers() { // it may have ended by that, and its slot be free
 			return
 		}
 		out = nil
-	case l.mailWaits() && l.mail.closeWith(c, end.err, end.framed) == nil:
-		// What was said before the end is in the lane: the close goes behind it.
-		r.tally.BytesOut += int64(len(out))
-		l.transmit(s, out, parts...)
-		return
 	}
 	l.end(s, append(out, end.framed...), end.err)
 }
@@ -128,18 +124,15 @@ func (l *loop) handleInput(c Conn, s link, r *loopRoute, input []byte, end *endi
 	p.Resume(&r.frame, s.Data().frame, s.Extra().partial)
 	p.Receive(input)
 	whole := false
-	defer func() { l.suspend(s, p, whole) }()
+	defer func() {
+		state, partial := p.Suspend()
+		s.Data().frame = state
+		l.keepPartial(s, partial, whole)
+	}()
 	defer l.rescue(c, r, end)
 	l.inside = true
 	*end, whole = l.events(c, s, r, p)
 	l.inside = false
-}
-
-// suspend ends handleInput.
-func (l *loop) suspend(s link, p *frame.Protocol, whole bool) {
-	state, partial := p.Suspend()
-	s.Data().frame = state
-	l.keepPartial(s, partial, whole)
 }
 
 // events handles the events that are in the input, as long as the connection may
@@ -149,11 +142,14 @@ func (l *loop) suspend(s link, p *frame.Protocol, whole bool) {
 // much as the reading.
 func (l *loop) events(c Conn, s link, r *loopRoute, p *frame.Protocol) (end ending, whole bool) {
 	for frames, bytes := 0, 0; frames < framesPerTurn && bytes < bytesPerTurn; frames++ {
-		if s.Generation()&closeAsked != 0 || s.Why()&byJobs != 0 {
+		if l.owes > 0 {
+			l.holdBack(s)
+		}
+		if s.Generation()&closeAsked != 0 || s.Why()&(byJobs|byMail) != 0 {
 			return end, whole // the rest is not wanted any more, or not yet
 		}
 		if l.meter.slows(r) && p.Unread() > 0 {
-			if wait, e := l.meter.mustWait(c, s, r); wait {
+			if wait, e := l.meter.mustWait(s, r); wait {
 				return ending{err: e}, whole
 			}
 		}

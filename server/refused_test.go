@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"testing"
 
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
@@ -84,9 +86,81 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestHandOverFails: when a socket cannot be taken out of its loop, the quotas and the memory
-// of its request come back, and nobody else is harmed.
-func TestHandOverFails(t *testing.T) {
+// TestRefusedByQuotas: what no guard decides is told, too: of the route that the request is
+// for, if there is one.
+func TestRefusedByQuotas(t *testing.T) {
+	named := upgrade.Guard{OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) {
+		r.Identity = &upgrade.Identity{Subject: "alice"}
+		return nil, nil
+	}}
+	slow := limiter.Rate{Limit: 1e-6, Burst: 1}
+	for _, x := range []struct {
+		name   string
+		server *Server
+		path   string
+		want   []string
+	}{
+		{"full", &Server{MaxConns: 1}, "/good", []string{"server full 503", "route full 503"}},
+		{"full, and no route", &Server{MaxConns: 1}, "/nowhere", []string{"server full 503"}},
+		{"the address's connections", &Server{MaxConnsPerIP: 1}, "/good", []string{"server too_many_requests 429", "route too_many_requests 429"}},
+		{"the same, and no route", &Server{MaxConnsPerIP: 1}, "/nowhere", []string{"server too_many_requests 429"}},
+		{"the address's rate", &Server{ConnRate: slow}, "/good", []string{"server too_many_requests 429", "route too_many_requests 429"}},
+		{"the user's connections", &Server{MaxConnsPerUser: 1}, "/good", []string{"server too_many_requests 429", "route too_many_requests 429"}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			told := make(chan string, 10)
+			tell := func(who string) Middleware {
+				return Middleware{Refused: func(r *upgrade.Request, e *upgrade.Rejection) {
+					told <- fmt.Sprintf("%s %s %d", who, e.Word(), e.StatusCode())
+					if string(r.Path()) != x.path || !r.RemoteAddr.IsValid() {
+						t.Errorf("%s: of %s from %v", who, r.Path(), r.RemoteAddr)
+					}
+				}}
+			}
+			s := x.server
+			s.Loops = 1
+			s.Use(tell("server"))
+			s.Route("/good", Route{Guards: []upgrade.Guard{named}, Middleware: []Middleware{tell("route")}})
+			addr := start(t, s)
+			dial(t, addr, "/good")
+			knock(t, addr, fmt.Sprintf(upgradeHead, x.path)).Body.Close()
+			for _, want := range x.want {
+				if got := <-told; got != want {
+					t.Errorf("told %q, want %q", got, want)
+				}
+			}
+			if len(told) > 0 {
+				t.Errorf("told %q, too", <-told)
+			}
+		})
+	}
+}
+
+// TestRefusedByClock: of a request that began and did not end only the address is known; one
+// that did not begin is no refusal.
+func TestRefusedByClock(t *testing.T) {
+	for begun, want := range map[string][]string{"GET /w HTTP/1.1\r\nHost": {`timeout 408 ""`}, "": nil} {
+		var told []string
+		s := new(Server)
+		s.Use(Middleware{Refused: func(r *upgrade.Request, e *upgrade.Rejection) {
+			told = append(told, fmt.Sprintf("%s %d %q", e.Word(), e.StatusCode(), r.Path()))
+		}})
+		b := newBench(t, s)
+		b.connect()
+		if begun != "" {
+			b.send(begun)
+			readable(b)
+		}
+		after(later, dueNow)(b)
+		if !slices.Equal(told, want) {
+			t.Errorf("%q: told %q, want %q", begun, told, want)
+		}
+	}
+}
+
+// TestSocketFailsUnderHandler: when the socket of a request to the Handler fails, its quotas
+// and memory come back, and nobody else is harmed.
+func TestSocketFailsUnderHandler(t *testing.T) {
 	s := &Server{Loops: 1, MaxConnsPerIP: 1, Handler: http.NotFoundHandler()}
 	addr := start(t, s)
 	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)

@@ -56,10 +56,6 @@ func (l *loop) replies(c Conn) bool {
 	return l.IsHere() && l.reply.tok == c.token()
 }
 
-// mailWaits reports whether something was asked for that has yet to be done, which what is
-// said now must not overtake.
-func (l *loop) mailWaits() bool { return l.suspended || l.mail.queued.Load() }
-
 // say is a callback's Send.
 func (l *loop) say(c Conn, op frame.Opcode, b []byte) error {
 	r, n := &l.reply, len(b)+frameHeader
@@ -67,7 +63,7 @@ func (l *loop) say(c Conn, op frame.Opcode, b []byte) error {
 		return ErrBacklog
 	}
 	switch {
-	case l.mailWaits():
+	case l.concerns(r.tok):
 		return r.passOn(n, l.mail.send(c, op, b))
 	case c.window() != 0:
 		r.b = frame.AppendDeflated(r.b, op, b, c.window())
@@ -84,7 +80,7 @@ func (l *loop) sayPrepared(c Conn, p *frame.Prepared) error {
 	if !r.hasRoom(len(b)) {
 		return ErrBacklog
 	}
-	if l.mailWaits() {
+	if l.concerns(r.tok) {
 		return r.passOn(len(b), l.mail.sendPrepared(c, p))
 	}
 	r.parts = append(r.parts, stream.Part{From: len(r.b), B: b})
@@ -105,11 +101,8 @@ func (r *reply) hasRoom(n int) bool {
 // passOn notes what became of a message of n bytes in the mailbox. It went there because
 // something waits that it must not overtake; it takes of the same room all the same.
 func (r *reply) passOn(n int, err error) error {
-	switch err {
-	case nil:
+	if err == nil {
 		r.behind += n
-	case ErrBacklog:
-		r.full++
 	}
 	return err
 }
@@ -125,7 +118,7 @@ func (l *loop) answerPing(c Conn, payload []byte) {
 				p.From -= r.to - r.from
 			}
 		}
-	} else if r.pongs++; r.pongs < pongsPerTurn && l.mailWaits() {
+	} else if r.pongs++; r.pongs < pongsPerTurn && l.concerns(r.tok) {
 		// Something waits that it must not overtake. The last one may: once it is in the
 		// mailbox it cannot be taken back.
 		if l.mail.pong(c, payload) == nil {

@@ -3,7 +3,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,32 +11,16 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/usher-ws/usher/internal/logtext"
 	jwt "github.com/usher-ws/usher/server/internal/tokens"
 	"github.com/usher-ws/usher/upgrade"
 )
 
 // journal is a log that a test reads. Any goroutine may write.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
+type journal = logtext.Text
 
 // telling is middleware that logs what comes and goes.
 func telling(s *Server) Middleware {

@@ -17,6 +17,7 @@ import (
 	"github.com/usher-ws/usher/server/internal/pattern"
 	"github.com/usher-ws/usher/server/internal/ring"
 	"github.com/usher-ws/usher/stream"
+	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,9 +33,10 @@ type Server struct {
 
 	// How many. MaxConns is by default what the process's descriptor limit
 	// allows, less the reserve for those that are told to go; Start fails with
-	// ErrFiles if that is less than MaxConns.
+	// ErrFiles if that is less than MaxConns. What comes beyond MaxConns or
+	// MaxConnsPerIP has a second to send its request and be told so.
 	MaxConns        int
-	MaxConnsPerIP   int // at once; default none
+	MaxConnsPerIP   int // at once, from when they are accepted; default none
 	MaxConnsPerUser int // by Identity.Subject; default none
 
 	// ConnRate is how often an address may come, whatever becomes of it; default
@@ -56,6 +58,12 @@ type Server struct {
 	// beyond, a client is told to come back, 503; 1024.
 	MaxAuthorize int
 
+	// MaxRequests is how many requests Handler may have at one time; 256. Others wait, for
+	// HandshakeTimeout at most, and the addresses take turns. Requests whose client has more
+	// to send than a small body have half of that. A connection that Handler hijacks is no
+	// request any more.
+	MaxRequests int
+
 	// How much, in bytes.
 	MaxHead     int // of a request, up to its empty line; 16 KiB, upgrade.MaxHeaderLimit at most, never no limit
 	MaxMessage  int // of one message; 64 KiB
@@ -72,8 +80,15 @@ type Server struct {
 
 	Deflate bool         // negotiate permessage-deflate, without context takeover
 	Origins []string     // besides the same host and none, as upgrade.Upgrader has them
-	Handler http.Handler // for requests that no route matches; default 404
-	Logger  *slog.Logger // default slog.Default()
+	Handler http.Handler // for requests that no route matches; default 404; on goroutines of net/http
+
+	// Answer, if there is one, is asked before Handler: it may append a whole response, the
+	// last of its connection, to dst, and otherwise returns it as it is. It is for what is
+	// small and always the same, like an upgrade.Answer. It is called on the loop, and must
+	// not block; dst and r are valid until it returns.
+	Answer func(dst []byte, r *upgrade.Request) []byte
+
+	Logger *slog.Logger // default slog.Default()
 
 	routes     []*route
 	middleware []Middleware
@@ -98,6 +113,7 @@ type Server struct {
 
 	// Shared by the loops.
 	perIP        limiter.Keyed[netip.Addr]
+	arrivals     limiter.Keyed[netip.Addr] // of ConnRate
 	perUser      limiter.Keyed[string]
 	ipMessages   limiter.Keyed[netip.Addr]
 	userMessages limiter.Keyed[string]
@@ -152,7 +168,7 @@ func (s *Server) Start() error {
 
 func (s *Server) start() error {
 	s.perIP.Max, s.perUser.Max, s.authorizing.Max = s.MaxConnsPerIP, s.MaxConnsPerUser, or(s.MaxAuthorize, askedAtOnce)
-	s.perIP.Rate = s.ConnRate
+	s.arrivals.Rate = s.ConnRate
 	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
 	s.sharesMessages = !s.MessagesPerUser.Unlimited() || !s.MessagesPerIP.Unlimited()
 	s.begun, s.nonce = time.Now(), rand.Uint64()

@@ -58,6 +58,8 @@ const (
 	byDelay    = stream.Custom << iota // the limiter's delay
 	byJobs                             // it has many jobs, or ends when they are done
 	byQuestion                         // enough has come early
+	byHandler                          // enough waits for net/http
+	byMail                             // what its callbacks want of others is to be done first
 )
 
 // A generation's marks.
@@ -65,7 +67,7 @@ const (
 //	31         30     27
 //	closeAsked  window
 const (
-	closeAsked = 1 << 31                // Conn.Close was called, or the connection has departed
+	closeAsked = 1 << 31                // Conn.Close or Group.Close was called, or it has departed
 	windowBits = 15 << stream.MarkShift // the frame.Window of what is sent; a Conn's gen has it, too
 )
 
@@ -86,18 +88,23 @@ type extra struct {
 
 	// The rest.
 	question *question // that is answered elsewhere
+	exchange *exchange // the request is net/http's, or waits for that
 	groups   []uint32  // its groups, when there are several
+	owed     int       // how many mailboxes hold it back
 }
 
 // weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
 func weigh(x *extra) (bytes int, isZero bool) {
 	if x.head == nil && x.partial == nil && x.begun == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
-		x.question == nil && x.groups == nil {
+		x.question == nil && x.exchange == nil && x.groups == nil && x.owed == 0 {
 		return 0, true
 	}
 	bytes = cap(x.head) + x.partial.Size()
 	if x.line != nil {
 		bytes += x.line.bytes
+	}
+	if x.exchange != nil {
+		bytes += cap(x.exchange.in) + x.exchange.charged
 	}
 	return bytes, false
 }

@@ -28,6 +28,20 @@ func (s *Server) Sockets() int {
 	return s.total()
 }
 
+// Buffered returns how many bytes are held for data under way (see MaxBuffered), and the most
+// that were since it was last called, as far as the loops have said at the end of their passes.
+// It asks no loop, so it does not wait. Safe for any goroutine.
+func (s *Server) Buffered() (now, most int) {
+	if !s.life.hasRun() {
+		return 0, 0
+	}
+	for _, l := range s.loops {
+		n, m := l.Lent()
+		now, most = now+n, most+m
+	}
+	return now, most
+}
+
 // here returns the loop that the caller is a callback of, or nil.
 func (s *Server) here() *loop {
 	if !s.life.hasRun() {
@@ -51,6 +65,7 @@ func (s *Server) loopCount() int {
 // tidy forgets what the limits by address and user need not know any more.
 func (s *Server) tidy(now time.Duration) {
 	s.perIP.Sweep(now)
+	s.arrivals.Sweep(now)
 	s.perUser.Sweep(now)
 	s.ipMessages.Sweep(now)
 	s.userMessages.Sweep(now)
@@ -73,6 +88,8 @@ func or[T int | time.Duration](setting, standard T) T {
 }
 
 func (s *Server) maxBacklog() int { return cmp.Or(or(s.MaxBacklog, 1<<20), math.MaxInt) }
+
+func (s *Server) maxRequests() int { return cmp.Or(or(s.MaxRequests, 256), math.MaxInt) }
 
 func (s *Server) maxBuffered() int { return or(s.MaxBuffered, 256<<20) }
 

@@ -12,6 +12,7 @@ type shard struct {
 	sorted []uint32 // may carry marks
 	fresh  []uint32 // joined since the last walk, not sorted
 	left   int      // marks in sorted
+	walk   *walk    // that is under way; nil: there is none
 }
 
 // hasLeft marks a slot in sorted that has left.

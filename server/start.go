@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
@@ -102,10 +103,16 @@ func (s *Server) open() error {
 
 // newEngine makes the loops, which do not run yet.
 func (s *Server) newEngine() (err error) {
+	admit := s.admitAddr
+	if s.LimitDryRun || s.MaxConnsPerIP <= 0 && s.ConnRate.Unlimited() {
+		admit = nil
+	}
 	s.engine, err = stream.New(stream.Config[extra]{
 		Loops:        s.loopCount(),
 		MaxConns:     s.connLimit,
 		Reserve:      s.reserve,
+		Source:       limiter.Network,
+		Admit:        admit,
 		MaxBuffered:  s.maxBuffered(),
 		WriteTimeout: s.writeTimeout(),
 		Weigh:        weigh,

@@ -9,6 +9,8 @@ type state uint8
 const (
 	head    state = iota // the request head is being gathered
 	asked                // the head is good; a verifier or authorizer that may block is asked
+	queued               // no route matches; it waits for the rest of a small body, and for its turn with net/http
+	served               // net/http has the request
 	open                 // messages flow, or are held
 	winding              // the end is decided on, or the socket is gone, and jobs still run
 	over                 // nothing of it is the user's any more
@@ -23,8 +25,8 @@ const (
 	end                  // there will be none any more
 	due                  // the connection's deadline has come
 	resume               // it is no longer held by its stream
-	verdict              // its verifier or authorizer has answered
-	post                 // another goroutine wants something sent or closed
+	verdict              // its verifier or authorizer has answered, or its turn has come
+	post                 // another goroutine wants something sent or closed, or read on
 	done                 // a job of Offload is over
 	drain                // the server shuts down and it is this connection's turn
 	victim               // memory is short
@@ -37,23 +39,30 @@ const (
 type action uint8
 
 const (
-	ignore     action = iota // stale, or nothing to do
-	readHead                 // door.go
-	expireHead               // door.go
-	readEarly                // ask.go
-	expireAsk                // ask.go
-	decide                   // ask.go
-	withdraw                 // ask.go
-	readInput                // read.go
-	hearEnd                  // end.go
-	expireOpen               // idle.go
-	goOn                     // held.go
-	deliver                  // write.go
-	takeJob                  // jobs.go
-	goodbye                  // drain.go
-	shed                     // end.go
-	lose                     // end.go
-	forget                   // end.go
+	ignore       action = iota // stale, or nothing to do
+	readHead                   // door.go
+	expireHead                 // door.go
+	readEarly                  // ask.go
+	expireAsk                  // ask.go
+	decide                     // ask.go
+	withdraw                   // ask.go
+	gather                     // unrouted.go
+	noteEnd                    // unrouted.go
+	expireQueued               // unrouted.go
+	takeTurn                   // unrouted.go
+	feed                       // unrouted.go
+	utter                      // unrouted.go
+	part                       // unrouted.go
+	readInput                  // read.go
+	hearEnd                    // end.go
+	expireOpen                 // idle.go
+	goOn                       // held.go
+	deliver                    // write.go
+	takeJob                    // jobs.go
+	goodbye                    // drain.go
+	shed                       // end.go
+	lose                       // end.go
+	forget                     // end.go
 	numActions
 )
 
@@ -68,9 +77,9 @@ type cell struct {
 // event that a state does not wait for can still come, late: such cells ignore it.
 var table = [numStates][numEvents]cell{
 	head: {
-		input:   {readHead, []state{head, asked, open, winding, over}},
+		input:   {readHead, []state{head, asked, queued, served, open, winding, over}},
 		end:     {forget, []state{over}},
-		due:     {expireHead, []state{head, asked, open, winding, over}}, // what has come is read; 408 if a head began
+		due:     {expireHead, []state{head, asked, queued, served, open, winding, over}}, // what has come is read; 408 if a head began
 		resume:  {ignore, []state{head}},
 		verdict: {ignore, []state{head}},
 		post:    {ignore, []state{head}},
@@ -91,6 +100,30 @@ var table = [numStates][numEvents]cell{
 		victim:  {withdraw, []state{over}},
 		ended:   {withdraw, []state{over}},
 	},
+	queued: {
+		input:   {gather, []state{queued, served}},
+		end:     {noteEnd, []state{queued, served, over}}, // it may still wait for its answer
+		due:     {expireQueued, []state{over}},            // 408 if its body is awaited, else 503
+		resume:  {ignore, []state{queued}},
+		verdict: {takeTurn, []state{queued, served}}, // an upload has two turns
+		post:    {ignore, []state{queued}},
+		done:    {ignore, []state{queued}},
+		drain:   {ignore, []state{queued}}, // its turn may come in time
+		victim:  {forget, []state{over}},
+		ended:   {part, []state{over}},
+	},
+	served: {
+		input:   {feed, []state{served}},
+		end:     {noteEnd, []state{served, over}},
+		due:     {ignore, []state{served}},
+		resume:  {utter, []state{served, over}},
+		verdict: {ignore, []state{served}},
+		post:    {utter, []state{served, over}},
+		done:    {ignore, []state{served}},
+		drain:   {ignore, []state{served}}, // it has until the cut
+		victim:  {forget, []state{over}},
+		ended:   {part, []state{over}},
+	},
 	open: {
 		input:   {readInput, []state{open, winding, over}},
 		end:     {hearEnd, []state{winding, over}},
@@ -108,7 +141,7 @@ var table = [numStates][numEvents]cell{
 		input:   {ignore, []state{winding}},
 		end:     {ignore, []state{winding}},
 		due:     {expireOpen, []state{winding, over}}, // the first end counts
-		resume:  {goOn, []state{winding, over}},       // its Drain is called, if it has one
+		resume:  {goOn, []state{winding, over}},       // its Writable is called, if it is owed
 		verdict: {ignore, []state{winding}},
 		post:    {deliver, []state{winding, over}},
 		done:    {takeJob, []state{winding, over}},
@@ -137,8 +170,10 @@ type about struct {
 }
 
 var aboutOf = [numStates]about{
-	head:    {"handshake-timeout", "the loop's read buffer; a pooled head buffer once a read ended within the head"},
+	head:    {"handshake-timeout; a second without a place", "the loop's read buffer; a pooled head buffer once a read ended within the head"},
 	asked:   {"handshake-timeout, since it was asked", "the 101 withheld, the early bytes, two copies of the request"},
+	queued:  {"handshake-timeout", "what was read of the request"},
+	served:  {"its stream's; message-timeout for the request, which net/http keeps", "32 KiB that net/http is reckoned to take; what it has not read of the request"},
 	open:    {"ping-interval, the idle-timeout once a ping is out, message-timeout while a message is incomplete, the token's exp; while it is held, the exact end of a delay and the token's exp", "none; the partial message while one straddles reads, the unread tail while it is held, the data of jobs"},
 	winding: {"the token's exp, of which nothing comes any more; its stream's", "the data of jobs"},
 	over:    {"its stream's", "none"},
@@ -146,7 +181,7 @@ var aboutOf = [numStates]about{
 
 // String returns the state's name in the table.
 func (s state) String() string {
-	return [...]string{"head", "asked", "open", "winding", "over"}[s]
+	return [...]string{"head", "asked", "queued", "served", "open", "winding", "over"}[s]
 }
 
 // String returns the event's name in the table.
@@ -156,6 +191,7 @@ func (e event) String() string {
 
 // String returns the name of the method that does it.
 func (a action) String() string {
-	return [...]string{"ignore", "readHead", "expireHead", "readEarly", "expireAsk", "decide", "withdraw", "readInput",
+	return [...]string{"ignore", "readHead", "expireHead", "readEarly", "expireAsk", "decide", "withdraw", "gather",
+		"noteEnd", "expireQueued", "takeTurn", "feed", "utter", "part", "readInput",
 		"hearEnd", "expireOpen", "goOn", "deliver", "takeJob", "goodbye", "shed", "lose", "forget"}[a]
 }

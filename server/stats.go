@@ -20,12 +20,15 @@ type Stats struct {
 	// Now.
 	Sockets   int `json:"sockets"`   // connections, those of the Handler and those in a handshake included
 	Lingering int `json:"lingering"` // of these, how many have been told to go
-	Buffered  int `json:"buffered"`  // bytes that wait: heads, half messages, outboxes
+	Buffered  int `json:"buffered"`  // bytes that wait: heads, half messages, outboxes, and what requests to Handler take
+
+	Requests        int `json:"requests"`         // that Handler answers
+	RequestsWaiting int `json:"requests_waiting"` // for their turn
 
 	// Since Start.
 	Refused      int64 `json:"refused"`       // requests that were refused
 	Evicted      int64 `json:"evicted"`       // connections whose lingering was cut short for others
-	TurnedAway   int64 `json:"turned_away"`   // connections closed unanswered, with the reserve full too
+	TurnedAway   int64 `json:"turned_away"`   // connections closed unanswered: with the reserve full too, or silent while others needed it
 	Overflowed   int64 `json:"slow"`          // connections closed for a full backlog
 	Shed         int64 `json:"shed"`          // connections closed because memory ran out
 	AcceptPauses int64 `json:"accept_pauses"` // times the process was out of descriptors
@@ -49,7 +52,7 @@ type RouteStats struct {
 	Dropped     int64 `json:"dropped"` // messages that found a backlog full, of routes with DropNewest
 	BytesIn     int64 `json:"bytes_in"`
 	BytesOut    int64 `json:"bytes_out"` // accepted for sending; what fails then is not taken back
-	Passed      int64 `json:"passed"`    // requests given to Server.Handler
+	Passed      int64 `json:"passed"`    // requests that Server.Answer has answered, or that were given to Server.Handler
 	Stalls      int64 `json:"held"`      // callbacks that were seen to hold their loop for 100 ms or longer
 
 	// By the words of docs/CODES.md, and by close code: 1006 without a close frame,
@@ -90,6 +93,7 @@ func (s *Server) Stats() Stats {
 		Limits:       s.LimitStats(),
 		Loops:        make([]LoopStats, len(s.loops)),
 	}
+	st.Requests, st.RequestsWaiting = s.http.inUse()
 	for k, copied := range s.survey(st.Loops) {
 		if copied == nil {
 			continue

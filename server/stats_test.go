@@ -125,8 +125,8 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// TestStatsOfAStuckLoop: who asks does not wait for a handler that blocks, and is
-// told which loop does not answer; after the end there are the last figures.
+// TestStatsOfAStuckLoop: Stats does not wait for a handler that blocks, and says
+// which loop does not answer; after the end there are the last figures.
 func TestStatsOfAStuckLoop(t *testing.T) {
 	s := &Server{Loops: 1}
 	blocked, release := make(chan bool), make(chan bool)

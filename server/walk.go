@@ -9,11 +9,12 @@ import (
 )
 
 // walk is a visit to all members that a group has on a loop. It takes as many turns as it
-// needs; what was asked for after it waits meanwhile, and members that join then are not
-// visited.
+// needs; what was asked for after it and has to do with the group waits meanwhile, and
+// members that join then are not visited.
 type walk struct {
-	shard *shard // nil: there is none
-	at    int    // how many of its places are done with
+	shard   *shard
+	at      int // how many of its places are done with
+	entries int // how many are done by it
 
 	// What a member is sent, n messages in each encoding; or else how it ends.
 	n   int
@@ -21,25 +22,46 @@ type walk struct {
 	end *CloseError
 }
 
-// publishRun begins to send what is queued in a row for one group: each member gets it in
-// one send. It returns how many entries that were.
-func (o owner) publishRun(entries []entry) int {
-	g, n, size := entries[0].group, 0, 0
+// answerAll does what is first in entries, which is for all members of a group, as far as
+// the turn goes. It returns how many entries are done: some in a row that are published to
+// one group are done together, each member gets them in one send.
+func (o owner) answerAll(entries []entry) (done int) {
+	e := &entries[0]
+	h := e.group.of(o.loop)
+	if h == nil || h.index == 0 {
+		return 1
+	}
+	if h.walk == nil {
+		h.tidy()
+		h.walk = o.begin(h, entries)
+	}
+	if !o.walkOn(h.walk) {
+		return 0
+	}
+	return h.endWalk(&o.groups)
+}
+
+// begin begins a walk.
+func (o owner) begin(h *shard, entries []entry) *walk {
+	g := entries[0].group
+	if entries[0].kind == entryDisband {
+		return &walk{shard: h, entries: 1, end: entries[0].err.(*CloseError)}
+	}
+	n, size := 0, 0
 	for n < len(entries) && entries[n].kind == entryPublish && entries[n].group == g {
 		if size += len(entries[n].prepared.Bytes()); n > 0 && size > poller.SendLimit {
 			break
 		}
 		n++
 	}
-	w := walk{n: n}
+	w := &walk{shard: h, entries: n, n: n}
 	for k, window := range g.windowsNow() {
 		w.out[k] = w.out[plain]
 		if k == plain || window != 0 {
 			w.out[k] = merged(entries[:n], window)
 		}
 	}
-	o.begin(g, w)
-	return n
+	return w
 }
 
 // merged returns the messages of entries one behind the other, for good.
@@ -58,30 +80,12 @@ func merged(entries []entry, w frame.Window) []byte {
 	return b
 }
 
-// disband begins to close the members of g that are on this loop.
-func (o owner) disband(g *Group, e *CloseError) { o.begin(g, walk{end: e}) }
-
-// begin begins a walk.
-func (o owner) begin(g *Group, w walk) {
-	h := g.of(o.loop)
-	if h == nil || h.index == 0 {
-		return
-	}
-	h.tidy()
-	w.shard = h
-	o.groups.walk = w
-}
-
-// walkOn goes on with the walk under way, if there is one, also if a callback has ended the
-// goroutine in the middle of it. It reports false if the turn has ended before.
-func (o owner) walkOn() (done bool) {
-	w := &o.groups.walk
-	if w.shard == nil {
-		return true
-	}
+// walkOn goes on with a walk, also if a callback has ended the goroutine in the middle of it.
+// It reports false if the turn has ended before.
+func (o owner) walkOn(w *walk) (done bool) {
 	o.busy.Store(0) // what follows is no callback's doing
 	for w.at < len(w.shard.sorted) {
-		if o.turn.isOver() {
+		if o.isOver() {
 			return false
 		}
 		i := w.shard.sorted[w.at]
@@ -94,23 +98,28 @@ func (o owner) walkOn() (done bool) {
 			o.visitMember(s, w)
 		}
 	}
-	h := w.shard
-	*w = walk{}
+	return true
+}
+
+// endWalk ends the walk, and returns how many entries were done by it.
+func (h *shard) endWalk(m *groups) (done int) {
+	done, h.walk = h.walk.entries, nil
 	if h.size() == 0 {
 		*h = shard{index: h.index}
-		o.groups.forget(h)
+		m.forget(h)
 	}
-	return true
+	return done
 }
 
 // visitMember does for one member what a walk is for.
 func (o owner) visitMember(s link, w *walk) {
 	if w.end != nil {
-		o.turn.take(0)
+		o.spend(0)
+		s.Mark(closeAsked) // as by Conn.Close: jobs that have not begun are dropped
 		o.conclude(s, nil, w.end)
 		return
 	}
 	b := w.out[encodingFor(s.Data().frame.Window())]
-	o.turn.take(len(b))
+	o.spend(len(b))
 	o.deliver(s, b, w.n, stream.Part{B: b})
 }

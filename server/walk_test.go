@@ -37,7 +37,7 @@ func (b *bench) members(g *Group, n int) []member {
 
 // settle lets the loop do all it was asked for, and returns in how many turns.
 func (b *bench) settle() (turns int) {
-	for b.l.suspended || b.l.mail.queued.Load() {
+	for b.l.mail.queued.Load() {
 		b.drive.Wake()
 		turns++
 	}

@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -20,9 +21,11 @@ const acceptPause = 100 * time.Millisecond
 // adoption is a socket the acceptor gives to a loop.
 type adoption struct {
 	fd        int
-	listener  uint8 // its number and one; 0: none
-	excess    bool  // beyond MaxConns
-	inherited bool  // given to the acceptor, which is to assign it
+	peer      netip.Addr // zero if it has none
+	member    uint32     // of the engine's sources; 0: none
+	listener  uint8      // its number and one; 0: none
+	excess    bool       // without a place among MaxConns
+	inherited bool       // given to the acceptor, which is to assign it
 }
 
 // inbox is where a loop finds the sockets it is given.
@@ -30,6 +33,8 @@ type inbox struct {
 	mu     sync.Mutex
 	dead   bool // nothing is adopted any more; only the loop changes it
 	queued []adoption
+
+	leaving []uint64 // the tokens of streams that are to make room
 
 	// The loop's.
 	taken, spare []adoption
@@ -52,10 +57,10 @@ type acceptor[T, X any] struct {
 // acceptSome takes up to n of those that wait.
 func (l *acceptor[T, X]) acceptSome(from listening, n int) {
 	for range n {
-		conn, _, errno := poller.Accept(from.fd)
+		conn, peer, errno := poller.Accept(from.fd)
 		switch errno {
 		case 0:
-			l.assign(adoption{fd: conn, listener: from.number + 1})
+			l.assign(adoption{fd: conn, peer: peer.Addr(), listener: from.number + 1})
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
@@ -104,16 +109,16 @@ func (l *acceptor[T, X]) unlisten() {
 }
 
 // assign gives a new socket to the loop with the fewest; it runs on the acceptor. One
-// beyond MaxConns is let in only to be told so, within the reserve.
+// beyond MaxConns, or whose address is over its limits, is let in only to be told so,
+// within the reserve.
 func (l *acceptor[T, X]) assign(a adoption) {
 	e := l.engine
 	a.inherited = false
-	if n := e.live.Add(1); n > int64(e.cfg.MaxConns) {
-		e.live.Add(-1)
-		a.excess = true
-		if e.reserved.Add(1) > int64(e.cfg.Reserve) && !l.makeRoom(a) {
-			return
-		}
+	from := e.cfg.Source(a.peer)
+	m := e.admit(from, l.poll.Now())
+	a.excess = m.standing == surplus
+	if (a.excess || e.Sockets() > e.cfg.MaxConns+e.cfg.Reserve) && !l.findRoom(a, from) {
+		return
 	}
 	fewest := e.loops[0]
 	for _, other := range e.loops[1:] {
@@ -122,6 +127,8 @@ func (l *acceptor[T, X]) assign(a adoption) {
 		}
 	}
 	fewest.conns.Add(1)
+	m.loop = int32(fewest.id)
+	a.member = e.sources.add(from, m)
 	switch isOwn := fewest == l.Loop; {
 	case isOwn && !l.inbox.dead: // which this loop alone changes
 		l.adopt(a)
@@ -132,17 +139,43 @@ func (l *acceptor[T, X]) assign(a adoption) {
 	}
 }
 
-// makeRoom ends the lingering of another for a, or turns a away if it cannot; also if the
-// other's owner does not return.
-func (l *acceptor[T, X]) makeRoom(a adoption) (made bool) {
+// admit counts a newcomer, and says where it is to be.
+func (e *Engine[T, X]) admit(from netip.Addr, now time.Duration) (m member) {
+	if !e.seat(e.cfg.MaxConns) {
+		e.reserved.Add(1)
+		return member{standing: surplus}
+	}
+	if e.cfg.Admit == nil || !from.IsValid() {
+		return member{}
+	}
+	if e.cfg.Admit(from, e.sources.newcomers(from), now) {
+		return member{opinion: admitted}
+	}
+	e.live.Add(-1)
+	e.reserved.Add(1)
+	return member{standing: surplus, opinion: over}
+}
+
+// findRoom makes room for a newcomer, or turns it away if there is none; also if the owner
+// of another does not return.
+func (l *acceptor[T, X]) findRoom(a adoption, from netip.Addr) (found bool) {
+	e := l.engine
 	defer func() {
-		if !made {
-			l.engine.reserved.Add(-1)
-			l.engine.turnedAway.Add(1)
+		if !found {
+			e.discount(a.excess)
+			e.turnedAway.Add(1)
 			unix.Close(a.fd)
 		}
 	}()
-	return l.lingering.evictOldest()
+	l.makeRoom(from, true)
+	if !a.excess {
+		return e.Sockets() <= e.cfg.MaxConns+e.cfg.Reserve
+	}
+	most := e.cfg.Reserve
+	if e.sources.hasMost(from) {
+		most = (most + e.calm) / 2 // what is left is for others, while a loop is busy
+	}
+	return e.reserved.Load() <= int64(most)
 }
 
 // refuse closes a socket that the loop was to adopt.
@@ -150,7 +183,11 @@ func (l *Loop[T, X]) refuse(a adoption) {
 	unix.Close(a.fd)
 	if !a.inherited { // else it does not count yet
 		l.conns.Add(-1)
-		l.engine.discount(a.excess)
+		m := l.engine.sources.remove(a.member)
+		l.engine.discount(m.standing != placed)
+		if m.standing == leaving {
+			l.engine.owed.Add(-1)
+		}
 	}
 }
 
@@ -196,8 +233,15 @@ func (l *Loop[T, X]) adopt(a adoption) {
 	if a.excess {
 		s.flags |= excess | reserved
 	}
+	if a.member != 0 {
+		l.members[i] = a.member
+		if tok := token(i, s.gen.Load()); l.engine.sources.adopted(a.member, tok) {
+			l.ask(tok)
+		}
+	}
 	if err := l.poll.Add(a.fd, token(i, s.gen.Load()), interest(armedRead)); err != nil {
 		l.logError("stream: cannot watch a socket", "err", err)
+		l.unlist(i, s)
 		l.shut(s)
 		l.engine.discount(s.flags&reserved != 0)
 		l.vacate(i, s)

@@ -33,8 +33,7 @@ func (r *rig) word(c net.Conn, n int) string {
 	return string(b)
 }
 
-// Beyond MaxConns newcomers are told so, within the reserve, where the oldest make room;
-// and with neither they are closed.
+// Beyond MaxConns newcomers are told so, within the reserve, where the oldest make room.
 func TestExcess(t *testing.T) {
 	cfg := roomy()
 	cfg.MaxConns, cfg.Reserve = 2, 3
@@ -67,15 +66,43 @@ func TestExcess(t *testing.T) {
 	if int64(evicted) != st.Evicted {
 		t.Errorf("%d were told that they were evicted, of %d", evicted, st.Evicted)
 	}
-	// Those that do not linger hold the reserve.
+	// Of those that say nothing the one that came first makes room for the next.
 	on(t, e.Loops()[0], func() { owners[0].opened = nil })
-	eventually(t, "the reserve is full of others", func() bool {
+	first := client(t, addr)
+	for range cfg.Reserve {
 		client(t, addr)
-		return e.Stats().TurnedAway > 0
-	})
-	c := client(t, addr)
-	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
-		t.Errorf("turned away: read %d, %v", n, err)
+	}
+	if n, err := first.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("the first of the silent: read %d, %v", n, err)
+	}
+	if st := e.Stats(); st.TurnedAway == 0 {
+		t.Errorf("got %+v, want it to be counted", st)
+	}
+}
+
+// What came in time is answered before it makes room, and costs no newcomer its place.
+func TestReadBeforeEviction(t *testing.T) {
+	r := newRig(t, config{Loops: 1, MaxConns: 0, Reserve: 2, Weigh: weigh})
+	r.o.input = func(s link, _ []byte, _ bool) {
+		if isPlaced, _ := s.Claim(); isPlaced {
+			t.Error("there is no place, and it was found")
+		}
+		s.Finish([]byte("full"))
+	}
+	var peers []int
+	for range 5 {
+		mine, peer := r.pair()
+		r.send(peer, "head")
+		r.e.acceptor.assign(adoption{fd: mine})
+		peers = append(peers, peer)
+	}
+	for k, peer := range peers[:3] {
+		if got := r.receive(peer); got != "full" {
+			t.Errorf("number %d reads %q", k, got)
+		}
+	}
+	if st := r.e.Stats(); st.Reserved != 2 || st.TurnedAway != 0 {
+		t.Errorf("got %+v, want two in the reserve and none turned away", st)
 	}
 }
 

@@ -7,6 +7,7 @@ import "sync/atomic"
 // account counts the streams of all loops. Any goroutine may.
 type account struct {
 	live, reserved                          atomic.Int64 // streams that count against MaxConns, and against Reserve
+	owed                                    atomic.Int64 // of reserved: streams that their loops were asked to evict
 	evicted, turnedAway, acceptPauses, shed atomic.Int64
 }
 
@@ -14,7 +15,7 @@ type account struct {
 type Stats struct {
 	Live, Reserved int   // accepted streams now: of MaxConns, and of Reserve
 	Evicted        int64 // streams whose lingering was cut short for others
-	TurnedAway     int64 // sockets closed at once, with the reserve full too
+	TurnedAway     int64 // sockets closed unanswered: with the reserve full too, or silent when others needed their place in it
 	AcceptPauses   int64 // times the process was out of descriptors
 	Shed           int64 // streams cut for memory that had only their end to send
 }
@@ -33,6 +34,15 @@ func (a *account) Stats() Stats {
 		AcceptPauses: a.acceptPauses.Load(),
 		Shed:         a.shed.Load(),
 	}
+}
+
+// seat takes a place among most, if there is one.
+func (a *account) seat(most int) bool {
+	if a.live.Add(1) > int64(most) {
+		a.live.Add(-1)
+		return false
+	}
+	return true
 }
 
 // discount takes a closed stream out of the count.

@@ -2,7 +2,10 @@
 
 package stream
 
-import "math/bits"
+import (
+	"math/bits"
+	"sync/atomic"
+)
 
 // Buffers lends the memory of whatever straddles an event: half messages, outboxes, and
 // counts what is kept for many streams at once.
@@ -12,7 +15,9 @@ type Buffers struct {
 	inUse  int // bytes lent at this moment
 	budget int // the most that may stay lent after an event; <= 0 is no limit
 	kept   int // bytes waiting in free
-	free   [classes][][]byte
+
+	told, most atomic.Int64 // inUse at the end of the last pass, and the most since Loop.Lent
+	free       [classes][][]byte
 }
 
 const (
@@ -68,6 +73,9 @@ func (p *Buffers) Append(b, more []byte) []byte {
 	return append(b, more...)
 }
 
+// Charge counts n bytes that others hold for a stream, until Forget.
+func (p *Buffers) Charge(n int) { p.inUse += n }
+
 // Forget says that n bytes will not come back: they are another's for good.
 func (p *Buffers) Forget(n int) { p.inUse -= n }
 
@@ -77,5 +85,15 @@ func (p *Buffers) hold(n int) { p.inUse += n }
 
 // InUse returns how many bytes are lent, or counted as if they were.
 func (p *Buffers) InUse() int { return p.inUse }
+
+// tell lets other goroutines know how much is lent.
+func (p *Buffers) tell() {
+	if n := int64(p.inUse); n != p.told.Load() {
+		p.told.Store(n)
+		if n > p.most.Load() {
+			p.most.Store(n)
+		}
+	}
+}
 
 func (p *Buffers) isOver() bool { return p.budget > 0 && p.inUse > p.budget }

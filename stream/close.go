@@ -14,7 +14,7 @@ import (
 var (
 	ErrHangup       = errors.New("stream: the peer hung up")
 	ErrWriteTimeout = errors.New("stream: the peer took nothing for too long")
-	ErrEvicted      = errors.New("stream: lingered while others needed the room")
+	ErrEvicted      = errors.New("stream: was silent, or lingered, while others needed the room")
 	ErrShed         = errors.New("stream: held most of the memory when it ran out")
 )
 
@@ -24,6 +24,7 @@ func (l *Loop[T, X]) release(i uint32, s *slot[T], cause error) {
 	if s.state == Free || s.state == Gone {
 		return
 	}
+	l.unlist(i, s)
 	s.state, s.why = Gone, 0
 	*l.slab.due(i) = 0
 	keep := false

@@ -13,11 +13,11 @@ import (
 // stream is Dialing, for as long as the kernel tries unless the owner sets a deadline. An
 // error means that there is no stream. Only on the loop.
 func (l *Loop[T, X]) Dial(to netip.AddrPort, from netip.Addr, data T) (S[T, X], error) {
-	fd, err := socket(to.Addr(), from)
+	fd, err := l.address.socket(to.Addr(), from)
 	if err != nil {
 		return S[T, X]{}, err
 	}
-	err = unix.Connect(fd, sockaddr(to))
+	err = unix.Connect(fd, l.address.of(to))
 	if err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
 		return S[T, X]{}, err
@@ -51,7 +51,7 @@ func (l *Loop[T, X]) connected(i uint32, s *slot[T]) {
 
 // socket makes a socket, bound to from if that is valid. The port is left to connect,
 // which may then share it between destinations.
-func socket(to, from netip.Addr) (fd int, err error) {
+func (a *address) socket(to, from netip.Addr) (fd int, err error) {
 	if !to.IsValid() {
 		return -1, unix.EDESTADDRREQ
 	}
@@ -65,7 +65,7 @@ func socket(to, from netip.Addr) (fd int, err error) {
 	}
 	if err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err == nil && from.IsValid() {
 		if err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err == nil {
-			err = unix.Bind(fd, sockaddr(netip.AddrPortFrom(from, 0)))
+			err = unix.Bind(fd, a.of(netip.AddrPortFrom(from, 0)))
 		}
 	}
 	if err != nil {
@@ -75,9 +75,18 @@ func socket(to, from netip.Addr) (fd int, err error) {
 	return fd, nil
 }
 
-func sockaddr(a netip.AddrPort) unix.Sockaddr {
-	if a.Addr().Is4() {
-		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+// address is room for one that the kernel is given.
+type address struct {
+	v4 unix.SockaddrInet4
+	v6 unix.SockaddrInet6
+}
+
+// of returns at as the kernel reads it, valid until the next call.
+func (a *address) of(at netip.AddrPort) unix.Sockaddr {
+	if at.Addr().Is4() {
+		a.v4 = unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}
+		return &a.v4
 	}
-	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+	a.v6 = unix.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16()}
+	return &a.v6
 }

@@ -11,6 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A dial leaves nothing for the garbage collector: programs dial very many.
+func TestDialAllocatesNothing(t *testing.T) {
+	r := newRig(t, config{Loops: 1, Weigh: weigh})
+	_, at := listenTCP(t)
+	for _, from := range []netip.Addr{{}, netip.MustParseAddr("127.0.0.2")} {
+		if got := testing.AllocsPerRun(10, func() {
+			fd, err := r.l.address.socket(at.Addr(), from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Connect(fd, r.l.address.of(at)); err != nil && err != unix.EINPROGRESS {
+				t.Error(err)
+			}
+			unix.Close(fd)
+		}); got != 0 {
+			t.Errorf("from %v: %v allocations", from, got)
+		}
+	}
+}
+
 // What is dialled connects, from the address that it should, with its data, and counts
 // against nobody.
 func TestDial(t *testing.T) {

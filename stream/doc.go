@@ -19,5 +19,10 @@
 // would send RST and could destroy what was said last. [S.Cut] closes at once. The states
 // that a stream goes through are one table, in state.go.
 //
+// A stream that was accepted is a newcomer until its owner knows what it wants ([S.Claim]),
+// and counts for where it comes from: of two that want the last place one that has spoken
+// has it, and where there is too little room for those that have none, who has most of it
+// makes room first.
+//
 // The package runs on Linux.
 package stream

@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"net/netip"
 	"time"
 	"unsafe"
 
@@ -93,8 +94,10 @@ func (d Drive[T, X]) Ripe() int { return d.loop.turns.ripe }
 // Tell replaces what the kernel says about the bytes sent.
 func (d Drive[T, X]) Tell(told func(fd int) poller.Outgoing) { d.loop.engine.cfg.Progress = told }
 
-// Place is what the acceptor does with a socket it has accepted.
-func (d Drive[T, X]) Place(fd int) { d.loop.engine.acceptor.assign(adoption{fd: fd}) }
+// Place is what the acceptor does with a socket it has accepted, of a peer.
+func (d Drive[T, X]) Place(fd int, peer netip.Addr) {
+	d.loop.engine.acceptor.assign(adoption{fd: fd, peer: peer})
+}
 
 // ForgetSelf makes the loop not know its goroutine, as on a processor without a self.
 func (d Drive[T, X]) ForgetSelf() { d.loop.self.Store(0) }

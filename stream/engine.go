@@ -5,6 +5,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"time"
 
@@ -12,15 +13,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Config is what an Engine needs to know. Loops and MaxConns are required, and so is
-// Weigh.
+// Config is what an Engine needs to know. Loops and Weigh are required, and MaxConns is
+// if it is to accept any.
 type Config[X any] struct {
 	Loops int
 
 	// MaxConns is how many accepted streams there may be; beyond, a stream is accepted
 	// to be told so (S.Excess), within Reserve, in which those that linger are counted,
-	// too. What is dialled does not count.
+	// too. If the reserve is full, its streams make room: newcomers that have yet to
+	// Claim a place, then those that linger, of the Source that has most of them. What
+	// is dialled does not count.
 	MaxConns, Reserve int
+
+	// Source is what newcomers from an address count as, so that those of one source
+	// make room for others first; nil for the address itself. It is zero for sockets
+	// that are not of IP.
+	Source func(peer netip.Addr) netip.Addr
+
+	// Admit says whether a newcomer may have a place among MaxConns, or comes to be
+	// told that its source has too many; nil lets all in. Of the source there are
+	// newcomers, this one not counted, that have a place and have yet to Claim it. It
+	// is called on loop 0, and not for the zero source.
+	Admit func(source netip.Addr, newcomers int, now time.Duration) bool
 
 	// MaxBuffered is how many bytes all loops together may have lent after a pass; 0 is
 	// no limit. A loop that has more makes victims.
@@ -53,6 +67,8 @@ type Engine[T, X any] struct {
 	loops     []*Loop[T, X]
 	acceptor  acceptor[T, X] // loop 0's
 	listeners uint8
+	sources   sources
+	calm      int // how full the reserve may be until its streams are asked to make room
 	account
 }
 
@@ -65,7 +81,14 @@ func New[T, X any](cfg Config[X], handler func(*Loop[T, X]) Handler[T, X]) (*Eng
 	if cfg.Progress == nil {
 		cfg.Progress = poller.Progress
 	}
-	e := &Engine[T, X]{cfg: cfg, origin: time.Now()}
+	if cfg.Source == nil {
+		cfg.Source = func(peer netip.Addr) netip.Addr { return peer }
+	}
+	e := &Engine[T, X]{cfg: cfg, origin: time.Now(), calm: cfg.Reserve}
+	if cfg.Loops > 1 { // which have to be asked, and may be busy
+		e.calm -= cfg.Reserve / 8
+	}
+	e.sources.init()
 	for id := range cfg.Loops {
 		l, err := newLoop(e, id, e.origin)
 		if err != nil {
@@ -105,8 +128,10 @@ func (e *Engine[T, X]) Origin() time.Time { return e.origin }
 // Loops returns the loops.
 func (e *Engine[T, X]) Loops() []*Loop[T, X] { return e.loops }
 
-// Listen accepts, from now on, what comes to the listening sockets; failed is told if that
-// cannot be. S.Listener counts them from 0, in their order. Safe for any goroutine.
+// Listen accepts, from now on, what comes to the listening sockets, up to 255 in all.
+// failed is called on a loop for each that it cannot be done for, which is still the
+// caller's to close; Unlisten closes the others. S.Listener counts all of them from 0, in
+// their order. Safe for any goroutine.
 func (e *Engine[T, X]) Listen(fds []int, failed func(error)) error {
 	return e.loops[0].Post(func() {
 		acceptor := events[T, X]{e.loops[0]}
@@ -140,7 +165,7 @@ func (e *Engine[T, X]) Adopt(fd int) error {
 	}
 	unix.CloseOnExec(fd)
 	acceptor := e.loops[0]
-	if !acceptor.inbox.put(adoption{fd: fd, inherited: true}) {
+	if !acceptor.inbox.put(adoption{fd: fd, peer: poller.Peer(fd).Addr(), inherited: true}) {
 		return poller.ErrClosed
 	}
 	acceptor.Wake()

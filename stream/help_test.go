@@ -3,7 +3,6 @@
 package stream
 
 import (
-	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -15,8 +14,6 @@ import (
 	"github.com/usher-ws/usher/poller"
 	"golang.org/x/sys/unix"
 )
-
-var update = flag.Bool("update", false, "rewrite what is generated from the code")
 
 // TestMain checks that no descriptor and no goroutine outlives the tests.
 func TestMain(m *testing.M) {
@@ -268,6 +265,12 @@ func checkEmpty(t testing.TB, e *engine) {
 		if got, want := l.slab.resting(), int(l.slab.next)-1; got != want {
 			t.Errorf("loop %d: %d slots are free of %d", l.ID(), got, want)
 		}
+		if got := len(l.members); got != 0 {
+			t.Errorf("loop %d: %d streams are still listed", l.ID(), got)
+		}
+		for _, ok := l.inbox.asked(); ok; _, ok = l.inbox.asked() { // too late
+			e.owed.Add(-1)
+		}
 		if got, want := len(l.exts.free), max(len(l.exts.all)-1, 0); got != want {
 			t.Errorf("loop %d: %d extensions are free of %d", l.ID(), got, want)
 		}
@@ -275,6 +278,10 @@ func checkEmpty(t testing.TB, e *engine) {
 	if n := e.Sockets(); n != 0 {
 		t.Errorf("%d sockets are still counted", n)
 	}
+	if n := e.owed.Load(); n != 0 {
+		t.Errorf("%d evictions are still waited for", n)
+	}
+	checkSources(t, &e.sources, 0)
 }
 
 // pair returns two ends of a connection without TCP, whose second is closed at the end.

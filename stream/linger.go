@@ -30,15 +30,14 @@ func (l *lingering[T, X]) begin(i uint32, s *slot[T]) {
 		l.release(i, s, err) // the peer has reset the connection
 		return
 	}
+	l.unlist(i, s) // it may be a newcomer
 	s.state = Lingering
 	l.arm(i, s, armedRead)
 	l.rest(i, s)
-	if l.engine.reserved.Load() > int64(l.engine.cfg.Reserve) {
-		l.evictOldest()
-	}
 }
 
-// rest lets a stream linger within the reserve, for lingerTime at the most.
+// rest lets a stream linger within the reserve, for lingerTime at the most. If that has too
+// many, others are asked to go.
 func (l *lingering[T, X]) rest(i uint32, s *slot[T]) {
 	if s.flags&uncounted != 0 { // what takes no room has none to give
 		l.setDue(i, l.Deadline(lingerTime))
@@ -50,6 +49,9 @@ func (l *lingering[T, X]) rest(i uint32, s *slot[T]) {
 		s.flags |= reserved
 		l.engine.live.Add(-1)
 		l.engine.reserved.Add(1)
+	}
+	if _, ok := l.members[i]; !ok {
+		l.makeRoom(l.enlist(i, s), false)
 	}
 }
 
@@ -87,19 +89,16 @@ func (l *lingering[T, X]) takes(o poller.Outgoing) bool {
 	return limit == 0 || o.Taken() < limit
 }
 
-// evictOldest closes the stream that has lingered longest, and reports whether there was
-// one.
-func (l *lingering[T, X]) evictOldest() bool {
-	for {
-		tok, ok := l.queue.Pop()
-		if !ok {
-			return false
-		}
-		if i, s := l.slab.find(tok); s != nil && !l.spare(i, s, l.progress(s)) {
-			l.engine.evicted.Add(1)
-			l.release(i, s, ErrEvicted)
-			return true
-		}
+// evict closes a stream that is to make room, unless there is a place for it elsewhere, or it
+// is spared this once: it still takes what it was told.
+func (l *lingering[T, X]) evict(i uint32, s *slot[T]) {
+	k := l.members[i]
+	switch o := l.progress(s); {
+	case l.spare(i, s, o):
+	case o.Waits() && l.takes(o) && l.engine.sources.pass(k):
+	default:
+		l.engine.evicted.Add(1)
+		l.release(i, s, ErrEvicted)
 	}
 }
 
@@ -111,10 +110,10 @@ func (l *lingering[T, X]) spare(i uint32, s *slot[T], o poller.Outgoing) bool {
 		return false
 	}
 	if s.flags&reserved != 0 {
-		if l.engine.live.Add(1) > int64(l.engine.cfg.MaxConns) {
-			l.engine.live.Add(-1)
+		if !l.engine.seat(l.engine.cfg.MaxConns) {
 			return false
 		}
+		l.unlist(i, s)
 		l.engine.reserved.Add(-1)
 		s.flags &^= reserved
 	}

@@ -34,6 +34,10 @@ type Loop[T, X any] struct {
 	sent    uint64       // bytes that the kernel took, in all
 	remains remains      // what the last read has left
 	current uint32       // the stream whose callback is running; 0: none
+	address address      // of what is dialled
+
+	members map[uint32]uint32 // by slot: newcomers, and those that linger, in the engine's sources
+	making  bool              // room, for one that comes
 
 	relieved bool // victims are being made, or there are none left in this pass
 
@@ -73,6 +77,13 @@ func (l *Loop[T, X]) Now() time.Duration { return l.poll.Now() }
 
 // Sent is how many bytes the kernel has taken of all streams that there were.
 func (l *Loop[T, X]) Sent() uint64 { return l.sent }
+
+// Lent returns how many bytes of Buffers were lent at the end of the last pass, and the most at
+// the end of any since it was last called. Safe for any goroutine.
+func (l *Loop[T, X]) Lent() (now, most int) {
+	now = int(l.Buffers.told.Load())
+	return now, max(now, int(l.Buffers.most.Swap(0)))
+}
 
 // Wake makes Handler.Mail be called soon. Safe for any goroutine; calls that arrive
 // before the loop answers share one.

@@ -12,7 +12,7 @@ import (
 // callback does not return.
 
 func newLoop[T, X any](e *Engine[T, X], id int, origin time.Time) (*Loop[T, X], error) {
-	l := &Loop[T, X]{engine: e, id: id, wire: plain{}, buf: make([]byte, readSize), failed: make(chan struct{})}
+	l := &Loop[T, X]{engine: e, id: id, wire: plain{}, buf: make([]byte, readSize), members: make(map[uint32]uint32), failed: make(chan struct{})}
 	l.slab.init()
 	l.exts.weigh = e.cfg.Weigh
 	l.Buffers.budget = e.cfg.MaxBuffered / e.cfg.Loops
@@ -121,6 +121,7 @@ func (l events[T, X]) Wake() {
 	l.at = 0
 	l.readClock()
 	l.adoptAll()
+	l.evictAsked()
 	l.handler.Mail()
 	l.takeTurns()
 	l.underWay = false
@@ -154,6 +155,7 @@ func (l events[T, X]) After() {
 		l.shed()
 	}
 	l.relieved = false
+	l.Buffers.tell()
 	l.schedule(next)
 	l.underWay = false
 }
@@ -164,11 +166,11 @@ func (l events[T, X]) Failed(err error) {
 }
 
 // listen accepts what comes to a listening socket from now on. It runs on the acceptor.
-func (e events[T, X]) listen(at listening) error {
-	if err := e.poll.Listen(at.fd, func() { e.accept(at) }); err != nil {
+func (l events[T, X]) listen(at listening) error {
+	if err := l.poll.Listen(at.fd, func() { l.accept(at) }); err != nil {
 		return err
 	}
-	a := &e.engine.acceptor
+	a := &l.engine.acceptor
 	a.listenings = append(a.listenings, at)
 	return nil
 }

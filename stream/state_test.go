@@ -5,12 +5,12 @@ package stream
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/usher-ws/usher/internal/drawn"
 	"github.com/usher-ws/usher/poller"
 	"golang.org/x/sys/unix"
 )
@@ -456,55 +456,21 @@ func (c *cellRig) checkSlot(from State) {
 	}
 }
 
-// docs/ARCHITECTURE.md shows the table; go test ./stream -run Architecture -update draws
-// it again.
+// docs/ARCHITECTURE.md shows the table; go test ./stream -run Architecture -update draws it
+// again.
 func TestArchitectureShowsTheTable(t *testing.T) {
-	const file, begin, end = "../docs/ARCHITECTURE.md", "<!-- stream states -->\n", "<!-- /stream states -->"
-	text, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("docs are not part of this checkout")
-	}
-	before, rest, ok1 := strings.Cut(string(text), begin)
-	shown, behind, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s has no place for the table between %q and %q", file, begin, end)
-	}
-	want := tableMarkdown()
-	if shown == want {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s shows another table than state.go has; run with -update", file)
-	}
-	if err := os.WriteFile(file, []byte(before+begin+want+end+behind), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	drawn.Section(t, "../docs/ARCHITECTURE.md", "stream states", tableMarkdown())
 }
 
 // tableMarkdown draws the table for docs/ARCHITECTURE.md.
 func tableMarkdown() string {
 	var b strings.Builder
-	b.WriteString("| state |")
-	for e := range numEvents {
-		fmt.Fprintf(&b, " %v |", e)
-	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", int(numEvents)) + "\n")
-	for s := range numStates {
-		fmt.Fprintf(&b, "| **%v** |", s)
-		for e := range numEvents {
-			c := table[s][e]
-			if c.do == ignore {
-				b.WriteString(" – |")
-				continue
-			}
-			var names []string
-			for _, n := range c.next {
-				names = append(names, n.String())
-			}
-			fmt.Fprintf(&b, " %v → %s |", c.do, strings.Join(names, ", "))
+	b.WriteString(drawn.Table(numStates, numEvents, func(s State, e event) (do string, next []State) {
+		if c := table[s][e]; c.do != ignore {
+			do, next = c.do.String(), c.next
 		}
-		b.WriteString("\n")
-	}
+		return do, next
+	}))
 	b.WriteString("\n| state | epoll interest | deadline | memory beyond the slot |\n|---|---|---|---|\n")
 	for s := range numStates {
 		f := factsOf[s]

@@ -100,7 +100,8 @@ func (s S[T, X]) HasExtra() bool { return s.slot.ext != 0 }
 // TrimExtra drops an Extra that is zero.
 func (s S[T, X]) TrimExtra() { s.loop.trim(s.slot) }
 
-// Excess reports whether the stream was accepted beyond MaxConns, to be told so.
+// Excess reports whether the stream was accepted without a place, to be told so: beyond
+// MaxConns, or because Config.Admit has refused it. Claim may find it one.
 func (s S[T, X]) Excess() bool { return s.slot.flags&excess != 0 }
 
 // HungUp reports whether the kernel has told that both directions have ended, or that the
@@ -119,6 +120,16 @@ func (s S[T, X]) RemoteAddr() netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return poller.Peer(int(s.slot.fd))
+}
+
+// LocalAddr asks the kernel for the address that the peer has connected to. It is zero when
+// that is not known any more, or is not of IP.
+func (s S[T, X]) LocalAddr() netip.AddrPort {
+	if s.slot.fd < 0 {
+		return netip.AddrPort{}
+	}
+	addr, _ := poller.Local(int(s.slot.fd))
+	return addr
 }
 
 // Progress asks the kernel what has become of the bytes sent, for half a microsecond.
@@ -185,6 +196,7 @@ func (s S[T, X]) Detach() (fd int, discount func(), err error) {
 	if err := s.loop.poll.Remove(fd); err != nil {
 		return -1, nil, err
 	}
+	s.loop.unlist(s.i, s.slot)
 	e, isReserved, isCounted := s.loop.engine, s.slot.flags&reserved != 0, s.slot.flags&uncounted == 0
 	s.loop.vacate(s.i, s.slot)
 	return fd, func() {

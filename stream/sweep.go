@@ -7,7 +7,8 @@ import "time"
 // Deadlines are looked at when one has come, and once a second whatever there is.
 const sweepEvery = uint32(time.Second / TickLength)
 
-// duesPerTurn is how many of them are acted upon before the streams have their turn.
+// duesPerTurn is how many of them are acted upon before the streams have their turn; and how
+// many points in time, and ends of lingering.
 const duesPerTurn = 256
 
 // lookAtDeadlines does what has come due.
@@ -19,7 +20,7 @@ func (l events[T, X]) lookAtDeadlines() {
 	case now >= planned:
 		l.lookAround(now - planned)
 	}
-	for {
+	for range duesPerTurn {
 		tok, ok := l.exact.PopDue(now)
 		if !ok {
 			break
@@ -30,7 +31,7 @@ func (l events[T, X]) lookAtDeadlines() {
 			l.callDue(i, s)
 		}
 	}
-	for {
+	for range duesPerTurn {
 		tok, ok := l.lingering.queue.PopDue(now)
 		if !ok {
 			break

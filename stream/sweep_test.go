@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/usher-ws/usher/internal/timer"
 	"github.com/usher-ws/usher/poller"
 )
 
@@ -80,6 +81,28 @@ func TestDuesPerTurn(t *testing.T) {
 	}
 	if r.l.sweeping != 0 {
 		t.Error("the look at the deadlines has not ended")
+	}
+}
+
+// So has it of points in time, and of those whose lingering is over.
+func TestPointsInTimePerTurn(t *testing.T) {
+	r := newRig(t, roomy())
+	r.d.Tell(func(int) poller.Outgoing { return poller.Outgoing{Sent: time.Hour} })
+	const crowd = duesPerTurn + 10
+	over := timer.Queue{}
+	for range crowd {
+		delayed, _ := r.adopt()
+		delayed.DueAt(r.l.Now())
+		lingers, _ := r.adopt()
+		lingers.Finish(nil)
+		over.Push(timer.Timer{At: r.l.Now(), Token: lingers.Token()})
+	}
+	r.l.lingering.queue = over
+	for turn, want := range []int{duesPerTurn, crowd} {
+		r.d.Timer()
+		if due, ended := r.o.count("due"), r.o.count("ended"); due != want || ended != want {
+			t.Errorf("turn %d: %d have come and %d have ended, want %d", turn, due, ended, want)
+		}
 	}
 }
 

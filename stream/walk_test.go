@@ -95,7 +95,7 @@ func (w *walker) verb(x *walked) {
 		return
 	}
 	s := x.s
-	switch op := w.next() % 16; op {
+	switch op := w.next() % 17; op {
 	case 0, 1, 2:
 		w.note("write", x)
 		at, n := x.written%251, 1+int(w.next())*[]int{1, 200, 5000}[op]
@@ -153,6 +153,13 @@ func (w *walker) verb(x *walked) {
 		w.note("read", x)
 		s.Read()
 	case 15:
+		if s.State() == Flowing || s.State() == Held {
+			w.note("claim", x)
+			if isPlaced, _ := s.Claim(); isPlaced == s.Excess() {
+				w.Fatalf("slot %d has a place: %v, and is beyond: %v", s.i, isPlaced, s.Excess())
+			}
+		}
+	case 16:
 		if s.State() == Gone || w.next()%4 > 0 {
 			return
 		}
@@ -276,7 +283,7 @@ func (w *walker) begin() {
 		w.o.opened = opened
 		opened(s)
 	}
-	w.e.acceptor.assign(adoption{fd: mine})
+	w.e.acceptor.assign(adoption{fd: mine, peer: netip.AddrFrom4([4]byte{10, 0, 0, w.next() % 3})})
 	if w.o.opened = opened; x.s.IsZero() { // it was turned away
 		w.streams = slices.DeleteFunc(w.streams, func(y *walked) bool { return x == y })
 		w.hangUp(peer)
@@ -317,7 +324,7 @@ func (w *walker) step() {
 // check holds all there is against what must be so between two events.
 func (w *walker) check() {
 	w.Helper()
-	alive, counted, lent := 0, 0, 0
+	alive, counted, reserves, listed, lent := 0, 0, 0, 0, 0
 	shared, ranked := map[*piece]int32{}, 0
 	for s := range w.l.All() {
 		if s.slot.ext != 0 {
@@ -353,6 +360,12 @@ func (w *walker) check() {
 		}
 		if s.slot.flags&uncounted == 0 {
 			counted++
+			if w.isReserved(s) {
+				reserves++
+			}
+		}
+		if _, ok := w.l.members[s.i]; ok {
+			listed++
 		}
 		read, write := w.d.Armed(s)
 		var wantRead, wantWrite, isHeld bool
@@ -404,6 +417,10 @@ func (w *walker) check() {
 	if got := w.e.Sockets(); got != counted {
 		w.Fatalf("%d sockets are counted, want %d", got, counted)
 	}
+	if got := w.e.Stats().Reserved; got != reserves {
+		w.Fatalf("%d are counted in the reserve, want %d", got, reserves)
+	}
+	checkSources(w, &w.e.sources, listed)
 	for p, n := range shared {
 		if p.refs != n {
 			w.Fatalf("a piece counts %d outboxes, want %d", p.refs, n)
@@ -425,6 +442,15 @@ func (w *walker) check() {
 	if w.l.current != 0 {
 		w.Fatalf("the callback of slot %d has not ended", w.l.current)
 	}
+}
+
+// isReserved reports whether a stream has a place in the reserve.
+func (w *walker) isReserved(s link) bool {
+	k, isListed := w.l.members[s.i]
+	if isListed {
+		return w.e.sources.members[k].standing != placed
+	}
+	return s.slot.flags&reserved != 0
 }
 
 // walk goes on until there are no more choices.

@@ -4,13 +4,15 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/usher-ws/usher/frame"
 )
 
 // acceptClose appends a 101, and a close frame that says what e says. It appends nothing
 // and reports false if there is no close code for e, or if r is not an upgrade that
 // RFC 6455 lets succeed.
 func (u *Upgrader) acceptClose(dst []byte, r *Request, e *Rejection) ([]byte, bool) {
-	status := e.status()
+	status := e.StatusCode()
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests:
 	default:
@@ -25,7 +27,7 @@ func (u *Upgrader) acceptClose(dst []byte, r *Request, e *Rejection) ([]byte, bo
 	if err != nil {
 		return dst, false
 	}
-	return appendClose(out, 4000+status, e.closeReason(status)), true
+	return frame.AppendCloseFrame(out, frame.StatusCode(4000+status), e.closeReason(status)), true
 }
 
 // maxReason is what a control frame holds behind the status code, RFC 6455 §5.5.
@@ -46,11 +48,4 @@ func (e *Rejection) closeReason(status int) string {
 	}
 	var room [maxReason]byte
 	return string(appendEscaped(room[:0], code, maxReason-len(hint))) + hint
-}
-
-// appendClose appends a server's close frame: an unfragmented, unmasked control
-// frame of less than 126 bytes. The door knows no other frame.
-func appendClose(dst []byte, code int, reason string) []byte {
-	dst = append(dst, 0x80|0x8, byte(2+len(reason)), byte(code>>8), byte(code))
-	return append(dst, reason...)
 }

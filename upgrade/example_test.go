@@ -259,3 +259,31 @@ func ExampleUpgrader_Handler() {
 	// {"type":"about:blank","title":"Unauthorized","status":401,"detail":"A bearer token is required.","code":"token_missing"}
 	// {"type":"about:blank","title":"Not Found","status":404,"detail":"Nothing here.","code":"not_found"}
 }
+
+// A page that is always the same is made once, from the handler that describes it.
+func ExampleRecord() {
+	req, err := http.NewRequest(http.MethodGet, "/", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	page := upgrade.Record(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintln(w, "hello")
+	}), req)
+
+	var door upgrade.Upgrader
+	var r upgrade.Request
+	if err := door.Parse([]byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), &r); err != nil {
+		log.Fatal(err)
+	}
+	answer := page.AppendTo(nil, &r, time.Unix(0, 0))
+	fmt.Println(strings.ReplaceAll(string(answer), "\r\n", "\n"))
+	// Output:
+	// HTTP/1.1 200 OK
+	// Content-Length: 6
+	// Content-Type: text/plain; charset=utf-8
+	// Date: Thu, 01 Jan 1970 00:00:00 GMT
+	// Connection: close
+	//
+	// hello
+}

@@ -1,6 +1,6 @@
 package upgrade
 
-import "bytes"
+import "github.com/usher-ws/usher/internal/text"
 
 // parseFields notes where the name and the value of every header line are, from
 // pos on, and returns the end of the head, behind the empty line; 0 if there is none, if
@@ -107,8 +107,8 @@ func (r *Request) checkBody() error {
 // checkTrailer refuses a trailer that could change how the message is framed.
 func (r *Request) checkTrailer() error {
 	for value := range r.all(hTrailer) {
-		for name := range bytes.SplitSeq(value, []byte{','}) {
-			switch knownName(trimSpace(name)) {
+		for name := range text.Elements(value) {
+			switch knownName(name) {
 			case hContentLength, hTransferEncoding, hTrailer:
 				return errLength // RFC 9110 §6.5.1
 			}
@@ -146,18 +146,14 @@ func (r *Request) names(header int, token string) bool {
 	return false
 }
 
-// eachToken calls f for every token of a comma-separated list, and reports whether list
-// is one. Elements may be empty, RFC 9110 §5.6.1. httphead's ScanTokens would do if it
-// did not take white space for a comma.
+// eachToken calls f for every token of a list, and reports whether list is one. httphead's
+// ScanTokens would do if it did not take white space for a comma.
 func eachToken(list []byte, f func(token []byte)) bool {
-	for part := range bytes.SplitSeq(list, []byte{','}) {
-		part = trimSpace(part)
+	for part := range text.Elements(list) {
 		if !all(part, isToken) {
 			return false
 		}
-		if len(part) > 0 {
-			f(part)
-		}
+		f(part)
 	}
 	return true
 }

@@ -1,7 +1,6 @@
 package upgrade
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -53,7 +52,7 @@ type Rejection struct {
 // that a refusal which is kept in a variable costs little to send.
 func Reject(status int, code, detail string) *Rejection {
 	e := &Rejection{Status: status, Code: code, Detail: detail}
-	e.rendered = render(e.status(), code, detail)
+	e.rendered = render(e.StatusCode(), code, detail)
 	return e
 }
 
@@ -101,13 +100,17 @@ func (e *Rejection) Unwrap() error { return e.cause }
 // Word returns the code as the body of the answer has it: of a Rejection without one it is
 // made of the status.
 func (e *Rejection) Word() string {
-	word := cmp.Or(e.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(e.Status)), " ", "_"))
-	return strings.ToValidUTF8(word, "\uFFFD")
+	return strings.ToValidUTF8(codeOr(e.Code, e.StatusCode()), "\uFFFD")
 }
 
 // StatusCode returns the status that the client gets: Status, or 500 if Status cannot
-// be that of a refusal.
-func (e *Rejection) StatusCode() int { return e.status() }
+// be that of a refusal, which has a body and does not mean success.
+func (e *Rejection) StatusCode() int {
+	if e.Status < 300 || e.Status > 599 || e.Status == http.StatusNotModified {
+		return http.StatusInternalServerError
+	}
+	return e.Status
+}
 
 // AppendTo appends the whole response to dst. r is the request that it answers, or
 // nil if there is none: it decides whether a body may follow (not for HEAD) and
@@ -118,7 +121,7 @@ func (e *Rejection) StatusCode() int { return e.status() }
 // JSON under 1 KiB whatever Code and Detail hold, and no header value can end its
 // line.
 func (e *Rejection) AppendTo(dst []byte, r *Request, now time.Time) []byte {
-	status := e.status()
+	status := e.StatusCode()
 	var room [maxBody]byte
 	body, media := e.body(room[:0], status)
 
@@ -144,14 +147,6 @@ func (e *Rejection) AppendTo(dst []byte, r *Request, now time.Time) []byte {
 		return dst
 	}
 	return append(dst, body...)
-}
-
-// status returns the status to send: one that has a body and does not mean success.
-func (e *Rejection) status() int {
-	if e.Status < 300 || e.Status > 599 || e.Status == http.StatusNotModified {
-		return http.StatusInternalServerError
-	}
-	return e.Status
 }
 
 // appendRequired appends the header lines that HTTP requires with the status, unless e

@@ -58,6 +58,9 @@ func TestRejectionByStatus(t *testing.T) {
 	t.Parallel()
 	for status := range 700 {
 		resp, problem := read(t, Reject(status, "", "").AppendTo(nil, nil, testNow), "GET")
+		if word := Reject(status, "", "").Word(); problem["code"] != word {
+			t.Errorf("%d: the word is %q, the body says %q", status, word, problem["code"])
+		}
 		want := status
 		if status < 300 || status == 304 || status > 599 {
 			want = 500

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/usher-ws/usher/internal/text"
 )
 
 // Request is a client's head, parsed. It copies nothing: it keeps the head and
@@ -181,7 +183,7 @@ func (r *Request) IsProbe() bool {
 		return false
 	}
 	for value := range r.all(hAccept) {
-		for part := range bytes.SplitSeq(value, []byte{','}) {
+		for part := range text.Elements(value) {
 			media, _, _ := bytes.Cut(part, []byte{';'})
 			if equalFold(trimSpace(media), problemJSON) {
 				return true
@@ -189,6 +191,16 @@ func (r *Request) IsProbe() bool {
 		}
 	}
 	return false
+}
+
+// BodyLength returns how many bytes of body follow the head; -1 if only the body's own end
+// tells, because it is chunked.
+func (r *Request) BodyLength() int64 {
+	if r.known[hTransferEncoding].count > 0 {
+		return -1
+	}
+	n, _ := parseLength(r.firstOf(hContentLength)) // Parse has refused what is no number
+	return n
 }
 
 // Now returns the time of the verdict, the same for every guard. It is known when

@@ -31,12 +31,12 @@ func (u *Upgrader) tell(r *Request, err error) {
 		}
 	}
 	level, text := slog.LevelDebug, "upgrade: a request was refused"
-	if e.status() == 500 {
+	if e.StatusCode() == 500 {
 		level, text = slog.LevelError, "upgrade: a request was refused for an internal reason"
 	}
 	if log.Enabled(ctx, level) {
 		log.Log(ctx, level, text, "request", r.String(), "remote", r.RemoteAddr.String(),
-			"code", codeOr(e.Code, e.status()), "err", Redact(err.Error()))
+			"code", e.Word(), "err", Redact(err.Error()))
 	}
 }
 

@@ -1,7 +1,6 @@
 package upgrade
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,25 +12,12 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/usher-ws/usher/internal/logtext"
 )
 
 // record is a log that any goroutine may write to.
-type record struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (r *record) Write(b []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.Write(b)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.String()
-}
+type record = logtext.Text
 
 // everyWay knocks with h at u by Upgrade, by UpgradeHTTP and by Handler, and returns
 // the verdicts. The log and Refused have been told by then.

@@ -46,14 +46,15 @@ type serveCmd struct {
 	LimitDryRun bool          `help:"Count and log what is over a limit, but let it pass."`
 
 	MaxConns        int      `placeholder:"N" help:"Connections in all; if not given, what the limit of open files allows. More than that is an error."`
-	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" help:"Connections of one address at once."`
+	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" help:"Connections of one address at once, from when they are accepted. Of more, those that say nothing are closed after a second, and those that send a request are told."`
 	MaxConnsPerUser int      `default:"0" help:"Connections of one user at once."`
+	MaxRequests     int      `default:"256" help:"Log-ins, tickets and other requests by HTTP that are answered at once; the others wait, for --handshake-timeout at most. The page has no need to wait."`
 	MaxHead         byteSize `default:"16KiB" help:"The largest head of a request, cookies included: 1KiB to 1MiB."`
 	MaxRoomsPerUser int      `default:"100" help:"Rooms of the chat that one user may be in at once, however many connections there are in each."`
 	MaxMessage      byteSize `default:"64KiB" help:"The largest message; a text in the chat has up to 4,096 characters."`
 	MaxBuffered     byteSize `default:"256MiB" help:"Memory for data under way, of all connections together."`
 
-	HandshakeTimeout time.Duration `default:"10s" help:"The time in which the head of a request must be complete."`
+	HandshakeTimeout time.Duration `default:"10s" help:"The time in which the head of a request must be complete; a second with --max-conns or --max-conns-per-ip reached."`
 	MessageTimeout   time.Duration `default:"30s" help:"The time from the first byte of a message to its last; time in which it is not read does not count."`
 	WriteTimeout     time.Duration `default:"30s" help:"Close a client that takes no bytes for this long."`
 	PingInterval     time.Duration `default:"25s" help:"Ping a client that is silent for this long (±20 %), or for half of --idle-timeout if that is shorter; 0 is half of --idle-timeout."`
@@ -90,7 +91,7 @@ func (s *serveCmd) Validate() error {
 	for name, n := range map[string]int{
 		"--loops": s.Loops, "--burst": s.Burst, "--max-conns": s.MaxConns, "--close-after": s.CloseAfter,
 		"--max-conns-per-ip": s.MaxConnsPerIP, "--max-conns-per-user": s.MaxConnsPerUser,
-		"--max-rooms-per-user": s.MaxRoomsPerUser, "--announce-max": s.AnnounceMax, "--history": s.History,
+		"--max-requests": s.MaxRequests, "--max-rooms-per-user": s.MaxRoomsPerUser, "--announce-max": s.AnnounceMax, "--history": s.History,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative: want 0 or more", name, n)

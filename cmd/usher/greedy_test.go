@@ -75,6 +75,32 @@ func TestGreedy(t *testing.T) {
 	}
 }
 
+// What a peak of memory took goes back to the system when those that caused it are gone.
+func TestMemoryIsGivenBack(t *testing.T) {
+	const clients, size, room = 40, 1 << 20, 16 << 20
+	path, err := buildPlain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, command(path, "serve", "--listen", "127.0.0.1:0", "--echo", "/echo", "--max-message", "1MiB", "--max-buffered", "128MiB"))
+	before := p.memory(t, "VmRSS")
+	message := []byte(masked(opBinary, strings.Repeat("x", size)))
+	half := message[:len(message)-1] // of which a server has to keep all
+	var all []*wire
+	for range clients {
+		w := join(t, p.addr, upgradeTo("/echo")...)
+		all = append(all, w)
+		if _, err := w.conn.Write(half); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the messages are held", func() bool { return p.memory(t, "VmRSS") > before+clients*size })
+	for _, w := range all {
+		w.conn.Close()
+	}
+	eventually(t, "the memory is given back", func() bool { return p.memory(t, "VmRSS") < before+room })
+}
+
 // memory returns a figure of the program's, in bytes.
 func (p *program) memory(t testing.TB, name string) int {
 	t.Helper()

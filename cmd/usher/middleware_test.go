@@ -288,7 +288,7 @@ usher_connections{route="/ws"} 0
 func TestExerciseTransformation(t *testing.T) {
 	eachClient(t, func(t *testing.T, send func(errand) account) {
 		in, out := middleware.Transform(middleware.Censor("darn"), nil), middleware.Transform(nil, middleware.Upper)
-		room := server.NewGroup(out)
+		room := &server.Group{Middleware: []server.Middleware{out}}
 		s := &server.Server{}
 		s.Route("/ws", server.Route{
 			Middleware: []server.Middleware{in},

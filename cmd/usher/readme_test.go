@@ -3,42 +3,21 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"unicode"
 
 	"github.com/alecthomas/kong"
-)
 
-var update = flag.Bool("update", false, "rewrite what is generated from the code")
+	"github.com/usher-ws/usher/internal/drawn"
+)
 
 // TestReadmeShowsTheFlags: the table of flags in README.md is made from the command line's
 // definition; go test ./cmd/usher -run Readme -update makes it again.
 func TestReadmeShowsTheFlags(t *testing.T) {
-	const file, begin, end = "../../README.md", "<!-- flags -->\n", "<!-- /flags -->"
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok1 := strings.Cut(string(text), begin)
-	shown, behind, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s has no place for the table between %q and %q", file, begin, end)
-	}
-	want := flagsMarkdown(t)
-	if shown == want {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s shows other flags than flags.go has; run with -update", file)
-	}
-	if err := os.WriteFile(file, []byte(before+begin+want+end+behind), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	drawn.Section(t, "../../README.md", "flags", flagsMarkdown(t))
 }
 
 // flagsMarkdown draws the flags of usher serve for README.md.

@@ -46,7 +46,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), s.Loops+1))
 	}
 	srv := s.server(log)
-	srv.Handler = provider.Handler(app.Handler())
+	srv.Handler, srv.Answer = provider.Handler(app.Handler()), provider.Answer(app.Answer)
 	srv.Route(chat.Pattern, app.Route())
 	s.routeEchoes(srv, provider.Bearer())
 	if s.AccessLog {
@@ -81,6 +81,9 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	// Collect the garbage of the start, and allocate what the collector needs, before the
 	// first connection. Otherwise a third of the memory of 19,000 idle ones would be that.
 	runtime.GC()
+	done := make(chan struct{})
+	defer close(done)
+	go (&memory{budget: int(s.MaxBuffered), buffered: srv.Buffered, sockets: srv.Sockets}).keep(done)
 	return signals.serveUntil(srv, s.Drain, log)
 }
 
@@ -113,6 +116,7 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 		MessagesPerIP:   s.shared(s.IPRate),
 		LimitDryRun:     s.LimitDryRun,
 
+		MaxRequests: orNone(s.MaxRequests),
 		MaxHead:     int(s.MaxHead),
 		MaxMessage:  orNone(int(s.MaxMessage)),
 		MaxBuffered: orNone(int(s.MaxBuffered) - s.historyBytes()),

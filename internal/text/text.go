@@ -1,7 +1,11 @@
 // Package text has what several packages do with short texts.
 package text
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"iter"
+	"unicode/utf8"
+)
 
 // Prefix returns as much of s as fits into n bytes without the half of a character at its
 // end.
@@ -17,4 +21,18 @@ func Prefix[T string | []byte](s T, n int) T {
 		return s[:n] // no UTF-8 anyway
 	}
 	return s[:end]
+}
+
+// Elements yields the elements of a comma-separated list, without white space around them.
+// Empty ones are left out (RFC 9110 §5.6.1). They are parts of list.
+func Elements(list []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for rest, more := list, true; more; {
+			var part []byte
+			part, rest, more = bytes.Cut(rest, []byte{','})
+			if part = bytes.Trim(part, " \t"); len(part) > 0 && !yield(part) {
+				return
+			}
+		}
+	}
 }

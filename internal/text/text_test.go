@@ -30,3 +30,20 @@ func TestPrefix(t *testing.T) {
 		}
 	}
 }
+
+func TestElements(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", ",": "", "a": "a", " a ,\tb,c ": "a|b|c", ",,a , ,b,": "a|b", "a b;q=1,\"c\"": "a b;q=1|\"c\"",
+	} {
+		var got []string
+		for e := range Elements([]byte(in)) {
+			got = append(got, string(e))
+		}
+		if strings.Join(got, "|") != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+		for range Elements([]byte(in)) {
+			break // and nothing more is yielded
+		}
+	}
+}

@@ -83,7 +83,7 @@ func (a *accessLog) refused(r *upgrade.Request, e *upgrade.Rejection) {
 	if request := strings.TrimSpace(r.String()); request != "" { // it may have been no HTTP
 		attrs = append(attrs, slog.String("request", request))
 	}
-	attrs = append(attrs, slog.Any("remote", r.RemoteAddr), slog.Int("status", e.Status), slog.String("code", e.Word()))
+	attrs = append(attrs, slog.Any("remote", r.RemoteAddr), slog.Int("status", e.StatusCode()), slog.String("code", e.Word()))
 	if r.Identity != nil {
 		attrs = append(attrs, slog.String("user", r.Identity.Subject))
 	}

@@ -148,3 +148,22 @@ func TestLoggingInsideOfWhoRefuses(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestLoggingTellsWhatWasAnswered: a guard's Rejection without a status is a 500 to the client
+// and in the log.
+func TestLoggingTellsWhatWasAnswered(t *testing.T) {
+	said := new(journal)
+	s := new(server.Server)
+	s.Use(Logging(ringTo(t, slog.NewJSONHandler(said, nil))))
+	s.Route("/", server.Route{Guards: []upgrade.Guard{{OnRequest: func(*upgrade.Request) error {
+		return &upgrade.Rejection{Code: "odd"}
+	}}}})
+	addr := start(t, s)
+	if _, resp, _ := websocket.DefaultDialer.Dial("ws://"+addr+"/", nil); resp == nil || resp.StatusCode != 500 {
+		t.Fatalf("got %v, want 500", resp)
+	}
+	eventually(t, "the log", func() bool { return strings.Contains(said.String(), "\n") })
+	if line := said.String(); !strings.Contains(line, `"status":500,"code":"odd"`) {
+		t.Errorf("logged %s", line)
+	}
+}

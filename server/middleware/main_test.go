@@ -3,15 +3,14 @@
 package middleware
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/usher-ws/usher/internal/leak"
+	"github.com/usher-ws/usher/internal/logtext"
 	"github.com/usher-ws/usher/internal/websocket"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
@@ -20,23 +19,7 @@ import (
 func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 // journal is a log's text.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
+type journal = logtext.Text
 
 // ringTo returns a ring that is closed at the end of the test.
 func ringTo(t *testing.T, h slog.Handler) *server.LogRing {

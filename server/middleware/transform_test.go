@@ -49,7 +49,7 @@ func TestCensor(t *testing.T) {
 // bytes stay as they are.
 func TestTransform(t *testing.T) {
 	mw := Transform(Upper, Censor("darn"))
-	room := server.NewGroup(mw)
+	room := &server.Group{Middleware: []server.Middleware{mw}}
 	mine := []byte("well, darn")
 	s := &server.Server{}
 	s.Route("/", server.Route{

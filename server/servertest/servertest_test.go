@@ -123,7 +123,7 @@ func TestOptions(t *testing.T) {
 
 // TestRoute: hooks, groups, limits and Offload do here what they do in earnest.
 func TestRoute(t *testing.T) {
-	room, closed := server.NewGroup(), make(chan error, 2)
+	room, closed := new(server.Group), make(chan error, 2)
 	s := servertest.NewRoute(t, server.Route{
 		Limits:     server.Limits{Messages: limiter.Rate{Limit: 1e-3, Burst: 2}, Over: server.Disconnect},
 		Middleware: []server.Middleware{server.Offload(2)},

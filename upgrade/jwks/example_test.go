@@ -52,5 +52,5 @@ func ExampleOpen() {
 	}
 	// Output:
 	// spring signed for alice
-	// autumn is not known: upgrade: token that no key of ours has signed
+	// autumn is not known: jwt: token that no key of ours has signed
 }

@@ -27,6 +27,7 @@ import (
 
 	gojwt "github.com/golang-jwt/jwt/v5"
 	"github.com/usher-ws/usher/internal/leak"
+	"github.com/usher-ws/usher/internal/logtext"
 	"github.com/usher-ws/usher/upgrade"
 	"github.com/usher-ws/usher/upgrade/jwt"
 )
@@ -580,22 +581,7 @@ func TestLocationIsRedacted(t *testing.T) {
 }
 
 // lines is a log that goroutines may write to.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
+type lines = logtext.Text
 
 // TestLocations: a URL that cannot be one of a key set is an error at once, and the error
 // has no secret of the URL.

@@ -74,5 +74,5 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 	fmt.Println(err)
 	// Output:
 	// EdDSA
-	// upgrade: token that no key of ours has signed
+	// jwt: token that no key of ours has signed
 }

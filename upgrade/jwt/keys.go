@@ -174,7 +174,7 @@ const (
 
 // validate returns why the key cannot be used.
 func (k *Key) validate() error {
-	wrong := fmt.Errorf("upgrade: key %q is a %T, which is not for %q", k.ID, k.Key, k.Algorithm)
+	wrong := fmt.Errorf("jwt: key %q is a %T, which is not for %q", k.ID, k.Key, k.Algorithm)
 	switch key := k.Key.(type) {
 	case []byte:
 		least, ok := minSecrets[k.Algorithm]
@@ -182,14 +182,14 @@ func (k *Key) validate() error {
 			return wrong
 		}
 		if len(key) < least {
-			return fmt.Errorf("upgrade: a secret for %s needs at least %d bytes, this one has %d", k.Algorithm, least, len(key))
+			return fmt.Errorf("jwt: a secret for %s needs at least %d bytes, this one has %d", k.Algorithm, least, len(key))
 		}
 	case *rsa.PublicKey:
 		if !isRSA(k.Algorithm) {
 			return wrong
 		}
 		if n := key.N.BitLen(); n < minRSA || n > maxRSA {
-			return fmt.Errorf("upgrade: RSA key %q has %d bits: want %d to %d", k.ID, n, minRSA, maxRSA)
+			return fmt.Errorf("jwt: RSA key %q has %d bits: want %d to %d", k.ID, n, minRSA, maxRSA)
 		}
 	case *ecdsa.PublicKey:
 		if name := curves[key.Curve.Params().BitSize]; name == "" || name != k.Algorithm {

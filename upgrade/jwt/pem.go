@@ -24,7 +24,7 @@ func ParsePEM(text []byte, algorithm string) ([]Key, error) {
 		text = rest
 		public, err := parseBlock(block)
 		if err != nil {
-			return nil, fmt.Errorf("upgrade: %w", err)
+			return nil, fmt.Errorf("jwt: %w", err)
 		}
 		key := Key{Algorithm: algorithm, Key: public}
 		if algorithm == "" {
@@ -33,10 +33,10 @@ func ParsePEM(text []byte, algorithm string) ([]Key, error) {
 		keys = append(keys, key)
 	}
 	if keys == nil {
-		return nil, errors.New("upgrade: no public key in PEM")
+		return nil, errors.New("jwt: no public key in PEM")
 	}
 	if begun := bytes.Count(whole, []byte("-----BEGIN ")); begun != len(keys) { // pem.Decode skips what it cannot read
-		return nil, fmt.Errorf("upgrade: of %d keys that begin in PEM only %d can be read", begun, len(keys))
+		return nil, fmt.Errorf("jwt: of %d keys that begin in PEM only %d can be read", begun, len(keys))
 	}
 	_, err := NewKeySet(keys...)
 	return keys, err

@@ -62,7 +62,7 @@ func (r *reading) parse() error {
 	// Decoders of base64 skip line breaks: one token would have many spellings.
 	for i := 0; i < len(r.text); i++ {
 		if c := r.text[i]; !isBase64URL(c) && c != '.' {
-			return errors.New("upgrade: token has a byte that is neither base64url nor a dot")
+			return errors.New("jwt: token has a byte that is neither base64url nor a dot")
 		}
 	}
 	r.claims = gojwt.MapClaims{}
@@ -77,18 +77,18 @@ func (r *reading) parse() error {
 			err = strict.Check(text, object)
 		}
 		if err != nil {
-			return fmt.Errorf("upgrade: token: %w", err)
+			return fmt.Errorf("jwt: token: %w", err)
 		}
 	}
 	if _, ok := token.Header["crit"]; ok {
-		return errors.New("upgrade: token requires an extension") // RFC 7515 §4.1.11
+		return errors.New("jwt: token requires an extension") // RFC 7515 §4.1.11
 	}
 	switch kid := token.Header["kid"].(type) {
 	case nil: // some issuers write null, or "", where they have no name for the key
 	case string:
 		r.kid = kid
 	default:
-		return errors.New("upgrade: kid is not a string") // RFC 7515 §4.1.4
+		return errors.New("jwt: kid is not a string") // RFC 7515 §4.1.4
 	}
 	return nil
 }
@@ -101,10 +101,10 @@ func isBase64URL(c byte) bool {
 // readClaims reads the claims that a Verifier judges.
 func (r *reading) readClaims() (err error) {
 	if r.subject, err = r.claims.GetSubject(); err != nil || r.subject == "" {
-		return errors.New("upgrade: token without sub")
+		return errors.New("jwt: token without sub")
 	}
 	if r.expires, err = r.date("exp"); err == nil && r.expires.IsZero() {
-		err = errors.New("upgrade: token without exp")
+		err = errors.New("jwt: token without exp")
 	}
 	if err == nil {
 		r.begins, err = r.date("nbf")
@@ -127,7 +127,7 @@ func (r *reading) date(name string) (time.Time, error) {
 	}
 	seconds, ok := claim.(float64)
 	if !ok || seconds < 0 || seconds > lastDate {
-		return time.Time{}, fmt.Errorf("upgrade: token whose %s is not a time", name)
+		return time.Time{}, fmt.Errorf("jwt: token whose %s is not a time", name)
 	}
 	whole, part := math.Modf(seconds)
 	return time.Unix(int64(whole), int64(part*1e9)).UTC(), nil
@@ -194,7 +194,7 @@ func (r *reading) judgeInTurn(ctx context.Context, now time.Time) (*upgrade.Iden
 }
 
 // errNoKey refuses a token that none of the keys has signed.
-var errNoKey = errors.New("upgrade: token that no key of ours has signed")
+var errNoKey = errors.New("jwt: token that no key of ours has signed")
 
 // judge checks the signature, and then everything else.
 func (r *reading) judge(now time.Time) (*upgrade.Identity, error) {
@@ -205,7 +205,7 @@ func (r *reading) judge(now time.Time) (*upgrade.Identity, error) {
 		return nil, err
 	}
 	if now.Before(r.begins.Add(-r.by.Leeway)) {
-		return nil, errors.New("upgrade: token is not good yet")
+		return nil, errors.New("jwt: token is not good yet")
 	}
 	id := &upgrade.Identity{Subject: r.subject, ExpiresAt: r.expires.Add(r.by.Leeway), Claims: r.claims}
 	if !now.Before(id.ExpiresAt) {

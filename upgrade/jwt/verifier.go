@@ -72,12 +72,12 @@ func (v *Verifier) current() *KeySet {
 func (v *Verifier) validate(claims gojwt.MapClaims) error {
 	if v.Issuer != "" {
 		if issuer, err := claims.GetIssuer(); err != nil || issuer != v.Issuer {
-			return errors.New("upgrade: token of another issuer")
+			return errors.New("jwt: token of another issuer")
 		}
 	}
 	if v.Audience != "" {
 		if audience, err := claims.GetAudience(); err != nil || !slices.Contains(audience, v.Audience) {
-			return errors.New("upgrade: token for another audience")
+			return errors.New("jwt: token for another audience")
 		}
 	}
 	return nil

@@ -125,6 +125,7 @@ func New(cfg Config, player func(*Client) Player) (*Client, error) {
 	c := &Client{
 		cfg:    cfg,
 		places: make([]place, cfg.Conns),
+		queue:  make([]uint32, 0, cfg.Conns),
 		atOnce: cmp.Or(cfg.AtOnce, defaultAtOnce),
 		done:   make(chan struct{}),
 	}

@@ -208,7 +208,7 @@ func (f *Fanout) Closed(i int, _ load.Fault) {
 	}
 }
 
-// gone is the number a member wants that is no more.
+// gone is in the place of that number once a member has left.
 const gone = 1<<32 - 1
 
 // Turn is the [load.Player]'s.

@@ -27,6 +27,9 @@ type Flood struct {
 	pending int    // how many are
 }
 
+// clientSide encodes what the players send by themselves.
+var clientSide = frame.Config{Client: true}
+
 // floodBatch is how many messages leave in one send.
 const floodBatch = 64
 
@@ -35,7 +38,7 @@ func NewFlood(c *load.Client, size int, text bool) *Flood {
 	f := &Flood{client: c, payload: load.NewPayload(size), opcode: opcode(text), asked: make([]bool, c.Conns())}
 	var s load.Stamp
 	for range floodBatch {
-		f.batch = client.AppendMessage(f.batch, f.opcode, f.payload.Stamp(&s, 0, 0), f.payload.Pattern())
+		f.batch = clientSide.AppendFrame(f.batch, f.opcode, f.payload.Stamp(&s, 0, 0), f.payload.Pattern())
 	}
 	return f
 }
@@ -46,7 +49,7 @@ func (f *Flood) Start() { f.running = true }
 // Stop ends it; the connections stay.
 func (f *Flood) Stop() {
 	f.running = false
-	ping := client.AppendMessage(nil, frame.OpPing, nil, nil)
+	ping := clientSide.AppendFrame(nil, frame.OpPing, nil, nil)
 	for i := range f.asked {
 		if f.client.IsOpen(i) && !f.asked[i] {
 			f.asked[i] = true

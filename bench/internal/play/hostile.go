@@ -73,7 +73,7 @@ func NewHostile(c *load.Client, attack Attack) *Hostile {
 	h := &Hostile{client: c, attack: attack}
 	switch attack {
 	case SlowReader:
-		h.block = client.AppendMessage(nil, frame.OpBinary, make([]byte, slowMessage), nil)
+		h.block = clientSide.AppendFrame(nil, frame.OpBinary, make([]byte, slowMessage), nil)
 	case Fragments:
 		for range fragmentsAtOnce {
 			h.block = frame.AppendHeader(h.block, frame.Header{Opcode: frame.OpContinuation, Masked: true, Length: 1})

@@ -34,10 +34,3 @@ func Machine() string {
 	}
 	return fmt.Sprintf("%s, %d cores, %d GiB, %s, %s", model, runtime.NumCPU(), memory, kernel, runtime.Version())
 }
-
-// Governor returns how the first processor's clock is governed, "" if nobody
-// says.
-func Governor() string {
-	b, _ := os.ReadFile("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-	return strings.TrimSpace(string(b))
-}

@@ -6,30 +6,15 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/usher-ws/usher/internal/logtext"
 	"github.com/usher-ws/usher/server/internal/ring"
 )
 
 // journal is text that may be written and read at once.
-type journal struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(b)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
+type journal = logtext.Text
 
 // oddHandler does with records what they say.
 type oddHandler struct {

@@ -1,0 +1,83 @@
+//go:build linux
+
+package server
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/usher-ws/usher/limiter"
+)
+
+// sharer names the buckets that a connection's messages share with those of other
+// connections: its user's and its address's, zero where there is none.
+type sharer struct {
+	srv  *Server
+	user string
+	addr netip.Addr
+}
+
+// sharer returns whose buckets the connection's messages are taken from, too.
+func (m *meter) sharer(s link) sharer {
+	h := sharer{srv: m.srv}
+	if id := m.identities.get(s.Data().ident); id != nil && !m.srv.MessagesPerUser.Unlimited() {
+		h.user = id.Subject
+	}
+	if !m.srv.MessagesPerIP.Unlimited() {
+		h.addr = m.addrs[s.Slot()]
+	}
+	return h
+}
+
+// take takes n from both buckets, or from none if one of them has too few, which it
+// returns.
+func (h sharer) take(now time.Duration, n int) limit {
+	if h.user != "" && !h.srv.userMessages.AllowN(h.user, now, n) {
+		return userLimit
+	}
+	if h.addr.IsValid() && !h.srv.ipMessages.AllowN(h.addr, now, n) {
+		if h.user != "" {
+			h.srv.userMessages.CancelN(h.user, now, n)
+		}
+		return ipLimit
+	}
+	return within
+}
+
+// owe takes n from both buckets whether they are there or not, and returns how long it
+// will be until they are, and which bucket takes that long.
+func (h sharer) owe(now time.Duration, n int) (over limit, wait time.Duration) {
+	if h.user != "" {
+		over, wait = userLimit, h.srv.userMessages.DelayN(h.user, now, n)
+	}
+	if h.addr.IsValid() {
+		if w := h.srv.ipMessages.DelayN(h.addr, now, n); w > wait {
+			over, wait = ipLimit, w
+		}
+	}
+	return over, wait
+}
+
+// waitFor returns the rate of the bucket that userLimit or ipLimit is about, and how long it
+// will be until it has n.
+func (h sharer) waitFor(l limit, now time.Duration, n int) (limiter.Rate, time.Duration) {
+	if l == userLimit {
+		return h.srv.MessagesPerUser, h.srv.userMessages.WaitN(h.user, now, n)
+	}
+	return h.srv.MessagesPerIP, h.srv.ipMessages.WaitN(h.addr, now, n)
+}
+
+// refund gives back what a connection that ends has taken in advance.
+func (m *meter) refund(s link) {
+	if !s.Data().facts.has(prepaid) {
+		return
+	}
+	s.Data().facts &^= prepaid
+	h := m.sharer(s)
+	if h.user != "" {
+		h.srv.userMessages.CancelN(h.user, m.Now(), 1)
+	}
+	if h.addr.IsValid() {
+		h.srv.ipMessages.CancelN(h.addr, m.Now(), 1)
+	}
+}
