@@ -12,8 +12,8 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// ErrBacklog is returned by a send that found the connection's outbox, or its
-// loop's mailbox, full. Nothing of the message is sent.
+// ErrBacklog is returned by a send that found the connection's outbox full, or the caller's
+// share of its loop's mailbox. Nothing of the message is sent.
 var ErrBacklog = errors.New("server: backlog is full")
 
 // CloseError is the end of a connection: the code and reason of its close frame,

@@ -129,7 +129,7 @@ func (m *mailbox) room(e *entry, n int) error {
 // much room again for its first message, of which it may take half: this room is used up by
 // many small ones, and not by few large ones.
 func (m *mailbox) fits(p party, n int) bool {
-	total := m.lane.charged + m.late.charged
+	total := m.lane.charged + m.late.charged + m.taken
 	if total == 0 {
 		return true
 	}
@@ -158,38 +158,39 @@ func (m *mailbox) charge(e *entry) {
 }
 
 // putOff charges entries that were taken and are not done at once.
-func (m *mailbox) putOff(entries []entry) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for k := range entries {
-		m.chargeLate(&entries[k], 1)
-	}
-}
+func (m *mailbox) putOff(entries []entry) { m.chargeLate(entries, 1) }
 
 // done takes entries off the account that were put off.
-func (m *mailbox) done(entries []entry) {
+func (m *mailbox) done(entries []entry) { m.chargeLate(entries, -1) }
+
+func (m *mailbox) chargeLate(entries []entry, sign int) {
+	if len(entries) == 0 {
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for k := range entries {
-		m.chargeLate(&entries[k], -1)
+	for k := 0; k < len(entries); {
+		payer, n, bytes := m.payer(&entries[k]), 0, 0
+		for ; k < len(entries) && m.payer(&entries[k]) == payer; k++ { // most often there are many
+			e := &entries[k]
+			n++
+			bytes += e.charged
+			if e.kind == entryPublish && payer.group == nil {
+				m.late.add(party{group: e.group}, sign, sign*e.charged)
+			}
+		}
+		m.late.add(payer, sign*n, sign*bytes)
+		m.late.charged += sign * bytes
 	}
 }
 
-func (m *mailbox) chargeLate(e *entry, n int) {
-	payer := m.payer(e)
-	m.late.add(payer, n, n*e.charged)
-	m.late.charged += n * e.charged
-	if e.kind == entryPublish && payer.group == nil {
-		m.late.add(party{group: e.group}, n, n*e.charged)
-	}
-}
-
-// settle is called when the loop has done what it could in its turn. It reports whether
-// there is more, and appends those to relieved that have little enough by now to be read
-// from again.
-func (m *mailbox) settle(relieved []party) (all []party, more bool) {
+// settle is called when the loop has done what it could in its turn, and has not yet come to
+// so many bytes of what it took. It reports whether there is more, and appends those to
+// relieved that have little enough by now to be read from again.
+func (m *mailbox) settle(relieved []party, taken int) (all []party, more bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.taken = taken
 	held := m.held[:0]
 	for _, p := range m.held {
 		if m.has(p) > creditBytes/2 {
@@ -200,7 +201,10 @@ func (m *mailbox) settle(relieved []party) (all []party, more bool) {
 	}
 	clear(m.held[len(held):])
 	m.held = held
-	more = len(m.lane.entries)+len(m.late.of) > 0
+	if len(m.late.of) == 0 {
+		m.late.of = nil // it may have been large
+	}
+	more = len(m.lane.entries)+len(m.late.of)+taken > 0
 	m.queued.Store(more)
 	return relieved, more
 }
@@ -209,13 +213,13 @@ func (m *mailbox) settle(relieved []party) (all []party, more bool) {
 // other goroutines want of it, is not done: what it says now must not overtake that.
 func (l *loop) concerns(tok uint64) bool {
 	m := &l.mail
-	switch {
-	case !m.queued.Load():
+	if !m.queued.Load() {
 		return false
-	case !l.work.working && len(l.work.inOrder.entries) > 0:
-		return true // a callback has ended the goroutine: nobody knows what is left for whom
 	}
 	p := m.partyOf(tok)
+	if w := &l.work; !w.working && w.taken.of[p].entries > 0 {
+		return true // perhaps that is done, but it is not known
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.lane.of[p].entries+m.late.of[p].entries+l.work.taken.of[p].entries > 0

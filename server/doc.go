@@ -52,11 +52,13 @@
 //	shed          to close or cut the connection that holds most when memory is short
 //	linger        to read and discard after FIN, so that what was said last arrives
 //	backlog       what waits for one peer, bounded by MaxBacklog; it lies in the outbox
-//	held          not read from: for a backlog, a delay, its jobs or its turn
+//	held          not read from: for a backlog, a delay, its jobs, its mail or its turn
 //	delay         the time for which a limit holds a connection
 //	Writable      the callback that the backlog has left
 //	job, line     a message that Offload gave to a worker; those of one connection
 //	mailbox       where other goroutines leave what they want of a loop
+//	party         who that is charged to: a connection or a group; what it has there is its share
+//	flow          what was left in a mailbox and has to keep an order; flows take turns
 //	Group         connections that are sent the same messages; Left tells of those that ended
 //	Attachment    a value that some connections have beside Conn.Data
 //	depart        to end what is the user's: groups, Close, quotas; once

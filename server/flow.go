@@ -14,9 +14,12 @@ type turn struct{ deliveries, bytes int }
 
 // The most there is in one turn: about half a millisecond.
 const (
-	deliveriesPerTurn = 128
+	deliveriesPerTurn = 64
 	mailBytesPerTurn  = 1 << 20
 )
+
+// putOffPerTurn is how many entries are made flows of in a turn: that takes as long again.
+const putOffPerTurn = 2048
 
 const (
 	// lightFlow is how many deliveries a flow may have and still go before the others.
@@ -136,7 +139,9 @@ func (f *flows) end(done *flow) {
 	for _, p := range done.parties {
 		delete(f.of, p)
 	}
-	*done = flow{}
+	if *done = (flow{}); len(f.of) == 0 {
+		f.of = nil // it may have been large
+	}
 }
 
 // next takes out the first of list that is not empty, nil if there is none.
@@ -176,7 +181,7 @@ func (o owner) Mail() {
 // settle ends a turn.
 func (o owner) settle() {
 	var more bool
-	if o.relieved, more = o.mail.settle(o.relieved[:0]); more {
+	if o.relieved, more = o.mail.settle(o.relieved[:0], o.work.taken.charged); more {
 		o.Wake() // behind the others
 	}
 	for _, p := range o.relieved {
@@ -191,16 +196,15 @@ func (o owner) settle() {
 // putOff makes flows of what was taken and not done.
 func (o owner) putOff() {
 	w := &o.work
-	if rest := w.inOrder.entries; len(rest) > 0 {
-		o.mail.putOff(rest)
-		for k := range rest {
-			w.flows.add(&o.mail, rest[k], o.weigh(&rest[k]))
-		}
-		w.inOrder.entries = nil
+	rest := w.inOrder.entries
+	rest, w.inOrder.entries = rest[:min(len(rest), putOffPerTurn)], rest[min(len(rest), putOffPerTurn):]
+	o.mail.putOff(rest)
+	for k := range rest {
+		w.flows.add(&o.mail, rest[k], o.weigh(&rest[k]))
 	}
-	if w.taken.entries != nil {
+	if w.taken.entries != nil && len(w.inOrder.entries) == 0 {
 		o.mail.recycle(w.taken)
-		w.taken = lane{}
+		w.taken, w.inOrder = lane{}, flow{}
 	}
 }
 

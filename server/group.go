@@ -87,8 +87,8 @@ func (g *Group) Leave(c Conn) error {
 }
 
 // Send publishes b to all connections that are members when their loop carries it out. It
-// copies b. ErrBacklog means that a loop's mailbox was full: its members will not get
-// the message, others may.
+// copies b. ErrBacklog means that the caller's or the group's share of a loop's mailbox was
+// full: its members will not get the message, others may.
 func (g *Group) Send(op frame.Opcode, b []byte) error {
 	if !isMessage(op) {
 		return fmt.Errorf("server: cannot send %v as a message", op)

@@ -25,6 +25,7 @@ type mailbox struct {
 	mu    sync.Mutex
 	lane  lane
 	late  shares  // of what was taken and not done at once
+	taken int     // bytes of what was taken and the loop has not come to
 	held  []party // that are not read from until they have less here
 	limit int     // bytes that all may have here, see room
 	dead  bool    // the loop has ended
