@@ -120,7 +120,7 @@ func hire(j job, nice bool) (*crew, error) {
 	if nice {
 		c.cmd = exec.Command("nice", "-n", "5", self)
 	}
-	c.cmd.Env = append(os.Environ(), crewEnv+"="+string(text), "GODEBUG=madvdontneed=1")
+	c.cmd.Env = append(os.Environ(), crewEnv+"="+string(text))
 	c.cmd.Stderr = os.Stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if c.in, err = c.cmd.StdinPipe(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,7 +26,8 @@ type gathering struct {
 }
 
 // crowd joins a room, or sits at the echo. It counts what comes; a deaf one does not read.
-// "quiet" waits until nothing comes; "heard N" until N more bytes have come to each.
+// "quiet" waits until nothing comes; "heard N" until N more bytes have come to each; "half N" has
+// each say N bytes of a message that is longer.
 func crowd(j job, orders <-chan string, tell func(report)) error {
 	g := &gathering{files: make([]*os.File, j.N), came: make([]int64, j.N), buf: make([]byte, 1<<20)}
 	var err error
@@ -46,6 +48,13 @@ func crowd(j job, orders <-chan string, tell func(report)) error {
 				}
 				clear(g.came)
 				g.bytes = 0
+			case "half":
+				b := appendFrame(nil, binaryFrame, strings.Repeat("x", number))
+				for i := range g.files {
+					if _, err := unix.Write(int(g.files[i].Fd()), b[:number]); err != nil {
+						g.lost = append(g.lost, fmt.Sprint("member ", i, ": ", err))
+					}
+				}
 			case "heard":
 				for limit := time.Now().Add(patience); g.behind(int64(number)) && time.Now().Before(limit); {
 					g.take()

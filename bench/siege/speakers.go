@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -112,9 +113,9 @@ func flood(j job, orders <-chan string, tell func(report)) error {
 		rng := rand.New(rand.NewPCG(j.Seed, uint64(i)))
 		go func() {
 			for {
-				conn, _, err := enter(dialer(j.Source, 0), j.Addr, joining(j.Room, j.User, j.JSON))
+				conn, early, err := enter(dialer(j.Source, 0), j.Addr, joining(j.Room, j.User, j.JSON))
 				if err == nil {
-					err = j.pour(conn, rng, &said)
+					err = j.pour(conn, early, rng, &said)
 				}
 				mu.Lock()
 				told[reason(err)]++
@@ -132,10 +133,10 @@ func flood(j job, orders <-chan string, tell func(report)) error {
 }
 
 // pour says one thing after the other until that fails.
-func (j *job) pour(conn net.Conn, rng *rand.Rand, said *atomic.Int64) error {
+func (j *job) pour(conn net.Conn, early []byte, rng *rand.Rand, said *atomic.Int64) error {
 	defer conn.Close()
 	ended := make(chan string, 1)
-	go func() { ended <- lastWords(conn) }()
+	go func() { ended <- lastWords(io.MultiReader(bytes.NewReader(early), conn)) }()
 	for {
 		var b []byte
 		const atOnce = 32
