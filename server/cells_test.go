@@ -197,6 +197,14 @@ var stimuli = []stimulus{
 		b.send(fmt.Sprintf(upgradeHead, "/echo"))
 		after(later, dueNow)(b)
 	}), isOpen},
+	{"its head is unread, and of no route", isHead, due, func(b *bench) {
+		b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+		after(later, dueNow)(b)
+	}, isServed},
+	{"its head is unread, of no route, and others are served", isHead, due, busyHandler(func(b *bench) {
+		b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+		after(later, dueNow)(b)
+	}), isQueued},
 	{"its head is unread, and to be authorized", isHead, due, func(b *bench) {
 		b.send(fmt.Sprintf(upgradeHead, "/ask"))
 		after(later, dueNow)(b)
@@ -205,6 +213,14 @@ var stimuli = []stimulus{
 		b.send(fmt.Sprintf(upgradeHead, "/work") + b.twoJobs())
 		after(later, dueNow)(b)
 	}, isWinding},
+	{"its head is unread, and of no route", isHead, due, func(b *bench) {
+		b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+		after(later, dueNow)(b)
+	}, isServed},
+	{"its head is unread, and of no route, and others are served", isHead, due, busyHandler(func(b *bench) {
+		b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+		after(later, dueNow)(b)
+	}), isQueued},
 	{"stale", isHead, resume, resumeLate, isHead},
 	{"stale", isHead, verdict, answered(nil), isHead},
 	{"stale", isHead, post, posted(1), isHead},
@@ -272,8 +288,10 @@ var stimuli = []stimulus{
 	{"the end of half a body", isQueued, end, after(hangUp, readable), isServed},
 	{"the end of half a body, and others are served", isQueued, end, busyHandler(after(hangUp, readable)), isQueued},
 	{"reset", isQueued, end, after(hangUp, hangup), isFree},
-	{"half a body", isQueued, due, answers(408, dueNow), isLingering},
-	{"no turn", isQueued, due, answers(503, busyHandler(func(b *bench) { b.send("llo"); readable(b); dueNow(b) })), isLingering},
+	{"half a body", isQueued, due, answers(408, after(later, dueNow)), isLingering},
+	{"the rest of its body is unread", isQueued, due, func(b *bench) { b.send("llo"); after(later, dueNow)(b) }, isServed},
+	{"too early", isQueued, due, hears("", dueNow), isQueued},
+	{"no turn", isQueued, due, answers(503, busyHandler(func(b *bench) { b.send("llo"); readable(b); after(later, dueNow)(b) })), isLingering},
 	{"stale", isQueued, resume, resumeLate, isQueued},
 	{"its turn", isQueued, verdict, busyHandler(func(b *bench) {
 		b.send("llo")

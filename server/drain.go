@@ -46,6 +46,7 @@ type drainage struct {
 	total  int    // connections there were at the start
 	done   int    // of which were closed
 	next   uint32 // the slot to look at
+	cutTo  uint32 // when all is cut: the slot that is next
 }
 
 // Shutdown drains the server, once: a later call is an error, and other callers can Wait.
@@ -246,14 +247,23 @@ func (d *drainage) cut() {
 	undone := append(d.work.drop(), d.mail.kill()...)
 	defer d.tellUndone(undone)
 	d.StopAdopting()
-	for s := range d.All() {
-		d.DealWith(s)
-		d.jobs.abandonJobs(s)
-		if s.State() != stream.Gone {
-			s.Cut(errCut)
-			continue
+	d.cutTo = max(d.cutTo, 1)
+	for d.cutTo < d.Slots() { // a slot is not begun with twice, also if it is at fault
+		d.cutTo++
+		if s := d.At(d.cutTo - 1); s.State() != stream.Free {
+			d.DealWith(s)
+			d.cutOne(s)
 		}
-		defer s.Free()
-		d.depart(s, &CloseError{Code: frame.StatusAbnormalClosure, Err: errCut})
 	}
+}
+
+// cutOne closes one connection, also if its jobs cannot be abandoned.
+func (d *drainage) cutOne(s link) {
+	if s.State() == stream.Gone {
+		defer s.Free()
+		defer d.depart(s, &CloseError{Code: frame.StatusAbnormalClosure, Err: errCut})
+	} else {
+		defer s.Cut(errCut)
+	}
+	d.jobs.abandonJobs(s)
 }

@@ -40,7 +40,7 @@ func unread(t testing.TB, addr, text string) net.Conn {
 // a connection whose peer takes nothing: it ends with the write-timeout, and gives back all
 // it had.
 func TestUnreadAnswers(t *testing.T) {
-	large := make([]byte, 32<<20) // no kernel takes that
+	large := make([]byte, 16<<20) // no kernel takes that
 	page := upgrade.Record(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(large) }), httptestGet)
 	ended := make(chan error, 100)
 	s := &Server{Loops: 2, WriteTimeout: 200 * time.Millisecond, MaxRequests: 3, MaxBuffered: -1,
@@ -58,7 +58,7 @@ func TestUnreadAnswers(t *testing.T) {
 			return dst
 		}}
 	addr := start(t, s)
-	const n = 9
+	const n = 5
 	for range n {
 		unread(t, addr, get("/handler"))
 		unread(t, addr, get("/page"))

@@ -246,6 +246,40 @@ func TestFaultOfALoop(t *testing.T) {
 	}
 }
 
+// TestCutOfTheFaulty: a connection that cannot be cut as it should does not keep the server from
+// its end, and is closed all the same.
+func TestCutOfTheFaulty(t *testing.T) {
+	s := &Server{Addr: "127.0.0.1:0", Loops: 1, Logger: slog.New(slog.DiscardHandler)}
+	opened := make(chan Conn, 3)
+	s.Route("/echo", Route{Message: echo, Open: func(c Conn) error { opened <- c; return nil }})
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	l := s.loops[0]
+	var conns []*websocket.Conn
+	for range cap(opened) {
+		conns = append(conns, dial(t, s.Addrs()[0].String(), "/echo"))
+	}
+	faulty := <-opened
+	broken := make(chan bool)
+	_ = l.Post(func() {
+		l.At(faulty.slot).NeedExtra().line = &line{conn: faulty, open: 1} // without a pool
+		close(broken)
+	})
+	<-broken
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown: got %v", err)
+	}
+	for k, c := range conns {
+		c.SetReadDeadline(time.Time{})
+		if _, _, err := c.ReadMessage(); err == nil {
+			t.Errorf("connection %d has heard something", k)
+		}
+	}
+}
+
 // Leaving a group that nobody has joined, or nobody of one's own loop, is nothing.
 func TestLeaveWhatNobodyJoined(t *testing.T) {
 	s := &Server{Loops: 4}

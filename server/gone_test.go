@@ -94,9 +94,15 @@ func TestGone(t *testing.T) {
 	client.Close()
 	eventually(t, "its slot is free", func() bool { return s.total() == 1 })
 	check("when its slot is free")
-	_, next := join("next")
-	if next.slot != gone.slot {
-		t.Fatalf("slot %d, want %d again", next.slot, gone.slot)
+	passing, next := join("next")
+	for n := 0; next.slot != gone.slot; n++ { // a slot rests before it is another's
+		if n == 5000 {
+			t.Fatalf("slot %d was not used again", gone.slot)
+		}
+		passing.Close()
+		<-told // by Close, and by Left
+		<-told
+		passing, next = join("next")
 	}
 	check("when another has its slot")
 	on(t, next, func(c Conn) {

@@ -202,7 +202,7 @@ func TestNoTurn(t *testing.T) {
 			b.connect()
 			b.send(method + " /other HTTP/1.1\r\nHost: h\r\n\r\n")
 			readable(b)
-			dueNow(b)
+			after(later, dueNow)(b)
 		})(b)
 		got := b.receive()
 		head, body, _ := strings.Cut(got, "\r\n\r\n")

@@ -66,6 +66,25 @@ func TestRunInOrder(t *testing.T) {
 	}
 }
 
+// TestRunsSayInOrder: what a Run says does not overtake what one before it has said, which
+// went to the mailbox since something was asked for already.
+func TestRunsSayInOrder(t *testing.T) {
+	s := &Server{Loops: 1}
+	s.Route("/", Route{Message: func(c Conn, m Message) error {
+		return c.Run(func(c Conn) {
+			_ = c.Run(func(c Conn) { _ = c.Send(frame.OpText, []byte("2")) })
+			_ = c.Send(frame.OpText, []byte("1"))
+		})
+	}})
+	client := dial(t, start(t, s), "/")
+	say(t, client, "x")
+	for _, want := range []string{"1", "2"} {
+		if got := read(t, client); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // TestRunIsBounded: a loop that is held up takes so many Runs and no more, all of which it
 // carries out.
 func TestRunIsBounded(t *testing.T) {

@@ -71,7 +71,7 @@ type Server struct {
 	MaxBuffered int // waiting in the process; 256 MiB
 
 	// How long.
-	HandshakeTimeout time.Duration // for the request head, and for Authorize; 10 s
+	HandshakeTimeout time.Duration // for the request head, for Authorize, and for a small body and the turn of a request to Handler; 10 s
 	MessageTimeout   time.Duration // from a message's first byte to its last; 30 s
 	WriteTimeout     time.Duration // that a peer takes nothing; 30 s
 	PingInterval     time.Duration // that a peer says nothing until it is pinged, ±20 %; 25 s, or half of IdleTimeout if that is less or there is none

@@ -102,8 +102,8 @@ var table = [numStates][numEvents]cell{
 	},
 	queued: {
 		input:   {gather, []state{queued, served}},
-		end:     {noteEnd, []state{queued, served, over}}, // it may still wait for its answer
-		due:     {expireQueued, []state{over}},            // 408 if its body is awaited, else 503
+		end:     {noteEnd, []state{queued, served, over}},      // it may still wait for its answer
+		due:     {expireQueued, []state{queued, served, over}}, // 408 if its body is awaited, else 503
 		resume:  {ignore, []state{queued}},
 		verdict: {takeTurn, []state{queued, served}}, // an upload has two turns
 		post:    {ignore, []state{queued}},

@@ -129,8 +129,21 @@ func (d *door) takeTurn(s link) {
 	d.lineUp(s, x)
 }
 
-// expireQueued ends the waiting for a body, with 408, or for a turn, with 503.
+// expireQueued ends the waiting for a body, with 408, or for a turn, with 503. What has come
+// is read before that, and what held up the loop is not the client's.
 func (d *door) expireQueued(s link) {
+	if x := s.Extra().exchange; len(x.in) < x.whole {
+		tok := s.Token()
+		s.Read()
+		if _, ok := d.Find(tok); !ok || s.Data().facts.state() != queued {
+			return
+		}
+	}
+	limit := stream.Ticks(d.srv.handshakeTimeout())
+	if limit == 0 || s.Data().last.Elapsed(d.Ran()) < limit {
+		s.SetDue(stream.Behind(d.Tick(), s.Data().last.Left(d.Ran(), limit)))
+		return
+	}
 	x := d.takeExchange(s, os.ErrDeadlineExceeded)
 	defer d.dropInput(x)
 	r, err := &d.req, errNoBody

@@ -35,7 +35,6 @@ type work struct {
 	serving *flow // that is in no list, as its turn is
 	turn    turn
 	until   turn // when there is as much in turn, it is the turn of others
-	working bool // Mail is running
 }
 
 // spend takes a delivery of n bytes off the turn.
@@ -65,7 +64,7 @@ func (w *work) share(nth int) bool {
 func (o owner) Mail() {
 	o.door.attendAll()
 	w := &o.work
-	w.turn, w.working = turn{}, true
+	w.turn = turn{}
 	if f := w.serving; f != nil { // a callback has ended the goroutine
 		w.serving = nil
 		w.heavy = append(w.heavy, f)
@@ -79,7 +78,6 @@ func (o owner) Mail() {
 	}
 	o.putOff()
 	o.serveFlows()
-	w.working = false
 	o.settle()
 }
 
@@ -193,6 +191,9 @@ func (o owner) pop(f *flow, n int) {
 	first := f.entries[:n]
 	f.entries = f.entries[n:]
 	if f == &o.work.inOrder {
+		for k := range first { // loop.concerns asks what is left of it
+			o.work.taken.add(o.mail.payer(&first[k]), -1, -first[k].charged)
+		}
 		return
 	}
 	if o.mail.done(first); len(f.entries) == 0 {

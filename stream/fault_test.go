@@ -193,3 +193,97 @@ func TestDeadlinesOutliveGoexits(t *testing.T) {
 		return ok
 	})
 }
+
+// TestFaultAgain: a stream whose owner does not end it, whatever goes wrong, is cut when it is
+// at fault again, and no other notices.
+func TestFaultAgain(t *testing.T) {
+	e, owners, addr := serve(t, roomy(), nil)
+	l, o := e.Loops()[0], owners[0]
+	on(t, l, func() {
+		o.input = func(s link, b []byte, eof bool) {
+			if string(b) == "bad" {
+				panic("again")
+			}
+			echo(s, b, eof)
+		}
+		o.faulted = func(link, error) {} // it should end the stream
+	})
+	other, c := client(t, addr), client(t, addr)
+	for k := range 2 {
+		if _, err := io.WriteString(c, "bad"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the owner is told", func() (told bool) {
+			on(t, l, func() { told = len(o.faults) == k+1 })
+			return told
+		})
+	}
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Errorf("read %d bytes, want the end", n)
+	}
+	got := make([]byte, len("still here"))
+	io.WriteString(other, "still here")
+	if _, err := io.ReadFull(other, got); err != nil || string(got) != "still here" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// TestFaultOfTheGone: a slot that its owner keeps, and that is at fault in each pass, is no
+// stream's fault in the end.
+func TestFaultOfTheGone(t *testing.T) {
+	cfg := roomy()
+	cfg.MaxBuffered = 1 << 16
+	e, owners, addr := serve(t, cfg, nil)
+	l, o := e.Loops()[0], owners[0]
+	loops := false
+	on(t, l, func() {
+		o.ended = func(link, error) bool { return true }
+		o.input = func(s link, _ []byte, _ bool) {
+			s.Cut(nil)
+			s.NeedExtra().b = l.Buffers.Get(1 << 20) // of what it has begun
+		}
+		o.victim = func(s link) {
+			if !loops {
+				panic("again")
+			}
+		}
+		o.faulted = func(s link, _ error) { loops = loops || s.IsZero() }
+	})
+	if _, err := io.WriteString(client(t, addr), "hello"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is the loop's fault", func() (is bool) { on(t, l, func() { is = loops }); return is })
+	on(t, l, func() {
+		for s := range l.All() {
+			l.Buffers.Put(s.Extra().b)
+			s.NeedExtra().b = nil
+			s.Free()
+		}
+	})
+}
+
+// TestExitInFault: a Fault that ends the goroutine leaves a loop that knows where it runs.
+func TestExitInFault(t *testing.T) {
+	e, owners, addr := serve(t, roomy(), nil)
+	l, o := e.Loops()[0], owners[0]
+	on(t, l, func() {
+		o.input = func(link, []byte, bool) { panic("bang") }
+		o.faulted = func(s link, _ error) {
+			s.Cut(nil)
+			l.NoteExit()
+			runtime.Goexit()
+		}
+	})
+	c := client(t, addr)
+	if _, err := io.WriteString(c, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Errorf("read %d bytes, want the end", n)
+	}
+	on(t, l, func() {
+		if !l.IsHere() && l.CanTell() {
+			t.Error("the loop does not know its goroutine")
+		}
+	})
+}

@@ -40,7 +40,8 @@ type Handler[T, X any] interface {
 	Turn(now time.Duration) (next time.Duration)
 	// Fault says that a method has panicked, or ended its goroutine, while the loop dealt
 	// with s, which has to end; or with no stream in particular if s is zero. A nil err
-	// is an end that NoteExit has told of.
+	// is an end that NoteExit has told of. A stream about which it is told a second time in
+	// a row is cut then; one that is Gone is no stream in particular any more.
 	Fault(s S[T, X], err error)
 	// Failed says that the loop has ended because the kernel refused to wait.
 	Failed(err error)

@@ -3,7 +3,6 @@
 package stream
 
 import (
-	"runtime/debug"
 	"time"
 
 	"github.com/usher-ws/usher/poller"
@@ -194,42 +193,4 @@ func (l events[T, X]) start() {
 		l.self.Store(self())
 	}
 	l.underWay = true
-}
-
-// survive is deferred by all that the poller calls.
-func (l events[T, X]) survive() {
-	if !l.underWay {
-		return
-	}
-	p, i := recover(), l.at
-	known := l.exited // and done with
-	l.underWay, l.exited, l.at, l.current = false, false, 0, 0
-	if p == nil {
-		l.self.Store(0)
-		l.lost = true
-		_ = l.Post(l.begin)
-	}
-	l.poll.Wake() // for the rest of the pass
-	if known && p == nil {
-		l.handler.Fault(S[T, X]{}, nil)
-		return
-	}
-	if p == nil {
-		p = ErrExited
-	}
-	l.callFault(i, &PanicError{p, debug.Stack()})
-}
-
-// callFault calls Fault. If that panics again, it was no stream's fault.
-func (l events[T, X]) callFault(i uint32, e *PanicError) {
-	defer func() {
-		if p := recover(); p != nil {
-			l.handler.Fault(S[T, X]{}, &PanicError{p, debug.Stack()})
-		}
-	}()
-	var s S[T, X]
-	if i != 0 {
-		s = l.of(i, l.slab.at(i))
-	}
-	l.handler.Fault(s, e)
 }

@@ -54,7 +54,7 @@ type serveCmd struct {
 	MaxMessage      byteSize `default:"64KiB" help:"The largest message; a text in the chat has up to 4,096 characters."`
 	MaxBuffered     byteSize `default:"256MiB" help:"Memory for data under way, of all connections together."`
 
-	HandshakeTimeout time.Duration `default:"10s" help:"The time in which the head of a request must be complete; a second with --max-conns or --max-conns-per-ip reached."`
+	HandshakeTimeout time.Duration `default:"10s" help:"The time in which the head of a request, and a body of up to 16 KiB, must be complete; a second with --max-conns or --max-conns-per-ip reached."`
 	MessageTimeout   time.Duration `default:"30s" help:"The time from the first byte of a message to its last; time in which it is not read does not count."`
 	WriteTimeout     time.Duration `default:"30s" help:"Close a client that takes no bytes for this long."`
 	PingInterval     time.Duration `default:"25s" help:"Ping a client that is silent for this long (±20 %), or for half of --idle-timeout if that is shorter; 0 is half of --idle-timeout."`

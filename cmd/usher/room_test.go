@@ -120,3 +120,60 @@ func TestRoomsPerUser(t *testing.T) {
 		}
 	}
 }
+
+// TestRoomsPerUserAtOnce: of a user's requests for many rooms at the same moment, in either
+// dialect, as many get in as there may be rooms. The others are refused, or closed if all
+// were let in by the door before one was in a room; and a room that is left makes place.
+func TestRoomsPerUserAtOnce(t *testing.T) {
+	t.Parallel()
+	const most, asked = 3, 24
+	p := serve(t, "--max-rooms-per-user", fmt.Sprint(most), "--loops", "2")
+	ways := map[string][]string{"plain": nil, "JSON": {"Sec-WebSocket-Protocol: chat.usher.v1+json"}}
+	for name, dialect := range ways {
+		enter := func(user, room string) *wire {
+			w := dial(t, p.addr)
+			w.write(head(upgradeTo("/ws/"+room, append(dialect, bearer(token(user)))...)...))
+			return w
+		}
+		// isIn reads what becomes of a request.
+		isIn := func(w *wire) bool {
+			if a := w.answer(); a.status == http.StatusTooManyRequests && strings.Contains(a.body, `"code":"rooms_per_user"`) {
+				return false
+			} else if a.status != http.StatusSwitchingProtocols {
+				t.Fatalf("%s: got %s, want 101 or 429", name, a)
+			}
+			f, err := w.next()
+			switch {
+			case err == nil && f.op == opText: // it is told of its joining
+				return true
+			case err != nil || f.op != opClose || f.payload != "\x03\xf5rooms_per_user":
+				t.Fatalf("%s: got %v, %v, want a close with 1013", name, f, err)
+			}
+			return false
+		}
+		user := "alice-" + name
+		var all, in []*wire
+		for k := range asked {
+			all = append(all, enter(user, fmt.Sprint(name, k)))
+		}
+		for _, w := range all {
+			if isIn(w) {
+				in = append(in, w)
+			}
+		}
+		if len(in) != most {
+			t.Fatalf("%s: in %d rooms, want %d", name, len(in), most)
+		}
+		if isIn(enter(user, name+"-more")) {
+			t.Errorf("%s: in one room more", name)
+		}
+		if !isIn(enter("bob-"+name, name+"-more")) {
+			t.Errorf("%s: another user was not let in", name)
+		}
+		in[0].write(masked(opClose, "\x03\xe8"))
+		in[0].wantClose(1000)
+		if !isIn(enter(user, name+"-more")) {
+			t.Errorf("%s: not let in again after one room was left", name)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+//go:build linux
+
+package stream
+
+import (
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// With too little room for all, on several loops, whatever comes from many addresses is
+// served or told, or goes; there are never more than there may be, and none is left.
+func TestTooLittleRoom(t *testing.T) {
+	const clients, visits, addresses = 24, 60, 5
+	cfg := roomy()
+	cfg.Loops, cfg.MaxConns, cfg.Reserve = 3, 8, 16
+	cfg.Admit = func(_ netip.Addr, newcomers int, _ time.Duration) bool { return newcomers < 2 }
+	e, _, addr := serve(t, cfg, func(o *owner) {
+		o.input = func(s link, b []byte, eof bool) {
+			isPlaced, _ := s.Claim()
+			switch {
+			case eof:
+				s.Finish(nil)
+			case b[0] == '?': // it only asks
+				s.Finish([]byte("told"))
+			case !isPlaced:
+				s.Finish([]byte("full"))
+			default:
+				s.Write([]byte("here"))
+			}
+			most := int64(cfg.MaxConns + cfg.Reserve + 2*cfg.Loops) // as it is counted before it is looked at
+			if n := int64(o.loop.engine.Sockets()); n > most {
+				t.Errorf("%d sockets, want at most %d", n, most)
+			}
+		}
+	})
+	var words [3]atomic.Int32
+	var all sync.WaitGroup
+	for k := range clients {
+		rng := rand.New(rand.NewPCG(3, uint64(k)))
+		all.Go(func() {
+			var silent []net.Conn
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+k%addresses))}}
+			for range visits {
+				c, err := d.Dial("tcp", addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				switch way := rng.IntN(4); way {
+				case 0, 1: // says nothing for a while
+					silent = append(silent, c)
+					if len(silent) > 3 {
+						silent[0].Close()
+						silent = silent[1:]
+					}
+					continue
+				default:
+					io.WriteString(c, []string{"?", "!"}[way-2])
+					word := make([]byte, 4)
+					if _, err := io.ReadFull(c, word); err == nil {
+						words[indexOf(t, string(word))].Add(1)
+					}
+					c.Close()
+				}
+			}
+			for _, c := range silent {
+				c.Close()
+			}
+		})
+	}
+	all.Wait()
+	for k, word := range theWords {
+		t.Logf("%q was said %d times", word, words[k].Load())
+	}
+	if words[0].Load() == 0 || words[2].Load() == 0 {
+		t.Error("nobody was served")
+	}
+	t.Logf("%+v", e.Stats())
+	eventually(t, "all streams have ended", func() bool { return e.Sockets() == 0 })
+}
+
+var theWords = []string{"told", "full", "here"}
+
+func indexOf(t *testing.T, word string) int {
+	k := slices.Index(theWords, word)
+	if k < 0 {
+		t.Errorf("got %q", word)
+		return 0
+	}
+	return k
+}
