@@ -7,7 +7,7 @@ import (
 	"github.com/usher-ws/usher/stream"
 )
 
-// This file is what a loop does about what it has taken from its mailbox; flow.go says when.
+// This file is what a loop does about what it has taken from its mailbox; work.go says when.
 
 // answer does what is in run: one entry, or some that are sent to one connection. What is for
 // all members of a group is in walk.go.

@@ -217,9 +217,6 @@ func (l *loop) concerns(tok uint64) bool {
 		return false
 	}
 	p := m.partyOf(tok)
-	if w := &l.work; !w.working && w.taken.of[p].entries > 0 {
-		return true // perhaps that is done, but it is not known
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.lane.of[p].entries+m.late.of[p].entries+l.work.taken.of[p].entries > 0

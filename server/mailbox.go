@@ -13,7 +13,7 @@ import (
 // mailbox is the one way into a loop that is safe for any goroutine. What others want done
 // is queued here as values, in one lane, and the loop is woken once for many. What each of
 // them may have here at once is in credit.go, and the order in which the loop does it in
-// flow.go.
+// work.go.
 //
 // What the callbacks of an event send to their own connection does not come here,
 // see reply.
@@ -32,49 +32,6 @@ type mailbox struct {
 
 	spare lane // the loop's: what it emptied last
 }
-
-// lane is a queue of entries.
-type lane struct {
-	entries []entry
-	data    []byte // where their frames are; what it grew out of is the entries' alone
-	shares
-	last *frame.Prepared // whose bytes have been charged
-}
-
-// entryCost is charged for every entry besides its bytes, so that empty messages
-// are bounded too: it is what an entry takes.
-const entryCost = 128
-
-// entry is one request to the loop.
-type entry struct {
-	kind     entryKind
-	by       party // the connection whose callback asks; zero for other goroutines
-	tok      uint64
-	conn     Conn            // of entryJoin
-	framed   []byte          // of an entrySend or entryPong, or of an entryClose if it has one
-	prepared *frame.Prepared // of entryPrepared and entryPublish
-	group    *Group
-	err      error      // of entryVerdict; the *CloseError of an entryClose or entryDisband
-	run      func(Conn) // of entryRun
-	charged  int
-}
-
-type entryKind uint8
-
-const (
-	entrySend entryKind = iota
-	entryPrepared
-	entryPong // an entrySend that is no message
-	entryClose
-	entryVerdict
-	entryJoin
-	entryLeave
-	entryPublish
-	entryJobDone
-	entryRun
-	entryDisband  // a group's members are closed
-	entryRelieved // a connection has less in another loop's mailbox
-)
 
 // send queues b as a frame for c.
 func (m *mailbox) send(c Conn, op frame.Opcode, b []byte) error {
@@ -253,25 +210,6 @@ func (m *mailbox) publish(g *Group, p *frame.Prepared) error {
 	}
 	m.push(e, n)
 	return nil
-}
-
-// grow makes room for n bytes in data without moving those that entries have, and returns
-// where they begin.
-func (l *lane) grow(n int) (at int) {
-	if cap(l.data)-len(l.data) < n {
-		l.data = make([]byte, 0, max(n, 2*cap(l.data), minData))
-	}
-	return len(l.data)
-}
-
-// minData is the least memory for the frames of a lane.
-const minData = 4 << 10
-
-// keep copies a frame.
-func (l *lane) keep(b []byte) []byte {
-	at := l.grow(len(b))
-	l.data = append(l.data, b...)
-	return l.data[at:len(l.data):len(l.data)]
 }
 
 // keepDirect is the largest buffer kept between events.

@@ -39,6 +39,7 @@ type ending struct {
 func (l *loop) run(s link, greeting, input []byte) {
 	c, r := l.conn(s), l.routeOf(s)
 	l.enter(r)
+	l.owes = 0
 	l.reply.begin(c.token(), greeting, l.srv.maxBacklog())
 	end := ending{err: errInternal} // unless it goes on
 	defer l.finish(s, r, len(greeting), &end)
@@ -62,6 +63,7 @@ func (l *loop) run(s link, greeting, input []byte) {
 func (l *loop) visit(s link, f func(Conn)) {
 	c, r := l.conn(s), l.routeOf(s)
 	l.enter(r)
+	l.owes = 0
 	l.reply.begin(c.token(), nil, l.srv.maxBacklog())
 	l.reply.behind = s.Waiting()
 	end := ending{err: errInternal} // unless it goes on

@@ -47,12 +47,7 @@ func (s *Server) here() *loop {
 	if !s.life.hasRun() {
 		return nil
 	}
-	for _, l := range s.loops {
-		if l.IsHere() {
-			return l
-		}
-	}
-	return nil
+	return s.loopHere(s.loops[0])
 }
 
 func (s *Server) loopCount() int {

@@ -1,0 +1,213 @@
+//go:build linux
+
+package server
+
+// This file is when a loop does what it has taken from its mailbox: as it came, as far as a
+// turn goes. What is left goes on in the next turns, by flows that take turns themselves, so
+// that whatever one connection asks for, the others wait for a moment only.
+
+// turn is what was done of the mail since the loop's connections last had theirs.
+type turn struct{ deliveries, bytes int }
+
+// The most there is in one turn: about half a millisecond.
+const (
+	deliveriesPerTurn = 64
+	mailBytesPerTurn  = 1 << 20
+)
+
+// putOffPerTurn is how many entries are made flows of in a turn: that takes as long again.
+const putOffPerTurn = 2048
+
+const (
+	// lightFlow is how many deliveries a flow may have and still go before the others.
+	lightFlow = 16
+
+	// flowShare is which part of a turn another flow has before it is the turn of the
+	// next. It is large, so that flows that began together do not all end together.
+	flowShare = 2
+)
+
+// work is what a loop has taken from its mailbox and has not done.
+type work struct {
+	taken   lane
+	inOrder flow // what is left of taken
+	flows
+	serving *flow // that is in no list, as its turn is
+	turn    turn
+	until   turn // when there is as much in turn, it is the turn of others
+}
+
+// spend takes a delivery of n bytes off the turn.
+func (w *work) spend(n int) {
+	w.turn.deliveries++
+	w.turn.bytes += n
+}
+
+// isOver reports whether others are to have their turn.
+func (w *work) isOver() bool {
+	return w.turn.deliveries >= w.until.deliveries || w.turn.bytes >= w.until.bytes
+}
+
+// share sets the end of a flow's part of the turn, which is the nth, and reports whether
+// there is one.
+func (w *work) share(nth int) bool {
+	w.until = turn{deliveriesPerTurn, mailBytesPerTurn}
+	if w.isOver() {
+		return false
+	}
+	w.until.deliveries = min(w.until.deliveries, w.turn.deliveries+deliveriesPerTurn/nth)
+	w.until.bytes = min(w.until.bytes, w.turn.bytes+mailBytesPerTurn/nth)
+	return true
+}
+
+// Mail does what others asked for, for a turn.
+func (o owner) Mail() {
+	o.door.attendAll()
+	w := &o.work
+	w.turn = turn{}
+	if f := w.serving; f != nil { // a callback has ended the goroutine
+		w.serving = nil
+		w.heavy = append(w.heavy, f)
+	}
+	if len(w.inOrder.entries) == 0 {
+		w.taken = o.mail.take()
+		w.inOrder.entries = w.taken.entries
+	}
+	for w.share(1); len(w.inOrder.entries) > 0 && !w.isOver() && len(w.flows.of) == 0; {
+		o.serve(&w.inOrder)
+	}
+	o.putOff()
+	o.serveFlows()
+	o.settle()
+}
+
+// settle ends a turn.
+func (o owner) settle() {
+	var more bool
+	if o.relieved, more = o.mail.settle(o.relieved[:0], o.work.taken.charged); more {
+		o.Wake() // behind the others
+	}
+	for _, p := range o.relieved {
+		if p.loop == o.loop {
+			o.relieve(p.tok)
+		} else {
+			p.loop.mail.tell(entryRelieved, p.tok, nil)
+		}
+	}
+}
+
+// putOff makes flows of what was taken and not done.
+func (o owner) putOff() {
+	w := &o.work
+	rest := w.inOrder.entries
+	rest, w.inOrder.entries = rest[:min(len(rest), putOffPerTurn)], rest[min(len(rest), putOffPerTurn):]
+	o.mail.putOff(rest)
+	for k := range rest {
+		if e := &rest[k]; e.kind == entryRelieved { // no order matters
+			o.mail.done(rest[k : k+1])
+			o.relieve(e.tok)
+			continue
+		}
+		w.flows.add(&o.mail, rest[k], o.weigh(&rest[k]))
+	}
+	if w.taken.entries != nil && len(w.inOrder.entries) == 0 {
+		o.mail.recycle(w.taken)
+		w.taken, w.inOrder = lane{}, flow{}
+	}
+}
+
+// weigh is about how many deliveries an entry takes.
+func (o owner) weigh(e *entry) int {
+	if !e.isForAll() {
+		return 1
+	}
+	if h := e.group.of(o.loop); h != nil {
+		return h.size()
+	}
+	return 0
+}
+
+// isForAll reports whether e is for all members of a group.
+func (e *entry) isForAll() bool { return e.kind == entryPublish || e.kind == entryDisband }
+
+// serveFlows does a turn of what was put off: light flows first, in half of the turn, and
+// the others in what is left.
+func (o owner) serveFlows() {
+	w := &o.work
+	o.serveLight(2)
+	for w.share(flowShare) {
+		f := next(&w.heavy)
+		if f == nil {
+			break
+		}
+		if o.serveFlow(f); len(f.entries) > 0 {
+			w.heavy = append(w.heavy, f)
+		}
+	}
+	o.serveLight(1)
+}
+
+// serveLight serves light flows for the nth part of the turn.
+func (o owner) serveLight(nth int) {
+	w := &o.work
+	for ok := w.share(nth); ok && !w.isOver(); {
+		f := next(&w.light)
+		switch {
+		case f == nil:
+			return
+		case f.weight > lightFlow:
+			w.heavy = append(w.heavy, f)
+			continue
+		}
+		if o.serveFlow(f); len(f.entries) > 0 {
+			w.light = append(w.light, f)
+		}
+	}
+}
+
+// serveFlow serves a flow until others have their turn.
+func (o owner) serveFlow(f *flow) {
+	w := &o.work
+	for w.serving = f; len(f.entries) > 0 && !w.isOver(); {
+		o.serve(f)
+	}
+	w.serving = nil
+}
+
+// serve does what is first in f, and what can be done in the same go.
+func (o owner) serve(f *flow) {
+	if f.entries[0].isForAll() {
+		o.pop(f, o.answerAll(f.entries))
+		return
+	}
+	run := f.entries[:o.runOf(f.entries)]
+	o.pop(f, len(run)) // what does not return is not done again
+	o.answer(run)
+	clear(run)
+}
+
+// pop takes the first n entries out of f.
+func (o owner) pop(f *flow, n int) {
+	first := f.entries[:n]
+	f.entries = f.entries[n:]
+	if f == &o.work.inOrder {
+		for k := range first { // loop.concerns asks what is left of it
+			o.work.taken.add(o.mail.payer(&first[k]), -1, -first[k].charged)
+		}
+		return
+	}
+	if o.mail.done(first); len(f.entries) == 0 {
+		o.work.flows.end(f)
+	}
+}
+
+// drop returns what is left of the work, and forgets it.
+func (w *work) drop() (undone []entry) {
+	undone = w.inOrder.entries
+	for _, f := range w.flows.of {
+		undone = append(undone, f.entries...)
+		f.entries = nil // it may be there for several parties
+	}
+	*w = work{}
+	return undone
+}
