@@ -261,6 +261,7 @@ var stimuli = []stimulus{
 	{"left alone", Held, due, chain(reason, onDue(finish), tell(due)), Lingering},
 	{"took it, and nobody looked", Held, due, chain(takesUnseen, told("resume")), Flowing},
 	{"takes nothing", Held, due, chain(longAfter, tell(due), untold("due"), because(ErrWriteTimeout)), Free},
+	{"takes nothing, and the kernel has room", Held, due, chain(longAfter, takes, kernelHas(poller.Outgoing{Unsent: 1, Sent: time.Hour}), tell(due), because(ErrWriteTimeout)), Free},
 	{"takes nothing, and kept", Held, due, chain(longAfter, keep, tell(due)), Gone},
 
 	{"not asked for", Finishing, readable, chain(hello, tell(readable), untold("input")), Finishing},
@@ -274,6 +275,7 @@ var stimuli = []stimulus{
 	{"taken meanwhile", Finishing, due, chain(longAfter, kernelHas(poller.Outgoing{Unsent: 1}), tell(due)), Finishing},
 	{"took it, and nobody looked", Finishing, due, takesUnseen, Lingering},
 	{"takes nothing", Finishing, due, chain(longAfter, tell(due), untold("due"), because(ErrWriteTimeout)), Free},
+	{"takes nothing, and the kernel has room", Finishing, due, chain(longAfter, takes, kernelHas(poller.Outgoing{Unsent: 1, Sent: time.Hour}), tell(due), because(ErrWriteTimeout)), Free},
 	{"takes nothing, and kept", Finishing, due, chain(longAfter, keep, tell(due)), Gone},
 
 	{"still talking", Lingering, readable, chain(hello, tell(readable), untold("input")), Lingering},

@@ -16,7 +16,7 @@ func unreadPages(s *stage) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.hire(job{Role: "pages", N: s.many(300, 1), Narrow: 2048, Head: page, Source: "127.0.2.1"})
+	c, err := s.hire(job{Role: "pages", N: s.many(300, 1), Narrow: 1, Head: page, Source: "127.0.2.1"})
 	if err != nil {
 		return err
 	}
