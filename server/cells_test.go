@@ -9,6 +9,7 @@ import (
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/stream"
+	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
 
@@ -299,6 +300,16 @@ var stimuli = []stimulus{
 		b.l.srv.http.turns.Release()
 		b.drive.Wake()
 	}), isServed},
+	{"its turn to be answered on the loop", isQueued, verdict, answers(200, func(b *bench) {
+		unix.Close(b.peer)
+		b.s.Cut(stream.ErrHangup)
+		b.l.srv.Answer = func(dst []byte, r *upgrade.Request) []byte { return append(dst, "HTTP/1.1 200 OK\r\n\r\n"...) }
+		b.l.door.answered = answerBytesPerTurn
+		b.connect()
+		b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+		readable(b)
+		b.drive.Wake()
+	}), isLingering},
 	{"the first of two turns", isQueued, verdict, busyHandler(func(b *bench) {
 		b.s.Cut(stream.ErrHangup)
 		unix.Close(b.peer)

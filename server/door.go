@@ -32,6 +32,8 @@ type door struct {
 	resp   []byte
 	values []string
 	ruling ruling // what the route's door has said, for respond
+
+	answered int // bytes that Server.Answer has said in this pass
 }
 
 // ruling is what the route's own door said of a request: its answer, which lets it in
@@ -131,7 +133,7 @@ func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
 		return
 	}
 	if lr == nil {
-		d.answerHere(s, q, r, head, early)
+		d.answerHere(s, q, r, head, early, false)
 		return
 	}
 	isSlow, err := false, errExited // unless it returns

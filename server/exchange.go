@@ -27,6 +27,9 @@ type exchange struct {
 	whole   int // bytes of in that net/http is to have at once: the head, and a small body
 	charged int // bytes that are charged to the loop's Buffers, beside in
 
+	peer     netip.AddrPort // as remote is
+	isPutOff bool           // it waits for the next pass, to be answered by Server.Answer
+
 	// Its turns. The loop's until it is served; then net/http's goroutine leaves them.
 	addr     netip.Addr                   // by which it waits for them
 	lines    []*limiter.Turns[netip.Addr] // that it needs one of, in this order
@@ -58,7 +61,7 @@ type exchange struct {
 
 // newExchange returns the exchange of a request that waits in s, in which b was read.
 func newExchange(l *loop, s link, q quota, remote netip.AddrPort, b []byte) *exchange {
-	x := &exchange{loop: l, tok: s.Token(), quota: q, in: b, addr: limiter.Network(remote.Addr()),
+	x := &exchange{loop: l, tok: s.Token(), quota: q, in: b, peer: remote, addr: limiter.Network(remote.Addr()),
 		local: netAddr(s.LocalAddr()), remote: netAddr(remote)}
 	x.changed.L = &x.mu
 	return x

@@ -109,6 +109,7 @@ func (o owner) Ended(s link, cause error) (keep bool) {
 // Turn is stream.Handler's: what there is to do beside the connections' events.
 func (o owner) Turn(now time.Duration) (next time.Duration) {
 	o.busy.Store(0)
+	o.door.answered = 0
 	if o.ID() == 0 && now >= o.tidied+time.Second {
 		o.tidied = now
 		o.srv.tidy(now)

@@ -105,7 +105,7 @@ var table = [numStates][numEvents]cell{
 		end:     {noteEnd, []state{queued, served, over}},      // it may still wait for its answer
 		due:     {expireQueued, []state{queued, served, over}}, // 408 if its body is awaited, else 503
 		resume:  {ignore, []state{queued}},
-		verdict: {takeTurn, []state{queued, served}}, // an upload has two turns
+		verdict: {takeTurn, []state{queued, served, over}}, // an upload has two turns; what was put off is answered
 		post:    {ignore, []state{queued}},
 		done:    {ignore, []state{queued}},
 		drain:   {ignore, []state{queued}}, // its turn may come in time

@@ -29,10 +29,23 @@ var (
 	errNoTurn = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable, "too many requests wait for an answer")
 )
 
-// answerHere has Server.Answer answer r, if it does; else r goes on to Server.Handler.
-func (d *door) answerHere(s link, q quota, r *upgrade.Request, head, early []byte) {
-	if d.srv.Answer == nil || len(r.Header("Expect")) > 0 { // what to expect is net/http's to say
+// answerBytesPerTurn is how much Server.Answer may say in one pass over the connections: what
+// is asked for beyond waits for the next, behind the others.
+const answerBytesPerTurn = 256 << 10
+
+// answerHere has Server.Answer answer r, if it does; else r goes on to Server.Handler. In a
+// pass in which much was answered r is put off, unless it was before.
+func (d *door) answerHere(s link, q quota, r *upgrade.Request, head, early []byte, wasPutOff bool) {
+	switch {
+	case d.srv.Answer == nil || len(r.Header("Expect")) > 0: // what to expect is net/http's to say
 		d.pass(s, q, r, head, early)
+		return
+	case d.answered >= answerBytesPerTurn && !wasPutOff:
+		x := d.wait(s, q, r, head, early)
+		x.isPutOff = true
+		x.mu.Lock()
+		x.tell()
+		x.mu.Unlock()
 		return
 	}
 	response, err := d.resp[:0], errExited // unless it returns
@@ -45,6 +58,7 @@ func (d *door) answerHere(s link, q quota, r *upgrade.Request, head, early []byt
 			d.pass(s, q, r, head, early)
 		default:
 			d.resp = response
+			d.answered += len(response)
 			d.unroutedTally.Passed++
 			q.release(d.srv)
 			d.dropHead(s)
@@ -62,28 +76,48 @@ func (d *door) pass(s link, q quota, r *upgrade.Request, head, early []byte) {
 		d.refuse(s, nil, r, errNotFound)
 		return
 	}
-	b := s.Extra().head // all that was read, if it is not the loop's own buffer
-	if b == nil {
-		b = d.Buffers.Append(d.Buffers.Append(nil, head), early)
-	}
-	x := newExchange(d.loop, s, q, r.RemoteAddr, b)
-	x.whole, x.lines = len(head), d.srv.http.lines[1:]
+	x := d.wait(s, q, r, head, early)
+	x.lines = d.srv.http.lines[1:]
 	switch n := r.BodyLength(); {
 	case n < 0, n > bodyLimit, n > int64(len(early)) && len(r.Header("Expect")) > 0:
 		x.lines = d.srv.http.lines[:]
 	default:
 		x.whole += int(n)
 	}
+	d.lineUp(s, x)
+}
+
+// wait has r wait, with all that was read of it and behind it.
+func (d *door) wait(s link, q quota, r *upgrade.Request, head, early []byte) *exchange {
+	b := s.Extra().head // all that was read, if it is not the loop's own buffer
+	if b == nil {
+		b = d.Buffers.Append(d.Buffers.Append(nil, head), early)
+	}
+	x := newExchange(d.loop, s, q, r.RemoteAddr, b)
+	x.whole = len(head)
 	e := s.NeedExtra()
 	e.head, e.exchange = nil, x
 	s.Data().facts.become(queued)
-	d.lineUp(s, x)
+	return x
+}
+
+// answerPutOff answers a request that was put off.
+func (d *door) answerPutOff(s link, x *exchange) {
+	q, b := x.quota, x.in
+	x.quota, x.in = quota{}, nil
+	d.takeExchange(s, nil)
+	s.NeedExtra().head = b
+	s.Data().facts.become(head)
+	r := &d.req
+	_, _ = d.gate.Read(b, 0, r) // it has been read before
+	r.RemoteAddr = x.peer
+	d.answerHere(s, q, r, b[:x.whole], b[x.whole:], true)
 }
 
 // lineUp has a request wait for its next turn, if all is there that is awaited of its body,
 // and serves it when it has had all of them.
 func (d *door) lineUp(s link, x *exchange) {
-	if len(x.in) >= x.whole || x.eof {
+	if (len(x.in) >= x.whole || x.eof) && !x.isPutOff {
 		for x.leave == nil && x.turns < len(x.lines) {
 			if line := x.lines[x.turns]; line.TryAcquire() {
 				x.turns++
@@ -124,6 +158,10 @@ func (d *door) gather(s link, b []byte) {
 // takeTurn says that a request's turn has come.
 func (d *door) takeTurn(s link) {
 	x := s.Extra().exchange
+	if x.isPutOff {
+		d.answerPutOff(s, x)
+		return
+	}
 	x.leave = nil
 	x.turns++
 	d.lineUp(s, x)
@@ -296,7 +334,9 @@ func (d *door) attend(x *exchange) int {
 	}
 	switch table[st][ev].do {
 	case takeTurn:
+		before := d.answered
 		d.takeTurn(s)
+		return d.answered - before
 	case utter:
 		return d.utter(s)
 	}

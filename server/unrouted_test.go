@@ -4,6 +4,7 @@ package server
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/upgrade"
+	"golang.org/x/sys/unix"
 )
 
 // TestAnswer: what Server.Answer answers never comes to the Handler, and the rest does. One
@@ -55,5 +57,55 @@ func TestAnswer(t *testing.T) {
 		if got, _ := io.ReadAll(c); !bytes.Contains(got, []byte("\r\nContent-Length: 4\r\n")) || !bytes.HasSuffix(got, []byte("\r\n\r\n")) {
 			t.Errorf("HEAD: got %q", got)
 		}
+	}
+}
+
+// What Server.Answer says takes turns: in one pass it says so much, and what is asked for beyond
+// waits, with all that was read of it, and is answered in the next ones, in order.
+func TestAnswersTakeTurns(t *testing.T) {
+	const size, clients = 100 << 10, 30
+	b := newBench(t, new(Server))
+	b.l.srv.Answer = func(dst []byte, r *upgrade.Request) []byte {
+		if r.Path() != "/page" {
+			return dst
+		}
+		return append(append(dst, "HTTP/1.1 200 OK\r\n\r\n"+string(r.RawQuery())...), make([]byte, size)...)
+	}
+	request := func(path string) (peer int) {
+		b.connect()
+		b.send("POST " + path + " HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhello")
+		readable(b)
+		peer, b.peer = b.peer, -1
+		t.Cleanup(func() { unix.Close(peer) })
+		return peer
+	}
+	var peers []int
+	for k := range clients {
+		peers = append(peers, request(fmt.Sprintf("/page?%02d", k)))
+	}
+	request("/other") // which waits for its body
+	answered := func() (n int) {
+		for ; n < clients; n++ {
+			head := make([]byte, 21)
+			if k, _, _ := unix.Recvfrom(peers[n], head, unix.MSG_PEEK); k < len(head) {
+				break
+			}
+			if want := fmt.Sprintf("\r\n\r\n%02d", n); !strings.HasSuffix(string(head), want) {
+				t.Fatalf("client %d: got %q", n, head)
+			}
+		}
+		return n
+	}
+	if got, want := answered(), answerBytesPerTurn/size+1; got != want {
+		t.Errorf("in the first pass %d were answered, want %d", got, want)
+	}
+	for before := answered(); before < clients; {
+		b.drive.After()
+		b.drive.Wake()
+		now := answered()
+		if now == before || now > before+mailBytesPerTurn/size+1 {
+			t.Fatalf("in one pass %d were answered", now-before)
+		}
+		before = now
 	}
 }
