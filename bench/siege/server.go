@@ -28,14 +28,24 @@ type fort struct {
 	stop        context.CancelFunc
 	watching    sync.WaitGroup
 
-	mu      sync.Mutex
-	said    bytes.Buffer  // standard error
-	sizes   []size        // since the last mark
-	held    int           // the most bytes it said that it holds
-	sockets int           // the most
-	delay   time.Duration // the longest that a loop took to answer such a question
-	shed    int64
-	slow    int64
+	mu    sync.Mutex
+	said  bytes.Buffer // standard error
+	sizes []size       // since the last mark
+	told  answers
+}
+
+// answers is what a server has said when it was asked.
+type answers struct {
+	held, sockets int           // the most bytes that it holds, and the most sockets
+	delay         time.Duration // the longest that a loop took to answer
+	shed, slow    int64
+}
+
+// answers returns what the server has said so far.
+func (f *fort) answers() answers {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.told
 }
 
 // size is what is resident at a moment.
@@ -123,10 +133,11 @@ func (f *fort) inquire(ctx context.Context) {
 		}
 		if json.NewDecoder(resp.Body).Decode(&st) == nil {
 			f.mu.Lock()
-			f.held, f.sockets = max(f.held, st.Buffered), max(f.sockets, st.Sockets)
-			f.shed, f.slow = st.Shed, st.Slow
+			t := &f.told
+			t.held, t.sockets = max(t.held, st.Buffered), max(t.sockets, st.Sockets)
+			t.shed, t.slow = st.Shed, st.Slow
 			for _, l := range st.Loops {
-				f.delay = max(f.delay, l.Delay)
+				t.delay = max(t.delay, l.Delay)
 			}
 			f.mu.Unlock()
 		}
@@ -163,7 +174,7 @@ func (f *fort) rss() (now int64, peak size) {
 func (f *fort) mark() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.sizes, f.delay = f.sizes[max(0, len(f.sizes)-1):], 0
+	f.sizes, f.told.delay = f.sizes[max(0, len(f.sizes)-1):], 0
 }
 
 // cpu is what the server has used.

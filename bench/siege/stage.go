@@ -115,12 +115,13 @@ func (s *stage) play(a *attack) error {
 // judge notes what must not be.
 func (s *stage) judge() {
 	s.row.violations = slices.Concat(s.row.alone.Lost, s.row.during.Lost, s.complaints())
-	if s.held > budget {
-		s.row.violations = append(s.row.violations, fmt.Sprintf("%d MiB are held, of %d", s.held>>20, budget>>20))
+	told := s.fort.answers()
+	if told.held > budget {
+		s.row.violations = append(s.row.violations, fmt.Sprintf("%d MiB are held, of %d", told.held>>20, budget>>20))
 	}
-	s.row.held, s.row.delay = int64(s.held), s.delay
-	if s.shed+s.slow > 0 {
-		s.note("%d shed, %d slow", s.shed, s.slow)
+	s.row.held, s.row.delay = int64(told.held), told.delay
+	if told.shed+told.slow > 0 {
+		s.note("%d shed, %d slow", told.shed, told.slow)
 	}
 }
 
