@@ -62,16 +62,6 @@ func (l *Loop[T, X]) stalled(i uint32, s *slot[T]) bool {
 	return false
 }
 
-// giveUpOn cuts a stream whose peer takes nothing, unless it takes what it is offered now:
-// it may be we who were late. That the kernel takes more, and keeps it, is nothing.
-func (l *Loop[T, X]) giveUpOn(i uint32, s *slot[T]) {
-	sent, tok := l.sent, token(i, s.gen.Load())
-	l.flush(i, s)
-	if j, _ := l.slab.find(tok); j != 0 && (l.sent == sent || l.keepsAll(s)) {
-		l.release(i, s, ErrWriteTimeout)
-	}
-}
-
 // keepsAll reports whether bytes wait, here and in the kernel, none of which the peer took for
 // the write-timeout.
 func (l *Loop[T, X]) keepsAll(s *slot[T]) bool {

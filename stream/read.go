@@ -22,6 +22,14 @@ func (l *Loop[T, X]) read(i uint32, s *slot[T]) bool {
 	return true
 }
 
+// readOnce is read in the middle of another stream's event.
+func (l *Loop[T, X]) readOnce(i uint32, s *slot[T]) bool {
+	before := l.remains // of the stream whose event it is
+	heard := l.read(i, s)
+	l.remains = before
+	return heard
+}
+
 // hear ends a held stream whose peer has hung up; but if streams are always read from, what
 // the peer said before is heard first. There is no use in holding it then, and none in what
 // waits.

@@ -2,61 +2,12 @@
 
 package stream
 
-import (
-	"net/netip"
+import "net/netip"
 
-	"github.com/usher-ws/usher/poller"
-)
-
-// This file is about streams that make room for others: what a loop has listed in the
-// engine's sources, and those that it is asked to evict.
+// This file is about streams that make room for others.
 
 // evictionsPerTurn is how many streams a loop evicts before the others have their turn.
 const evictionsPerTurn = 64
-
-// Claim says that the stream has shown what it wants and is no newcomer any more. It reports
-// whether there is a place for it among MaxConns: also one that came beyond may have one now,
-// a free one or that of a newcomer that is still silent. isAdmitted says that Config.Admit
-// let it in when it came; otherwise Admit was not asked, or has refused it.
-func (s S[T, X]) Claim() (isPlaced, isAdmitted bool) {
-	l := s.loop
-	k, ok := l.members[s.i]
-	if !ok {
-		return s.slot.flags&reserved == 0, false
-	}
-	delete(l.members, s.i)
-	m, isPlaced := l.engine.sources.claim(k, &l.engine.account, l.engine.cfg.MaxConns)
-	s.slot.mark(isPlaced)
-	return isPlaced, m.opinion == admitted
-}
-
-// mark notes what the sources knew of a newcomer.
-func (s *slot[T]) mark(isPlaced bool) {
-	if s.flags &^= excess | reserved; !isPlaced {
-		s.flags |= excess | reserved
-	}
-}
-
-// unlist strikes a stream out of the sources.
-func (l *Loop[T, X]) unlist(i uint32, s *slot[T]) {
-	k, ok := l.members[i]
-	if !ok {
-		return
-	}
-	delete(l.members, i)
-	if m := l.engine.sources.remove(k); s.state != Lingering {
-		s.mark(m.standing == placed)
-	}
-}
-
-// enlist lists a stream that lingers, and returns where it comes from.
-func (l *Loop[T, X]) enlist(i uint32, s *slot[T]) (from netip.Addr) {
-	from = l.engine.cfg.Source(poller.Peer(int(s.fd)).Addr())
-	l.members[i] = l.engine.sources.add(from, member{
-		tok: token(i, s.gen.Load()), loop: int32(l.id), standing: parting,
-	})
-	return from
-}
 
 // makeRoom asks as many streams as are too many in the reserve to go, for one from an
 // address. Those of this loop go at once if here says that it is in no callback.
@@ -83,27 +34,6 @@ func (l *Loop[T, X]) makeRoom(from netip.Addr, here bool) {
 	}
 }
 
-// ask has the loop evict a stream soon. Any goroutine may.
-func (l *Loop[T, X]) ask(tok uint64) {
-	b := &l.inbox
-	b.mu.Lock()
-	b.leaving = append(b.leaving, tok)
-	b.mu.Unlock()
-	l.Wake()
-}
-
-// asked is the next stream that the loop was asked to evict.
-func (b *inbox) asked() (tok uint64, ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := len(b.leaving)
-	if n == 0 {
-		return 0, false
-	}
-	tok, b.leaving = b.leaving[n-1], b.leaving[:n-1]
-	return tok, true
-}
-
 // evictAsked evicts the streams that the loop was asked to. Those that had something to say
 // may have stayed: then others go.
 func (l events[T, X]) evictAsked() {
@@ -116,7 +46,7 @@ func (l events[T, X]) evictAsked() {
 		l.evict(tok)
 		l.makeRoom(netip.Addr{}, true)
 	}
-	l.Wake()
+	l.poll.Wake() // for the rest, behind the others
 }
 
 // evict ends a stream that was asked to make room, if it still is to: a newcomer that has
@@ -135,7 +65,7 @@ func (l *Loop[T, X]) evict(tok uint64) {
 	case Finishing: // what it is told is on its way
 	default:
 		if s.state == Flowing {
-			l.of(i, s).Read() // what came in time is read first
+			l.readOnce(i, s) // what came in time is read first
 		}
 		if i, s := l.slab.find(tok); s != nil && s.state < Finishing && l.isLeaving(i) {
 			l.engine.turnedAway.Add(1)
@@ -143,9 +73,4 @@ func (l *Loop[T, X]) evict(tok uint64) {
 		}
 	}
 	l.at = before
-}
-
-func (l *Loop[T, X]) isLeaving(i uint32) bool {
-	k, ok := l.members[i]
-	return ok && l.engine.sources.isLeaving(k)
 }

@@ -96,3 +96,27 @@ func indexOf(t *testing.T, word string) int {
 	}
 	return k
 }
+
+// However many streams a loop is asked to evict, it looks at so many in a turn, and wakes up
+// for the rest.
+func TestEvictionsPerTurn(t *testing.T) {
+	r := newRig(t, roomy())
+	s, _ := r.adopt()
+	stale := s.Token()
+	s.Cut(nil)
+	const asked = 2*evictionsPerTurn + 10
+	for range asked {
+		r.e.owed.Add(1)
+		r.l.ask(stale)
+	}
+	for left := asked; left > 0; {
+		r.d.Wake()
+		left = max(0, left-evictionsPerTurn)
+		if n := len(r.l.inbox.leaving); n != left {
+			t.Fatalf("after a turn %d are left, want %d", n, left)
+		}
+	}
+	if n := r.e.owed.Load(); n != 0 {
+		t.Errorf("%d are still owed", n)
+	}
+}

@@ -255,10 +255,7 @@ func (s S[T, X]) Read() bool {
 	if st := s.slot.state; st != Flowing && st != Held {
 		return false
 	}
-	before := s.loop.remains // of the stream whose event it is
-	heard := s.loop.read(s.i, s.slot)
-	s.loop.remains = before
-	return heard
+	return s.loop.readOnce(s.i, s.slot)
 }
 
 // SetDue sets the tick by which Due is called, 0 for never. It does nothing to a stream

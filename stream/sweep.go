@@ -146,3 +146,13 @@ func (l events[T, X]) callDue(i uint32, s *slot[T]) {
 	l.handler.Due(l.of(i, s))
 	l.leave(i, s, call)
 }
+
+// giveUpOn cuts a stream whose peer takes nothing, unless it takes what it is offered now:
+// it may be we who were late. That the kernel takes more, and keeps it, is nothing.
+func (l *Loop[T, X]) giveUpOn(i uint32, s *slot[T]) {
+	sent, tok := l.sent, token(i, s.gen.Load())
+	l.flush(i, s)
+	if j, _ := l.slab.find(tok); j != 0 && (l.sent == sent || l.keepsAll(s)) {
+		l.release(i, s, ErrWriteTimeout)
+	}
+}
