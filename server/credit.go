@@ -95,7 +95,7 @@ func (l *loop) speaking() uint64 {
 
 func (m *mailbox) partyOf(tok uint64) party { return party{loop: m.loop, tok: tok} }
 
-// payer is who e is charged to.
+// payer is the party that e is charged to.
 func (m *mailbox) payer(e *entry) party {
 	switch {
 	case e.by != party{}:

@@ -76,12 +76,9 @@ func (p *Buffers) Append(b, more []byte) []byte {
 // Charge counts n bytes that others hold for a stream, until Forget.
 func (p *Buffers) Charge(n int) { p.inUse += n }
 
-// Forget says that n bytes will not come back: they are another's for good.
+// Forget counts n bytes no more: what was charged, or a buffer that will not come back as it is
+// another's for good.
 func (p *Buffers) Forget(n int) { p.inUse -= n }
-
-// hold counts n bytes more that are not lent, but are there as long as bytes wait; fewer, if n
-// is negative.
-func (p *Buffers) hold(n int) { p.inUse += n }
 
 // InUse returns how many bytes are lent, or counted as if they were.
 func (p *Buffers) InUse() int { return p.inUse }

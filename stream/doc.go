@@ -21,8 +21,8 @@
 //
 // A stream that was accepted is a newcomer until its owner knows what it wants ([S.Claim]),
 // and counts for where it comes from: of two that want the last place one that has spoken
-// has it, and where there is too little room for those that have none, who has most of it
-// makes room first.
+// has it, and where there is too little room for those that have none, the address that has
+// most of it makes room first.
 //
 // The package runs on Linux.
 package stream

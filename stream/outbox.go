@@ -60,7 +60,7 @@ func (t *pieces) take(b []byte, buffers *Buffers) *piece {
 	if p == nil || p.refs == 0 || &p.b[0] != &b[0] || len(p.b) != len(b) {
 		if p = t.shared[&b[0]]; p == nil || len(p.b) != len(b) {
 			p = &piece{b: b}
-			buffers.hold(len(b) + pieceCost)
+			buffers.Charge(len(b) + pieceCost)
 			if t.shared == nil {
 				t.shared = make(map[*byte]*piece)
 			}
@@ -114,7 +114,7 @@ func (t *pieces) put(p *piece, buffers *Buffers) {
 	if p.refs--; p.refs > 0 {
 		return
 	}
-	buffers.hold(-len(p.b) - pieceCost)
+	buffers.Forget(len(p.b) + pieceCost)
 	if t.shared[&p.b[0]] == p {
 		delete(t.shared, &p.b[0])
 	}
@@ -172,7 +172,7 @@ func (l *Loop[T, X]) add(x *outbox, p *piece) {
 		x.pieces = l.pieces.row()
 	}
 	x.pieces = append(x.pieces, p)
-	l.Buffers.hold((cap(x.pieces) - before) * refCost)
+	l.Buffers.Charge((cap(x.pieces) - before) * refCost)
 	x.held += (cap(x.pieces) - before) * refCost
 }
 
@@ -232,7 +232,7 @@ func (l *Loop[T, X]) drop(x *outbox) {
 	for _, p := range x.pieces[x.first:] {
 		l.pieces.put(p, &l.Buffers)
 	}
-	l.Buffers.hold(-cap(x.pieces) * refCost)
+	l.Buffers.Forget(cap(x.pieces) * refCost)
 	l.pieces.putRow(x.pieces)
 	*x = outbox{}
 }

@@ -99,7 +99,7 @@ func TestPick(t *testing.T) {
 	}
 }
 
-// Who has a place by saying what it wants, and who loses one.
+// Which stream has a place by saying what it wants, and which one loses its own.
 func TestClaim(t *testing.T) {
 	const a, b, c = 1, 2, 3
 	for _, x := range []struct {

@@ -148,7 +148,7 @@ func (l events[T, X]) callDue(i uint32, s *slot[T]) {
 }
 
 // giveUpOn cuts a stream whose peer takes nothing, unless it takes what it is offered now:
-// it may be we who were late. That the kernel takes more, and keeps it, is nothing.
+// it may be that we were late. That the kernel takes more, and keeps it, is nothing.
 func (l *Loop[T, X]) giveUpOn(i uint32, s *slot[T]) {
 	sent, tok := l.sent, token(i, s.gen.Load())
 	l.flush(i, s)
