@@ -202,7 +202,7 @@ func TestFlowsKeepAllOrders(t *testing.T) {
 // What takes many turns does not keep others waiting for more than one of them, and who asked
 // for it is not read from until it is nearly done.
 func TestFlowsTakeTurns(t *testing.T) {
-	const most = 20 * deliveriesPerTurn
+	const most = 80 * deliveriesPerTurn
 	x := newTroupe(t, &Server{}, 5)
 	var mine, both Group
 	_ = mine.Join(x.conn(1))
