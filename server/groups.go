@@ -12,6 +12,8 @@ type groups struct {
 	loop *loop
 	all  []*Group // index 0 is none
 	free []uint32
+
+	spare *walk
 }
 
 // join makes the connection a member of g.

@@ -3,6 +3,8 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/stream"
@@ -10,21 +12,36 @@ import (
 
 // walk is a visit to all members that a group has on a loop. It takes as many turns as it
 // needs; what was asked for after it and has to do with the group waits meanwhile, and
-// members that join then are not visited.
+// members that join then are not visited. But what is published next goes along, from where
+// the walk is: round after round, until each message has been at all places. So members get
+// what was said in one round in one send, and nobody waits for a round that is not theirs.
 type walk struct {
-	shard   *shard
-	at      int // how many of its places are done with
-	entries int // how many are done by it
+	shard *shard
+	at    int      // how many places were visited, in all rounds
+	on    []errand // in the order of their entries, which is that of their ends
+	done  int      // entries that have been everywhere, and are still in the mail
+	end   *CloseError
 
-	// What a member is sent, n messages in each encoding; or else how it ends.
-	n   int
-	out [encodings][]byte
-	end *CloseError
+	// What the members are sent, in each encoding; nothing if they are closed.
+	out      [encodings]parcel
+	isPacked bool // out is what is on
+}
+
+// errand is an entry that a walk is for.
+type errand struct {
+	prepared *frame.Prepared // nil if the members are closed
+	until    int             // what walk.at is then
+}
+
+// parcel is some messages one behind the other.
+type parcel struct {
+	b     []byte
+	parts []stream.Part
+	buf   []byte // that b is in if there are several
 }
 
 // answerAll does what is first in entries, which is for all members of a group, as far as
-// the turn goes. It returns how many entries are done: some in a row that are published to
-// one group are done together, each member gets them in one send.
+// the turn goes. It returns how many entries are done.
 func (o owner) answerAll(entries []entry) (done int) {
 	e := &entries[0]
 	h := e.group.of(o.loop)
@@ -33,62 +50,84 @@ func (o owner) answerAll(entries []entry) (done int) {
 	}
 	if h.walk == nil {
 		h.tidy()
-		h.walk = o.begin(h, entries)
+		h.walk = o.groups.newWalk(h)
 	}
-	if !o.walkOn(h.walk) {
-		return 0
+	w := h.walk
+	w.take(e.group, entries[w.done:])
+	if o.walkOn(w, e.group); len(w.on) == 0 {
+		return h.endWalk(&o.groups)
 	}
-	return h.endWalk(&o.groups)
+	done, w.done = w.done, 0
+	return done
 }
 
-// begin begins a walk.
-func (o owner) begin(h *shard, entries []entry) *walk {
-	g := entries[0].group
-	if entries[0].kind == entryDisband {
-		return &walk{shard: h, entries: 1, end: entries[0].err.(*CloseError)}
+// take takes those of entries along that are not yet, and can be: they are published one
+// after the other to the group of the first, and one send takes them all.
+func (w *walk) take(g *Group, entries []entry) {
+	h, before := w.shard, len(w.on)
+	if before == 0 && entries[0].kind == entryDisband {
+		w.end = entries[0].err.(*CloseError)
+		w.on = append(w.on, errand{until: len(h.sorted)})
+		return
 	}
-	n, size := 0, 0
-	for n < len(entries) && entries[n].kind == entryPublish && entries[n].group == g {
-		if size += len(entries[n].prepared.Bytes()); n > 0 && size > poller.SendLimit {
-			break
-		}
-		n++
-	}
-	w := &walk{shard: h, entries: n, n: n}
-	for k, window := range g.windowsNow() {
-		w.out[k] = w.out[plain]
-		if k == plain || window != 0 {
-			w.out[k] = merged(entries[:n], window)
-		}
-	}
-	return w
-}
-
-// merged returns the messages of entries one behind the other, for good.
-func merged(entries []entry, w frame.Window) []byte {
-	if len(entries) == 1 {
-		return entries[0].prepared.Deflated(w)
+	if w.end != nil || before > 0 && h.left > len(h.sorted)/2 { // it is time to tidy
+		return
 	}
 	size := 0
-	for _, e := range entries {
-		size += len(e.prepared.Deflated(w))
+	for k := range entries {
+		e := &entries[k]
+		if e.kind != entryPublish || e.group != g {
+			break
+		}
+		if size += len(e.prepared.Bytes()); k > 0 && size > poller.SendLimit {
+			break
+		}
+		if k >= before {
+			w.on = append(w.on, errand{e.prepared, w.at + len(h.sorted)})
+			w.isPacked = false
+		}
 	}
-	b := make([]byte, 0, size)
-	for _, e := range entries {
-		b = append(b, e.prepared.Deflated(w)...)
-	}
-	return b
 }
 
-// walkOn goes on with a walk, also if a callback has ended the goroutine in the middle of it.
-// It reports false if the turn has ended before.
-func (o owner) walkOn(w *walk) (done bool) {
-	o.busy.Store(0) // what follows is no callback's doing
-	for w.at < len(w.shard.sorted) {
-		if o.isOver() {
-			return false
+// pack makes the parcels of what is on its way.
+func (w *walk) pack(g *Group) {
+	w.isPacked = true
+	for k, window := range g.windowsNow() {
+		if p := &w.out[k]; k == plain || window != 0 {
+			p.pack(w.on, window)
+		} else {
+			p.parts = p.parts[:0]
 		}
-		i := w.shard.sorted[w.at]
+	}
+}
+
+func (p *parcel) pack(on []errand, w frame.Window) {
+	p.b, p.parts = p.buf[:0], p.parts[:0]
+	for _, e := range on {
+		b := e.prepared.Deflated(w)
+		p.parts = append(p.parts, stream.Part{From: len(p.b), B: b})
+		if len(on) == 1 {
+			p.b = b
+			return
+		}
+		p.b = append(p.b, b...)
+	}
+	p.buf = p.b
+}
+
+// walkOn goes on with a walk until the turn is over or nothing is on its way, also if a
+// callback has ended the goroutine in the middle of it.
+func (o owner) walkOn(w *walk, g *Group) {
+	o.busy.Store(0) // what follows is no callback's doing
+	for {
+		w.unload()
+		if len(w.on) == 0 || o.isOver() {
+			return
+		}
+		if !w.isPacked && w.end == nil {
+			w.pack(g)
+		}
+		i := w.shard.sorted[w.at%len(w.shard.sorted)]
 		w.at++
 		if i&hasLeft != 0 {
 			continue
@@ -98,17 +137,54 @@ func (o owner) walkOn(w *walk) (done bool) {
 			o.visitMember(s, w)
 		}
 	}
-	return true
+}
+
+// unload takes out what has been everywhere.
+func (w *walk) unload() {
+	n := 0
+	for n < len(w.on) && w.on[n].until <= w.at {
+		n++
+	}
+	if n > 0 {
+		w.on = slices.Delete(w.on, 0, n)
+		w.done += n
+		w.isPacked = false
+	}
+}
+
+// newWalk begins a walk through the places of h.
+func (m *groups) newWalk(h *shard) *walk {
+	w := m.spare
+	if m.spare = nil; w == nil {
+		w = new(walk)
+	}
+	w.shard = h
+	return w
 }
 
 // endWalk ends the walk, and returns how many entries were done by it.
 func (h *shard) endWalk(m *groups) (done int) {
-	done, h.walk = h.walk.entries, nil
+	done = h.walk.done
+	m.spare, h.walk = h.walk, nil
+	m.spare.clear()
 	if h.size() == 0 {
 		*h = shard{index: h.index}
 		m.forget(h)
 	}
 	return done
+}
+
+// clear leaves nothing but the memory of w, as much of it as is worth keeping.
+func (w *walk) clear() {
+	*w = walk{on: w.on[:0], out: w.out}
+	for k := range w.out {
+		p := &w.out[k]
+		clear(p.parts)
+		p.b, p.parts = nil, p.parts[:0]
+		if cap(p.buf) > poller.SendLimit {
+			p.buf = nil
+		}
+	}
 }
 
 // visitMember does for one member what a walk is for.
@@ -119,7 +195,10 @@ func (o owner) visitMember(s link, w *walk) {
 		o.conclude(s, nil, w.end)
 		return
 	}
-	b := w.out[encodingFor(s.Data().frame.Window())]
-	o.spend(len(b))
-	o.deliver(s, b, w.n, stream.Part{B: b})
+	p := &w.out[encodingFor(s.Data().frame.Window())]
+	if len(p.parts) == 0 {
+		p = &w.out[plain]
+	}
+	o.spend(len(p.b))
+	o.deliver(s, p.b, len(w.on), p.parts...)
 }

@@ -4,6 +4,7 @@ package server
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -119,6 +120,87 @@ func TestFanOutTakesTurns(t *testing.T) {
 	}
 	if got, want := b.settle(), (len(all)-1)/deliveriesPerTurn+1; got != want || g.Len() != 0 {
 		t.Errorf("the end of the group took %d turns and left %d, want %d and none", got, g.Len(), want)
+	}
+}
+
+// What is published while a message is on its way goes along: whoever has not had the first
+// gets both in one send, and the others the second alone.
+func TestFanOutTakesAlong(t *testing.T) {
+	b := newBench(t, new(Server))
+	var g Group
+	const n = deliveriesPerTurn
+	all := b.members(&g, 3*n)
+	say := func(text string) {
+		if err := g.Send(frame.OpText, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for turn, want := range [][3]string{
+		{"a", "", ""},
+		{"", "ab", ""},
+		{"", "", "abc"},
+		{"bcd", "", ""},
+		{"", "cd", ""},
+		{"", "", "d"},
+	} {
+		if turn < 4 {
+			say(string(rune('a' + turn)))
+		}
+		b.drive.Wake()
+		for k, m := range all {
+			got := strings.ReplaceAll(b.heard(m), "\x81\x01", "")
+			if got != want[k/n] {
+				t.Fatalf("in turn %d member %d heard %q, want %q", turn, k, got, want[k/n])
+			}
+		}
+	}
+	if b.drive.Wake(); b.l.mail.queued.Load() {
+		t.Error("there is something left")
+	}
+}
+
+// Whatever turns it takes, a member hears what is published between its Join and its Leave,
+// in that order.
+func TestFanOutWithMembersThatComeAndGo(t *testing.T) {
+	for seed := range uint64(30) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		b := newBench(t, new(Server))
+		var g Group
+		all := b.members(&g, 5*deliveriesPerTurn)
+		want, in := make([]string, len(all)), make([]bool, len(all))
+		for k := range in {
+			in[k] = true
+		}
+		for said := 0; said < 200; {
+			switch k := rng.IntN(len(all)); rng.IntN(8) {
+			case 0:
+				if in[k] {
+					_ = g.Leave(all[k].conn)
+				} else {
+					_ = g.Join(all[k].conn)
+				}
+				in[k] = !in[k]
+			case 1, 2, 3:
+				text := string(rune('0' + said%10))
+				if err := g.Send(frame.OpText, []byte(text)); err != nil {
+					t.Fatal(err)
+				}
+				said++
+				for k := range want {
+					if in[k] {
+						want[k] += "\x81\x01" + text
+					}
+				}
+			default:
+				b.drive.Wake()
+			}
+		}
+		b.settle()
+		for k, m := range all {
+			if got := b.heard(m); got != want[k] {
+				t.Fatalf("seed %d: member %d heard %q, want %q", seed, k, got, want[k])
+			}
+		}
 	}
 }
 
