@@ -112,10 +112,10 @@ type Server struct {
 	done           chan struct{}
 
 	// Shared by the loops.
-	perIP        limiter.Keyed[netip.Addr]
-	arrivals     limiter.Keyed[netip.Addr] // of ConnRate
+	perIP        limiter.Keyed[network]
+	arrivals     limiter.Keyed[network] // of ConnRate
 	perUser      limiter.Keyed[string]
-	ipMessages   limiter.Keyed[netip.Addr]
+	ipMessages   limiter.Keyed[network]
 	userMessages limiter.Keyed[string]
 	asking       limiter.Quota // questions that are answered elsewhere; it only counts
 	authorizing  limiter.Quota // those of authorizers

@@ -5,7 +5,6 @@ package server
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +23,7 @@ func newLoop(srv *Server, of *stream.Loop[session, extra]) *loop {
 	l.door = door{loop: l, gate: upgrade.Upgrader{Origins: srv.Origins, MaxHeaderBytes: srv.MaxHead}}
 	l.meter.loop, l.jobs.loop, l.groups.loop, l.drain.loop = l, l, l, l
 	l.mail.loop = l
-	l.data, l.addrs = make(perConn[any]), make(perConn[netip.Addr])
+	l.data = make(perConn[any])
 	l.mail.limit = max(or(srv.MaxBacklog, 1<<20), cmp.Or(srv.maxBuffered()/srv.loopCount()/8, 16<<20)) // whatever the settings, there is one
 	l.unroutedRefused = refusedHooks(srv.middleware)
 	l.routes = make([]loopRoute, len(srv.routes))
