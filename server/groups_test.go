@@ -1,0 +1,106 @@
+//go:build linux
+
+package server
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/stream"
+)
+
+// An idle connection with a name has no record beside its session: whether it is in groups,
+// has spoken, was pinged, or was too loud a while ago.
+func TestIdleHasNoExtra(t *testing.T) {
+	s := &Server{PingInterval: time.Second, IdleTimeout: time.Minute}
+	var room, user Group
+	s.Route("/loud", Route{Message: echo, Limits: Limits{Messages: limiter.Rate{Limit: 1, Burst: 1}, Over: Drop, CloseAfter: 100}})
+	b := newBench(t, s)
+	idle := func(when string) {
+		t.Helper()
+		if b.settle(); b.s.HasExtra() || b.at() != isOpen {
+			t.Errorf("%s: it is %v and has an extension: %+v", when, b.at(), *b.s.Extra())
+		}
+	}
+	b.connect()
+	half := len(upgradeHead) / 2
+	b.send(fmt.Sprintf(upgradeHead, "/echo")[:half])
+	readable(b)
+	b.send(fmt.Sprintf(upgradeHead, "/echo")[half:])
+	readable(b)
+	idle("a request in two pieces")
+	for k, g := range []*Group{&room, &user} {
+		if err := g.Join(b.conn()); err != nil {
+			t.Fatal(err)
+		}
+		idle(fmt.Sprint("in groups: ", k+1))
+		if err := g.Send(frame.OpText, []byte("hi")); err != nil {
+			t.Fatal(err)
+		}
+		idle("after what was published")
+	}
+	hello := b.message("Hello")
+	b.send(hello[:4])
+	readable(b)
+	b.send(hello[4:])
+	readable(b)
+	idle("after a message in two pieces")
+	b.receive()
+	b.drive.Advance(stream.Ticks(2 * time.Second))
+	b.drive.Due(b.s)
+	if got := b.receive(); got != "\x89\x00" {
+		t.Fatalf("got %q, want a ping", got)
+	}
+	idle("pinged")
+	b.send(string(masked(frame.OpPong, nil)))
+	readable(b)
+	idle("after the pong")
+
+	b.again("/loud")
+	b.send(strings.Repeat(b.message("Hello"), 3))
+	readable(b)
+	b.drive.Advance(strikeTime)
+	b.drive.Due(b.s)
+	b.send(string(masked(frame.OpPong, nil)))
+	readable(b)
+	idle("a minute after it was too loud")
+}
+
+// TestMemberships: a connection is in the groups that a set would have, and its memory goes.
+func TestMemberships(t *testing.T) {
+	b := newBench(t, new(Server))
+	groups := make([]Group, 5)
+	b.members(new(Group), 1) // somebody else is in a group, too
+	b.open(fmt.Sprintf(upgradeHead, "/echo"))
+	var in []int
+	for step := range 2000 {
+		k := (step*step + step/7) % len(groups)
+		if at := slices.Index(in, k); step%3 == 0 && at >= 0 {
+			in = slices.Delete(in, at, at+1)
+			_ = groups[k].Leave(b.conn())
+		} else {
+			if at < 0 {
+				in = append(in, k)
+			}
+			_ = groups[k].Join(b.conn())
+		}
+		b.settle()
+		for k := range groups {
+			if got, want := groups[k].Len() == 1, slices.Contains(in, k); got != want {
+				t.Fatalf("step %d: in group %d: %v, want %v", step, k, got, want)
+			}
+		}
+		want := len(in)
+		if want == 1 {
+			want = 0
+		}
+		if got := b.l.groups.of.Len(); got != want {
+			t.Fatalf("step %d: %d memberships for %d groups", step, got, len(in))
+		}
+	}
+}
