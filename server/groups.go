@@ -20,6 +20,21 @@ type groups struct {
 // membership is one of a connection's groups, and where the next one is, 0 for no more.
 type membership struct{ group, next uint32 }
 
+// joinNow makes c a member at once if the caller is a callback of its and nothing waits that
+// the Join must not overtake: then what the callback says next leaves with what it has said,
+// instead of by itself behind the Join. It reports whether c is a member.
+func (l *loop) joinNow(c Conn, g *Group) bool {
+	if !l.replies(c) || l.mail.queued.Load() || c.isClosed() {
+		return false
+	}
+	s := l.At(c.slot)
+	if !s.Data().facts.isUsers() {
+		return false
+	}
+	l.groups.join(s, g)
+	return true
+}
+
 // join makes the connection a member of g.
 func (m *groups) join(s link, g *Group) {
 	h := g.of(m.loop)

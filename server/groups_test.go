@@ -104,3 +104,41 @@ func TestMemberships(t *testing.T) {
 		}
 	}
 }
+
+// TestJoinedAtOnce: what Open says behind a Join leaves with the 101, unless something waits
+// that the Join must not overtake.
+func TestJoinedAtOnce(t *testing.T) {
+	s, b, published := new(Server), (*bench)(nil), ""
+	var g Group
+	s.Route("/join", Route{Open: func(c Conn) error {
+		if published != "" {
+			_ = g.Send(frame.OpText, []byte(published))
+		}
+		if err := g.Join(c); err != nil {
+			t.Error(err)
+		}
+		_ = g.Send(frame.OpText, []byte("behind"))
+		return c.Send(frame.OpText, []byte("welcome"))
+	}})
+	s.Route("/in", Route{Open: func(c Conn) error {
+		_ = g.Join(c)
+		return c.Send(frame.OpText, []byte("welcome"))
+	}})
+	b = newBench(t, s)
+	b.members(&g, 1)
+	b.connect()
+	b.ask("/in")
+	if got := b.receive(); !strings.HasSuffix(got, "\r\n\r\n\x81\x07welcome") || g.Len() != 2 {
+		t.Errorf("of %d members it hears %q before the loop looks into its mailbox", g.Len(), got)
+	}
+	for _, published = range []string{"", "before"} {
+		b.again("/join")
+		if b.settle(); g.Len() != 2 {
+			t.Errorf("%d members, want 2", g.Len())
+		}
+		_, got, _ := strings.Cut(b.receive(), "\r\n\r\n")
+		if want := "\x81\x06behind\x81\x07welcome"; got != want {
+			t.Errorf("behind %q: it hears %q, want %q", published, got, want)
+		}
+	}
+}
