@@ -60,6 +60,14 @@ func (m *meter) strike(s link) int {
 	return x.strikes
 }
 
+// forgive forgets how often s was over a limit if that counts no more.
+func (m *meter) forgive(s link) {
+	if x := s.Extra(); x.strikes > 0 && m.Tick()-x.struck >= strikeTime {
+		x.strikes, x.struck = 0, 0
+		s.TrimExtra()
+	}
+}
+
 // violation says which limit is exceeded and when it has room for the same again.
 func (m *meter) violation(s link, r *loopRoute, over excess) Violation {
 	v := Violation{Limit: over.limit.String()}
