@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/text"
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -40,7 +41,7 @@ func (m *meter) consequence(s link, r *loopRoute, over excess) (act Action, tell
 	tell = m.mayTell(s)
 	r.decided.count(over.limit, act)
 	if level := m.srv.limitLevel(); (tell || act == Disconnect && !m.srv.LimitDryRun) && m.srv.log.enabled(level) {
-		m.srv.log.add(level, "server: over a limit", "route", r.pattern.String(), "remote", s.RemoteAddr().String(),
+		m.srv.log.add(level, "server: over a limit", "route", r.pattern.String(), "remote", text.Peer(s.RemoteAddr()),
 			"code", over.limit.code(), "action", act.String(), "enforced", !m.srv.LimitDryRun)
 	}
 	return act, tell

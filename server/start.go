@@ -82,20 +82,23 @@ func (s *Server) open() error {
 	if err := s.newEngine(); err != nil {
 		return err
 	}
-	if s.Addr == "" {
-		return s.engine.Start()
+	if s.Addr != "" {
+		for addr := range strings.SplitSeq(s.Addr, ",") {
+			fd, err := poller.Listen(strings.TrimSpace(addr))
+			if err != nil {
+				return err
+			}
+			s.listeners = append(s.listeners, Listener{FD: fd})
+		}
 	}
-	for addr := range strings.SplitSeq(s.Addr, ",") {
-		fd, err := poller.Listen(strings.TrimSpace(addr))
+	for _, l := range slices.Concat(s.listeners, s.Listeners) {
+		bound, err := poller.Local(l.FD)
 		if err != nil {
 			return err
 		}
-		s.listeners = append(s.listeners, fd)
-		bound, err := poller.Local(fd)
-		if err != nil {
-			return err
+		if bound.IsValid() {
+			s.addrs = append(s.addrs, bound)
 		}
-		s.addrs = append(s.addrs, bound)
 	}
 	return s.engine.Start()
 }
@@ -125,8 +128,8 @@ func (s *Server) newEngine() (err error) {
 }
 
 func (s *Server) closeAll() {
-	for _, fd := range s.listeners {
-		unix.Close(fd)
+	for _, l := range s.listeners {
+		unix.Close(l.FD)
 	}
 	if s.engine != nil {
 		s.engine.Close()
