@@ -3,7 +3,7 @@ package limiter
 import "slices"
 
 // table maps hashes to numbers other than 0, which is what it says of a hash that is
-// not in it. An entry takes 22 to 24 bytes: entries lie one behind the other, in chunks,
+// not in it. An entry takes 22 to 26 bytes: entries lie one behind the other, in chunks,
 // and those of one chain lead to each other. So a table that grows copies no entry and leaves
 // little garbage; when one is taken out, the last takes its place, and the memory of those
 // that are gone comes back. The garbage collector looks at nothing but the list of chunks. The
