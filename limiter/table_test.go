@@ -60,7 +60,7 @@ func FuzzTable(f *testing.F) {
 	})
 }
 
-// A table grows and shrinks with what is in it, at any number of entries.
+// A table grows and shrinks with what is in it.
 func TestTable(t *testing.T) {
 	const most = 3000
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -71,13 +71,17 @@ func TestTable(t *testing.T) {
 		h := rng.Uint64()
 		hashes, want[h] = append(hashes, h), h|1
 		got.put(h, h|1)
-		checkTable(t, &got, want)
+		if len(want)%50 < 2 {
+			checkTable(t, &got, want)
+		}
 	}
 	rng.Shuffle(most, func(i, j int) { hashes[i], hashes[j] = hashes[j], hashes[i] })
 	for _, h := range hashes {
 		got.put(h, 0)
 		delete(want, h)
-		checkTable(t, &got, want)
+		if len(want)%50 < 2 {
+			checkTable(t, &got, want)
+		}
 	}
 	if len(got.chunks) > 1 || cap(got.chunks) > 8 || len(got.heads) > fewHeads {
 		t.Errorf("an empty table has %d chunks, room for %d and %d chains", len(got.chunks), cap(got.chunks), len(got.heads))
