@@ -20,7 +20,7 @@ type Idle struct {
 	Common
 	Steps  int           // at how many numbers of connections memory is read; default 4
 	Hold   time.Duration // how long all are held at the end; default 2 s, negative: not at all
-	Silent bool          // do not echo once on each connection before
+	Silent bool          // do not echo once on each connection before; what the server says is let pass
 	Size   int           // of that echo; default 20
 
 	rest []Step // the memory before the first connection
@@ -49,10 +49,11 @@ func (d Idle) Run(ctx context.Context) (*Report, error) {
 	if err := cmp.Or(within("steps", d.Steps, 1, maxSteps), within("size", d.Size, 1, maxSize)); err != nil {
 		return nil, err
 	}
-	s, err := begin(ctx, &d.Common, "idle", plan{
-		Role: echoRole, Conns: d.Conns,
-		Echo: play.EchoConfig{Size: d.Size, Timeout: d.Timeout, Touch: !d.Silent},
-	})
+	p := plan{Role: echoRole, Conns: d.Conns, Echo: play.EchoConfig{Size: d.Size, Timeout: d.Timeout, Touch: true}}
+	if d.Silent {
+		p.Echo = play.EchoConfig{Timeout: d.Timeout, Active: -1, Unasked: true}
+	}
+	s, err := begin(ctx, &d.Common, "idle", p)
 	defer s.end()
 	if err != nil {
 		return nil, err
