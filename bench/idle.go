@@ -33,8 +33,9 @@ const (
 	// settlePatience bounds the wait for a server's memory to come to rest.
 	settlePatience = 5 * time.Second
 	settleEvery    = 200 * time.Millisecond
-	// settleCalm is how many readings in a row must be the same to a thousandth.
-	settleCalm = 5
+	// settleCalm is how many readings in a row must be the same to a thousandth: usher gives
+	// back what came with a crowd up to two seconds after it.
+	settleCalm = 12
 	// restLooks is how often memory is read before the first connection, to know what it
 	// does by itself.
 	restLooks = 4
