@@ -52,8 +52,8 @@ func TestShard(t *testing.T) {
 			h.add(i)
 			want[i] = true
 		}
-		if h.size() != len(want) {
-			t.Fatalf("step %d: size %d, want %d", step, h.size(), len(want))
+		if h.size != len(want) {
+			t.Fatalf("step %d: size %d, want %d", step, h.size, len(want))
 		}
 		if step%50 != 0 {
 			continue
