@@ -114,8 +114,8 @@ type Hub struct {
 	// hub's own.
 	Broker Broker
 
-	// mu guards the table: the users and members of all topics, and the users that are
-	// about to leave it. Of the two locks, a topic's order is taken first.
+	// mu guards the tables: the users and members of all topics, and the users that are
+	// about to leave them. Of the two locks, a topic's order is taken first.
 	mu       sync.Mutex
 	topics   map[string]*Topic
 	seats    seats

@@ -185,9 +185,9 @@ func (t *Topic) Direct(user string, op frame.Opcode, b []byte) (n int, err error
 // DirectFunc is Direct for a message that differs by dialect: encode makes each.
 func (t *Topic) DirectFunc(user string, op frame.Opcode, encode Encoder) (n int, err error) {
 	encode = given(encode)
-	var few [8]hearer // so many do not need the heap
-	hearers, here := t.appendHearers(few[:0], user)
-	if here && len(hearers) == 0 {
+	all := scratch.Get().(*hearers)
+	defer all.done()
+	if here := t.hearersOf(user, all); here && len(*all) == 0 {
 		return 0, ErrAway
 	}
 	var fewMade [4]*frame.Prepared
@@ -195,7 +195,7 @@ func (t *Topic) DirectFunc(user string, op frame.Opcode, encode Encoder) (n int,
 	if len(t.voices) > len(fewMade) {
 		made = make([]*frame.Prepared, len(t.voices))
 	}
-	for _, m := range hearers {
+	for _, m := range *all {
 		if made[m.dialect] == nil {
 			made[m.dialect] = frame.Prepare(op, encode(int(m.dialect)))
 		}
@@ -203,7 +203,7 @@ func (t *Topic) DirectFunc(user string, op frame.Opcode, encode Encoder) (n int,
 			err = sent
 		}
 	}
-	return len(hearers), err
+	return len(*all), err
 }
 
 // hearer is a connection and the dialect that it hears.
@@ -212,21 +212,32 @@ type hearer struct {
 	dialect uint16
 }
 
-// appendHearers appends the connections of a user, and says whether the user is here.
-func (t *Topic) appendHearers(dst []hearer, name string) (hearers []hearer, here bool) {
+// hearers is memory for those of one user, taken from scratch until done.
+type hearers []hearer
+
+var scratch = sync.Pool{New: func() any { return new(hearers) }}
+
+func (l *hearers) done() {
+	clear(*l)
+	*l = (*l)[:0]
+	scratch.Put(l)
+}
+
+// hearersOf appends the connections of a user to dst, and says whether the user is here.
+func (t *Topic) hearersOf(name string, dst *hearers) (here bool) {
 	key := t.hub.key(name)
 	t.hub.mu.Lock()
 	defer t.hub.mu.Unlock()
 	s := &t.hub.seats
 	first := s.ofUser(t, key)
 	if !s.isTaken(first) {
-		return dst, first != 0
+		return first != 0
 	}
 	for i := range s.beside(first) {
 		e := s.At(i)
-		dst = append(dst, hearer{e.conn.Conn(t.server), e.dialect})
+		*dst = append(*dst, hearer{e.conn.Conn(t.server), e.dialect})
 	}
-	return dst, true
+	return true
 }
 
 // look completes m by its connection, and returns the user's name: valid for good and not to
