@@ -57,8 +57,8 @@ type Hub struct {
 	// found by any of them. nil means the name itself: all names differ.
 	Key func(name string) string
 
-	// Dialects is how many encodings a message may have; 0 means one. A member hears
-	// one of them, which JoinAs chooses.
+	// Dialects is how many encodings a message may have, 65,536 at most; 0 means one. A
+	// member hears one of them, which JoinAs chooses.
 	Dialects int
 
 	// Announce returns what the topic hears of a move; a nil Encoder says nothing. It

@@ -51,10 +51,10 @@ func (h *Hub) isLeaving(l leaver) bool { return h.seats.At(l.seat).join == l.joi
 // expire lets the users go whose time is over, and comes back for the others.
 func (h *Hub) expire() {
 	for {
-		l, name, any := h.first()
+		l, name, found := h.first()
 		wait := l.until - time.Since(began)
 		switch {
-		case !any:
+		case !found:
 			return
 		case wait > 0:
 			time.AfterFunc(wait, h.expire)
@@ -65,7 +65,7 @@ func (h *Hub) expire() {
 }
 
 // first returns the user that goes next. If there is none, keep has to start the timer again.
-func (h *Hub) first() (l leaver, name string, any bool) {
+func (h *Hub) first() (l leaver, name string, found bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for ; len(h.leaving) > 0; h.leaving = h.leaving[1:] {
@@ -94,7 +94,8 @@ func (t *Topic) expire(l leaver, name string) {
 }
 
 // isOver reports whether a user whose time is over still has no connections, and how many
-// others there are. It is called under the topic's order.
+// others there are. It is called under the topic's order. The seats of a topic that was
+// forgotten may be no more.
 func (h *Hub) isOver(l leaver) (over bool, others int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

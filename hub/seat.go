@@ -27,7 +27,7 @@ type seat struct {
 	conn    server.ConnKey // zero: there is none
 	dialect uint16
 	name    uint32 // in seats.names
-	join    uint32 // the how-manieth of all it was: a connection may leave a topic and join again
+	join    uint32 // its number among all joins: a connection may leave a topic and join again
 	byConn  uint32 // links in the indexes
 	byUser  uint32
 }
@@ -200,10 +200,4 @@ func (s *seats) status(t *Topic, name uint32) []byte {
 		return s.statuses.Bytes(i)
 	}
 	return nil
-}
-
-// Size returns the bytes that the tables take, but for the indexes of the topics.
-func (s *seats) Size() int {
-	const ringSize = 24 // in a map
-	return s.Slab.Size() + s.names.Size() + s.names.index.Size() + s.statuses.Size() + ringSize*len(s.rings)
 }

@@ -64,11 +64,13 @@ func BenchmarkMember(b *testing.B) {
 	t := newTopic(h, "lobby")
 	h.topics = map[string]*Topic{"lobby": t}
 	seatUsers(t, 4000)
+	h.seats.sitDown(t, h.seats.take(t, "nobody", "nobody"), server.ConnKey{}, 0) // found as the zero Conn
+	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		n := 0
 		for pb.Next() {
-			h.member("lobby", server.Conn{})
-			n++
+			if m := h.Member("lobby", server.Conn{}); m.User() != "nobody" {
+				b.Error(m)
+			}
 		}
 	})
 }

@@ -224,3 +224,9 @@ func TestManyOfOneUser(t *testing.T) {
 		t.Errorf("in the end it takes %d bytes", s.Size())
 	}
 }
+
+// Size returns the bytes that the tables take, but for the indexes of the topics.
+func (s *seats) Size() int {
+	const ringSize = 24 // in a map
+	return s.Slab.Size() + s.names.Size() + s.names.index.Size() + s.statuses.Size() + ringSize*len(s.rings)
+}

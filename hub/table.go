@@ -4,7 +4,7 @@ package hub
 
 import "slices"
 
-// This file is the table of a hub, which Hub.mu guards.
+// This file is what a hub does with its tables, which Hub.mu guards.
 
 // mayJoin is MayJoin under mu.
 func (h *Hub) mayJoin(topic, name, key string) error {
@@ -116,7 +116,7 @@ func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int)
 // seatOf returns the seat of m, 0 if it has left. It is called under mu.
 func (h *Hub) seatOf(m *Member) uint32 {
 	i := h.seats.ofConn(m.topic, m.conn.Key())
-	if i == 0 || h.seats.At(i).join != m.join || m.topic.server != m.conn.Server() {
+	if i != 0 && h.seats.At(i).join != m.join {
 		return 0
 	}
 	return i
