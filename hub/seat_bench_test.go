@@ -69,7 +69,7 @@ func BenchmarkMember(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			if m := h.Member("lobby", server.Conn{}); m.User() != "nobody" {
-				b.Error(m)
+				b.Error(m.User())
 			}
 		}
 	})
