@@ -18,6 +18,8 @@ import (
 
 // serveCmd is usher serve. Sizes, counts and times of 0 mean no limit.
 type serveCmd struct {
+	configFlag
+
 	Listen []string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Addresses to listen on, 127.0.0.1:8080 if not given; port 0 takes a free one."`
 	Loops  int      `default:"0" help:"Number of event loops; 0 is one per CPU."`
 
@@ -75,7 +77,8 @@ const maxLoops = 1024
 // Help is what usher serve --help prints below its first line.
 func (*serveCmd) Help() string {
 	return "The values shown are the defaults; 0 means no limit. For a list, use commas or repeat the flag. " +
-		"Rates are N/s, N/m or N/h; sizes take KiB and MiB; times are like 300ms, 10s or 5m."
+		"Rates are N/s, N/m or N/h; sizes take KiB and MiB; times are like 300ms, 10s or 5m. " +
+		"What the command line leaves out is taken from the environment (USHER_MAX_CONNS for --max-conns), then from the file that --config names."
 }
 
 // Validate is called by kong. The server accepts whatever passes here.
