@@ -108,7 +108,14 @@ func appendSetting(b []byte, flag *kong.Flag, said entry) []byte {
 	case flag.Name == "config":
 		return appendLine(b, "# config: "+quoted(said.text), said.origin)
 	}
-	return appendLine(b, flag.Name+": "+quoted(masked(said.text)), said.origin)
+	elements := []string{said.text}
+	if flag.IsSlice() {
+		elements = strings.Split(said.text, ",")
+	}
+	for k, text := range elements {
+		elements[k] = masked(text)
+	}
+	return appendLine(b, flag.Name+": "+quoted(strings.Join(elements, ",")), said.origin)
 }
 
 func appendLine(b []byte, setting, origin string) []byte {
