@@ -103,6 +103,7 @@ deps:
 	command -v npm >/dev/null || want+=(nodejs npm); \
 	command -v curl >/dev/null || want+=(curl); \
 	command -v chromium >/dev/null || want+=(chromium); \
+	command -v systemd-socket-activate >/dev/null || want+=(systemd); \
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || want+=(python3-websockets); \
 	/usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null || want+=(python3-jwt python3-cryptography); \
 	PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || want+=(nginx-light); \

@@ -3,7 +3,6 @@ package limiter
 import (
 	"fmt"
 	"hash/maphash"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,8 +26,14 @@ func (e *ErrLimit) Error() string {
 // Rate. Acquire and Release are for what lasts; AllowN and the other verbs of
 // Bucket are for events that have no duration. All methods are safe for any goroutine,
 // and take one of 64 locks for a moment. A key that holds nothing and whose bucket is
-// full again is forgotten, so memory follows the keys in use: under 100 MB for a
-// million addresses. A Keyed must not be copied after its first use.
+// full again is forgotten, so memory follows the keys in use: under 30 MB for a
+// million of them, whatever they are. A Keyed must not be copied after its first use.
+//
+// It keeps no keys but hashes of 64 bits, by a random seed of its own that nobody is told.
+// Two keys with one hash share a limit: of a million keys, the chance that there are such
+// two is 1 in 37 million, and as nobody can know them, nobody can choose a key to share
+// another's. A pointer in a key, as in the zone of a netip.Addr, is hashed as an address in
+// memory: hold on to what it points to while the limit is to last.
 type Keyed[K comparable] struct {
 	// Not to be changed once the Keyed is in use.
 	Max  int  // places per key at once; zero or less is no limit
@@ -37,7 +42,7 @@ type Keyed[K comparable] struct {
 	once   sync.Once
 	seed   maphash.Seed
 	swept  atomic.Uint32 // the shard that Sweep looked at last
-	shards [keyedShards]keyedShard[K]
+	shards [keyedShards]keyedShard
 }
 
 // keyedShards spreads the lock: with a few loops accepting at once, two of them
@@ -45,49 +50,48 @@ type Keyed[K comparable] struct {
 const keyedShards = 64
 
 // keyedShard keeps what it knows of a key in two tables, as most keys are in one of
-// them: 32 bytes for an address and its bucket, before what the map adds.
-type keyedShard[K comparable] struct {
+// them.
+type keyedShard struct {
 	mu      sync.Mutex
-	inUse   map[K]int // places taken, never 0
-	buckets map[K]Bucket
-	untried int // calls until the next sweep
-	most    int // buckets there were since their map was made
+	inUse   table // places taken
+	buckets table // Buckets
+	untried int   // calls until the next sweep
 }
 
 // Acquire takes a place for k, or returns an *ErrLimit. Each nil needs one
 // Release. now is as for Bucket.
 func (q *Keyed[K]) Acquire(k K, now time.Duration) error {
-	s := q.shard(k)
+	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q.Max > 0 && s.inUse[k] >= q.Max {
+	if q.Max > 0 && s.inUse.get(h) >= uint64(q.Max) {
 		return &ErrLimit{}
 	}
-	if !s.allow(q.Rate, k, now, 1) {
-		return &ErrLimit{RetryAfter: s.wait(q.Rate, k, now, 1)}
+	if !s.allow(q.Rate, h, now, 1) {
+		return &ErrLimit{RetryAfter: s.wait(q.Rate, h, now, 1)}
 	}
-	s.inUse[k]++
+	s.inUse.put(h, s.inUse.get(h)+1)
 	return nil
 }
 
 // Add takes a place for k whether there is one or not, for callers that only count. It
 // needs one Release.
 func (q *Keyed[K]) Add(k K) {
-	s := q.shard(k)
+	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.inUse[k]++
+	s.inUse.put(h, s.inUse.get(h)+1)
 }
 
 // Check returns what Acquire would at this moment, and takes nothing.
 func (q *Keyed[K]) Check(k K, now time.Duration) error {
-	s := q.shard(k)
+	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q.Max > 0 && s.inUse[k] >= q.Max {
+	if q.Max > 0 && s.inUse.get(h) >= uint64(q.Max) {
 		return &ErrLimit{}
 	}
-	if wait := s.wait(q.Rate, k, now, 1); wait > 0 {
+	if wait := s.wait(q.Rate, h, now, 1); wait > 0 {
 		return &ErrLimit{RetryAfter: wait}
 	}
 	return nil
@@ -95,15 +99,11 @@ func (q *Keyed[K]) Check(k K, now time.Duration) error {
 
 // Release gives back a place of k that Acquire took.
 func (q *Keyed[K]) Release(k K) {
-	s := q.shard(k)
+	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch n := s.inUse[k]; n {
-	case 0:
-	case 1:
-		delete(s.inUse, k)
-	default:
-		s.inUse[k] = n - 1
+	if n := s.inUse.get(h); n > 0 {
+		s.inUse.put(h, n-1)
 	}
 }
 
@@ -112,10 +112,10 @@ func (q *Keyed[K]) AllowN(k K, now time.Duration, n int) bool {
 	if q.Rate.Unlimited() {
 		return true
 	}
-	s := q.shard(k)
+	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.allow(q.Rate, k, now, n)
+	return s.allow(q.Rate, h, now, n)
 }
 
 // DelayN takes n of k's tokens whether they are there or not, and returns how long
@@ -125,13 +125,13 @@ func (q *Keyed[K]) DelayN(k K, now time.Duration, n int) time.Duration {
 	if q.Rate.Unlimited() {
 		return 0
 	}
-	s := q.shard(k)
+	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweep(q.Rate, now)
-	b := s.buckets[k]
+	b := Bucket(s.buckets.get(h))
 	wait := b.DelayN(q.Rate, now, n)
-	s.buckets[k] = b
+	s.buckets.put(h, uint64(b))
 	return wait
 }
 
@@ -140,42 +140,40 @@ func (q *Keyed[K]) WaitN(k K, now time.Duration, n int) time.Duration {
 	if q.Rate.Unlimited() {
 		return 0
 	}
-	s := q.shard(k)
+	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.wait(q.Rate, k, now, n)
+	return s.wait(q.Rate, h, now, n)
 }
 
 // CancelN gives back n of k's tokens that were taken and not used, as far as they
 // have not been refilled since.
 func (q *Keyed[K]) CancelN(k K, now time.Duration, n int) {
-	s := q.shard(k)
+	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b, ok := s.buckets[k]; ok {
-		b.CancelN(q.Rate, now, n)
-		s.buckets[k] = b
-	}
+	b := Bucket(s.buckets.get(h))
+	b.CancelN(q.Rate, now, n)
+	s.buckets.put(h, uint64(b))
 }
 
 // InUse returns how many places k holds at this moment.
 func (q *Keyed[K]) InUse(k K) int {
-	s := q.shard(k)
+	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.inUse[k]
+	return int(s.inUse.get(h))
 }
 
 // Len returns how many keys are remembered. It looks at each of them.
 func (q *Keyed[K]) Len() int {
-	q.init()
 	n := 0
 	for i := range q.shards {
 		s := &q.shards[i]
 		s.mu.Lock()
-		n += len(s.buckets)
-		for k := range s.inUse {
-			if _, both := s.buckets[k]; !both {
+		n += s.buckets.n
+		for _, e := range s.inUse.entries {
+			if e.value != 0 && s.buckets.get(e.hash) == 0 {
 				n++
 			}
 		}
@@ -184,12 +182,10 @@ func (q *Keyed[K]) Len() int {
 	return n
 }
 
-// Sweep forgets the keys at rest in one of 64 parts of the table, and gives the
-// memory of a table that has become much too large back. Acquire, AllowN and DelayN
+// Sweep forgets the keys at rest in one of 64 parts of the table. Acquire, AllowN and DelayN
 // sweep as they go; a caller that may not use them for long calls Sweep now and then, say
 // every second.
 func (q *Keyed[K]) Sweep(now time.Duration) {
-	q.init()
 	s := &q.shards[q.swept.Add(1)%keyedShards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,58 +193,37 @@ func (q *Keyed[K]) Sweep(now time.Duration) {
 	s.sweep(q.Rate, now)
 }
 
-func (q *Keyed[K]) shard(k K) *keyedShard[K] {
-	q.init()
-	return &q.shards[maphash.Comparable(q.seed, k)%keyedShards]
+// shard returns the part of the table that k is in, and k's hash.
+func (q *Keyed[K]) shard(k K) (*keyedShard, uint64) {
+	q.once.Do(func() { q.seed = maphash.MakeSeed() })
+	h := maphash.Comparable(q.seed, k)
+	return &q.shards[h%keyedShards], h
 }
 
-func (q *Keyed[K]) init() {
-	q.once.Do(func() {
-		q.seed = maphash.MakeSeed()
-		for i := range q.shards {
-			q.shards[i].inUse = make(map[K]int)
-			q.shards[i].buckets = make(map[K]Bucket)
-		}
-	})
-}
-
-func (s *keyedShard[K]) allow(rate Rate, k K, now time.Duration, n int) bool {
+func (s *keyedShard) allow(rate Rate, h uint64, now time.Duration, n int) bool {
 	if rate.Unlimited() {
 		return true
 	}
 	s.sweep(rate, now)
-	b := s.buckets[k]
+	b := Bucket(s.buckets.get(h))
 	if !b.AllowN(rate, now, n) {
 		return false
 	}
-	s.buckets[k] = b
+	s.buckets.put(h, uint64(b))
 	return true
 }
 
-func (s *keyedShard[K]) wait(rate Rate, k K, now time.Duration, n int) time.Duration {
-	b := s.buckets[k]
+func (s *keyedShard) wait(rate Rate, h uint64, now time.Duration, n int) time.Duration {
+	b := Bucket(s.buckets.get(h))
 	return b.WaitN(rate, now, n)
 }
 
 // sweep drops the buckets that are full, once in as many calls as there are buckets:
 // its price per call is constant.
-func (s *keyedShard[K]) sweep(rate Rate, now time.Duration) {
+func (s *keyedShard) sweep(rate Rate, now time.Duration) {
 	if s.untried--; s.untried >= 0 {
 		return
 	}
-	s.most = max(s.most, len(s.buckets))
-	for k, b := range s.buckets {
-		if b.isFull(rate, now) {
-			delete(s.buckets, k)
-		}
-	}
-	if s.most > keptKeys && len(s.buckets) < s.most/4 { // a map keeps the room it once needed
-		buckets := make(map[K]Bucket, len(s.buckets))
-		maps.Copy(buckets, s.buckets)
-		s.buckets, s.most = buckets, len(buckets)
-	}
-	s.untried = len(s.buckets)
+	s.buckets.sweep(func(b uint64) bool { return (*Bucket)(&b).isFull(rate, now) })
+	s.untried = s.buckets.n
 }
-
-// keptKeys is how many keys a shard always keeps room for.
-const keptKeys = 64

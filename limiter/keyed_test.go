@@ -2,8 +2,12 @@ package limiter
 
 import (
 	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,50 +70,125 @@ func TestKeyedConcurrent(t *testing.T) {
 	}
 }
 
-// TestMillionAddresses: a million addresses, of which each has sent something, take
-// less than 100 MB; a minute and a half after the last of them they take nothing.
-func TestMillionAddresses(t *testing.T) {
+// TestMillionKeys: a million keys, each of which has sent something and holds a place, take
+// less than 60 MB, half of it for each, whatever they are; when the last place is given
+// back, and a minute and a half after, they take nothing.
+func TestMillionKeys(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a million is not short")
 	}
-	for name, addr := range map[string]func(i uint32) netip.Addr{
-		"IPv4": func(i uint32) netip.Addr {
+	t.Run("IPv4", func(t *testing.T) {
+		testMillion(t, func(i uint32) netip.Addr {
 			return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 0x0a000000+i)))
-		},
-		"IPv6": func(i uint32) netip.Addr {
+		})
+	})
+	t.Run("IPv6", func(t *testing.T) {
+		testMillion(t, func(i uint32) netip.Addr {
 			b := [16]byte{0x20, 0x01}
 			binary.BigEndian.PutUint32(b[4:], i)
 			return netip.AddrFrom16(b)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			const million = 1_000_000
-			before := heap()
-			q := &Keyed[netip.Addr]{Rate: Rate{Limit: 1, Burst: 10}}
-			for i := range uint32(million) {
-				if !q.AllowN(addr(i), 0, 1) {
-					t.Fatalf("%v is refused its first", addr(i))
-				}
-			}
-			if n := q.Len(); n != million {
-				t.Errorf("%d keys are remembered", n)
-			}
-			got := heap() - before
-			t.Logf("a million keys take %.1f MB", float64(got)/1e6)
-			if got > 100e6 {
-				t.Errorf("a million keys take %d bytes, want at most 100 MB", got)
-			}
-			for second := range 90 * time.Duration(1) {
-				q.Sweep((second + 1) * time.Second)
-			}
-			if n := q.Len(); n != 0 {
-				t.Errorf("%d keys are still remembered", n)
-			}
-			if got := heap() - before; got > 1e6 {
-				t.Errorf("no keys take %d bytes", got)
-			}
-			runtime.KeepAlive(q)
 		})
+	})
+	t.Run("names", func(t *testing.T) {
+		testMillion(t, func(i uint32) string { return fmt.Sprintf("%0100d", i) })
+	})
+}
+
+func testMillion[K comparable](t *testing.T, key func(i uint32) K) {
+	const million = 1_000_000
+	before := heap()
+	took := func(what string, most int) {
+		t.Helper()
+		got := heap() - before
+		t.Logf("%s: %.1f MB", what, float64(got)/1e6)
+		if got > most {
+			t.Errorf("%s: %d bytes, want at most %d", what, got, most)
+		}
+	}
+	q := &Keyed[K]{Rate: Rate{Limit: 1, Burst: 10}}
+	for i := range uint32(million) {
+		if !q.AllowN(key(i), 0, 1) {
+			t.Fatalf("%v is refused its first", key(i))
+		}
+	}
+	if n := q.Len(); n != million {
+		t.Errorf("%d keys are remembered", n)
+	}
+	took("a million buckets", 30e6)
+	for i := range uint32(million) {
+		q.Add(key(i))
+	}
+	took("and as many places", 60e6)
+	for i := range uint32(million) {
+		q.Release(key(i))
+	}
+	took("the places given back", 30e6)
+	for second := range 90 * time.Duration(1) {
+		q.Sweep((second + 1) * time.Second)
+	}
+	if n := q.Len(); n != 0 {
+		t.Errorf("%d keys are still remembered", n)
+	}
+	took("no keys", 1e5)
+	runtime.KeepAlive(q)
+}
+
+// Places and buckets of many keys, taken and given back in any order, are those of a map
+// of Quotas and Buckets.
+func TestKeyedAgainstMaps(t *testing.T) {
+	const keys, most = 500, 3
+	q := Keyed[string]{Max: most, Rate: Rate{Limit: 2, Burst: 3}}
+	inUse, buckets := make(map[string]int), make(map[string]*Bucket)
+	rng := rand.New(rand.NewPCG(7, 7))
+	now := time.Duration(0)
+	for range 200_000 {
+		now += time.Duration(rng.IntN(int(5 * time.Millisecond)))
+		k := strconv.Itoa(int(float64(keys) * math.Pow(rng.Float64(), 3))) // some more often than others
+		b := buckets[k]
+		if b == nil {
+			b = new(Bucket)
+			buckets[k] = b
+		}
+		var got, want any
+		switch rng.IntN(7) {
+		case 0, 1:
+			got, want = q.Acquire(k, now) == nil, inUse[k] < most && b.AllowN(q.Rate, now, 1)
+			if got == true {
+				inUse[k]++
+			}
+		case 2:
+			q.Release(k)
+			inUse[k] = max(inUse[k]-1, 0)
+		case 3:
+			q.Add(k)
+			inUse[k]++
+		case 4:
+			got, want = q.AllowN(k, now, 2), b.AllowN(q.Rate, now, 2)
+		case 5:
+			got, want = q.DelayN(k, now, 1), b.DelayN(q.Rate, now, 1)
+		case 6:
+			q.CancelN(k, now, 1)
+			b.CancelN(q.Rate, now, 1)
+		}
+		if got != want {
+			t.Fatalf("%s at %v: got %v, want %v", k, now, got, want)
+		}
+		if got, want := q.InUse(k), inUse[k]; got != want {
+			t.Fatalf("%s holds %d places, want %d", k, got, want)
+		}
+		if got, want := q.WaitN(k, now, 1), b.WaitN(q.Rate, now, 1); got != want {
+			t.Fatalf("%s at %v waits %v, want %v", k, now, got, want)
+		}
+	}
+	for range keyedShards {
+		q.Sweep(now + time.Hour)
+	}
+	holding := 0
+	for _, n := range inUse {
+		holding += min(n, 1)
+	}
+	if got := q.Len(); got != holding {
+		t.Errorf("%d keys are remembered, want the %d that hold places", got, holding)
 	}
 }
 

@@ -1,7 +1,6 @@
 package login
 
 import (
-	"crypto/sha256"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -11,20 +10,18 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// attempts bounds how many passwords can be tried. Its methods are safe for any goroutine.
+// attempts bounds how many passwords can be tried. Its methods are safe for any goroutine. A
+// name may be as long as a request, and is not kept: a Keyed keeps no keys.
 type attempts struct {
 	now     func() time.Duration // since it was made
 	pairs   limiter.Keyed[pairKey]
-	users   limiter.Keyed[userKey]
+	users   limiter.Keyed[string]
 	address limiter.Keyed[netip.Addr]
 }
 
-// userKey is a digest of a name: a name may be as long as a request.
-type userKey [16]byte
-
 // pairKey is a user and the network from which somebody tries to log in as that user.
 type pairKey struct {
-	user    userKey
+	user    string
 	network netip.Addr
 }
 
@@ -50,9 +47,7 @@ var rejectAttempts = upgrade.Reject(http.StatusTooManyRequests, upgrade.CodeTooM
 
 // try lets check judge a password, unless there were too many attempts.
 func (a *attempts) try(remote netip.Addr, username string, check func() error) error {
-	digest := sha256.Sum256([]byte(username))
-	user := userKey(digest[:len(userKey{})])
-	pair := pairKey{user, limiter.Network(remote)}
+	pair := pairKey{username, limiter.Network(remote)}
 	if wait := a.take(pair); wait > 0 {
 		return rejectAttempts.WithRetryAfter(wait)
 	}

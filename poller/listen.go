@@ -16,7 +16,13 @@ const Backlog = 16384
 
 // Listen opens a non-blocking TCP listener on address, "host:port" as net.Listen
 // takes it. Sockets accepted from it inherit TCP_NODELAY. The caller closes fd.
-func Listen(address string) (fd int, err error) {
+func Listen(address string) (fd int, err error) { return listenTCP(address, false) }
+
+// ListenReusePort is Listen on an address that several processes of one user listen on, each
+// of which gets its part of the connections: SO_REUSEPORT, socket(7).
+func ListenReusePort(address string) (fd int, err error) { return listenTCP(address, true) }
+
+func listenTCP(address string, reusePort bool) (fd int, err error) {
 	addr, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return -1, err
@@ -36,12 +42,48 @@ func Listen(address string) (fd int, err error) {
 	}{
 		{"setsockopt", func() error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }},
 		{"setsockopt", func() error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) }},
+		{"setsockopt", func() error {
+			if !reusePort {
+				return nil
+			}
+			return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		}},
 		{"bind", func() error { return unix.Bind(fd, sa) }},
 		{"listen", func() error { return unix.Listen(fd, Backlog) }},
 	} {
 		if err := step.do(); err != nil {
 			unix.Close(fd)
 			return -1, fmt.Errorf("listen %s: %w", address, os.NewSyscallError(step.call, err))
+		}
+	}
+	return fd, nil
+}
+
+// ListenUnix opens a non-blocking listener on a unix socket of this path, with the permission
+// bits of perm. What stands there is not removed: unix.EADDRINUSE. The caller closes fd, and
+// removes the file.
+func ListenUnix(path string, perm os.FileMode) (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	bound := false
+	for _, step := range []struct {
+		call string
+		do   func() error
+	}{
+		// The file is made with the socket's own bits, less the umask: never with more.
+		{"fchmod", func() error { return unix.Fchmod(fd, uint32(perm.Perm())) }},
+		{"bind", func() error { return unix.Bind(fd, &unix.SockaddrUnix{Name: path}) }},
+		{"chmod", func() error { bound = true; return unix.Chmod(path, uint32(perm.Perm())) }},
+		{"listen", func() error { return unix.Listen(fd, Backlog) }},
+	} {
+		if err := step.do(); err != nil {
+			unix.Close(fd)
+			if bound {
+				_ = unix.Unlink(path)
+			}
+			return -1, fmt.Errorf("listen %s: %w", path, os.NewSyscallError(step.call, err))
 		}
 	}
 	return fd, nil

@@ -83,7 +83,7 @@ type attached interface{ drop(slot uint32) }
 // detachAll takes away all that a connection has beside its session.
 func (l *loop) detachAll(s link) {
 	l.data.drop(s.Slot())
-	l.addrs.drop(s.Slot())
+	l.networks.set(s.Slot(), 0)
 	for _, t := range l.attached {
 		if t != nil {
 			t.drop(s.Slot())

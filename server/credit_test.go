@@ -33,14 +33,14 @@ func TestFullMailboxHurtsNobodyElse(t *testing.T) {
 			t.Fatal("there is no bound")
 		}
 	}
-	x.perform(0, func(c Conn) { _ = c.Send(frame.OpText, text("echo")) })
-	x.say(0, string(masked(frame.OpPing, text("p"))))
+	x.perform(0, func(c Conn) { _ = c.Send(frame.OpText, raw("echo")) })
+	x.say(0, string(masked(frame.OpPing, raw("p"))))
 	x.listen()
 	if got := x.texts(0); !slices.Equal(got, []string{"echo", "pong p"}) {
 		t.Errorf("at once it heard %q", got)
 	}
 	x.perform(1, func(c Conn) {
-		if err := g.Send(frame.OpText, text("all")); err != nil {
+		if err := g.Send(frame.OpText, raw("all")); err != nil {
 			t.Errorf("another's message: %v", err)
 		}
 		for n := range 20 {
@@ -56,7 +56,7 @@ func TestFullMailboxHurtsNobodyElse(t *testing.T) {
 	if got := x.texts(2); !slices.Equal(got, []string{"all"}) {
 		t.Errorf("the member heard %q", got)
 	}
-	if err := x.conn(3).Send(frame.OpText, text("again")); err != nil {
+	if err := x.conn(3).Send(frame.OpText, raw("again")); err != nil {
 		t.Errorf("when there is room: %v", err)
 	}
 	x.finish()
@@ -133,12 +133,12 @@ func TestSaidBehindOwnMail(t *testing.T) {
 	}
 	x.finish()
 	x.perform(0, func(c Conn) {
-		_ = c.Send(frame.OpText, text("1"))
-		_ = g.Send(frame.OpText, text("2"))
-		_ = c.Send(frame.OpText, text("3"))
+		_ = c.Send(frame.OpText, raw("1"))
+		_ = g.Send(frame.OpText, raw("2"))
+		_ = c.Send(frame.OpText, raw("3"))
 	})
-	x.say(0, string(masked(frame.OpPing, text("4"))))
-	x.perform(1, func(c Conn) { _ = c.Send(frame.OpText, text("echo")) })
+	x.say(0, string(masked(frame.OpPing, raw("4"))))
+	x.perform(1, func(c Conn) { _ = c.Send(frame.OpText, raw("echo")) })
 	x.listen()
 	if got := x.texts(0); !slices.Equal(got, []string{"1"}) {
 		t.Errorf("at once it heard %q", got)
@@ -151,7 +151,7 @@ func TestSaidBehindOwnMail(t *testing.T) {
 		t.Errorf("then it heard %q", got)
 	}
 	x.perform(0, func(c Conn) {
-		_ = g.Send(frame.OpText, text("last"))
+		_ = g.Send(frame.OpText, raw("last"))
 		_ = c.Close(frame.StatusNormalClosure, "")
 	})
 	x.finish()

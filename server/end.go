@@ -91,7 +91,7 @@ func (l *loop) depart(s link, e *CloseError) {
 // departed gives back what the connection had, after Close could ask about it.
 func (l *loop) departed(s link) {
 	d := s.Data()
-	q := quota{addr: l.addrs[s.Slot()]}
+	q := quota{network: l.networks.at(s.Slot())}
 	if id := l.identities.get(d.ident); id != nil && l.srv.MaxConnsPerUser > 0 {
 		q.name = id.Subject
 	}

@@ -104,7 +104,7 @@ func (x *troupe) texts(k int) (all []string) {
 	return all
 }
 
-func text(s string) []byte { return []byte(s) }
+func raw(s string) []byte { return []byte(s) }
 
 // Whatever connections ask for, in whatever turns it is done: what one of them asked for
 // comes in its order, what is published to a group comes to all its members in one order,
@@ -131,7 +131,7 @@ func TestFlowsKeepAllOrders(t *testing.T) {
 				switch rng.IntN(6) {
 				case 0:
 					published[g]++
-					if err := groups[g].Send(frame.OpText, text(fmt.Sprintf("%s %d %d", stamp, g, published[g]))); err != nil {
+					if err := groups[g].Send(frame.OpText, raw(fmt.Sprintf("%s %d %d", stamp, g, published[g]))); err != nil {
 						t.Error(err)
 					}
 				case 1, 2:
@@ -139,12 +139,12 @@ func TestFlowsKeepAllOrders(t *testing.T) {
 						c = source
 					}
 					said[source][c]++
-					if err := x.conn(c).Send(frame.OpText, text(stamp)); err != nil {
+					if err := x.conn(c).Send(frame.OpText, raw(stamp)); err != nil {
 						t.Error(err)
 					}
 				case 3:
 					said[source][c]++
-					if err := x.conn(c).SendPrepared(frame.Prepare(frame.OpText, text(stamp))); err != nil {
+					if err := x.conn(c).SendPrepared(frame.Prepare(frame.OpText, raw(stamp))); err != nil {
 						t.Error(err)
 					}
 				case 4:
@@ -222,10 +222,10 @@ func TestFlowsTakeTurns(t *testing.T) {
 	}
 	x.say(0, x.message("again")) // is read later
 	x.perform(1, func(c Conn) {
-		_ = c.Send(frame.OpText, text("echo"))
-		_ = mine.Send(frame.OpText, text("mine"))
-		_ = x.conn(4).Send(frame.OpText, text("yours"))
-		_ = c.Send(frame.OpText, text("behind"))
+		_ = c.Send(frame.OpText, raw("echo"))
+		_ = mine.Send(frame.OpText, raw("mine"))
+		_ = x.conn(4).Send(frame.OpText, raw("yours"))
+		_ = c.Send(frame.OpText, raw("behind"))
 	})
 	x.listen()
 	if got := x.texts(1); !slices.Equal(got, []string{"echo"}) {
@@ -238,7 +238,7 @@ func TestFlowsTakeTurns(t *testing.T) {
 	if got := x.texts(4); !slices.Equal(got, []string{"yours"}) {
 		t.Errorf("after a turn the other heard %q", got)
 	}
-	x.perform(1, func(Conn) { _ = both.Send(frame.OpText, text("both")) })
+	x.perform(1, func(Conn) { _ = both.Send(frame.OpText, raw("both")) })
 	x.pass()
 	if got := x.texts(0); !slices.Equal(got, []string{"both"}) {
 		t.Errorf("a member that is held heard %q", got)
@@ -253,7 +253,7 @@ func TestFlowsTakeTurns(t *testing.T) {
 			}
 		}
 	}
-	x.act = func(c Conn) { _ = c.Send(frame.OpText, text("at last")) }
+	x.act = func(c Conn) { _ = c.Send(frame.OpText, raw("at last")) }
 	readable(x.of(0))
 	x.listen()
 	if got := x.texts(0); !slices.Equal(got, []string{"at last"}) {
@@ -274,19 +274,19 @@ func TestFlowsMeet(t *testing.T) {
 	x.finish()
 	flood := func(c Conn) {
 		for n := range 4 * deliveriesPerTurn {
-			_ = x.conn(3+n%2).Send(frame.OpText, text("x"))
+			_ = x.conn(3+n%2).Send(frame.OpText, raw("x"))
 		}
 	}
-	x.perform(0, func(c Conn) { flood(c); _ = g.Send(frame.OpText, text("before")) })
+	x.perform(0, func(c Conn) { flood(c); _ = g.Send(frame.OpText, raw("before")) })
 	x.perform(1, func(c Conn) {
 		_ = g.Join(c)
-		_ = c.Send(frame.OpText, text("welcome"))
-		_ = g.Send(frame.OpText, text("joined"))
+		_ = c.Send(frame.OpText, raw("welcome"))
+		_ = g.Send(frame.OpText, raw("joined"))
 	})
 	x.perform(2, func(c Conn) {
 		flood(c)
-		_ = other.Send(frame.OpText, text("other"))
-		_ = g.Send(frame.OpText, text("after"))
+		_ = other.Send(frame.OpText, raw("other"))
+		_ = g.Send(frame.OpText, raw("after"))
 	})
 	x.pass()
 	if n := len(x.texts(3)) + len(x.texts(4)); n != deliveriesPerTurn {

@@ -52,6 +52,9 @@ func (g *Group) Join(c Conn) error {
 	if err := g.bind(c.loop); err != nil {
 		return err
 	}
+	if c.loop.joinNow(c, g) {
+		return nil
+	}
 	return c.loop.mail.member(entryJoin, c, g)
 }
 

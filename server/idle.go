@@ -30,6 +30,7 @@ func (o owner) expireOpen(s link) {
 	if o.expired(s) {
 		return
 	}
+	o.meter.forgive(s)
 	if o.isLate(s) || o.isIdle(s) {
 		// What has come is heard before the verdict.
 		tok := s.Token()

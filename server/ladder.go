@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/text"
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -40,7 +41,7 @@ func (m *meter) consequence(s link, r *loopRoute, over excess) (act Action, tell
 	tell = m.mayTell(s)
 	r.decided.count(over.limit, act)
 	if level := m.srv.limitLevel(); (tell || act == Disconnect && !m.srv.LimitDryRun) && m.srv.log.enabled(level) {
-		m.srv.log.add(level, "server: over a limit", "route", r.pattern.String(), "remote", s.RemoteAddr().String(),
+		m.srv.log.add(level, "server: over a limit", "route", r.pattern.String(), "remote", text.Peer(s.RemoteAddr()),
 			"code", over.limit.code(), "action", act.String(), "enforced", !m.srv.LimitDryRun)
 	}
 	return act, tell
@@ -58,6 +59,14 @@ func (m *meter) strike(s link) int {
 	}
 	x.strikes++
 	return x.strikes
+}
+
+// forgive forgets how often s was over a limit if that counts no more.
+func (m *meter) forgive(s link) {
+	if x := s.Extra(); x.strikes > 0 && m.Tick()-x.struck >= strikeTime {
+		x.strikes, x.struck = 0, 0
+		s.TrimExtra()
+	}
 }
 
 // violation says which limit is exceeded and when it has room for the same again.

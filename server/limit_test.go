@@ -374,7 +374,7 @@ func TestLimitedEchoAllocatesNothing(t *testing.T) {
 		s.userMessages.Rate, s.ipMessages.Rate, s.sharesMessages = rate, rate, true
 		b.bring(isOpen)
 		l := b.l
-		l.addrs[b.s.Slot()] = netip.MustParseAddr("192.0.2.1")
+		l.networks.set(b.s.Slot(), networkOf(netip.MustParseAddr("192.0.2.1")))
 		b.s.Data().ident = l.identities.find(&upgrade.Identity{Subject: "alice"})
 		r := l.routeOf(b.s)
 		r.Limits, r.limited = Limits{Messages: rate, Bytes: rate, Over: over, Cost: func(Message) int { return 2 }}, true

@@ -65,7 +65,7 @@ func TestDryRun(t *testing.T) {
 			for missing := range want {
 				t.Errorf("not counted: %+v", missing)
 			}
-			if n := s.perIP.InUse(netip.MustParseAddr("127.0.0.1")); n != 4 {
+			if n := s.perIP.InUse(networkOf(netip.MustParseAddr("127.0.0.1"))); n != 4 {
 				t.Errorf("%d connections are counted, want 4", n)
 			}
 		})

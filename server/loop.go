@@ -3,7 +3,6 @@
 package server
 
 import (
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -31,9 +30,9 @@ type loop struct {
 	identities identities
 
 	// What some of them have.
-	data     perConn[any]        // Conn.Data
-	addrs    perConn[netip.Addr] // by which limits per address count them
-	attached []attached          // by Attachment.index
+	data     perConn[any] // Conn.Data
+	networks networks     // by which limits per address count them
+	attached []attached   // by Attachment.index
 
 	// Memory every connection uses in turn.
 	proto frame.Protocol

@@ -22,9 +22,7 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 		d.frame = frame.NewState(w)
 		s.Mark(uint32(w) << stream.MarkShift)
 	}
-	if q.addr.IsValid() {
-		l.addrs[s.Slot()] = q.addr
-	}
+	l.networks.set(s.Slot(), q.network)
 	if kept != nil {
 		l.data[s.Slot()] = kept
 	}

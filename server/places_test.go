@@ -130,7 +130,7 @@ func TestSilentAddress(t *testing.T) {
 				c.Close()
 			}
 			eventually(t, "the one that was let in has gone", func() bool {
-				return s.perIP.InUse(netip.MustParseAddr("127.0.0.3")) == 0
+				return s.perIP.InUse(networkOf(netip.MustParseAddr("127.0.0.3"))) == 0
 			})
 		}
 	})

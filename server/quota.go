@@ -15,17 +15,18 @@ import (
 
 // quota is the address and the user by which limits count a connection.
 type quota struct {
-	addr netip.Addr // zero: it is not counted by address
-	name string     // "": it is not counted by user
+	network network // zero: it is not counted by address
+	name    string  // "": it is not counted by user
 }
 
 // admitAddr is stream.Config.Admit: whether an address that has this many newcomers may have
 // one more. It is asked, and the rate is charged, when a connection is accepted.
 func (s *Server) admitAddr(addr netip.Addr, newcomers int, now time.Duration) bool {
-	if s.MaxConnsPerIP > 0 && s.perIP.InUse(addr)+newcomers >= s.MaxConnsPerIP {
+	from := networkOf(addr)
+	if s.MaxConnsPerIP > 0 && s.perIP.InUse(from)+newcomers >= s.MaxConnsPerIP {
 		return false
 	}
-	return s.arrivals.AllowN(addr, now, 1)
+	return s.arrivals.AllowN(from, now, 1)
 }
 
 // quotas asks the limits of connections that need no identity, when the head is there: the
@@ -45,58 +46,58 @@ func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request) (q quota, err e
 	if d.srv.MaxConnsPerIP <= 0 && d.srv.ConnRate.Unlimited() && d.srv.MessagesPerIP.Unlimited() {
 		return q, nil
 	}
-	addr := limiter.Network(r.RemoteAddr.Addr())
-	if !addr.IsValid() {
+	from := networkOf(r.RemoteAddr.Addr())
+	if from == 0 {
 		return q, nil // hung up already, or no IP socket
 	}
 	if r.IsProbe() {
 		if isCharged {
-			d.srv.arrivals.CancelN(addr, d.Now(), 1)
+			d.srv.arrivals.CancelN(from, d.Now(), 1)
 		}
-		return q, d.overConns(lr, r, errPerIP, d.srv.checkAddr(addr, d.Now()))
+		return q, d.overConns(lr, r, errPerIP, d.srv.checkAddr(from, d.Now()))
 	}
-	if err := d.srv.acquireAddr(addr, isCharged, d.Now()); err != nil {
+	if err := d.srv.acquireAddr(from, isCharged, d.Now()); err != nil {
 		if err := d.overConns(lr, r, errPerIP, err); err != nil {
 			return q, err
 		}
 		if d.srv.MaxConnsPerIP > 0 {
-			d.srv.perIP.Add(addr)
+			d.srv.perIP.Add(from)
 		}
 	}
-	q.addr = addr
+	q.network = from
 	return q, nil
 }
 
 // acquireAddr takes a place of an address, and of its rate what the connection has not been
 // charged for yet.
-func (s *Server) acquireAddr(addr netip.Addr, isCharged bool, now time.Duration) error {
+func (s *Server) acquireAddr(from network, isCharged bool, now time.Duration) error {
 	if s.MaxConnsPerIP > 0 {
-		if err := s.perIP.Acquire(addr, now); err != nil {
+		if err := s.perIP.Acquire(from, now); err != nil {
 			return err
 		}
 	}
-	if isCharged || s.arrivals.AllowN(addr, now, 1) {
+	if isCharged || s.arrivals.AllowN(from, now, 1) {
 		return nil
 	}
 	if s.MaxConnsPerIP > 0 {
-		s.perIP.Release(addr)
+		s.perIP.Release(from)
 	}
-	return s.tooOften(addr, now)
+	return s.tooOften(from, now)
 }
 
 // checkAddr returns what acquireAddr would of one more connection, and takes nothing.
-func (s *Server) checkAddr(addr netip.Addr, now time.Duration) error {
-	if err := s.perIP.Check(addr, now); err != nil {
+func (s *Server) checkAddr(from network, now time.Duration) error {
+	if err := s.perIP.Check(from, now); err != nil {
 		return err
 	}
-	if s.arrivals.WaitN(addr, now, 1) > 0 {
-		return s.tooOften(addr, now)
+	if s.arrivals.WaitN(from, now, 1) > 0 {
+		return s.tooOften(from, now)
 	}
 	return nil
 }
 
-func (s *Server) tooOften(addr netip.Addr, now time.Duration) error {
-	return &limiter.ErrLimit{RetryAfter: max(s.arrivals.WaitN(addr, now, 1), 1)}
+func (s *Server) tooOften(from network, now time.Duration) error {
+	return &limiter.ErrLimit{RetryAfter: max(s.arrivals.WaitN(from, now, 1), 1)}
 }
 
 // user asks the limit of the user's connections. A probe takes nothing.
@@ -119,8 +120,8 @@ func (q *quota) user(d *door, lr *loopRoute, r *upgrade.Request) error {
 }
 
 func (q quota) release(srv *Server) {
-	if q.addr.IsValid() && srv.MaxConnsPerIP > 0 {
-		srv.perIP.Release(q.addr)
+	if q.network != 0 && srv.MaxConnsPerIP > 0 {
+		srv.perIP.Release(q.network)
 	}
 	if q.name != "" {
 		srv.perUser.Release(q.name)

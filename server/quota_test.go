@@ -114,7 +114,7 @@ func TestQuotasNeverLeak(t *testing.T) {
 			netip.AddrFrom4([4]byte{10, 0, 0, last}), netip.AddrFrom4([4]byte{127, 0, 0, 1}),
 			netip.AddrFrom16([16]byte{0x20, 0x01}),
 		} {
-			if n := s.perIP.InUse(a); n != 0 {
+			if n := s.perIP.InUse(networkOf(a)); n != 0 {
 				t.Errorf("%v holds %d places", a, n)
 			}
 		}
@@ -251,7 +251,7 @@ func TestConnRate(t *testing.T) {
 		}
 	}
 	dial(t, addr, "/echo")
-	if n := s.perIP.InUse(netip.MustParseAddr("127.0.0.1")); n != 0 {
+	if n := s.perIP.InUse(networkOf(netip.MustParseAddr("127.0.0.1"))); n != 0 {
 		t.Errorf("a rate keeps %d places for connections that are in", n)
 	}
 	for path, want := range map[string]int{"/echo": 426, "/nowhere": 404} {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/usher-ws/usher/internal/text"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -18,20 +19,20 @@ func (s *Server) logRefusal(r *upgrade.Request, e *upgrade.Rejection, err error)
 			s.log.add(slog.LevelInfo, "server: pages of this origin may not connect", attrs...)
 		}
 	}
-	level, text := slog.LevelDebug, "server: a request was refused"
+	level, what := slog.LevelDebug, "server: a request was refused"
 	if e.StatusCode() == http.StatusInternalServerError {
-		level, text = slog.LevelError, "server: a request was refused for an internal reason"
+		level, what = slog.LevelError, "server: a request was refused for an internal reason"
 	}
 	if !s.log.enabled(level) {
 		return
 	}
-	s.log.add(level, text, "request", r.String(), "remote", r.RemoteAddr.String(), "code", e.Word(), "err", upgrade.Redact(err.Error()))
+	s.log.add(level, what, "request", r.String(), "remote", text.Peer(r.RemoteAddr), "code", e.Word(), "err", upgrade.Redact(err.Error()))
 }
 
 // logDryRun tells of a request that would have been refused.
 func (s *Server) logDryRun(r *upgrade.Request, over limit) {
 	if level := s.limitLevel(); s.log.enabled(level) {
-		s.log.add(level, "server: over a limit", "request", r.String(), "remote", r.RemoteAddr.String(),
+		s.log.add(level, "server: over a limit", "request", r.String(), "remote", text.Peer(r.RemoteAddr),
 			"code", over.code(), "action", "refuse", "enforced", false)
 	}
 }

@@ -21,6 +21,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Listener is a listening stream socket, TCP or unix: see Server.Listeners.
+type Listener = stream.Listener
+
 // Server is a WebSocket server. Set its fields, add routes, then ListenAndServe,
 // or Start and Wait. The fields are not to be changed afterwards. Of all sizes and
 // times, zero is the default and a negative value no limit. A Server is used once.
@@ -30,6 +33,11 @@ type Server struct {
 	// GOMAXPROCS.
 	Addr  string
 	Loops int
+
+	// Listeners are listening sockets that were opened elsewhere, besides those of Addr.
+	// They are the server's once Start has returned nil. Connections of one that is not of
+	// IP have no address: limits per address do not count them, and Conn.RemoteAddr is zero.
+	Listeners []Listener
 
 	// How many. MaxConns is by default what the process's descriptor limit
 	// allows, less the reserve for those that are told to go; Start fails with
@@ -96,8 +104,8 @@ type Server struct {
 	// Set by Start.
 	engine         *stream.Engine[session, extra]
 	loops          []*loop
-	listeners      []int
-	addrs          []netip.AddrPort
+	listeners      []Listener       // of Addr
+	addrs          []netip.AddrPort // of those that are of TCP
 	connLimit      int
 	reserve        int
 	begun          time.Time
@@ -112,10 +120,10 @@ type Server struct {
 	done           chan struct{}
 
 	// Shared by the loops.
-	perIP        limiter.Keyed[netip.Addr]
-	arrivals     limiter.Keyed[netip.Addr] // of ConnRate
+	perIP        limiter.Keyed[network]
+	arrivals     limiter.Keyed[network] // of ConnRate
 	perUser      limiter.Keyed[string]
-	ipMessages   limiter.Keyed[netip.Addr]
+	ipMessages   limiter.Keyed[network]
 	userMessages limiter.Keyed[string]
 	asking       limiter.Quota // questions that are answered elsewhere; it only counts
 	authorizing  limiter.Quota // those of authorizers
@@ -190,7 +198,7 @@ func (s *Server) start() error {
 	}
 	s.watch.start(s)
 	_ = s.life.goOn(starting, running)
-	_ = s.engine.Listen(s.listeners, s.fail)
+	_ = s.engine.Listen(slices.Concat(s.listeners, s.Listeners), s.fail)
 	return nil
 }
 

@@ -28,7 +28,7 @@ type session struct {
 	// What the loop keeps elsewhere, 0 for nothing.
 	place uint32 // route and path values (intern.go)
 	ident uint32 // identity (intern.go)
-	group uint32 // its one group, or manyGroups (group.go)
+	group uint32 // its one group, or its memberships (groups.go)
 
 	// The limiter.
 	messages limiter.Bucket
@@ -89,14 +89,13 @@ type extra struct {
 	// The rest.
 	question *question // that is answered elsewhere
 	exchange *exchange // the request is net/http's, or waits for that
-	groups   []uint32  // its groups, when there are several
 	owed     int       // how many mailboxes hold it back
 }
 
 // weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
 func weigh(x *extra) (bytes int, isZero bool) {
 	if x.head == nil && x.partial == nil && x.begun == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
-		x.question == nil && x.exchange == nil && x.groups == nil && x.owed == 0 {
+		x.question == nil && x.exchange == nil && x.owed == 0 {
 		return 0, true
 	}
 	bytes = cap(x.head) + x.partial.Size()

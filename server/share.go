@@ -3,7 +3,6 @@
 package server
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/usher-ws/usher/limiter"
@@ -12,9 +11,9 @@ import (
 // sharer names the buckets that a connection's messages share with those of other
 // connections: its user's and its address's, zero where there is none.
 type sharer struct {
-	srv  *Server
-	user string
-	addr netip.Addr
+	srv     *Server
+	user    string
+	network network
 }
 
 // sharer returns whose buckets the connection's messages are taken from, too.
@@ -24,7 +23,7 @@ func (m *meter) sharer(s link) sharer {
 		h.user = id.Subject
 	}
 	if !m.srv.MessagesPerIP.Unlimited() {
-		h.addr = m.addrs[s.Slot()]
+		h.network = m.networks.at(s.Slot())
 	}
 	return h
 }
@@ -35,7 +34,7 @@ func (h sharer) take(now time.Duration, n int) limit {
 	if h.user != "" && !h.srv.userMessages.AllowN(h.user, now, n) {
 		return userLimit
 	}
-	if h.addr.IsValid() && !h.srv.ipMessages.AllowN(h.addr, now, n) {
+	if h.network != 0 && !h.srv.ipMessages.AllowN(h.network, now, n) {
 		if h.user != "" {
 			h.srv.userMessages.CancelN(h.user, now, n)
 		}
@@ -50,8 +49,8 @@ func (h sharer) owe(now time.Duration, n int) (over limit, wait time.Duration) {
 	if h.user != "" {
 		over, wait = userLimit, h.srv.userMessages.DelayN(h.user, now, n)
 	}
-	if h.addr.IsValid() {
-		if w := h.srv.ipMessages.DelayN(h.addr, now, n); w > wait {
+	if h.network != 0 {
+		if w := h.srv.ipMessages.DelayN(h.network, now, n); w > wait {
 			over, wait = ipLimit, w
 		}
 	}
@@ -64,7 +63,7 @@ func (h sharer) waitFor(l limit, now time.Duration, n int) (limiter.Rate, time.D
 	if l == userLimit {
 		return h.srv.MessagesPerUser, h.srv.userMessages.WaitN(h.user, now, n)
 	}
-	return h.srv.MessagesPerIP, h.srv.ipMessages.WaitN(h.addr, now, n)
+	return h.srv.MessagesPerIP, h.srv.ipMessages.WaitN(h.network, now, n)
 }
 
 // refund gives back what a connection that ends has taken in advance.
@@ -77,7 +76,7 @@ func (m *meter) refund(s link) {
 	if h.user != "" {
 		h.srv.userMessages.CancelN(h.user, m.Now(), 1)
 	}
-	if h.addr.IsValid() {
-		h.srv.ipMessages.CancelN(h.addr, m.Now(), 1)
+	if h.network != 0 {
+		h.srv.ipMessages.CancelN(h.network, m.Now(), 1)
 	}
 }

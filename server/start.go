@@ -5,7 +5,6 @@ package server
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +23,7 @@ func newLoop(srv *Server, of *stream.Loop[session, extra]) *loop {
 	l.door = door{loop: l, gate: upgrade.Upgrader{Origins: srv.Origins, MaxHeaderBytes: srv.MaxHead}}
 	l.meter.loop, l.jobs.loop, l.groups.loop, l.drain.loop = l, l, l, l
 	l.mail.loop = l
-	l.data, l.addrs = make(perConn[any]), make(perConn[netip.Addr])
+	l.data = make(perConn[any])
 	l.mail.limit = max(or(srv.MaxBacklog, 1<<20), cmp.Or(srv.maxBuffered()/srv.loopCount()/8, 16<<20)) // whatever the settings, there is one
 	l.unroutedRefused = refusedHooks(srv.middleware)
 	l.routes = make([]loopRoute, len(srv.routes))
@@ -83,20 +82,23 @@ func (s *Server) open() error {
 	if err := s.newEngine(); err != nil {
 		return err
 	}
-	if s.Addr == "" {
-		return s.engine.Start()
+	if s.Addr != "" {
+		for addr := range strings.SplitSeq(s.Addr, ",") {
+			fd, err := poller.Listen(strings.TrimSpace(addr))
+			if err != nil {
+				return err
+			}
+			s.listeners = append(s.listeners, Listener{FD: fd})
+		}
 	}
-	for addr := range strings.SplitSeq(s.Addr, ",") {
-		fd, err := poller.Listen(strings.TrimSpace(addr))
+	for _, l := range slices.Concat(s.listeners, s.Listeners) {
+		bound, err := poller.Local(l.FD)
 		if err != nil {
 			return err
 		}
-		s.listeners = append(s.listeners, fd)
-		bound, err := poller.Local(fd)
-		if err != nil {
-			return err
+		if bound.IsValid() {
+			s.addrs = append(s.addrs, bound)
 		}
-		s.addrs = append(s.addrs, bound)
 	}
 	return s.engine.Start()
 }
@@ -126,8 +128,8 @@ func (s *Server) newEngine() (err error) {
 }
 
 func (s *Server) closeAll() {
-	for _, fd := range s.listeners {
-		unix.Close(fd)
+	for _, l := range s.listeners {
+		unix.Close(l.FD)
 	}
 	if s.engine != nil {
 		s.engine.Close()

@@ -43,7 +43,7 @@ type inbox struct {
 
 // listening is a listening socket of the acceptor.
 type listening struct {
-	fd     int
+	Listener
 	number uint8
 }
 
@@ -57,7 +57,7 @@ type acceptor[T, X any] struct {
 // acceptSome takes up to n of those that wait.
 func (l *acceptor[T, X]) acceptSome(from listening, n int) {
 	for range n {
-		conn, peer, errno := poller.Accept(from.fd)
+		conn, peer, errno := poller.Accept(from.FD)
 		switch errno {
 		case 0:
 			l.assign(adoption{fd: conn, peer: peer.Addr(), listener: from.number + 1})
@@ -76,7 +76,7 @@ func (l *acceptor[T, X]) pauseAccept(cause error) {
 	l.engine.acceptPauses.Add(1)
 	l.logError("stream: accepting pauses", "err", cause)
 	for _, at := range l.listenings {
-		if err := l.poll.PauseListen(at.fd); err != nil {
+		if err := l.poll.PauseListen(at.FD); err != nil {
 			l.logError("stream: pause listener", "err", err)
 		}
 	}
@@ -86,24 +86,28 @@ func (l *acceptor[T, X]) pauseAccept(cause error) {
 func (l *acceptor[T, X]) resumeAccept() {
 	l.pausedTo = 0
 	for _, at := range l.listenings {
-		if err := l.poll.ResumeListen(at.fd); err != nil {
+		if err := l.poll.ResumeListen(at.FD); err != nil {
 			l.logError("stream: resume listener", "err", err)
 		}
 	}
 }
 
-// unlisten closes the listening sockets. What is in their backlogs is let in.
+// unlisten closes the listening sockets. What is in their backlogs is let in, unless others
+// see to that.
 func (l *acceptor[T, X]) unlisten() {
 	listenings := l.listenings
 	defer func() { // also if a callback does not return
 		for _, at := range listenings {
-			_ = l.poll.Unlisten(at.fd)
-			unix.Close(at.fd)
+			_ = l.poll.Unlisten(at.FD)
+			unix.Close(at.FD)
 		}
 		l.pausedTo, l.listenings = 0, nil
 	}()
 	for _, at := range listenings {
-		_ = poller.Unreachable(at.fd)
+		if at.Shared {
+			continue
+		}
+		_ = poller.Unreachable(at.FD)
 		l.acceptSome(at, poller.Backlog)
 	}
 }

@@ -264,7 +264,7 @@ func TestUnlistenLetsTheBacklogIn(t *testing.T) {
 			if err := e.Loops()[0].Post(func() {
 				l := events[mark, bag]{e.Loops()[0]}
 				for k, fd := range fds {
-					if err := l.listen(listening{fd, uint8(k)}); err != nil {
+					if err := l.listen(listening{Listener{FD: fd}, uint8(k)}); err != nil {
 						t.Error(err)
 					}
 				}

@@ -68,10 +68,8 @@ func (l *Loop[T, X]) dropOutbox(i uint32, s *slot[T]) {
 // vacate frees the slot. The descriptor is closed or somebody else's.
 func (l *Loop[T, X]) vacate(i uint32, s *slot[T]) {
 	if s.ext != 0 {
-		x := l.exts.get(s.ext)
-		l.drop(&x.outbox)
+		l.drop(&l.exts.get(s.ext).outbox)
 		l.exts.put(s.ext)
-		*x = ext[X]{}
 	}
 	l.conns.Add(-1)
 	l.slab.put(i)

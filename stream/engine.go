@@ -128,15 +128,24 @@ func (e *Engine[T, X]) Origin() time.Time { return e.origin }
 // Loops returns the loops.
 func (e *Engine[T, X]) Loops() []*Loop[T, X] { return e.loops }
 
+// A Listener is a listening socket of streams: TCP or unix, non-blocking.
+type Listener struct {
+	FD int
+
+	// Shared says that another process listens on this very socket, or will. What waits in
+	// its backlog at the end is left to that one.
+	Shared bool
+}
+
 // Listen accepts, from now on, what comes to the listening sockets, up to 255 in all.
 // failed is called on a loop for each that it cannot be done for, which is still the
 // caller's to close; Unlisten closes the others. S.Listener counts all of them from 0, in
 // their order. Safe for any goroutine.
-func (e *Engine[T, X]) Listen(fds []int, failed func(error)) error {
+func (e *Engine[T, X]) Listen(all []Listener, failed func(error)) error {
 	return e.loops[0].Post(func() {
 		acceptor := events[T, X]{e.loops[0]}
-		for _, fd := range fds {
-			if err := acceptor.listen(listening{fd, e.listeners}); err != nil {
+		for _, one := range all {
+			if err := acceptor.listen(listening{one, e.listeners}); err != nil {
 				failed(err)
 			}
 			e.listeners++

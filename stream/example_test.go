@@ -85,7 +85,7 @@ func Example() {
 	if err := engine.Start(); err != nil {
 		log.Fatal(err)
 	}
-	if err := engine.Listen([]int{fd}, func(err error) { log.Print(err) }); err != nil {
+	if err := engine.Listen([]stream.Listener{{FD: fd}}, func(err error) { log.Print(err) }); err != nil {
 		log.Fatal(err)
 	}
 

@@ -16,8 +16,9 @@ type ext[X any] struct {
 
 // exts are the extensions of one loop; index 0 is none.
 type exts[X any] struct {
-	all   []*ext[X]
+	all   []*ext[X] // nil where there is none
 	free  []uint32
+	spare []*ext[X]                           // the memory of some that went
 	none  ext[X]                              // read only: the answer for a stream without one
 	weigh func(x *X) (bytes int, isZero bool) // the owner's part
 	ranks ranks
@@ -45,25 +46,46 @@ func (t *exts[X]) get(k uint32) *ext[X] {
 	return t.all[k]
 }
 
+// spareExts is how many extensions a loop keeps the memory of, 50 KiB, for the next: more are
+// needed at once when very many peers are slow, which passes.
+const spareExts = 256
+
 // take returns a new extension of slot i.
 func (t *exts[X]) take(i uint32) uint32 {
-	if n := len(t.free); n > 0 {
-		k := t.free[n-1]
-		t.free = t.free[:n-1]
-		t.all[k].slot = i
-		return k
-	}
 	if len(t.all) == 0 {
 		t.all = append(t.all, &t.none)
 	}
-	t.all = append(t.all, &ext[X]{slot: i})
-	return uint32(len(t.all) - 1)
+	k := uint32(len(t.all))
+	if n := len(t.free); n > 0 {
+		k, t.free = t.free[n-1], t.free[:n-1]
+	} else {
+		t.all = append(t.all, nil)
+	}
+	t.all[k] = t.fresh()
+	t.all[k].slot = i
+	return k
 }
 
-// put takes extension k back, whose fields are zero.
+// fresh returns an extension that is zero.
+func (t *exts[X]) fresh() *ext[X] {
+	n := len(t.spare)
+	if n == 0 {
+		return new(ext[X])
+	}
+	x := t.spare[n-1]
+	t.spare = t.spare[:n-1]
+	return x
+}
+
+// put takes extension k back.
 func (t *exts[X]) put(k uint32) {
 	t.unrank(k)
-	t.all[k].place = place{}
-	t.all[k].slot = 0
-	t.free = append(t.free, k)
+	x := t.all[k]
+	*x = ext[X]{}
+	if t.all[k] = nil; len(t.spare) < spareExts {
+		t.spare = append(t.spare, x)
+	}
+	if t.free = append(t.free, k); len(t.free) == len(t.all)-1 && len(t.free) > spareExts {
+		t.all, t.free = nil, nil
+	}
 }

@@ -68,7 +68,7 @@ func (t *exts[X]) unrank(k uint32) {
 // rankAll looks at all there is, in a new pass.
 func (t *exts[X]) rankAll() {
 	for k, x := range t.all {
-		if x.slot != 0 {
+		if x != nil && x.slot != 0 {
 			x.place.asked = false
 			t.rank(uint32(k))
 		}

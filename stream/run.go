@@ -167,7 +167,7 @@ func (l events[T, X]) Failed(err error) {
 
 // listen accepts what comes to a listening socket from now on. It runs on the acceptor.
 func (l events[T, X]) listen(at listening) error {
-	if err := l.poll.Listen(at.fd, func() { l.accept(at) }); err != nil {
+	if err := l.poll.Listen(at.FD, func() { l.accept(at) }); err != nil {
 		return err
 	}
 	a := &l.engine.acceptor

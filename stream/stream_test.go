@@ -229,6 +229,47 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// Of many extensions at once nothing stays but a few for the next.
+func TestExtrasGo(t *testing.T) {
+	r := newRig(t, roomy())
+	many := func(each func(s link)) {
+		for s := range r.l.All() {
+			each(s)
+		}
+	}
+	for range 4 * spareExts {
+		r.d.Seat()
+	}
+	for round := range 2 {
+		many(func(s link) { s.NeedExtra().b = make([]byte, 1) })
+		kept := 0
+		many(func(s link) {
+			if kept++; kept == 1 {
+				return
+			}
+			s.NeedExtra().b = nil
+			s.TrimExtra()
+		})
+		alive := 0
+		for _, x := range r.l.exts.all {
+			if x != nil && x != &r.l.exts.none {
+				alive++
+			}
+		}
+		if alive != 1 || len(r.l.exts.spare) > spareExts {
+			t.Errorf("round %d: %d extensions are there for one stream, and %d for the next", round, alive, len(r.l.exts.spare))
+		}
+		many(func(s link) {
+			s.NeedExtra().b = nil
+			s.TrimExtra()
+		})
+		if cap(r.l.exts.all) > spareExts || cap(r.l.exts.free) > spareExts {
+			t.Errorf("round %d: a table of %d is left without an extension", round, cap(r.l.exts.all))
+		}
+	}
+	many(func(s link) { r.d.Unseat(s) })
+}
+
 // An extension belongs to one stream, is found with it, and goes when it is zero.
 func TestExtras(t *testing.T) {
 	r := newRig(t, roomy())

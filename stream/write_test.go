@@ -24,7 +24,7 @@ func serve(t testing.TB, cfg config, set func(o *owner)) (e *engine, owners []*o
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Listen([]int{fd}, func(err error) { t.Error(err) }); err != nil {
+	if err := e.Listen([]Listener{{FD: fd}}, func(err error) { t.Error(err) }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Unlisten(context.Background()) })

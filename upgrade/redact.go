@@ -3,6 +3,7 @@ package upgrade
 import (
 	"bytes"
 	"errors"
+	"github.com/usher-ws/usher/internal/text"
 	"log/slog"
 	"net/url"
 	"regexp"
@@ -33,7 +34,7 @@ func (r *Request) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("method", r.Method()),
 		slog.String("target", string(appendTarget(nil, r.bytes(r.target)))),
-		slog.String("remote", r.RemoteAddr.String()),
+		slog.String("remote", text.Peer(r.RemoteAddr)),
 	)
 }
 

@@ -30,12 +30,12 @@ func (u *Upgrader) tell(r *Request, err error) {
 			log.Info("upgrade: pages of this origin may not connect", attrs...)
 		}
 	}
-	level, text := slog.LevelDebug, "upgrade: a request was refused"
+	level, what := slog.LevelDebug, "upgrade: a request was refused"
 	if e.StatusCode() == 500 {
-		level, text = slog.LevelError, "upgrade: a request was refused for an internal reason"
+		level, what = slog.LevelError, "upgrade: a request was refused for an internal reason"
 	}
 	if log.Enabled(ctx, level) {
-		log.Log(ctx, level, text, "request", r.String(), "remote", r.RemoteAddr.String(),
+		log.Log(ctx, level, what, "request", r.String(), "remote", text.Peer(r.RemoteAddr),
 			"code", e.Word(), "err", Redact(err.Error()))
 	}
 }
@@ -55,7 +55,7 @@ func NoteOrigin(log *slog.Logger, r *Request) (attrs []any) {
 	if flag := originFlag(origin, r.page.allowed); flag != "" && r.known[hOrigin].count == 1 {
 		attrs = append(attrs, "flag", flag)
 	}
-	return append(attrs, "remote", r.RemoteAddr.String())
+	return append(attrs, "remote", text.Peer(r.RemoteAddr))
 }
 
 // maxOrigin is the length of the longest origin: a scheme, a host name of 253 bytes,

@@ -279,7 +279,7 @@ func TestHelpAndVersion(t *testing.T) {
 		}
 	}
 	// These and no others.
-	want := strings.Fields("--config --listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
+	want := strings.Fields("--config --listen --reuse-port --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-rooms-per-user --max-requests --max-head --max-message --max-buffered --handshake-timeout " +
 		"--message-timeout --write-timeout --ping-interval --idle-timeout --drain --deflate --log-format --log-level --admin --help " +
 		"--access-log --print-routes --users " +

@@ -131,7 +131,7 @@ func scalar(n *yaml.Node) (string, error) {
 	case n.Style&yaml.TaggedStyle != 0:
 		return "", fmt.Errorf("line %d: tags are not taken: write the value alone, and in quotes if the ! is a part of it", n.Line)
 	case n.Kind != yaml.ScalarNode:
-		return "", fmt.Errorf("line %d: want a value, or a list of values", n.Line)
+		return "", fmt.Errorf("line %d: want a value, or a list of values, with quotes around what ends with a colon", n.Line)
 	case n.Tag == "!!null" && n.Value != "":
 		return "", fmt.Errorf("line %d: %s is no value: leave the key out, or write \"%s\" in quotes", n.Line, n.Value, n.Value)
 	case strings.ContainsFunc(n.Value, unseen):

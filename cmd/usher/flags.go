@@ -20,8 +20,10 @@ import (
 type serveCmd struct {
 	configFlag
 
-	Listen []string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Addresses to listen on, 127.0.0.1:8080 if not given; port 0 takes a free one."`
-	Loops  int      `default:"0" help:"Number of event loops; 0 is one per CPU."`
+	Listen    []string `default:"127.0.0.1:8080" placeholder:"HOST:PORT|unix:PATH|systemd:[NAME]" help:"Where to listen, 127.0.0.1:8080 if not given. Port 0 takes a free one; unix:/run/usher.sock?mode=0660 makes a unix socket with these permissions, 0666 if there are none; systemd: takes the sockets of a .socket unit, or those of a name."`
+	ReusePort bool     `help:"Let other processes of the same user listen on the same ports, each of which gets its part of the connections."`
+
+	Loops int `default:"0" help:"Number of event loops; 0 is one per CPU."`
 
 	Echo     string   `placeholder:"PATH" help:"Echo messages at this path, to anybody and without limits unless --rate is given."`
 	EchoAuth string   `placeholder:"PATH" help:"Echo messages at this path, behind the token and the limits."`
@@ -83,9 +85,9 @@ func (*serveCmd) Help() string {
 
 // Validate is called by kong. The server accepts whatever passes here.
 func (s *serveCmd) Validate() error {
-	for _, addr := range s.Listen {
-		if !isAddress(addr) {
-			return fmt.Errorf("--listen: %q is not an address: want HOST:PORT, like 127.0.0.1:8080", addr)
+	for _, text := range s.Listen {
+		if _, err := parseDoor(text); err != nil {
+			return fmt.Errorf("--listen: %w", err)
 		}
 	}
 	if s.Admin != "" && !isAddress(s.Admin) {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
@@ -51,22 +50,31 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	}
 	// Before anybody can know that we listen and tell us to stop.
 	signal.Notify(signals.leave, syscall.SIGTERM, syscall.SIGINT)
+	doors, err := openDoors(s.Listen, s.ReusePort)
+	if err != nil {
+		return fmt.Errorf("cannot listen: %w; choose other addresses with --listen", err)
+	}
+	defer doors.removeFiles()
+	srv.Listeners = doors.all
 	var desk *admin
 	if s.Admin != "" {
 		if desk, err = newAdmin(s.Admin, srv, log); err != nil {
+			doors.close()
 			return fmt.Errorf("cannot listen: %w; choose another address with --admin", err)
 		}
 		defer desk.close()
 	}
-	err = srv.Start()
+	if err = srv.Start(); err != nil {
+		doors.close()
+	}
 	if errors.Is(err, server.ErrFiles) {
 		return usageError{fmt.Errorf("%w: raise that limit (ulimit -n), or lower --max-conns or --loops", err)}
 	}
 	if err != nil {
-		return fmt.Errorf("cannot listen: %w; choose other addresses with --listen", err)
+		return fmt.Errorf("cannot start: %w", err)
 	}
 	desk.start()
-	greeting, err := s.greeting(srv, desk, secrets, given)
+	greeting, err := s.greeting(doors, desk, secrets, given)
 	if err != nil {
 		return err
 	}
@@ -77,7 +85,10 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	done := make(chan struct{})
 	defer close(done)
 	go (&memory{budget: int(s.MaxBuffered), buffered: srv.Buffered, sockets: srv.Sockets}).keep(done)
-	return signals.serveUntil(srv, s.Drain, log)
+	manager := newNotifier(log)
+	manager.tell("READY=1")
+	go manager.watchdog(srv, done)
+	return signals.serveUntil(srv, s.Drain, log, manager)
 }
 
 // secrets returns what signs and verifies tokens with an HMAC, the one that signs first.
@@ -116,7 +127,6 @@ func (s *serveCmd) build(secrets []secret, given bool, ring *server.LogRing) (sr
 // server returns the server that the flags describe.
 func (s *serveCmd) server(log *slog.Logger) *server.Server {
 	return &server.Server{
-		Addr:  strings.Join(s.Listen, ","),
 		Loops: s.Loops,
 
 		MaxConns:        s.MaxConns,
@@ -178,10 +188,10 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 
 // greeting returns what the start says on standard output: the addresses, and a URL that
 // works at once if nobody knows this run's secret.
-func (s *serveCmd) greeting(srv *server.Server, desk *admin, secrets []secret, given bool) ([]byte, error) {
+func (s *serveCmd) greeting(doors *doors, desk *admin, secrets []secret, given bool) ([]byte, error) {
 	var b []byte
-	for _, addr := range srv.Addrs() {
-		b = fmt.Appendf(b, "listening on http://%s\n", addr)
+	for _, name := range doors.names {
+		b = fmt.Appendf(b, "listening on %s\n", name)
 	}
 	if desk != nil {
 		b = fmt.Appendf(b, "admin on http://%s\n", desk.addr())
@@ -199,6 +209,6 @@ func (s *serveCmd) greeting(srv *server.Server, desk *admin, secrets []secret, g
 	if len(s.Rooms) > 0 {
 		room = s.Rooms[0]
 	}
-	return fmt.Appendf(b, "no secret given, so this run has its own; for an hour this gets in:\n  ws://%s/ws/%s?token=%s\n",
-		reachable(srv.Addrs()[0]), room, token), nil
+	return fmt.Appendf(b, "no secret given, so this run has its own; for an hour this gets in:\n  %s\n",
+		doors.reachable("ws", "/ws/"+room+"?token="+token)), nil
 }

@@ -31,7 +31,7 @@ func catchSignals() *signals {
 
 // serveUntil returns when a first signal has drained the server. A second one ends
 // the program at once.
-func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.Logger) error {
+func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.Logger, manager notifier) error {
 	go func() {
 		for range s.ignore {
 			log.Info("SIGHUP is ignored: settings are read at the start only")
@@ -45,6 +45,7 @@ func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.
 		}()
 		log.Info("draining; a second signal ends the program at once",
 			"signal", sig.String(), "connections", srv.Sockets(), "at_most", drain+server.DrainGrace)
+		manager.tell("STOPPING=1")
 		_ = srv.Shutdown(context.Background()) // Wait returns the same
 	}()
 	return srv.Wait()

@@ -4,6 +4,7 @@ package text
 import (
 	"bytes"
 	"iter"
+	"net/netip"
 	"unicode/utf8"
 )
 
@@ -35,4 +36,13 @@ func Elements(list []byte) iter.Seq[[]byte] {
 			}
 		}
 	}
+}
+
+// Peer returns an address as it is logged: that of a unix socket, or of a peer that has gone,
+// is unknown.
+func Peer(addr netip.AddrPort) string {
+	if !addr.IsValid() {
+		return "unknown"
+	}
+	return addr.String()
 }

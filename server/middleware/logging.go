@@ -83,7 +83,7 @@ func (a *accessLog) refused(r *upgrade.Request, e *upgrade.Rejection) {
 	if request := strings.TrimSpace(r.String()); request != "" { // it may have been no HTTP
 		attrs = append(attrs, slog.String("request", request))
 	}
-	attrs = append(attrs, slog.Any("remote", r.RemoteAddr), slog.Int("status", e.StatusCode()), slog.String("code", e.Word()))
+	attrs = append(attrs, slog.String("remote", peer(r.RemoteAddr)), slog.Int("status", e.StatusCode()), slog.String("code", e.Word()))
 	if r.Identity != nil {
 		attrs = append(attrs, slog.String("user", r.Identity.Subject))
 	}
@@ -93,7 +93,7 @@ func (a *accessLog) refused(r *upgrade.Request, e *upgrade.Rejection) {
 // about are the attributes that accepted and closed have in common.
 func (a *accessLog) about(c server.Conn, v *stay) []slog.Attr {
 	attrs := make([]slog.Attr, 0, 8)
-	attrs = append(attrs, slog.String("route", c.Route()), slog.Any("remote", v.remote))
+	attrs = append(attrs, slog.String("route", c.Route()), slog.String("remote", peer(v.remote)))
 	if id := c.Identity(); id != nil {
 		attrs = append(attrs, slog.String("user", id.Subject))
 	}
@@ -109,4 +109,13 @@ func (a *accessLog) write(msg string, attrs ...slog.Attr) {
 	r := slog.NewRecord(time.Now(), slog.LevelInfo, msg, 0)
 	r.AddAttrs(attrs...)
 	_ = a.log.Handle(ctx, r)
+}
+
+// peer returns an address as it is logged: that of a unix socket, or of a peer that has gone,
+// is unknown.
+func peer(addr netip.AddrPort) string {
+	if !addr.IsValid() {
+		return "unknown"
+	}
+	return addr.String()
 }

@@ -301,3 +301,38 @@ func TestManyKeysAreSlow(t *testing.T) {
 		}
 	}
 }
+
+// TestHeaderOfTheLast: a header that a good token had is not read again, whatever tokens with
+// others come between; only good ones count.
+func TestHeaderOfTheLast(t *testing.T) {
+	t.Parallel()
+	hs, other := pairOf("HS256"), pairOf("HS384")
+	v := &Verifier{Keys: keySet(t, Key{ID: "a", Key: hs.public, Algorithm: "HS256"}, Key{ID: "b", Key: hs.public, Algorithm: "HS256"})}
+	a, b := `{"alg":"HS256","kid":"a"}`, `{"alg":"HS256","kid":"b"}`
+	verify := func(text string, p pair, more string) *header {
+		_, err := v.Verify(p.signed(t, text, claimsWith(more)), testNow)
+		if good := p.algorithm == hs.algorithm && text != `{"alg":"HS256","kid":"c"}`; (err == nil) != good {
+			t.Fatalf("%s, signed with %s: %v", text, p.algorithm, err)
+		}
+		return v.header.Load()
+	}
+	first := verify(a, hs, `,"n":1`)
+	for k, c := range []struct {
+		header string
+		p      pair
+		isSame bool
+	}{
+		{a, hs, true}, {`{"alg":"HS256","kid":"c"}`, hs, true}, {`{"alg":"HS384","kid":"a"}`, other, true},
+		{b, hs, false}, {a, hs, false},
+	} {
+		if h := verify(c.header, c.p, fmt.Sprintf(`,"n":%d`, 2+k)); (h == first) != c.isSame {
+			t.Errorf("after %s, signed with %s: %+v was remembered", c.header, c.p.algorithm, h)
+		}
+	}
+	if h := v.header.Load(); h.kid != "a" || h.method.Alg() != "HS256" {
+		t.Errorf("remembered %+v", h)
+	}
+	if _, err := v.Verify([]byte(strings.Replace(string(hs.signed(t, a, claimsWith(`,"n":9`))), ".", ".x.", 1)), testNow); err == nil {
+		t.Error("a token of four parts is good")
+	}
+}

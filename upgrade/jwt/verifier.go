@@ -3,6 +3,8 @@ package jwt
 import (
 	"errors"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	gojwt "github.com/golang-jwt/jwt/v5"
@@ -21,7 +23,8 @@ type Verifier struct {
 	Audience string        // what aud must name; "": anything
 	Leeway   time.Duration // how much exp and nbf may be off
 
-	cache cache
+	cache  cache
+	header atomic.Pointer[header] // of the last token that was found good
 }
 
 // HS256 returns a Verifier of tokens that are signed with HMAC-SHA256 and secret, which it
@@ -66,6 +69,13 @@ func (v *Verifier) current() *KeySet {
 		return nil
 	}
 	return v.Keys.Current()
+}
+
+// remember keeps the header of a token that was found good, for the next that has the same.
+func (v *Verifier) remember(h *header) {
+	if v.header.Load() != h {
+		v.header.Store(&header{strings.Clone(h.text), h.method, h.kid})
+	}
 }
 
 // validate judges the issuer and the audience.

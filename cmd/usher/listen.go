@@ -1,0 +1,230 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/server"
+	"golang.org/x/sys/unix"
+)
+
+// door is something that --listen names, and what was opened for it.
+type door struct {
+	text string
+
+	path string      // of a unix socket; "" for others
+	perm fs.FileMode // of its file
+
+	systemd bool   // sockets that systemd has passed
+	name    string // those of this name only, if it is not ""
+}
+
+const (
+	unixPrefix    = "unix:"
+	systemdPrefix = "systemd:"
+
+	// longestPath is what the address of a unix socket has room for: unix(7).
+	longestPath = 107
+)
+
+// parseDoor reads a value of --listen.
+func parseDoor(text string) (door, error) {
+	switch {
+	case strings.HasPrefix(text, systemdPrefix):
+		return door{text: text, systemd: true, name: strings.TrimPrefix(text, systemdPrefix)}, nil
+	case !strings.HasPrefix(text, unixPrefix):
+		if !isAddress(text) {
+			return door{}, fmt.Errorf("%q is not an address: want HOST:PORT, like 127.0.0.1:8080, unix:/run/usher.sock or systemd:", text)
+		}
+		return door{text: text}, nil
+	}
+	path, query, _ := strings.Cut(strings.TrimPrefix(text, unixPrefix), "?")
+	d := door{text: text, path: path, perm: 0o666}
+	switch {
+	case path == "" || path[0] == '@':
+		return door{}, fmt.Errorf("%q has no path: want one like unix:/run/usher.sock", text)
+	case len(path) > longestPath:
+		return door{}, fmt.Errorf("%q: the path has %d bytes: a socket's has %d or less", text, len(path), longestPath)
+	}
+	values, err := url.ParseQuery(query)
+	for name, all := range values {
+		mode, bad := strconv.ParseUint(all[0], 8, 9)
+		if name != "mode" || len(all) != 1 || bad != nil {
+			err = errors.New("want ?mode= and an octal number, like ?mode=0660")
+		}
+		d.perm = fs.FileMode(mode)
+	}
+	if err != nil {
+		return door{}, fmt.Errorf("%q: %w", text, err)
+	}
+	return d, nil
+}
+
+// doors are the open sockets of all values of --listen.
+type doors struct {
+	all   []server.Listener
+	names []string // of each, as people know it
+	files []socketFile
+}
+
+// socketFile is the file of a unix socket that we have made.
+type socketFile struct {
+	path     string
+	dev, ino uint64
+}
+
+// openDoors opens them all, or none. They are the caller's to close until a Server has them.
+func openDoors(texts []string, reusePort bool) (d *doors, err error) {
+	d = new(doors)
+	defer func() {
+		if err != nil {
+			d.close()
+			d = nil
+		}
+	}()
+	var passed *passed
+	for _, text := range texts {
+		one, err := parseDoor(text)
+		if err != nil {
+			return d, err
+		}
+		switch {
+		case one.systemd:
+			if passed == nil {
+				passed = takePassed()
+			}
+			err = d.takeFrom(passed, one.name)
+		case one.path != "":
+			err = d.listenUnix(one)
+		default:
+			err = d.listenTCP(one.text, reusePort)
+		}
+		if err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+func (d *doors) add(fd int, shared bool) error {
+	d.all = append(d.all, server.Listener{FD: fd, Shared: shared})
+	name, err := nameOf(fd)
+	d.names = append(d.names, name)
+	return err
+}
+
+// nameOf returns where a listening socket can be reached.
+func nameOf(fd int) (string, error) {
+	addr, err := poller.Local(fd)
+	if err != nil {
+		return "", err
+	}
+	if addr.IsValid() {
+		return "http://" + addr.String(), nil
+	}
+	at, err := unix.Getsockname(fd)
+	if err != nil {
+		return "", os.NewSyscallError("getsockname", err)
+	}
+	if at, ok := at.(*unix.SockaddrUnix); ok {
+		return unixPrefix + at.Name, nil
+	}
+	return "", errors.New("the socket is neither one of IP nor a unix socket")
+}
+
+func (d *doors) listenTCP(addr string, reusePort bool) error {
+	listen := poller.Listen
+	if reusePort {
+		listen = poller.ListenReusePort
+	}
+	fd, err := listen(addr)
+	if err != nil {
+		return err
+	}
+	return d.add(fd, false)
+}
+
+// listenUnix opens a unix socket. A file that a program has left behind makes room.
+func (d *doors) listenUnix(one door) error {
+	fd, err := poller.ListenUnix(one.path, one.perm)
+	if errors.Is(err, unix.EADDRINUSE) {
+		if err := removeStale(one.path); err != nil {
+			return fmt.Errorf("listen %s: %w", one.path, err)
+		}
+		fd, err = poller.ListenUnix(one.path, one.perm)
+	}
+	if err != nil {
+		return err
+	}
+	if f, err := fileAt(one.path); err == nil {
+		d.files = append(d.files, f)
+	}
+	return d.add(fd, false)
+}
+
+// removeStale removes the file of a socket that nobody listens on.
+func removeStale(path string) error {
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != fs.ModeSocket {
+		return errors.New("there is a file that is no socket: move it away, or choose another path")
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	switch err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err {
+	case unix.ECONNREFUSED:
+		return os.Remove(path)
+	case nil, unix.EAGAIN: // its backlog may be full
+		return errors.New("another program listens there: stop it, or choose another path")
+	default:
+		return os.NewSyscallError("connect", err)
+	}
+}
+
+func fileAt(path string) (socketFile, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return socketFile{}, err
+	}
+	return socketFile{path: path, dev: st.Dev, ino: st.Ino}, nil
+}
+
+// removeFiles removes the files of our sockets, unless there are others in their places by
+// now.
+func (d *doors) removeFiles() {
+	for _, f := range d.files {
+		if now, err := fileAt(f.path); err == nil && now == f {
+			_ = os.Remove(f.path)
+		}
+	}
+	d.files = nil
+}
+
+// close closes what no server has taken.
+func (d *doors) close() {
+	for _, l := range d.all {
+		unix.Close(l.FD)
+	}
+	d.all = nil
+	d.removeFiles()
+}
+
+// reachable returns a URL that a client on this machine can use, with what to say about it.
+func (d *doors) reachable(scheme, path string) string {
+	for _, name := range d.names {
+		if addr, err := netip.ParseAddrPort(strings.TrimPrefix(name, "http://")); err == nil {
+			return fmt.Sprintf("%s://%s%s", scheme, reachable(addr), path)
+		}
+	}
+	return fmt.Sprintf("%s://localhost%s over %s", scheme, path, d.names[0])
+}
