@@ -28,8 +28,12 @@ type chunk struct {
 	dead int // bytes of what was deleted
 }
 
-// stringChunk is the memory of a chunk, unless a string is longer.
-const stringChunk = 16 << 10
+// The memory of a chunk, unless a string is longer, is a quarter of what there is, between
+// these bounds.
+const (
+	minStringChunk = 512
+	maxStringChunk = 64 << 10
+)
 
 // Add puts a string in, and returns its number, which is not 0. It copies b.
 func (t *Strings[R]) Add(b []byte) uint32 {
@@ -45,7 +49,7 @@ func (t *Strings[R]) Add(b []byte) uint32 {
 func (t *Strings[R]) place(i uint32, b []byte) {
 	n := idSize + uvarintLen(len(b)) + len(b)
 	if t.last == 0 || cap(t.chunks[t.last-1].b)-len(t.chunks[t.last-1].b) < n {
-		t.last = t.newChunk(max(n, stringChunk))
+		t.last = t.newChunk(max(n, min(max(t.size/4, minStringChunk), maxStringChunk)))
 	}
 	c := &t.chunks[t.last-1]
 	e := t.all.At(i)
@@ -80,6 +84,12 @@ func (t *Strings[R]) Bytes(i uint32) []byte {
 	e := t.all.At(i)
 	b, _ := next(t.chunks[e.chunk-1].b[e.at:])
 	return b
+}
+
+// Text is Bytes as a string. It keeps the memory of many others alive: clone what is kept.
+func (t *Strings[R]) Text(i uint32) string {
+	b := t.Bytes(i)
+	return unsafe.String(unsafe.SliceData(b), len(b)) // which do not change
 }
 
 // next returns the string that b begins with, and how many bytes it takes in all.
