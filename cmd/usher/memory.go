@@ -11,8 +11,8 @@ import (
 
 // This file keeps the memory of the process near what --max-buffered says. A heap may grow
 // to twice what is alive before it is collected, and keeps what it had for minutes: with the
-// budget full that would be twice the budget, and long after it was; and a crowd that has come
-// and is quiet would keep the garbage of its handshakes beside it, as much as itself.
+// budget full that would be twice the budget, and long after it was. And what came with many
+// connections is garbage as soon as they are seated, but stays until as much has come again.
 
 // memory is what it has to know of a server.
 type memory struct {
@@ -22,19 +22,20 @@ type memory struct {
 
 	isLimited bool // GOMEMLIMIT is the operator's
 	highest   int  // what was held, since memory was last given back
+	crowd     int  // how many sockets there were then
+	last      int  // how many there were at the last look
 	rest      int  // looks until it may be given back again
-	last      heap // at the last look
 }
 
 const (
-	memoryEvery = time.Second / 4
+	memoryEvery = time.Second
 
 	// restAfter is how many looks lie between two times that memory is given back, which
-	// is a collection, because less is held.
-	restAfter = 16
+	// is a collection.
+	restAfter = 4
 
-	// calmGrowth is by how much the heap grows between two looks if next to nothing happens.
-	calmGrowth = 16 << 10
+	// fewSockets is how many may come or go without a collection: their garbage is nothing.
+	fewSockets = 1000
 
 	// What a process is granted beside the budget: for itself, and for each connection.
 	memoryOfItself, memoryOfOne = 16 << 20, 2 << 10
@@ -59,22 +60,38 @@ func (m *memory) keep(done <-chan struct{}) {
 }
 
 // look sets the limit from which on garbage is collected at once, and gives memory back to the
-// system when much less is held than was, or nothing happens and much is garbage.
+// system when there is much.
 func (m *memory) look() {
-	h := readHeap()
 	if !m.isLimited {
-		debug.SetMemoryLimit(m.limit(h.alive))
+		debug.SetMemoryLimit(m.limit(alive()))
 	}
-	now, most := m.buffered()
-	m.highest = max(m.highest, most)
-	isCalm := h.isCalm(m.last)
-	m.last = h
-	m.rest = max(m.rest-1, 0)
-	if m.rest == 0 && m.highest-now > max(m.budget/16, 4<<20) || isCalm && h.idle() > max(h.alive/8, 256<<10) {
+	if m.isDue() {
 		debug.FreeOSMemory()
-		m.highest, m.rest = now, restAfter
 	}
 }
+
+// isDue reports whether memory is to be given back: because much less is held than was, or as
+// a crowd has come or gone and the next does not follow. A crowd is a quarter of those that
+// are there: from one thousand to a million there are thirty.
+func (m *memory) isDue() bool {
+	now, most := m.buffered()
+	sockets := m.sockets()
+	m.highest = max(m.highest, most)
+	isQuiet := abs(sockets-m.last) <= sockets/100
+	m.last = sockets
+	if m.rest > 0 {
+		m.rest--
+		return false
+	}
+	isCrowd := isQuiet && abs(sockets-m.crowd) > max(m.crowd/4, fewSockets)
+	if !isCrowd && m.highest-now <= max(m.budget/16, 4<<20) {
+		return false
+	}
+	m.highest, m.crowd, m.rest = now, sockets, restAfter
+	return true
+}
+
+func abs(n int) int { return max(n, -n) }
 
 // limit is two fifths more than the budget, with what else a server of its size needs. A heap
 // that is full of live objects gets room beside them, or it would be collected without end.
@@ -83,32 +100,12 @@ func (m *memory) limit(alive int) int64 {
 	return int64(max(usual, alive+alive/4+memoryOfItself))
 }
 
-// heap is what the runtime says of its memory, in bytes.
-type heap struct {
-	alive   int // when it was last collected
-	objects int // what is alive and what is garbage
-	free    int // kept for what comes
-	cycles  int // how often it was collected
-}
-
-// isCalm reports whether next to nothing was allocated since before.
-func (h heap) isCalm(before heap) bool {
-	return h.cycles == before.cycles && h.objects-before.objects < calmGrowth
-}
-
-// idle is about what a collection could give back.
-func (h heap) idle() int { return h.objects - h.alive + h.free }
-
-func readHeap() (h heap) {
-	samples := []metrics.Sample{
-		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
+// alive is how many bytes were in use when the heap was last collected.
+func alive() int {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return 0
 	}
-	metrics.Read(samples)
-	for k, to := range []*int{&h.alive, &h.objects, &h.free, &h.cycles} {
-		if samples[k].Value.Kind() == metrics.KindUint64 {
-			*to = int(samples[k].Value.Uint64())
-		}
-	}
-	return h
+	return int(sample[0].Value.Uint64())
 }
