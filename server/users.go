@@ -97,7 +97,7 @@ func (u *users) leave(t *userShard, before int) {
 // size is what is in the tables. They have a little more room: that of a table of three users
 // would be most of a small budget.
 func (t *userShard) size() int {
-	const userSize, connSize, detailsSize = 13 + 4 + int(unsafe.Sizeof(user{})), int(unsafe.Sizeof(userConn{})), 13 + 4
+	const userSize, connSize, detailsSize = 9 + 4 + int(unsafe.Sizeof(user{})), int(unsafe.Sizeof(userConn{})), 9 + 4
 	const wholeSize = 32 + int(unsafe.Sizeof(upgrade.Identity{}))
 	return t.text + t.names.Len()*userSize + t.conns.Len()*connSize + t.details.Len()*detailsSize + len(t.whole)*wholeSize
 }

@@ -14,25 +14,25 @@ type Slab[R any] struct {
 	room   uint32 // in chunks
 }
 
-// Records are allocated slabFirst at first, then as many again as there are, up to slabChunk:
-// that many stay unused at most.
+// Records are allocated slabFirst at first, then a quarter of what there is, up to slabChunk: so
+// many stay unused at most.
 const (
 	slabFirst = 16
 	slabChunk = 1024
+	slabSmall = 1 + 4*8 // chunks of the first 4*slabChunk records
 )
 
-// slabSmall is how many chunks the first slabChunk records have.
-const slabSmall = 7 // 16, 16, 32, 64, 128, 256, 512
-
-// slabPlace returns the chunk of a record, and where it is in that.
+// slabPlace returns the chunk of a record, and where it is in that: each power of two, from
+// slabFirst to twice that and so on, is divided among four chunks.
 func slabPlace(i uint32) (chunk, at uint32) {
-	if i >= slabChunk {
-		return slabSmall - 1 + i/slabChunk, i % slabChunk
-	}
-	if chunk = uint32(bits.Len32(i / slabFirst)); chunk == 0 {
+	switch {
+	case i >= 4*slabChunk:
+		return slabSmall - 4 + i/slabChunk, i % slabChunk
+	case i < slabFirst:
 		return 0, i
 	}
-	return chunk, i - slabFirst/2<<chunk
+	k := uint32(bits.Len32(i)) - 3
+	return 4*k + i>>k - 11, i & (1<<k - 1)
 }
 
 // Take returns the number of a zero record, which is not 0.
@@ -43,7 +43,10 @@ func (t *Slab[R]) Take() uint32 {
 		return i
 	}
 	if t.next++; t.next >= t.room {
-		n := min(max(t.room, slabFirst), slabChunk)
+		n := uint32(slabFirst)
+		if t.room > 0 {
+			n = min(uint32(1)<<(bits.Len32(t.room)-3), slabChunk)
+		}
 		t.chunks = append(t.chunks, make([]R, n))
 		t.room += n
 	}
