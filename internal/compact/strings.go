@@ -26,15 +26,19 @@ type entry[R any] struct {
 type place uint32
 
 const (
-	placeShift  = 14
-	stringChunk = 1 << placeShift // the memory of a chunk, unless a string is longer
-	maxChunks   = 1<<(32-placeShift) - 1
+	placeShift = 16
+	maxChunks  = 1<<(32-placeShift) - 1
+
+	// The memory of a chunk, unless a string is longer, is a quarter of what there is,
+	// between these bounds.
+	minStringChunk = 512
+	maxStringChunk = 1 << placeShift
 )
 
 func placeOf(chunk uint32, at int) place { return place(chunk<<placeShift | uint32(at)) }
 
 func (p place) chunk() uint32 { return uint32(p >> placeShift) }
-func (p place) at() int       { return int(p & (stringChunk - 1)) }
+func (p place) at() int       { return int(p & (1<<placeShift - 1)) }
 
 // chunk is strings one behind the other, each behind its number and its length.
 type chunk struct {
@@ -56,7 +60,7 @@ func (t *Strings[R]) Add(b []byte) uint32 {
 func (t *Strings[R]) place(i uint32, b []byte) {
 	n := idSize + uvarintLen(len(b)) + len(b)
 	if t.last == 0 || cap(t.chunks[t.last-1].b)-len(t.chunks[t.last-1].b) < n {
-		t.last = t.newChunk(max(n, stringChunk))
+		t.last = t.newChunk(max(n, min(max(t.size/4, minStringChunk), maxStringChunk)))
 	}
 	c := &t.chunks[t.last-1]
 	t.all.At(i).place = placeOf(t.last, len(c.b))
@@ -93,6 +97,12 @@ func (t *Strings[R]) Bytes(i uint32) []byte {
 	p := t.all.At(i).place
 	b, _ := next(t.chunks[p.chunk()-1].b[p.at():])
 	return b
+}
+
+// Text is Bytes as a string. It keeps the memory of many others alive: clone what is kept.
+func (t *Strings[R]) Text(i uint32) string {
+	b := t.Bytes(i)
+	return unsafe.String(unsafe.SliceData(b), len(b)) // which do not change
 }
 
 // next returns the string that b begins with, and how many bytes it takes in all.
