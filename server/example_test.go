@@ -67,6 +67,22 @@ func Example() {
 	// alice: hello <nil>
 }
 
+// A user hears on all devices what one of them has read.
+func ExampleServer_UserConns() {
+	s := &server.Server{Addr: "127.0.0.1:0"}
+	s.Route("/", server.Route{
+		Guards: []upgrade.Guard{upgrade.Bearer(passes{ /* … */ })},
+		Message: func(c server.Conn, m server.Message) error {
+			for _, other := range s.UserConns(c.Identity().Subject) {
+				if other != c {
+					_ = other.Send(m.Opcode, m.Data)
+				}
+			}
+			return nil
+		},
+	})
+}
+
 // Middleware is a struct of hooks. The first listed is the outermost, and the server tells
 // which hooks of which middleware run for a path.
 func ExampleMiddleware() {

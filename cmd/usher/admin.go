@@ -101,10 +101,7 @@ func cmdline(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	args := slices.Clone(os.Args)
 	for i, arg := range args {
-		args[i] = upgrade.Redact(arg)
-		if strings.Contains(arg, "://") {
-			args[i] = upgrade.RedactURL(arg)
-		}
+		args[i] = masked(arg)
 	}
 	_, _ = io.WriteString(w, strings.Join(args, "\x00"))
 }

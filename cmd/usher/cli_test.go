@@ -60,6 +60,10 @@ func TestMistakes(t *testing.T) {
 	if err := os.WriteFile(users, []byte(htpasswdFile), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	config := filepath.Join(t.TempDir(), "usher.yaml")
+	if err := os.WriteFile(config, []byte("rate: 1/s\nburst: -1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	type mistake struct {
 		args string
 		code int
@@ -102,7 +106,7 @@ func TestMistakes(t *testing.T) {
 		{"serve --leave-grace=-1s", 2, "0 or more"},
 		{"serve --announce-max=-1", 2, "0 or more"},
 		{"serve --history=-1", 2, "0 or more"},
-		{"serve --rooms=", 2, "leave the flag out"},
+		{"serve --rooms=", 2, "leave it out"},
 		{"serve --echo echo", 2, "/echo"},
 		{"serve --echo /{x}", 2, "/echo"},
 		{"serve --echo /a --echo-auth /a", 2, "two paths"},
@@ -121,6 +125,18 @@ func TestMistakes(t *testing.T) {
 		{"serve --jwks http://us:er:p/a@ss@id.example/?x", 2, "http://REDACTED@id.example/?REDACTED"},
 		{"serve --leeway=-1s", 2, "0 or more"},
 		{"serve --listen " + busy.Addr().String(), 1, "--listen"},
+		{"serve --config " + users, 2, "line 1: want lines like"},
+		{"serve --config /does/not/exist", 2, "--config"},
+		{"serve --config " + config + " --user-rate 1/s", 2, "--burst comes from file " + config + ", line 2"},
+		{"check --config " + config, 2, "--burst comes from file " + config + ", line 2"},
+		{"token --sub alice --config " + config + "x", 2, "--config"},
+		{"check --secret-file /does/not/exist", 2, "--secret-file"},
+		{"check --users /does/not/exist", 2, "--users"},
+		{"check --users " + short, 2, "line 1"},
+		{"check --public-key " + short, 2, "--public-key"},
+		{"check --jwks /does/not/exist", 2, "--jwks"},
+		{"check --rate 5/s --rate 6/s", 2, "given twice"},
+		{"check now", 2, "now"},
 		{"token", 2, "--sub"},
 		{"token --sub=", 2, "--sub"},
 		{"token --sub alice", 2, "USHER_SECRET"},
@@ -131,7 +147,7 @@ func TestMistakes(t *testing.T) {
 		{"token --sub alice --rooms a.b", 2, "letters"},
 	}
 	mistaken := strings.Repeat("s3cret", 8) // given as the name of a file
-	for _, args := range []string{"serve", "token --sub alice", "serve --users none"} {
+	for _, args := range []string{"serve", "check", "token --sub alice", "serve --users none"} {
 		tests = append(tests, mistake{args + " --secret-file " + mistaken, 2, "the secret itself"})
 		tests = append(tests, mistake{args + " --secret-file HS256:" + strings.Repeat("s3cret/", 70), 2, "the secret itself"})
 	}
@@ -146,9 +162,9 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	for value, says := range map[string]string{"short": "has 5 bytes", "": "is empty", "  ": "begins or ends with blanks", "\n": "is empty"} {
-		for _, args := range []string{"serve", "token --sub alice"} {
+		for _, args := range []string{"serve", "check", "token --sub alice"} {
 			got := finish(t, []string{"USHER_SECRET=" + value}, strings.Fields(args)...)
-			if got.code != 2 || !strings.Contains(got.stderr, "USHER_SECRET "+says) && (value != "" || args == "serve" || !strings.Contains(got.stderr, "no secret to sign with")) {
+			if got.code != 2 || !strings.Contains(got.stderr, "USHER_SECRET "+says) && (value != "" || args != "token --sub alice" || !strings.Contains(got.stderr, "no secret to sign with")) {
 				t.Errorf("usher %s with USHER_SECRET=%q: got %+v, want code 2", args, value, got)
 			}
 		}
@@ -263,7 +279,7 @@ func TestHelpAndVersion(t *testing.T) {
 		}
 	}
 	// These and no others.
-	want := strings.Fields("--listen --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
+	want := strings.Fields("--config --listen --reuse-port --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-rooms-per-user --max-requests --max-head --max-message --max-buffered --handshake-timeout " +
 		"--message-timeout --write-timeout --ping-interval --idle-timeout --drain --deflate --log-format --log-level --admin --help " +
 		"--access-log --print-routes --users " +

@@ -18,6 +18,8 @@ import (
 
 // serveCmd is usher serve. Sizes, counts and times of 0 mean no limit.
 type serveCmd struct {
+	configFlag
+
 	Listen    []string `default:"127.0.0.1:8080" placeholder:"HOST:PORT|unix:PATH|systemd:[NAME]" help:"Where to listen, 127.0.0.1:8080 if not given. Port 0 takes a free one; unix:/run/usher.sock?mode=0660 makes a unix socket with these permissions, 0666 if there are none; systemd: takes the sockets of a .socket unit, or those of a name."`
 	ReusePort bool     `help:"Let other processes of the same user listen on the same ports, each of which gets its part of the connections."`
 
@@ -77,7 +79,8 @@ const maxLoops = 1024
 // Help is what usher serve --help prints below its first line.
 func (*serveCmd) Help() string {
 	return "The values shown are the defaults; 0 means no limit. For a list, use commas or repeat the flag. " +
-		"Rates are N/s, N/m or N/h; sizes take KiB and MiB; times are like 300ms, 10s or 5m."
+		"Rates are N/s, N/m or N/h; sizes take KiB and MiB; times are like 300ms, 10s or 5m. " +
+		"What the command line leaves out is taken from the environment (USHER_MAX_CONNS for --max-conns), then from the file that --config names."
 }
 
 // Validate is called by kong. The server accepts whatever passes here.

@@ -4,6 +4,7 @@
 // many connections, and keeps each of them to its share.
 //
 //	usher serve          run it, with a chat to try it out
+//	usher check          look at the settings of serve, without running it
 //	usher token --sub me make a token for it
 //	usher bench echo URL measure it, or another server
 //	usher version        print the version
@@ -25,6 +26,7 @@ import (
 // cli is the command line; kong reads it from the tags.
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server: the chat at /, its rooms at /ws/{room}, and echoes where you want them."`
+	Check   checkCmd   `cmd:"" help:"Check the settings that the server would run with, and print where each comes from."`
 	Token   tokenCmd   `cmd:"" help:"Make a token for the server."`
 	Bench   benchCmd   `cmd:"" help:"Measure this WebSocket server or another."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -38,32 +40,36 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // run does what args ask for and returns the exit code: 0, 2 when args are at
 // fault, 1 for any other error. When it is asked for help it does not return.
 func run(args []string, stdout, stderr io.Writer) int {
-	parser, err := newParser(new(cli), stdout, stderr)
+	from := new(sources)
+	parser, err := newParser(new(cli), from, stdout, stderr)
 	if err != nil {
 		return fail(stderr, err)
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		return fail(stderr, usageError{fmt.Errorf("%w (see %s --help)", err, asked(err))})
+		return fail(stderr, usageError{fmt.Errorf("%w (see %s --help)", from.explain(err), asked(err))})
 	}
 	if err := refuseTwice(command); err != nil {
 		return fail(stderr, usageError{err})
 	}
 	if err := command.Run(); err != nil {
-		return fail(stderr, err)
+		return fail(stderr, from.explain(err))
 	}
 	return 0
 }
 
-// newParser returns a parser that reads a command line into c.
-func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
+// newParser returns a parser that reads a command line into c, and what it leaves out from
+// elsewhere.
+func newParser(c *cli, from *sources, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("usher"),
 		kong.Description("A WebSocket server that answers strangers before it lets them in."),
 		kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(stdout, (*io.Writer)(nil)),
+		kong.Bind(from),
 		kong.PostBuild(beStrict),
+		kong.WithBeforeResolve(from.load),
 	)
 }
 

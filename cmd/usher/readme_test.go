@@ -3,11 +3,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
-	"unicode"
 
 	"github.com/alecthomas/kong"
 
@@ -20,10 +22,43 @@ func TestReadmeShowsTheFlags(t *testing.T) {
 	drawn.Section(t, "../../README.md", "flags", flagsMarkdown(t))
 }
 
+// TestReadmeConfiguration: the file of settings in README.md is one, and usher check says of
+// it what is printed there.
+func TestReadmeConfiguration(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	file := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(text)
+	example := regexp.MustCompile(`(?s)\$ (USHER_\w+)=(\S+) usher (check [^\n]*)\n(.*?)` + "```").FindSubmatch(text)
+	if file == nil || example == nil {
+		t.Fatal("README.md has no file of settings, or no usher check")
+	}
+	for name, text := range map[string]string{
+		"usher.yaml": string(file[1]),
+		"users":      goodFiles["users"], "secret": goodFiles["secret-file"],
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv(string(example[1]), string(example[2]))
+	var stdout, stderr strings.Builder
+	if code := run(strings.Fields(string(example[3])), &stdout, &stderr); code != 0 {
+		t.Fatalf("got %d, %s", code, stderr.String())
+	}
+	for line := range strings.Lines(string(example[4])) {
+		if line != "…\n" && !strings.Contains(stdout.String(), line) {
+			t.Errorf("got\n%s\nwant %s", stdout.String(), line)
+		}
+	}
+}
+
 // flagsMarkdown draws the flags of usher serve for README.md.
 func flagsMarkdown(t *testing.T) string {
 	t.Helper()
-	parser, err := newParser(new(cli), io.Discard, io.Discard)
+	parser, err := newParser(new(cli), new(sources), io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,16 +75,13 @@ func flagsMarkdown(t *testing.T) string {
 	return strings.ReplaceAll(b.String(), " *", ` \*`)
 }
 
-// shownDefault returns the default that --help shows for a flag. A placeholder that begins
-// with a digit is one that the program fills in itself.
+// shownDefault returns the default that --help shows for a flag.
 func shownDefault(f *kong.Flag) string {
 	switch {
 	case f.IsBool():
 		return "off"
 	case f.HasDefault:
 		return f.Default
-	case f.PlaceHolder != "" && unicode.IsDigit(rune(f.PlaceHolder[0])):
-		return f.PlaceHolder
 	}
-	return "–"
+	return cmp.Or(standIn(f), "–")
 }

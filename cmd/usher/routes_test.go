@@ -3,6 +3,8 @@
 package main_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +48,17 @@ anything else
 		"--max-conns-per-user 3 --user-rate 5/s --over-limit delay --close-after 20")...)
 	if got.code != 0 || got.stderr != "" || got.stdout != want {
 		t.Errorf("got %+v\nwant\n%s", got, want)
+	}
+	// The same from everywhere.
+	config := filepath.Join(t.TempDir(), "usher.yaml")
+	settings := "access-log: true\necho: /other\norigin: [chat.example]\nmax-conns-per-user: 3\nuser-rate: 6/s\nover-limit: drop\nclose-after: 20\n"
+	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got = finish(t, []string{"USHER_CONFIG=" + config, "USHER_ECHO_AUTH=/auth", "USHER_USER_RATE=5/s", "USHER_OVER_LIMIT=close", "USHER_PORT=tcp://10.0.0.7:80"},
+		"serve", "--print-routes", "--echo", "/echo", "--over-limit", "delay")
+	if got.code != 0 || got.stderr != "" || got.stdout != want {
+		t.Errorf("from everywhere: got %+v\nwant\n%s", got, want)
 	}
 	got = finish(t, nil, "serve", "--print-routes")
 	if got.code != 0 || !strings.Contains(got.stdout, "  middleware  none\n") || strings.Contains(got.stdout, "listening") {

@@ -61,7 +61,7 @@ func (f secretFlag) read() (secrets []secret, err error) {
 		}
 		parsed, err := parseSecret(text, file.path, cmp.Or(file.algorithm, "HS256"))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--secret-file: %w", err)
 		}
 		secrets = append(secrets, parsed)
 	}
@@ -90,7 +90,7 @@ func parseSecret(text []byte, from, algorithm string) (secret, error) {
 	var wrong string
 	switch {
 	case least == 0:
-		return secret{}, usageError{fmt.Errorf("--secret-file: %s takes no secret: want HS256, HS384 or HS512", algorithm)}
+		return secret{}, usageError{fmt.Errorf("%s takes no secret: want HS256, HS384 or HS512", algorithm)}
 	case len(text) == 0:
 		wrong = "is empty"
 	case hasMark(text):

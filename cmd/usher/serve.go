@@ -31,11 +31,6 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	defer ring.Close(time.Second)
 	log := slog.New(ring)
 	slog.SetDefault(log) // whatever else logs does not wait for standard error either
-	provider, app, closeKeys, err := s.apps(secrets, given, log)
-	if err != nil {
-		return err
-	}
-	defer closeKeys()
 	if s.Loops == 0 {
 		s.Loops = runtime.GOMAXPROCS(0)
 	}
@@ -44,13 +39,11 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), s.Loops+1))
 	}
-	srv := s.server(log)
-	srv.Handler, srv.Answer = provider.Handler(app.Handler()), provider.Answer(app.Answer)
-	srv.Route(chat.Pattern, app.Route())
-	s.routeEchoes(srv, provider.Bearer())
-	if s.AccessLog {
-		srv.Use(middleware.Logging(ring))
+	srv, closeKeys, err := s.build(secrets, given, ring)
+	if err != nil {
+		return err
 	}
+	defer closeKeys()
 	if s.PrintRoutes {
 		_, err := io.WriteString(stdout, upgrade.Redact(string(srv.AppendRoutes(nil))))
 		return err
@@ -111,6 +104,24 @@ func (s *serveCmd) secrets() (secrets []secret, given bool, err error) {
 		return nil, false, usageError{errors.New("the secret in USHER_SECRET is empty: make one with `openssl rand -hex 32`, or unset it for one that is good for this run")}
 	}
 	return []secret{newSecret()}, false, nil
+}
+
+// build returns the server with all that it serves. It reads what the settings name.
+// closeKeys ends what the keys do in the background.
+func (s *serveCmd) build(secrets []secret, given bool, ring *server.LogRing) (srv *server.Server, closeKeys func(), err error) {
+	log := slog.New(ring)
+	provider, app, closeKeys, err := s.apps(secrets, given, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	srv = s.server(log)
+	srv.Handler, srv.Answer = provider.Handler(app.Handler()), provider.Answer(app.Answer)
+	srv.Route(chat.Pattern, app.Route())
+	s.routeEchoes(srv, provider.Bearer())
+	if s.AccessLog {
+		srv.Use(middleware.Logging(ring))
+	}
+	return srv, closeKeys, nil
 }
 
 // server returns the server that the flags describe.

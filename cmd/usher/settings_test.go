@@ -39,6 +39,7 @@ var listsOfNames = []string{",", "a,", ",a", "a,,b", "a, ,b"}
 // names are the flags that take text, with values that each of them does not take: besides
 // empty ones, and for lists besides listsOfNames. nil is for flags that take any text.
 var names = map[string][]string{
+	"serve --config":     {"."},
 	"serve --listen":     {"here", "127.0.0.1", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80"},
 	"serve --admin":      {"here", "9090", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536"},
 	"serve --echo":       {"echo", "/{x}", "/a b", "/a/", "//", "/a?b", "/a%20b"},
@@ -51,6 +52,7 @@ var names = map[string][]string{
 	"serve --audience":   nil,
 	"serve --log-format": {"xml", "JSON", " text"},
 	"serve --log-level":  {"loud", "INFO", "info+1", " info"},
+	"token --config":     {"."},
 	"token --sub":        nil,
 	"token --rooms":      {"a.b", "a b", " ", strings.Repeat("x", 65)},
 	"token --kid":        nil,
@@ -103,7 +105,7 @@ func TestEmptyOrMalformed(t *testing.T) {
 		bad := malformed[flag.Target.Type()]
 		if bad == nil {
 			var known bool
-			if bad, known = names[name]; !known && strings.HasPrefix(command, "bench ") {
+			if bad, known = names[strings.Replace(name, "check ", "serve ", 1)]; !known && strings.HasPrefix(command, "bench ") {
 				bad, known = names["bench --"+flag.Name]
 			}
 			if !known {
@@ -124,10 +126,10 @@ func TestEmptyOrMalformed(t *testing.T) {
 	}
 }
 
-// TestGivenTwice: a flag of serve that is not a list can be given once.
+// TestGivenTwice: a flag of serve, and so of check, that is not a list can be given once.
 func TestGivenTwice(t *testing.T) {
 	for command, flag := range allFlags(t) {
-		if command != "serve" || flag.IsCumulative() {
+		if command != "serve" && command != "check" || flag.IsCumulative() || flag.Name == "config" {
 			continue
 		}
 		value := "--" + flag.Name
@@ -158,7 +160,7 @@ func goodValue(flag *kong.Flag) string {
 // allFlags goes over the flags of all commands that a person may give, and over those
 // that the scenarios of bench share once.
 func allFlags(t *testing.T) func(yield func(command string, flag *kong.Flag) bool) {
-	parser, err := newParser(new(cli), t.Output(), t.Output())
+	parser, err := newParser(new(cli), new(sources), t.Output(), t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,10 +29,22 @@ func beStrict(k *kong.Kong) error {
 
 // Decode implements kong.Mapper.
 func (m strict) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
-	if text, ok := ctx.Scan.Peek().Value.(string); ok {
-		if err := refuseBlank(ctx.Value, text); err != nil {
+	switch given := ctx.Scan.Peek().Value.(type) {
+	case string:
+		if err := refuseBlank(ctx.Value, given); err != nil {
 			return err
 		}
+	case []string: // of a file: as if the flag were repeated
+		if len(given) == 0 {
+			return refuseBlank(ctx.Value, "")
+		}
+		for _, text := range given {
+			again := ctx.WithScanner(kong.Scan().PushTyped(text, kong.FlagValueToken))
+			if err := m.Decode(again, target); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return m.Mapper.Decode(ctx, target)
 }
@@ -57,21 +69,21 @@ func refuseBlank(v *kong.Value, text string) error {
 	if v.Flag == nil || v.Required {
 		return fmt.Errorf("%s: want a value", wrong)
 	}
-	return fmt.Errorf("%s: want %s, or leave the flag out", wrong, v.Summary())
+	return fmt.Errorf("%s: want %s, or leave it out", wrong, v.Summary())
 }
 
 func blank(s string) bool { return strings.TrimSpace(s) == "" }
 
-// refuseTwice returns an error for a flag of serve that is not a list and is given more than
+// refuseTwice returns an error for a flag of serve or check that is not a list and is given more than
 // once: one of its values, which may guard something, would be ignored. In other commands the
 // last value counts.
 func refuseTwice(ctx *kong.Context) error {
-	if ctx.Selected().Name != "serve" {
+	if name := ctx.Selected().Name; name != "serve" && name != "check" {
 		return nil
 	}
 	seen := make(map[*kong.Flag]bool)
 	for _, p := range ctx.Path {
-		if p.Flag == nil || p.Flag.IsCumulative() {
+		if p.Flag == nil || p.Resolved || p.Flag.IsCumulative() {
 			continue
 		}
 		if seen[p.Flag] {

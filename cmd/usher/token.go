@@ -16,12 +16,13 @@ import (
 type tokenCmd struct {
 	Sub   string        `required:"" placeholder:"NAME" help:"The subject of the token: the name in the chat."`
 	TTL   time.Duration `default:"1h" help:"How long the token is good."`
-	Rooms []string      `placeholder:"ROOM" empty:"none" help:"The rooms that the token opens: all if not given, none if given empty."`
+	Rooms []string      `placeholder:"ROOM" own:"" empty:"none" help:"The rooms that the token opens: all if not given, none if given empty."`
 
 	Key keyFile `placeholder:"[ALG:]FILE" help:"Sign with this private key in PEM instead of the secret. RSA signs with RS256 unless ALG names another algorithm, as in PS256:key.pem."`
 	Kid string  `placeholder:"ID" help:"The name of the key in a key set, header kid."`
 	claimFlags
 	secretFlag
+	configFlag
 }
 
 // Validate is called by kong.

@@ -26,25 +26,25 @@ type entry[R any] struct {
 type place uint32
 
 const (
-	placeShift = 16
-	maxChunks  = 1<<(32-placeShift) - 1
-
-	// The memory of a chunk, unless a string is longer, is a quarter of what there is,
-	// between these bounds.
-	minStringChunk = 512
-	maxStringChunk = 1 << placeShift
+	placeShift  = 14
+	stringChunk = 1 << placeShift // the most memory of a chunk, unless a string is longer
+	maxChunks   = 1<<(32-placeShift) - 1
 )
 
 func placeOf(chunk uint32, at int) place { return place(chunk<<placeShift | uint32(at)) }
 
 func (p place) chunk() uint32 { return uint32(p >> placeShift) }
-func (p place) at() int       { return int(p & (1<<placeShift - 1)) }
+func (p place) at() int       { return int(p & (stringChunk - 1)) }
 
 // chunk is strings one behind the other, each behind its number and its length.
 type chunk struct {
 	b    []byte
 	dead int // bytes of what was deleted
 }
+
+// minStringChunk is the least memory of a chunk; it is about a quarter of what there is, up to
+// stringChunk.
+const minStringChunk = 512
 
 // Add puts a string in, and returns its number, which is not 0. It copies b.
 func (t *Strings[R]) Add(b []byte) uint32 {
@@ -60,7 +60,7 @@ func (t *Strings[R]) Add(b []byte) uint32 {
 func (t *Strings[R]) place(i uint32, b []byte) {
 	n := idSize + uvarintLen(len(b)) + len(b)
 	if t.last == 0 || cap(t.chunks[t.last-1].b)-len(t.chunks[t.last-1].b) < n {
-		t.last = t.newChunk(max(n, min(max(t.size/4, minStringChunk), maxStringChunk)))
+		t.last = t.newChunk(max(n, min(max(t.size/4, minStringChunk), stringChunk)))
 	}
 	c := &t.chunks[t.last-1]
 	t.all.At(i).place = placeOf(t.last, len(c.b))
