@@ -181,7 +181,7 @@ func (m model) check(t *testing.T, step int, h *Hub, topic, name string, c clien
 
 // TestBytesOfMembers: what a member takes, whose name is user-123456, the indexes included.
 func TestBytesOfMembers(t *testing.T) {
-	const n, most = 100_000, 68
+	const n, most = 100_000, 66
 	h := new(Hub)
 	lobby := newTopic(h, "lobby")
 	seatUsers(lobby, n)
