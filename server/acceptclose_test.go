@@ -66,7 +66,7 @@ func TestAcceptClose(t *testing.T) {
 	told("/page?guard", 4401, "token_missing")
 	told("/page?ask403", 4403, "forbidden")
 	status("/page?ask503", 503)
-	if n := s.perIP.Len() + s.perUser.Len(); n != 0 {
+	if n := s.perIP.Len() + s.users.len(); n != 0 {
 		t.Errorf("%d quotas are held after refusals", n)
 	}
 

@@ -168,7 +168,7 @@ func (a *question) identify(d *door) error {
 	}
 	a.request.Identity = a.given.Identity
 	if a.quota.name != "" {
-		d.srv.perUser.Release(a.quota.name)
+		d.srv.users.release(a.quota.name)
 		a.quota.name = ""
 	}
 	return a.quota.user(d, d.places.At(a.place).route, a.request)

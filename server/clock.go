@@ -53,11 +53,11 @@ func (l *loop) isLate(s link) bool {
 // set or has come: a clock that was set forward is noticed at the next of them,
 // and one that was set back only puts the end off.
 func (l *loop) expiry(s link) uint32 {
-	id := l.identities.get(s.Data().ident)
-	if id == nil || id.ExpiresAt.IsZero() {
+	at := l.srv.users.expiry(s.Data().ident)
+	if at.IsZero() {
 		return 0
 	}
-	left := id.ExpiresAt.Sub(l.wall())
+	left := at.Sub(l.wall())
 	return l.Deadline(min(max(left, 1), forever))
 }
 

@@ -33,8 +33,8 @@ const drainSilence = time.Second
 // left to it then.
 const cutPatience = 250 * time.Millisecond
 
-// ErrOnLoop is what Shutdown, Wait, Each and CloseUser return in a callback, which holds up
-// the loop that they would wait for.
+// ErrOnLoop is what Shutdown, Wait and Each return in a callback, which holds up the loop that
+// they would wait for.
 var ErrOnLoop = errors.New("server: cannot wait in a callback")
 
 // drainage is a loop's progress in closing its connections evenly over the window.
@@ -255,6 +255,7 @@ func (d *drainage) cut() {
 			d.cutOne(s)
 		}
 	}
+	d.weighUsers()
 }
 
 // cutOne closes one connection, also if its jobs cannot be abandoned.

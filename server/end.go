@@ -91,11 +91,7 @@ func (l *loop) depart(s link, e *CloseError) {
 // departed gives back what the connection had, after Close could ask about it.
 func (l *loop) departed(s link) {
 	d := s.Data()
-	q := quota{network: l.networks.at(s.Slot())}
-	if id := l.identities.get(d.ident); id != nil && l.srv.MaxConnsPerUser > 0 {
-		q.name = id.Subject
-	}
-	q.release(l.srv)
+	quota{network: l.networks.at(s.Slot())}.release(l.srv)
 	if s.HasExtra() {
 		x := s.Extra()
 		x.strikes, x.struck = 0, 0
@@ -103,8 +99,9 @@ func (l *loop) departed(s link) {
 	}
 	l.detachAll(s)
 	l.places.Drop(d.place)
-	l.identities.Drop(d.ident)
+	l.srv.users.remove(d.ident)
 	d.place, d.ident = 0, 0
+	l.weighUsers()
 }
 
 // dropInput gives back what has been read and will not be handled.

@@ -114,6 +114,7 @@ func (o owner) Turn(now time.Duration) (next time.Duration) {
 		o.tidied = now
 		o.srv.tidy(now)
 	}
+	o.weighUsers()
 	return o.drain.goOn(now)
 }
 

@@ -126,8 +126,8 @@ func (o owner) giveUp(s link) bool {
 // expired closes a connection whose token was good until now, and reports whether
 // it did.
 func (o owner) expired(s link) bool {
-	id := o.identities.get(s.Data().ident)
-	if id == nil || id.ExpiresAt.IsZero() || o.wall().Before(id.ExpiresAt) {
+	at := o.srv.users.expiry(s.Data().ident)
+	if at.IsZero() || o.wall().Before(at) {
 		return false
 	}
 	o.conclude(s, nil, errTokenExpired)

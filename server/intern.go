@@ -5,10 +5,8 @@ package server
 import (
 	"encoding/binary"
 	"slices"
-	"unsafe"
 
 	"github.com/usher-ws/usher/server/internal/intern"
-	"github.com/usher-ws/usher/upgrade"
 )
 
 // place is a route with the values its wildcards matched and a subprotocol: most
@@ -42,35 +40,4 @@ func (t *places) find(route *loopRoute, values []string, proto string) uint32 {
 		return i
 	}
 	return t.Add(place{route: route, values: slices.Clone(values), proto: proto, key: string(t.key)})
-}
-
-// identity is an identity by its address: connections of one verified token share it.
-type identity struct{ *upgrade.Identity }
-
-// Key is intern.Keyed's. The identity is in use as long as it is in the table.
-func (id identity) Key() uintptr { return uintptr(unsafe.Pointer(id.Identity)) }
-
-// identities keeps a loop's identities; index 0 is none. With a million of them, what the
-// garbage collector has to look at is one pointer for each: BenchmarkMillionGC.
-type identities struct {
-	intern.Table[uintptr, identity]
-}
-
-// find returns the index of id, with one more reference to it; 0 for nil.
-func (t *identities) find(id *upgrade.Identity) uint32 {
-	if id == nil {
-		return 0
-	}
-	if i, ok := t.Find(identity{id}.Key()); ok {
-		return i
-	}
-	return t.Add(identity{id})
-}
-
-// get returns the identity at an index, nil at 0.
-func (t *identities) get(i uint32) *upgrade.Identity {
-	if i == 0 {
-		return nil
-	}
-	return t.At(i).Identity
 }

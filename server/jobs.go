@@ -33,7 +33,9 @@ func (j *jobs) submit(c Conn, p *pool, next MessageFunc, m Message) {
 	if x.line == nil {
 		at := j.places.At(s.Data().place)
 		x.line = &line{conn: c, pool: p, route: at.route, values: at.values, proto: at.proto, peer: s.RemoteAddr()}
-		x.line.identity.Store(j.identities.get(s.Data().ident))
+		if ident := s.Data().ident; ident != 0 {
+			x.line.identity.Store(&lateIdentity{identity: j.srv.users.get(ident)})
+		}
 		j.lines.put(c.token(), x.line)
 	}
 	q := x.line

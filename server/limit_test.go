@@ -375,7 +375,7 @@ func TestLimitedEchoAllocatesNothing(t *testing.T) {
 		b.bring(isOpen)
 		l := b.l
 		l.networks.set(b.s.Slot(), networkOf(netip.MustParseAddr("192.0.2.1")))
-		b.s.Data().ident = l.identities.find(&upgrade.Identity{Subject: "alice"})
+		l.introduce(b.s, &upgrade.Identity{Subject: "alice"}, false)
 		r := l.routeOf(b.s)
 		r.Limits, r.limited = Limits{Messages: rate, Bytes: rate, Over: over, Cost: func(Message) int { return 2 }}, true
 		message, buf := masked(frame.OpText, []byte("hello")), make([]byte, 64)

@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-
-	"github.com/usher-ws/usher/upgrade"
 )
 
 // line is the jobs of one connection, in their order. It exists as long as there
@@ -17,7 +15,7 @@ type line struct {
 	pool *pool
 
 	// What a worker may ask about the connection, since it must not look at the slot.
-	identity atomic.Pointer[upgrade.Identity]
+	identity atomic.Pointer[lateIdentity]
 	route    *loopRoute
 	values   []string
 	proto    string

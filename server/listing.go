@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/usher-ws/usher/frame"
 )
@@ -122,21 +121,28 @@ func (t *tour) goOn() {
 	}
 }
 
+// UserConns returns the open connections of a user, by Identity.Subject, the latest first. It
+// looks at those only. Safe for any goroutine.
+func (s *Server) UserConns(subject string) []Conn {
+	if !s.life.hasRun() {
+		return nil
+	}
+	return s.users.conns(subject)
+}
+
 // CloseUser closes all connections of a user, by Identity.Subject, and returns how many
-// there were. It looks at all connections, and is not for callbacks: ErrOnLoop. Other
-// errors are those of Conn.Close for the code.
+// there were. Errors are those of Conn.Close for the code. Safe for any goroutine.
 func (s *Server) CloseUser(subject string, code frame.StatusCode, reason string) (closed int, err error) {
 	if !code.Sendable() {
 		return 0, fmt.Errorf("server: %v is not for the wire", code)
 	}
-	if err := s.canWait(); err != nil {
-		return 0, err
+	if !s.life.hasRun() {
+		return 0, s.life.not(running)
 	}
-	var n atomic.Int64
-	s.visit(s.loops, func(c Conn) {
-		if id := c.Identity(); id != nil && id.Subject == subject && c.Close(code, reason) == nil {
-			n.Add(1)
+	for _, c := range s.UserConns(subject) {
+		if c.Close(code, reason) == nil {
+			closed++
 		}
-	})
-	return int(n.Load()), nil
+	}
+	return closed, nil
 }

@@ -69,6 +69,15 @@ func TestEach(t *testing.T) {
 	}
 	close(stop)
 	coming.Wait()
+	all := s.UserConns("alice")
+	for _, c := range all {
+		if !want[c] {
+			t.Errorf("alice has %v", c.ID())
+		}
+	}
+	if len(all) != len(want) || s.UserConns("carol") != nil || new(Server).UserConns("alice") != nil {
+		t.Errorf("alice has %d connections, want %d, and nobody else any", len(all), len(want))
+	}
 	if n, err := s.CloseUser("alice", 4403, "banned"); n != len(want) || err != nil {
 		t.Errorf("CloseUser: %d, %v, want %d", n, err, len(want))
 	}
@@ -106,8 +115,8 @@ func TestEachThatFails(t *testing.T) {
 			if err := s.Each(func(Conn) {}); err != ErrOnLoop {
 				t.Errorf("Each in a callback: %v", err)
 			}
-			if _, err := s.CloseUser("good", 4403, ""); err != ErrOnLoop {
-				t.Errorf("CloseUser in a callback: %v", err)
+			if n, err := s.CloseUser("nobody", 4403, ""); n != 0 || err != nil {
+				t.Errorf("CloseUser in a callback: %d, %v", n, err)
 			}
 			if c.PathValue("user") == "bad" {
 				fail()

@@ -26,8 +26,10 @@ type loop struct {
 	drain  drainage
 
 	// What connections have in common.
-	places     places
-	identities identities
+	places places
+	known  lastIdentity // the Identity that was asked for last
+	about  []byte       // scratch for users.add
+	names  int          // bytes of the users that this loop has charged for
 
 	// What some of them have.
 	data     perConn[any] // Conn.Data

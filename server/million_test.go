@@ -3,6 +3,7 @@
 package server
 
 import (
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -21,11 +22,11 @@ func seat(l *loop, n int, identify func(k int) *upgrade.Identity) {
 	place := l.places.find(&l.routes[0], nil, "")
 	drive := l.Drive()
 	for k := range n {
-		d := drive.Seat().Data()
-		d.facts.become(open)
-		d.place = place
+		s := drive.Seat()
+		s.Data().facts.become(open)
+		s.Data().place = place
 		if identify != nil {
-			d.ident = l.identities.find(identify(k))
+			l.introduce(s, identify(k), false)
 		}
 	}
 }
@@ -72,8 +73,16 @@ func TestMillion(t *testing.T) {
 // BenchmarkMillionGC: what a cycle of the garbage collector costs with a million
 // connections in the table. Run it with -benchtime 10x.
 func BenchmarkMillionGC(b *testing.B) {
-	expires := time.Now().Add(time.Hour).UTC()
-	shared := &upgrade.Identity{Subject: "alice", ExpiresAt: expires}
+	expires := time.Now().Add(time.Hour).Truncate(time.Second).UTC()
+	identity := func(name string) *upgrade.Identity {
+		text := fmt.Sprintf(`{"sub":%q,"exp":%d,"iss":"https://id.example","rooms":["lobby","%s's"]}`, name, expires.Unix(), name)
+		claims := make(map[string]any)
+		if err := json.Unmarshal([]byte(text), &claims); err != nil {
+			b.Fatal(err)
+		}
+		return upgrade.NewIdentity(name, expires, claims, text)
+	}
+	shared := identity("alice")
 	for _, c := range []struct {
 		name     string
 		identify func(k int) *upgrade.Identity
@@ -81,7 +90,7 @@ func BenchmarkMillionGC(b *testing.B) {
 		{"anonymous", nil},
 		{"one token", func(int) *upgrade.Identity { return shared }},
 		{"distinct", func(k int) *upgrade.Identity {
-			return &upgrade.Identity{Subject: fmt.Sprint("user-", k), ExpiresAt: expires}
+			return identity(fmt.Sprint("user-", k))
 		}},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -14,13 +14,15 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 	d := s.Data()
 	d.facts.become(open)
 	d.place, d.last = place, stream.StartClock(l.Tick())
-	d.ident = l.identities.find(r.Identity)
 	t := &l.routeOf(s).tally
 	t.Opened++
 	t.Conns++
 	if w := frame.Window(r.Deflate()); w != 0 {
 		d.frame = frame.NewState(w)
 		s.Mark(uint32(w) << stream.MarkShift)
+	}
+	if r.Identity != nil {
+		l.introduce(s, r.Identity, q.name != "")
 	}
 	l.networks.set(s.Slot(), q.network)
 	if kept != nil {
@@ -36,4 +38,12 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 	l.openDeadline(s)
 	defer l.Buffers.Put(buffer)
 	l.run(s, response, early)
+}
+
+// introduce puts a connection among those of its user. From here on others find it.
+func (l *loop) introduce(s link, id *upgrade.Identity, hasPlace bool) {
+	d, all := s.Data(), l.srv.users
+	d.ident = all.add(l.conn(s), id, hasPlace, &l.about)
+	l.known = lastIdentity{all.get(d.ident), id} // its callbacks will ask
+	l.weighUsers()
 }

@@ -16,7 +16,7 @@ import (
 // quota is the address and the user by which limits count a connection.
 type quota struct {
 	network network // zero: it is not counted by address
-	name    string  // "": it is not counted by user
+	name    string  // "": it has no place of a user's
 }
 
 // admitAddr is stream.Config.Admit: whether an address that has this many newcomers may have
@@ -107,13 +107,13 @@ func (q *quota) user(d *door, lr *loopRoute, r *upgrade.Request) error {
 	}
 	name := r.Identity.Subject
 	if r.IsProbe() {
-		return d.overConns(lr, r, errPerUser, d.srv.perUser.Check(name, d.Now()))
+		return d.overConns(lr, r, errPerUser, d.srv.users.check(name, d.srv.MaxConnsPerUser))
 	}
-	if err := d.srv.perUser.Acquire(name, d.Now()); err != nil {
+	if err := d.srv.users.acquire(name, d.srv.MaxConnsPerUser); err != nil {
 		if err := d.overConns(lr, r, errPerUser, err); err != nil {
 			return err
 		}
-		d.srv.perUser.Add(name)
+		_ = d.srv.users.acquire(name, 0) // no limit
 	}
 	q.name = name
 	return nil
@@ -124,7 +124,7 @@ func (q quota) release(srv *Server) {
 		srv.perIP.Release(q.network)
 	}
 	if q.name != "" {
-		srv.perUser.Release(q.name)
+		srv.users.release(q.name)
 	}
 }
 

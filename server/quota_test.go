@@ -120,16 +120,15 @@ func TestQuotasNeverLeak(t *testing.T) {
 		}
 	}
 	for q := range 10 {
-		if n := s.perUser.InUse(fmt.Sprint("user", q)); n != 0 {
+		if n := s.users.placesOf(fmt.Sprint("user", q)); n != 0 {
 			t.Errorf("user%d holds %d places", q, n)
 		}
 	}
 	for range 64 {
 		s.perIP.Sweep(time.Hour)
-		s.perUser.Sweep(time.Hour)
 		s.arrivals.Sweep(time.Hour)
 	}
-	if n := s.perIP.Len() + s.perUser.Len() + s.arrivals.Len(); n != 0 {
+	if n := s.perIP.Len() + s.users.len() + s.arrivals.Len(); n != 0 {
 		t.Errorf("%d keys are still remembered", n)
 	}
 	for i := range asked {
@@ -297,7 +296,7 @@ func TestAuthorizeNames(t *testing.T) {
 		t.Errorf("alice again: got %v %v, want 429", resp, err)
 	}
 	for name, want := range map[string]int{"alice": 1, "bob": 1, "from the token": 0} {
-		if n := s.perUser.InUse(name); n != want {
+		if n := s.users.placesOf(name); n != want {
 			t.Errorf("%s holds %d places, want %d", name, n, want)
 		}
 	}

@@ -92,7 +92,7 @@ func playAtRandom(t *testing.T, seed uint64) {
 	t.Logf("opened %d, closed %v, refused %v, shed %d, slow %d, dropped %d, limits %v", st.Total.Opened, st.Total.Closes, st.Total.Refusals,
 		st.Shed, st.Overflowed, st.Total.Dropped, st.Limits)
 	if shutdown {
-		if n := w.s.perIP.Len() + w.s.perUser.Len() + w.s.asking.InUse(); n != 0 {
+		if n := w.s.perIP.Len() + w.s.users.len() + w.s.asking.InUse(); n != 0 {
 			t.Errorf("%d quotas are still held", n)
 		}
 		eventually(t, "goroutines are back", func() bool { return runtime.NumGoroutine() <= goroutines })

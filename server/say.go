@@ -93,15 +93,14 @@ func (c Conn) Renew(id *upgrade.Identity) error {
 		return net.ErrClosed
 	}
 	l := c.loop
-	old := l.identities.get(s.Data().ident)
-	if old == nil || id == nil || id.Subject != old.Subject || !id.ExpiresAt.IsZero() && !l.wall().Before(id.ExpiresAt) {
+	ident := s.Data().ident
+	if ident == 0 || id == nil || !id.ExpiresAt.IsZero() && !l.wall().Before(id.ExpiresAt) ||
+		!l.srv.users.renew(ident, id, &l.about) {
 		return ErrRenew
 	}
-	ident := l.identities.find(id)
-	l.identities.Drop(s.Data().ident)
-	s.Data().ident = ident
+	l.known = lastIdentity{l.srv.users.get(ident), id}
 	if q := s.Extra().line; q != nil {
-		q.identity.Store(id)
+		q.identity.Store(&lateIdentity{identity: l.known.identity})
 	}
 	s.DueBy(l.expiry(s)) // a later one is found when the old one's comes
 	return nil

@@ -122,7 +122,7 @@ type Server struct {
 	// Shared by the loops.
 	perIP        limiter.Keyed[network]
 	arrivals     limiter.Keyed[network] // of ConnRate
-	perUser      limiter.Keyed[string]
+	users        *users
 	ipMessages   limiter.Keyed[network]
 	userMessages limiter.Keyed[string]
 	asking       limiter.Quota // questions that are answered elsewhere; it only counts
@@ -175,7 +175,7 @@ func (s *Server) Start() error {
 }
 
 func (s *Server) start() error {
-	s.perIP.Max, s.perUser.Max, s.authorizing.Max = s.MaxConnsPerIP, s.MaxConnsPerUser, or(s.MaxAuthorize, askedAtOnce)
+	s.perIP.Max, s.authorizing.Max = s.MaxConnsPerIP, or(s.MaxAuthorize, askedAtOnce)
 	s.arrivals.Rate = s.ConnRate
 	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
 	s.sharesMessages = !s.MessagesPerUser.Unlimited() || !s.MessagesPerIP.Unlimited()

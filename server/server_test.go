@@ -79,9 +79,12 @@ func start(t testing.TB, s *Server) string {
 			if n := l.Streams(); n != 0 {
 				t.Errorf("loop %d counts %d connections at its end", l.ID(), n)
 			}
-			if n := l.places.Len() + l.identities.Len(); n != 0 {
+			if n := l.places.Len(); n != 0 {
 				t.Errorf("loop %d ended with %d interned values", l.ID(), n)
 			}
+		}
+		if n := s.users.len(); n != 0 {
+			t.Errorf("%d users, connections of theirs and identities are still there", n)
 		}
 		if n := s.total(); n != 0 {
 			t.Errorf("%d connections are still counted", n)

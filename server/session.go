@@ -27,7 +27,7 @@ type session struct {
 
 	// What the loop keeps elsewhere, 0 for nothing.
 	place uint32 // route and path values (intern.go)
-	ident uint32 // identity (intern.go)
+	ident uint32 // its number among the users' connections (users.go)
 	group uint32 // its one group, or its memberships (groups.go)
 
 	// The limiter.

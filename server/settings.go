@@ -61,7 +61,6 @@ func (s *Server) loopCount() int {
 func (s *Server) tidy(now time.Duration) {
 	s.perIP.Sweep(now)
 	s.arrivals.Sweep(now)
-	s.perUser.Sweep(now)
 	s.ipMessages.Sweep(now)
 	s.userMessages.Sweep(now)
 }

@@ -19,8 +19,8 @@ type sharer struct {
 // sharer returns whose buckets the connection's messages are taken from, too.
 func (m *meter) sharer(s link) sharer {
 	h := sharer{srv: m.srv}
-	if id := m.identities.get(s.Data().ident); id != nil && !m.srv.MessagesPerUser.Unlimited() {
-		h.user = id.Subject
+	if !m.srv.MessagesPerUser.Unlimited() {
+		h.user = m.srv.users.subject(s.Data().ident)
 	}
 	if !m.srv.MessagesPerIP.Unlimited() {
 		h.network = m.networks.at(s.Slot())

@@ -86,7 +86,7 @@ func (b *siege) settle() {
 	eventually(b, "all are gone", func() bool {
 		st := b.s.Stats()
 		return st.Sockets == 0 && st.Lingering == 0 && st.Buffered == 0 && st.Total.Conns == 0 &&
-			b.s.perIP.Len() == 0 && b.s.perUser.Len() == 0 && b.s.asking.InUse() == 0
+			b.s.perIP.Len() == 0 && b.s.users.len() == 0 && b.s.asking.InUse() == 0
 	})
 }
 

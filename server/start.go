@@ -105,6 +105,7 @@ func (s *Server) open() error {
 
 // newEngine makes the loops, which do not run yet.
 func (s *Server) newEngine() (err error) {
+	s.users = newUsers(s)
 	admit := s.admitAddr
 	if s.LimitDryRun || s.MaxConnsPerIP <= 0 && s.ConnRate.Unlimited() {
 		admit = nil

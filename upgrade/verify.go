@@ -10,14 +10,6 @@ import (
 	"github.com/usher-ws/usher/limiter"
 )
 
-// Identity is the user for whom a token speaks. It owns its memory: nothing in it
-// refers to the token. Connections may share one; it is then read only.
-type Identity struct {
-	Subject   string
-	ExpiresAt time.Time      // exp and the leeway; from then on the token is no good
-	Claims    map[string]any // all claims of the token, as encoding/json reads them
-}
-
 // Verifier decides whether a token is good at a time. The token is valid until
 // Verify returns. Verify is called on the goroutine that judges the request, may be
 // called from many at once, and must not block.

@@ -47,7 +47,7 @@ func TestStrings(t *testing.T) {
 				ids = ids[:len(ids)-1]
 			}
 			if len(ids) > 0 {
-				if i := ids[rng.IntN(len(ids))]; !bytes.Equal(table.Bytes(i), want[i]) {
+				if i := ids[rng.IntN(len(ids))]; !bytes.Equal(table.Bytes(i), want[i]) || table.Text(i) != string(want[i]) {
 					t.Fatalf("seed %d, step %d: string %d is %q, want %q", seed, step, i, table.Bytes(i), want[i])
 				}
 			}

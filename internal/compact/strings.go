@@ -27,7 +27,7 @@ type place uint32
 
 const (
 	placeShift  = 14
-	stringChunk = 1 << placeShift // the memory of a chunk, unless a string is longer
+	stringChunk = 1 << placeShift // the most memory of a chunk, unless a string is longer
 	maxChunks   = 1<<(32-placeShift) - 1
 )
 
@@ -41,6 +41,10 @@ type chunk struct {
 	b    []byte
 	dead int // bytes of what was deleted
 }
+
+// minStringChunk is the least memory of a chunk; it is about a quarter of what there is, up to
+// stringChunk.
+const minStringChunk = 512
 
 // Add puts a string in, and returns its number, which is not 0. It copies b.
 func (t *Strings[R]) Add(b []byte) uint32 {
@@ -56,7 +60,7 @@ func (t *Strings[R]) Add(b []byte) uint32 {
 func (t *Strings[R]) place(i uint32, b []byte) {
 	n := idSize + uvarintLen(len(b)) + len(b)
 	if t.last == 0 || cap(t.chunks[t.last-1].b)-len(t.chunks[t.last-1].b) < n {
-		t.last = t.newChunk(max(n, stringChunk))
+		t.last = t.newChunk(max(n, min(max(t.size/4, minStringChunk), stringChunk)))
 	}
 	c := &t.chunks[t.last-1]
 	t.all.At(i).place = placeOf(t.last, len(c.b))
@@ -93,6 +97,12 @@ func (t *Strings[R]) Bytes(i uint32) []byte {
 	p := t.all.At(i).place
 	b, _ := next(t.chunks[p.chunk()-1].b[p.at():])
 	return b
+}
+
+// Text is Bytes as a string. It keeps the memory of many others alive: clone what is kept.
+func (t *Strings[R]) Text(i uint32) string {
+	b := t.Bytes(i)
+	return unsafe.String(unsafe.SliceData(b), len(b)) // which do not change
 }
 
 // next returns the string that b begins with, and how many bytes it takes in all.

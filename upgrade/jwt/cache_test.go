@@ -1,7 +1,11 @@
 package jwt
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -54,8 +58,8 @@ func TestCacheForgets(t *testing.T) {
 // that expired go first.
 func TestCacheIsBounded(t *testing.T) {
 	t.Parallel()
-	if size := unsafe.Sizeof(cache{}); size > 32<<10 {
-		t.Errorf("an empty cache has %d bytes, want at most 32 KiB", size)
+	if size := unsafe.Sizeof(cache{}); size > 32<<10+64 {
+		t.Errorf("an empty cache has %d bytes, want 32 KiB and a little", size)
 	}
 	var c cache
 	keys := new(KeySet)
@@ -90,6 +94,80 @@ func TestCacheIsBounded(t *testing.T) {
 	c.keep("new", keys, &upgrade.Identity{ExpiresAt: later.Add(time.Minute)}, later)
 	if got := live(later); got != 1 {
 		t.Errorf("%d tokens count after all but one expired, want 1", got)
+	}
+}
+
+// TestCacheWeighs: what the cache says it takes is what it takes of the heap, whatever the
+// claims are.
+func TestCacheWeighs(t *testing.T) {
+	if raceEnabled {
+		t.Skip("objects are larger under the race detector")
+	}
+	heap := func() int {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	for name, claims := range map[string]gojwt.MapClaims{
+		"few":    {"sub": "alice"},
+		"usual":  {"sub": "alice", "iss": "https://id.example", "aud": []string{"chat", "files"}, "iat": testNow.Unix(), "rooms": []string{"lobby"}},
+		"nested": {"sub": "alice", "realm": map[string]any{"roles": []string{"a", "b", "c"}, "of": map[string]any{"x": 1, "y": 2.5, "z": nil}}},
+		"many":   {"sub": strings.Repeat("a", 100), "1": 1, "2": true, "3": "c", "4": "d", "5": "e", "6": "f", "7": "g", "8": "h", "9": "i", "10": "j", "11": "k"},
+	} {
+		v := mustHS256(testSecret)
+		before := heap()
+		claims["exp"] = testNow.Add(time.Hour).Unix()
+		for k := range 500 {
+			claims["jti"] = fmt.Sprint("a number of the token: ", k)
+			if _, err := v.Verify([]byte(sign(claims)), testNow); err != nil {
+				t.Fatal(err)
+			}
+		}
+		took, said := heap()-before, v.cache.size
+		if said < took*7/10 || said > took*13/10 {
+			t.Errorf("%s: it takes %d bytes, and says %d", name, took, said)
+		}
+		runtime.KeepAlive(v)
+	}
+}
+
+// TestCacheInAFlood: however many distinct tokens come, it stays as large as it is.
+func TestCacheInAFlood(t *testing.T) {
+	tokens := 100_000
+	if testing.Short() || raceEnabled {
+		tokens = 20_000
+	}
+	v := mustHS256(testSecret)
+	mac := hmac.New(sha256.New, testSecret)
+	head := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256"}`)) + "."
+	var text, sum []byte
+	most := 0
+	for k := range tokens {
+		text = append(text[:0], head...)
+		text = base64.RawURLEncoding.AppendEncode(text, fmt.Appendf(nil, `{"sub":"user-%d","exp":%d,"pad":"%0*d"}`, k, testNow.Unix()+3600, k%1000, 0))
+		mac.Reset()
+		mac.Write(text)
+		sum = mac.Sum(sum[:0])
+		text = base64.RawURLEncoding.AppendEncode(append(text, '.'), sum)
+		if _, err := v.Verify(text, testNow); err != nil {
+			t.Fatal(err)
+		}
+		if most = max(most, v.cache.size); most > cacheBytes {
+			t.Fatalf("after %d tokens it takes %d bytes", k+1, most)
+		}
+	}
+	size := 0
+	for i := range v.cache.sets {
+		for j := range v.cache.sets[i] {
+			if e := v.cache.sets[i][j].Load(); e != nil {
+				size += e.weigh()
+			}
+		}
+	}
+	if size != v.cache.size || size < cacheBytes*9/10 {
+		t.Errorf("its entries take %d bytes, it says %d", size, v.cache.size)
 	}
 }
 

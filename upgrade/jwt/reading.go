@@ -35,6 +35,7 @@ type reading struct {
 	text      string
 	header    *header
 	claims    gojwt.MapClaims
+	object    string // the text of claims
 	signature []byte
 	err       error // why it is no good, whoever signed it
 
@@ -82,16 +83,18 @@ func (r *reading) parse() (err error) {
 			return err
 		}
 	}
-	if r.claims, err = readObject(claims); err != nil {
+	object, text, err := readObject(claims)
+	if err != nil {
 		return err
 	}
+	r.claims, r.object = object, string(text)
 	r.signature, err = parser.DecodeSegment(signature)
 	return err
 }
 
 // readHeader reads the first part of a token.
 func readHeader(text string) (*header, error) {
-	object, err := readObject(text)
+	object, _, err := readObject(text)
 	if err != nil {
 		return nil, err
 	}
@@ -113,17 +116,15 @@ func readHeader(text string) (*header, error) {
 	return h, nil
 }
 
-// readObject reads a part of a token that is a JSON object.
-func readObject(part string) (map[string]any, error) {
-	text, err := parser.DecodeSegment(part)
-	if err != nil {
-		return nil, fmt.Errorf("jwt: token: %w", err)
+// readObject reads a part of a token that is a JSON object, and returns its text, too.
+func readObject(part string) (object map[string]any, text []byte, err error) {
+	if text, err = parser.DecodeSegment(part); err == nil {
+		object, err = strict.Object(text)
 	}
-	object, err := strict.Object(text)
 	if err != nil {
-		return nil, fmt.Errorf("jwt: token: %w", err)
+		return nil, nil, fmt.Errorf("jwt: token: %w", err)
 	}
-	return object, nil
+	return object, text, nil
 }
 
 // isBase64URL reports whether c is a digit of base64url, RFC 4648 §5.
@@ -240,7 +241,7 @@ func (r *reading) judge(now time.Time) (*upgrade.Identity, error) {
 	if now.Before(r.begins.Add(-r.by.Leeway)) {
 		return nil, errors.New("jwt: token is not good yet")
 	}
-	id := &upgrade.Identity{Subject: r.subject, ExpiresAt: r.expires.Add(r.by.Leeway), Claims: r.claims}
+	id := upgrade.NewIdentity(r.subject, r.expires.Add(r.by.Leeway), r.claims, r.object)
 	if !now.Before(id.ExpiresAt) {
 		return nil, upgrade.ErrTokenExpired
 	}

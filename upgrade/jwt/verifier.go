@@ -13,7 +13,7 @@ import (
 
 // Verifier verifies JSON Web Tokens: it is an upgrade.Verifier, and a SlowVerifier. It
 // requires exp and sub, and honours nbf. It refuses a token whose header has crit, and one
-// that two parsers could read in two ways. It remembers about 4,096 tokens that it found
+// that two parsers could read in two ways. It remembers a mebibyte of tokens that it found
 // good, until they expire or Keys changes; to verify one of those again costs a hash and a
 // comparison. Use a pointer to a Verifier, and do not change its fields afterwards. Safe
 // for any goroutine.
