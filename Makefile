@@ -92,6 +92,12 @@ screenshots:
 soak:
 	USHER_SOAK=$(SOAKTIME) go test -run '^TestSoak$$' -count 1 -timeout 0 -v ./cmd/usher
 
+# Ten million connects over a table of a hundred thousand users that stay, each with a token of its
+# own and in a room: the memory stays what it was. An hour; CONNECTS=500000 TABLE=10000 for less.
+churn:
+	go build -o usher ./cmd/usher
+	CONNECTS=$(or $(CONNECTS),10000000) TABLE=$(or $(TABLE),100000) bench/churn.sh
+
 # Those that want to hurt others, each attack for a while, and what the others notice: with
 # ALSO=PATH the same against another binary in turns. Then everything at random for a minute,
 # which finds what no attack was written for. SIEGE='-seed 7 -only angles,pages' repeats a part.

@@ -43,7 +43,8 @@ type Group struct {
 	loops  []*loop  // those with a shard
 }
 
-// Join makes c a member. A second Join changes nothing. The error is net.ErrClosed if c has
+// Join makes c a member, at once if c's own callback calls it and nothing that was asked for
+// before waits. A second Join changes nothing. The error is net.ErrClosed if c has
 // ended, and another one if c is of another Server than those that joined before.
 func (g *Group) Join(c Conn) error {
 	if c.loop == nil {

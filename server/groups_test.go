@@ -4,6 +4,8 @@ package server
 
 import (
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -140,5 +142,36 @@ func TestJoinedAtOnce(t *testing.T) {
 		if want := "\x81\x06behind\x81\x07welcome"; got != want {
 			t.Errorf("behind %q: it hears %q, want %q", published, got, want)
 		}
+	}
+}
+
+// BenchmarkMillionMembersGC is BenchmarkMillionGC for connections that are in groups. Run it with
+// -benchtime 10x.
+func BenchmarkMillionMembersGC(b *testing.B) {
+	for n := range 3 {
+		b.Run(fmt.Sprint("groups=", n), func(b *testing.B) {
+			l := newHall(b)
+			seat(l, million, nil)
+			for range n {
+				g := new(Group)
+				if err := g.bind(l); err != nil {
+					b.Fatal(err)
+				}
+				for s := range l.All() {
+					l.groups.join(s, g)
+				}
+			}
+			runtime.GC()
+			defer debug.SetGCPercent(debug.SetGCPercent(-1)) // only when we say so
+			before := gcSeconds()
+			for b.Loop() {
+				runtime.GC()
+			}
+			b.ReportMetric(1000*(gcSeconds()-before)/float64(b.N), "cpu-ms/cycle")
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			b.ReportMetric(float64(m.HeapAlloc)/million, "B/conn")
+			runtime.KeepAlive(l)
+		})
 	}
 }

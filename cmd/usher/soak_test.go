@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -109,7 +110,7 @@ func (s *soak) people(long time.Duration) (seen []footprint) {
 		n    int // how many there are at a time
 		do   func(ctx context.Context, rng *rand.Rand) error
 	}{
-		{"resident", 100, s.resident}, {"visitor", 8, s.visitor}, {"stall", 60, s.stall},
+		{"resident", 100, s.resident}, {"visitor", 8, s.visitor}, {"named", 40, s.named}, {"stall", 60, s.stall},
 		{"reset", 4, s.reset}, {"refused", 4, s.refused}, {"slow reader", 10, s.slowReader},
 	} {
 		for k := range kind.n {
@@ -192,6 +193,31 @@ func (s *soak) visitor(_ context.Context, _ *rand.Rand) error {
 		return fmt.Errorf("goodbye: got %q, %v", got, err)
 	}
 	return nil
+}
+
+// named comes to a room as somebody that was never there, says something that the room hears,
+// and goes.
+func (s *soak) named(ctx context.Context, rng *rand.Rand) error {
+	conn, err := net.Dial("tcp", s.p.addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	conn.SetDeadline(time.Now().Add(patience))
+	name := fmt.Sprintf("user-%x", rng.Uint64())
+	io.WriteString(conn, head(upgradeTo(fmt.Sprintf("/ws/room-%d?token=%s", rng.IntN(8), token(name)))...)+masked(opText, "Hello!"))
+	in := bufio.NewReader(conn)
+	for {
+		text, err := in.ReadString('!') // of what it hears at last
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s got %q: %w", name, text, err)
+		case strings.HasSuffix(text, name+": Hello!"):
+			return nil
+		}
+	}
 }
 
 // leaves are what a client may have said when it loses its interest.

@@ -56,6 +56,9 @@ func (t *Table[K, V]) Add(v V) uint32 {
 // until the next Add, and what it points to until the last reference is dropped.
 func (t *Table[K, V]) At(i uint32) *V { return &t.values[i] }
 
+// keepValues is for about how many values the memory is kept when none is left.
+const keepValues = 1024
+
 // Drop gives back a reference; with the last one the value goes. 0 is let pass.
 func (t *Table[K, V]) Drop(i uint32) {
 	if i == 0 {
@@ -67,7 +70,9 @@ func (t *Table[K, V]) Drop(i uint32) {
 	var zero V
 	delete(t.at, t.values[i].Key())
 	t.values[i] = zero
-	t.free = append(t.free, i)
+	if t.free = append(t.free, i); len(t.at) == 0 && len(t.values) > keepValues {
+		*t = Table[K, V]{}
+	}
 }
 
 // Len returns how many values there are.

@@ -2,6 +2,8 @@ package intern_test
 
 import (
 	"math/rand/v2"
+	"reflect"
+	"strconv"
 	"testing"
 
 	"github.com/usher-ws/usher/server/internal/intern"
@@ -66,6 +68,26 @@ func TestDropped(t *testing.T) {
 	}
 	if again := table.Add(word{"b"}); again != i {
 		t.Errorf("got %d, want %d again", again, i)
+	}
+}
+
+// TestTableGoes: of very many values that there were no memory stays.
+func TestTableGoes(t *testing.T) {
+	var table intern.Table[string, word]
+	for round := range 2 {
+		var all []uint32
+		for k := range 5000 {
+			all = append(all, table.Add(word{strconv.Itoa(k)}))
+		}
+		for k, i := range all {
+			if table.At(i).text != strconv.Itoa(k) {
+				t.Fatalf("round %d: %q is at %d, want %d", round, table.At(i).text, i, k)
+			}
+			table.Drop(i)
+		}
+		if !reflect.ValueOf(table).IsZero() {
+			t.Errorf("round %d: something is left of a table without values", round)
+		}
 	}
 }
 
