@@ -17,7 +17,7 @@ TIMEOUT  ?= 15m
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench soak siege quiet deps vuln screenshots
+.PHONY: all fmt lint test fuzz bench slopes soak churn siege quiet deps vuln screenshots
 
 all: lint test
 
@@ -76,6 +76,13 @@ bench:
 		--questions paced-p99,paced-p999,idle-auth
 	./usher bench versus --questions echo-20,echo-20x16 -d 400ms --out bench/results/loops \
 		--also 'two loops=./usher serve --listen {addr} --echo /echo --loops 2'
+
+# What an idle connection costs, without a name, with one, and with one in a room: usher beside
+# the leanest, in one run. SLOPES='--rounds 9' for more.
+slopes:
+	go build -o usher ./cmd/usher
+	./usher bench versus --peers gnet,gorilla $(if $(ALSO),--also '$(ALSO)') --rounds 5 --out bench/results/slopes \
+		--questions idle,idle-user,idle-room $(SLOPES)
 
 # The pictures in README; the page asks for the font Inter, or else takes the system's.
 screenshots:

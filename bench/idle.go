@@ -20,7 +20,7 @@ type Idle struct {
 	Common
 	Steps  int           // at how many numbers of connections memory is read; default 4
 	Hold   time.Duration // how long all are held at the end; default 2 s, negative: not at all
-	Silent bool          // do not echo once on each connection before
+	Silent bool          // do not echo once on each connection before; what the server says is let pass
 	Size   int           // of that echo; default 20
 
 	rest []Step // the memory before the first connection
@@ -33,8 +33,9 @@ const (
 	// settlePatience bounds the wait for a server's memory to come to rest.
 	settlePatience = 5 * time.Second
 	settleEvery    = 200 * time.Millisecond
-	// settleCalm is how many readings in a row must be the same to a thousandth.
-	settleCalm = 5
+	// settleCalm is how many readings in a row must be the same to a thousandth: usher gives
+	// back what came with a crowd up to two seconds after it.
+	settleCalm = 12
 	// restLooks is how often memory is read before the first connection, to know what it
 	// does by itself.
 	restLooks = 4
@@ -49,10 +50,11 @@ func (d Idle) Run(ctx context.Context) (*Report, error) {
 	if err := cmp.Or(within("steps", d.Steps, 1, maxSteps), within("size", d.Size, 1, maxSize)); err != nil {
 		return nil, err
 	}
-	s, err := begin(ctx, &d.Common, "idle", plan{
-		Role: echoRole, Conns: d.Conns,
-		Echo: play.EchoConfig{Size: d.Size, Timeout: d.Timeout, Touch: !d.Silent},
-	})
+	p := plan{Role: echoRole, Conns: d.Conns, Echo: play.EchoConfig{Size: d.Size, Timeout: d.Timeout, Touch: true}}
+	if d.Silent {
+		p.Echo = play.EchoConfig{Timeout: d.Timeout, Active: -1, Unasked: true}
+	}
+	s, err := begin(ctx, &d.Common, "idle", p)
 	defer s.end()
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -19,6 +20,25 @@ func TestIdle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !r.OK || r.Figure("open").Value != 20 || len(r.Memory) != 3 || r.Memory[1].Conns != 10 || r.Memory[2].Conns != 20 {
+		t.Errorf("got %s", r.Text())
+	}
+}
+
+// TestIdleSilent: what a server says by itself to those that are silent is no fault.
+func TestIdleSilent(t *testing.T) {
+	f := new(fake)
+	f.door = func(c *fakeConn, r *http.Request) bool {
+		c.upgrade(r.Header.Get("Sec-WebSocket-Key"))
+		c.send(frame.OpText, []byte("Server: somebody has joined the chat"))
+		_, _ = io.Copy(io.Discard, c)
+		return true
+	}
+	f.serve(t)
+	r, err := Idle{Common: f.short(20), Steps: 2, Hold: 50 * time.Millisecond, Silent: true}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.OK || r.Figure("open").Value != 20 {
 		t.Errorf("got %s", r.Text())
 	}
 }

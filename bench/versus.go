@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,84 +38,6 @@ type Versus struct {
 
 	PinServer, PinClient []int // default: the first processor, and the second
 	Progress             func(Progress)
-}
-
-// question is one thing that all contenders are measured by.
-type question struct {
-	name  string
-	title string
-	key   string // of the figure
-	unit  Unit
-	ask   func(v *Versus, c Common) (*Report, error)
-
-	// Where it is asked; the peers that have an answer, none for all; and how usher
-	// is asked: its flags, its path if that is another, and whether with a token.
-	path      string
-	peers     []string
-	flags     string
-	usherPath string
-	token     bool
-}
-
-// questions are those of the table in the README.
-func questions(ctx context.Context) []question {
-	echo := func(name, title, key string, conns int, e Echo) question {
-		return question{name: name, title: title, key: key, unit: Nanos, path: "/echo", flags: "--echo /echo",
-			ask: func(_ *Versus, c Common) (*Report, error) {
-				e.Common = c
-				e.Conns = conns
-				return e.Run(ctx)
-			}}
-	}
-	handshake := func(_ *Versus, c Common) (*Report, error) {
-		c.Conns = 50
-		return Handshake{c}.Run(ctx)
-	}
-	fanout := func(name, title string, window int) question {
-		return question{name: name, title: title, key: "server_cpu_per", unit: Nanos, path: "/fanout", peers: []string{"gws", "gorilla"},
-			flags: "--rate 0 --secret-file {secret}", usherPath: "/ws/lobby", token: true,
-			ask: func(_ *Versus, c Common) (*Report, error) {
-				c.Conns = 10_000
-				return Fanout{Common: c, Text: true, Window: window}.Run(ctx)
-			}}
-	}
-	idle := func(v *Versus, c Common) (*Report, error) {
-		c.Conns = v.Conns
-		return Idle{Common: c, Hold: time.Millisecond}.Run(ctx)
-	}
-	paced := Echo{Size: 20, Rate: 20_000, Beside: 10_000}
-	const perMessage = "server_cpu_per"
-	return []question{
-		echo("echo-20", "Echo: server CPU per message, 100 connections, 20 B", perMessage, 100, Echo{Size: 20}),
-		echo("echo-512", "Echo: server CPU per message, 1,000 connections, 512 B", perMessage, 1000, Echo{Size: 512}),
-		echo("echo-16k", "Echo: server CPU per message, 100 connections, 16 KiB", perMessage, 100, Echo{Size: 16 << 10}),
-		echo("echo-20x16", "Echo: server CPU per message, 100 connections, 20 B, 16 in flight", perMessage, 100, Echo{Size: 20, InFlight: 16}),
-		echo("echo-20-text", "Echo: server CPU per message, 100 connections, 20 B of text", perMessage, 100, Echo{Size: 20, Text: true}),
-		echo("echo-20x16-text", "Echo: server CPU per message, 100 connections, 20 B of text, 16 in flight", perMessage, 100,
-			Echo{Size: 20, InFlight: 16, Text: true}),
-		echo("paced-p99", "Latency p99 at 20,000 messages a second, 100 active beside 10,000 idle", "p99", 100, paced),
-		echo("paced-p999", "Latency p99.9 at 20,000 messages a second, 100 active beside 10,000 idle", "p999", 100, paced),
-		fanout("fanout-1", "Fan-out: server CPU per delivery, 10,000 members, 128 B, one publish outstanding", 1),
-		fanout("fanout-8", "Fan-out: server CPU per delivery, 10,000 members, 128 B, eight publishes outstanding", 8),
-		{name: "handshake", title: "Handshake: server CPU each", key: perMessage, unit: Nanos, path: "/echo", flags: "--echo /echo", ask: handshake},
-		{name: "handshake-jwt", title: "Handshake: server CPU each, usher's with a token, the others' without", key: perMessage, unit: Nanos,
-			path: "/echo", flags: "--echo-auth /echo --secret-file {secret}", token: true, ask: handshake},
-		{name: "refuse", title: "Refusal with 401: server CPU each", key: perMessage, unit: Nanos, path: "/refuse", peers: []string{"gorilla", "coder"},
-			flags: "--echo-auth /refuse --secret-file {secret}",
-			ask: func(_ *Versus, c Common) (*Report, error) {
-				c.Conns = 50
-				return Refuse{Common: c}.Run(ctx)
-			}},
-		{name: "idle", title: "Idle: server RSS per connection", key: "rss_per_connection", unit: Bytes, path: "/echo", flags: "--echo /echo", ask: idle},
-		{name: "idle-auth", title: "Idle: server RSS per connection, behind a token that all share", key: "rss_per_connection", unit: Bytes,
-			path: "/echo", peers: []string{self}, flags: "--echo-auth /echo --secret-file {secret}", token: true, ask: idle},
-	}
-}
-
-// asks reports whether the contender has an answer to q; for those of Others that is
-// not known.
-func (q *question) asks(c contender) bool {
-	return c.usher() || c.other || len(q.peers) == 0 || slices.Contains(q.peers, c.name)
 }
 
 const (
@@ -226,26 +147,6 @@ func (v *Versus) complete() error {
 	return nil
 }
 
-// asked returns the questions that were named, or all.
-func (v *Versus) asked(ctx context.Context) (list []question, err error) {
-	all := questions(ctx)
-	if len(v.Questions) == 0 {
-		return all, nil
-	}
-	for _, name := range v.Questions {
-		k := slices.IndexFunc(all, func(q question) bool { return q.name == name })
-		if k < 0 {
-			names := make([]string, len(all))
-			for k, q := range all {
-				names[k] = q.name
-			}
-			return nil, usagef("no such question: %q: want one of %s", name, strings.Join(names, ", "))
-		}
-		list = append(list, all[k])
-	}
-	return list, nil
-}
-
 // contenders builds the peers into dir.
 func (v *Versus) contenders(ctx context.Context, dir string) ([]contender, error) {
 	usher := strconv.Quote(v.Usher) + " serve --listen {addr} "
@@ -282,8 +183,8 @@ func (v *Versus) measure(q *question, c contender, dir string, secret []byte) (R
 	if c.usher() {
 		c.command += strings.ReplaceAll(q.flags, "{secret}", strconv.Quote(filepath.Join(dir, secretName)))
 		path = cmp.Or(q.usherPath, path)
-		if q.token {
-			token = Token{Secret: secret, Shared: true}
+		if q.token != noToken {
+			token = Token{Secret: secret, Shared: q.token == oneToken}
 		}
 	}
 	r, err := q.ask(v, Common{

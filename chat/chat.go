@@ -151,7 +151,7 @@ func (c *Chat) open(conn server.Conn) error {
 	if conn.Subprotocol() == Subprotocol {
 		dialect = jsonDialect
 	}
-	m, err := c.hub.JoinAs(conn.PathValue("room"), conn.Identity().Subject, dialect, conn)
+	_, err := c.hub.JoinAs(conn.PathValue("room"), conn.Identity().Subject, dialect, conn)
 	switch {
 	case errors.Is(err, hub.ErrNameTaken):
 		return &server.CloseError{Code: frame.StatusPolicyViolation, Reason: codeNameForbidden, Err: err}
@@ -162,7 +162,6 @@ func (c *Chat) open(conn server.Conn) error {
 	case err != nil:
 		return &server.CloseError{Code: frame.StatusTryAgainLater, Reason: "busy", Err: err}
 	}
-	conn.SetData(&speaker{Member: m})
 	return nil
 }
 
@@ -172,17 +171,17 @@ func (c *Chat) message(conn server.Conn, msg server.Message) error {
 	if msg.Opcode != frame.OpText {
 		return errBinary
 	}
-	s, ok := conn.Data().(*speaker)
-	if !ok {
+	m := c.hub.Member(conn.PathValue("room"), conn)
+	if m == nil {
 		return errors.New("chat: a message of a connection that is in no room")
 	}
-	return s.hear(msg.Data)
+	return speaker{m, conn}.hear(msg.Data)
 }
 
 // limited tells a member that a message of theirs was dropped.
 func (c *Chat) limited(conn server.Conn, v server.Violation) {
-	if s, ok := conn.Data().(*speaker); ok {
-		s.tell(tooFast(v.RetryAfter))
+	if m := c.hub.Member(conn.PathValue("room"), conn); m != nil {
+		speaker{m, conn}.tell(tooFast(v.RetryAfter))
 	}
 }
 

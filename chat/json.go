@@ -19,19 +19,27 @@ const maxMalformed = 10
 
 var errMalformed = &server.CloseError{Code: frame.StatusPolicyViolation, Reason: codeMalformed}
 
+// malformed is how many messages in a row were not of the dialect: kept with the connection
+// if it is not 0.
+type malformed int
+
 // hearObject acts on a message of the JSON dialect. It fails for the last of maxMalformed
 // in a row that were not of the dialect.
-func (s *speaker) hearObject(b []byte) error {
+func (s speaker) hearObject(b []byte) error {
+	n, _ := s.conn.Data().(malformed)
 	r, f := parseRequest(b)
 	if f == nil {
-		s.malformed = 0
+		if n > 0 {
+			s.conn.SetData(nil)
+		}
 		s.act(r)
 		return nil
 	}
 	s.tell(f.answering(r.id))
-	if s.malformed++; s.malformed == maxMalformed {
+	if n++; n == maxMalformed {
 		return errMalformed
 	}
+	s.conn.SetData(n)
 	return nil
 }
 

@@ -7,7 +7,7 @@ import "strings"
 const commands = "there are /msg NAME TEXT, /who, /status TEXT; //text says /text"
 
 // hearLine acts on a message of the plain dialect.
-func (s *speaker) hearLine(line string) {
+func (s speaker) hearLine(line string) {
 	line = strings.TrimRight(line, "\r\n")
 	switch {
 	case !printable(line):
@@ -22,7 +22,7 @@ func (s *speaker) hearLine(line string) {
 }
 
 // command acts on a line, whose slash was removed.
-func (s *speaker) command(line string) {
+func (s speaker) command(line string) {
 	word, rest, _ := strings.Cut(line, " ")
 	rest = strings.TrimSpace(rest)
 	switch word {

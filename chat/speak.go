@@ -9,6 +9,7 @@ import (
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
+	"github.com/usher-ws/usher/server"
 )
 
 const (
@@ -32,15 +33,15 @@ const (
 	dialects
 )
 
-// speaker is one connection of a member, which speaks and hears. It belongs to the
-// connection's loop.
+// speaker is one connection of a member, which speaks and hears. It is made for each message
+// and belongs to the connection's loop.
 type speaker struct {
 	*hub.Member
-	malformed int // messages in a row that were not of the dialect
+	conn server.Conn
 }
 
 // hear acts on one message. b is valid until hear returns. An error ends the connection.
-func (s *speaker) hear(b []byte) error {
+func (s speaker) hear(b []byte) error {
 	if s.Dialect() == jsonDialect {
 		return s.hearObject(b)
 	}
@@ -63,7 +64,7 @@ const (
 )
 
 // act does what a request asks for, or tells the speaker what is wrong with it.
-func (s *speaker) act(r request) {
+func (s speaker) act(r request) {
 	if f := r.flaw(); f != nil {
 		s.tell(f.answering(r.id))
 		return
@@ -106,7 +107,7 @@ func longer(s string, n int) bool { return len(s) > n && utf8.RuneCountInString(
 // say says text to everybody in the room, the speaker included. The hub decides what
 // happens to a member that is slow or gone; an error means that the room as a whole takes no
 // more at the moment.
-func (s *speaker) say(text, id string) {
+func (s speaker) say(text, id string) {
 	e := message{typeMessage, s.User(), closed(text), now(), id}
 	if err := s.Topic().RecordFunc(frame.OpText, encoder(e)); err != nil {
 		s.tell(faultBusy.answering(id))
@@ -115,7 +116,7 @@ func (s *speaker) say(text, id string) {
 
 // direct sends a text to all connections of one user in the room and to all of the
 // speaker's, which see the same, and to nobody else.
-func (s *speaker) direct(name, text, id string) {
+func (s speaker) direct(name, text, id string) {
 	room := s.Topic()
 	to, here := room.User(name)
 	if !here {
@@ -140,7 +141,7 @@ func (s *speaker) direct(name, text, id string) {
 }
 
 // status keeps the speaker's status, and tells the room.
-func (s *speaker) status(text, id string) {
+func (s speaker) status(text, id string) {
 	if blank(text) {
 		text = ""
 	}
@@ -150,7 +151,7 @@ func (s *speaker) status(text, id string) {
 }
 
 // who tells the speaker which users are in the room.
-func (s *speaker) who(id string) {
+func (s speaker) who(id string) {
 	some, total := s.Topic().Presence(maxWho)
 	users := make([]present, len(some))
 	for i, p := range some {
@@ -161,7 +162,7 @@ func (s *speaker) who(id string) {
 
 // tell tells the speaker alone. If that fails, the connection is ending or its outbox will
 // end it; the Close callback does the rest.
-func (s *speaker) tell(e event) {
+func (s speaker) tell(e event) {
 	_ = s.Send(frame.OpText, encode(e, s.Dialect()))
 }
 

@@ -50,8 +50,8 @@ func TestCallbacksThatPanic(t *testing.T) {
 			if !join(topic, true) {
 				t.Error("the panic did not reach the caller")
 			}
-			if home.Len() != topics || len(home.places) != topics {
-				t.Errorf("got %d topics and %v, want %d", home.Len(), home.places, topics)
+			if home.Len() != topics || home.seats.names.Len() != topics {
+				t.Errorf("got %d topics and %d names, want %d", home.Len(), home.seats.names.Len(), topics)
 			}
 			if join(topic, false) {
 				t.Error("the next join failed")

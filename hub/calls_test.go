@@ -61,6 +61,7 @@ var calls = map[string]func(x *stage, i int){
 
 	"Member.Topic":     func(x *stage, i int) { x.members[i].Topic() },
 	"Member.User":      func(x *stage, i int) { x.members[i].User() },
+	"Member.Conn":      func(x *stage, i int) { x.members[i].Conn() },
 	"Member.Dialect":   func(x *stage, i int) { x.members[i].Dialect() },
 	"Member.Send":      func(x *stage, i int) { _ = x.members[i].Send(frame.OpText, hello(0)) },
 	"Member.SetStatus": func(x *stage, i int) { x.members[i].SetStatus("busy") },

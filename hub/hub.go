@@ -3,8 +3,8 @@
 package hub
 
 import (
-	"container/list"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +33,7 @@ var (
 
 var (
 	errDialect = errors.New("hub: there is no such dialect: see Hub.Dialects")
+	errServers = errors.New("hub: the connections in a topic must be of one Server")
 	errJoined  = errors.New("hub: the connection is in the topic already: its Member must leave first")
 )
 
@@ -56,8 +57,8 @@ type Hub struct {
 	// found by any of them. nil means the name itself: all names differ.
 	Key func(name string) string
 
-	// Dialects is how many encodings a message may have; 0 means one. A member hears
-	// one of them, which JoinAs chooses.
+	// Dialects is how many encodings a message may have, 65,536 at most; 0 means one. A
+	// member hears one of them, which JoinAs chooses.
 	Dialects int
 
 	// Announce returns what the topic hears of a move; a nil Encoder says nothing. It
@@ -113,14 +114,16 @@ type Hub struct {
 	// hub's own.
 	Broker Broker
 
-	// mu guards the table: the users and members of all topics, and the users that are
-	// about to leave it. Of the two locks, a topic's order is taken first.
+	// mu guards the tables: the users and members of all topics, and the users that are
+	// about to leave them. Of the two locks, a topic's order is taken first.
 	mu       sync.Mutex
 	topics   map[string]*Topic
-	places   map[string]int // by user: topics with connections of theirs, if MaxTopicsPerUser
-	leaving  list.List      // of *user without a member, the first to go in front
-	expiring bool           // a timer will look after leaving
-	gathered []*Topic       // with moves to tell of
+	seats    seats
+	away     map[uint32]int32 // by name: topics in which the user is without connections
+	leaving  []leaver         // the first to go in front, with some that were kept from it
+	stayed   int              // how many of leaving these are
+	expiring bool             // a timer will look after leaving
+	gathered []*Topic         // with moves to tell of
 
 	historyBytes atomic.Int64 // of all topics
 	replays      replays
@@ -141,17 +144,18 @@ func (h *Hub) Join(topic, user string, c server.Conn) (*Member, error) {
 // JoinAs is Join for a member that hears a dialect, from 0 to less than
 // Hub.Dialects.
 func (h *Hub) JoinAs(topic, user string, dialect int, c server.Conn) (*Member, error) {
-	if dialect < 0 || dialect >= max(1, h.Dialects) {
+	if dialect < 0 || dialect >= max(1, h.Dialects) || dialect > math.MaxUint16 {
 		return nil, errDialect
 	}
-	m := &Member{conn: c, dialect: int32(dialect)}
+	m := &Member{user: user, conn: c, dialect: int32(dialect)}
 	key := h.key(user) // not under a lock: it may be work
 	for {
 		t, err := h.find(topic, user, key)
 		if err != nil {
 			return nil, err
 		}
-		if joined, err := t.join(m, user, key); joined {
+		m.topic = t
+		if joined, err := t.join(m, key); joined {
 			return m, nil
 		} else if err != nil {
 			return nil, err
@@ -159,16 +163,27 @@ func (h *Hub) JoinAs(topic, user string, dialect int, c server.Conn) (*Member, e
 	}
 }
 
-// Member returns the member of the topic that is c, or nil. It takes the hub's lock for a
-// moment, where [server.Conn.Data] would take none; but that belongs to the loop, and this
-// may be called anywhere.
+// Member returns the member of the topic that is c, or nil. It makes one for each call, which
+// is on the caller's stack if that keeps it to itself. It takes the hub's lock for a moment,
+// and may be called anywhere.
 func (h *Hub) Member(topic string, c server.Conn) *Member {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if t := h.topics[topic]; t != nil {
-		return t.conns[c]
+	if m := h.member(topic, c); m.topic != nil {
+		return &m
 	}
 	return nil
+}
+
+// member is Member; its topic is nil if there is none.
+func (h *Hub) member(topic string, c server.Conn) (m Member) {
+	m.conn = c
+	var name []byte
+	h.mu.Lock()
+	if t := h.topics[topic]; t != nil {
+		name = t.look(&m)
+	}
+	h.mu.Unlock()
+	m.user = string(name)
+	return m
 }
 
 // Publish is [Topic.Publish] for callers that are not in the topic. Where there is no such

@@ -9,7 +9,7 @@ import (
 
 // join makes m a member. It is not joined and there is no error if the topic was
 // forgotten.
-func (t *Topic) join(m *Member, name, key string) (joined bool, err error) {
+func (t *Topic) join(m *Member, key string) (joined bool, err error) {
 	v := &t.voices[m.dialect]
 	v.members.Add(1) // from now on what is recorded is made in this dialect
 	defer func() {
@@ -29,9 +29,9 @@ func (t *Topic) join(m *Member, name, key string) (joined bool, err error) {
 			f.cancel()
 		}
 	}()
-	a := t.beginJoin(m, name, key)
+	a := t.beginJoin(m, key)
 	defer t.end()
-	if added, err := t.hub.add(t, m, name, key); !added {
+	if added, err := t.hub.add(m, key); !added {
 		return false, err
 	}
 	if f != nil && t.feed.CompareAndSwap(nil, f) {
@@ -56,17 +56,17 @@ type arrival struct {
 }
 
 // beginJoin takes order when the arrival of m is ready.
-func (t *Topic) beginJoin(m *Member, name, key string) (a arrival) {
+func (t *Topic) beginJoin(m *Member, key string) (a arrival) {
 	var r retelling
 	asked, heard := false, false // it is charged once, before anything is made
 	t.begin(func() (ready bool) {
 		var move Move
 		var to *Member
-		if move, a.came = t.coming(name, key); !a.came || t.gathers(move.Count) {
+		if move, a.came = t.coming(m.user, key); !a.came || t.gathers(move.Count) {
 			to = m
 		}
 		if !asked && len(t.history.past) > 0 {
-			asked, heard = true, t.hub.mayHear(name)
+			asked, heard = true, t.hub.mayHear(m.user)
 		}
 		if ready = true; heard {
 			a.past, ready = t.history.tell(m.dialect, t.hub, &r)
@@ -94,8 +94,8 @@ func (t *Topic) admit(m *Member, past []*frame.Prepared) error {
 func (t *Topic) coming(name, key string) (m Move, came bool) {
 	t.hub.mu.Lock()
 	defer t.hub.mu.Unlock()
-	m = Move{User: name, Joined: 1, Count: len(t.users)}
-	if came = t.users[key] == nil; came {
+	m = Move{User: name, Joined: 1, Count: t.users.Len()}
+	if came = t.hub.seats.ofUser(t, key) == 0; came {
 		m.Count++
 	}
 	return m, came
@@ -123,11 +123,12 @@ func (t *Topic) leave(m *Member) (others bool) {
 
 // ended is called when a connection has ended that had not left.
 func (t *Topic) ended(c server.Conn) {
+	m := Member{conn: c}
 	t.hub.mu.Lock()
-	m := t.conns[c]
+	name := t.look(&m)
 	t.hub.mu.Unlock()
-	if m != nil {
-		t.leave(m)
+	if m.user = string(name); m.topic != nil {
+		t.leave(&m)
 	}
 }
 

@@ -2,13 +2,28 @@
 
 package hub
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// keep lets a user without members stay for LeaveGrace. It is called under mu. Users go in
+// leaver is a user without connections that stays for LeaveGrace.
+type leaver struct {
+	topic *Topic
+	seat  uint32
+	join  uint32        // seat.join while that is so
+	until time.Duration // since began
+}
+
+// keep lets a user without connections stay for LeaveGrace. It is called under mu. Users go in
 // the order in which they left, so one timer does for all.
-func (h *Hub) keep(u *user) {
-	u.until = time.Now().Add(h.LeaveGrace)
-	u.waiting = h.leaving.PushBack(u)
+func (h *Hub) keep(t *Topic, seat uint32) {
+	e := h.seats.At(seat)
+	if h.away == nil {
+		h.away = make(map[uint32]int32)
+	}
+	h.away[e.name]++
+	h.leaving = append(h.leaving, leaver{t, seat, e.join, time.Since(began) + h.LeaveGrace})
 	if !h.expiring {
 		h.expiring = true
 		time.AfterFunc(h.LeaveGrace, h.expire)
@@ -16,69 +31,81 @@ func (h *Hub) keep(u *user) {
 }
 
 // stay ends what keep began. It is called under mu.
-func (h *Hub) stay(u *user) {
-	if u.waiting != nil {
-		h.leaving.Remove(u.waiting)
-		u.waiting = nil
+func (h *Hub) stay(seat uint32) {
+	e := h.seats.At(seat)
+	e.join = 0
+	if h.away[e.name]--; h.away[e.name] == 0 {
+		if delete(h.away, e.name); len(h.away) == 0 {
+			h.away = nil // the map would keep its memory
+		}
+	}
+	if h.stayed++; h.stayed > len(h.leaving)/2 {
+		h.leaving = slices.DeleteFunc(h.leaving, func(l leaver) bool { return !h.isLeaving(l) })
+		h.stayed = 0
 	}
 }
+
+// isLeaving reports whether keep has kept a user, and nothing has ended that.
+func (h *Hub) isLeaving(l leaver) bool { return h.seats.At(l.seat).join == l.join }
 
 // expire lets the users go whose time is over, and comes back for the others.
 func (h *Hub) expire() {
 	for {
-		u, wait := h.first()
+		l, name, found := h.first()
+		wait := l.until - time.Since(began)
 		switch {
-		case u == nil:
+		case !found:
 			return
 		case wait > 0:
 			time.AfterFunc(wait, h.expire)
 			return
 		}
-		u.topic.expire(u)
+		l.topic.expire(l, name)
 	}
 }
 
-// first returns the user that goes next, and when. If there is none, keep has to start the
-// timer again.
-func (h *Hub) first() (*user, time.Duration) {
+// first returns the user that goes next. If there is none, keep has to start the timer again.
+func (h *Hub) first() (l leaver, name string, found bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	e := h.leaving.Front()
-	if e == nil {
-		h.expiring = false
-		return nil, 0
+	for ; len(h.leaving) > 0; h.leaving = h.leaving[1:] {
+		if l = h.leaving[0]; h.isLeaving(l) {
+			return l, string(h.seats.nameOf(l.seat)), true
+		}
+		h.stayed--
 	}
-	u := e.Value.(*user)
-	return u, time.Until(u.until)
+	h.leaving, h.expiring = nil, false
+	return leaver{}, "", false
 }
 
 // expire takes a user out whose time is over, unless they have come back.
-func (t *Topic) expire(u *user) {
+func (t *Topic) expire(l leaver, name string) {
 	var a announcement
 	over, count := false, 0
 	t.begin(func() bool {
-		over, count = t.hub.isOver(u)
-		return !over || count == 0 || t.isReadyToGo(&a, u.name, count)
+		over, count = t.hub.isOver(l)
+		return !over || count == 0 || t.isReadyToGo(&a, name, count)
 	}, func() { t.makeAnnouncement(&a) })
 	defer t.end()
 	if over {
-		t.hub.letGo(u)
-		t.gone(&a, u.name, count)
+		t.hub.letGo(l)
+		t.gone(&a, name, count)
 	}
 }
 
-// isOver reports whether the time of a user is over, and how many others there are. It is
-// called under the topic's order.
-func (h *Hub) isOver(u *user) (over bool, others int) {
+// isOver reports whether a user whose time is over still has no connections, and how many
+// others there are. It is called under the topic's order. The seats of a topic that was
+// forgotten may be no more.
+func (h *Hub) isOver(l leaver) (over bool, others int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return u.waiting != nil && time.Until(u.until) <= 0, len(u.topic.users) - 1
+	return !l.topic.forgotten.Load() && h.isLeaving(l), l.topic.users.Len() - 1
 }
 
 // letGo ends what keep began, and the user. It is called under the topic's order.
-func (h *Hub) letGo(u *user) {
+func (h *Hub) letGo(l leaver) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stay(u)
-	h.forget(u)
+	h.stay(l.seat)
+	h.forget(l.topic, l.seat)
 }

@@ -45,8 +45,8 @@ func TestTheHubLeavesByItself(t *testing.T) {
 	home.mu.Lock()
 	defer home.mu.Unlock()
 	topic := host.Topic()
-	if len(topic.users) != 1 || len(topic.conns) != 1 || home.places["alice"] != 0 {
-		t.Errorf("there are %d users, %d connections, %d places of alice; want the host and none", len(topic.users), len(topic.conns), home.places["alice"])
+	if topic.users.Len() != 1 || topic.conns.Len() != 1 || home.places("alice") != 0 {
+		t.Errorf("there are %d users, %d connections, %d places of alice; want the host and none", topic.users.Len(), topic.conns.Len(), home.places("alice"))
 	}
 	if n := topic.voices[0].members.Load() + topic.voices[1].members.Load(); n != 1 {
 		t.Errorf("%d members hear the topic, want 1", n)
@@ -160,8 +160,8 @@ func TestJoinsOfTheEnding(t *testing.T) {
 	all.Wait()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.topics) != 0 || len(h.places) != 0 {
-		t.Errorf("there are %d topics and the places %v, want none", len(h.topics), h.places)
+	if len(h.topics) != 0 || h.seats.Size() != 0 {
+		t.Errorf("there are %d topics and %d bytes of seats, want none", len(h.topics), h.seats.Size())
 	}
 }
 
@@ -199,7 +199,7 @@ func TestJoinTwice(t *testing.T) {
 		}
 	}
 	_, other := home.join("attic", "bob")
-	if got := home.Member("lobby", c.Conn); got != alice {
+	if got := home.Member("lobby", c.Conn); got == nil || *got != *alice {
 		t.Errorf("Member: got %v, want %v", got, alice)
 	}
 	if a, b := home.Member("lobby", other.Conn), home.Member("nowhere", c.Conn); a != nil || b != nil {

@@ -8,23 +8,26 @@ import (
 )
 
 // Member is one connection in one topic, from [Hub.Join] until Leave or the connection's end.
-// All that changes meanwhile is its status, which it shares with the other members of its
-// user in the topic. All methods are safe for any goroutine. It takes 32 bytes.
+// It is a handle that nobody but the caller keeps: the hub's tables have no pointer for each
+// member. Two that are for the same membership are equal as values, not as pointers. It stays
+// what it is when the member has left, also if its connection joins again. All methods are
+// safe for any goroutine.
 type Member struct {
-	user    *user
+	topic   *Topic
+	user    string
 	conn    server.Conn
 	dialect int32
-	place   int32 // in user.members, or gone; guarded by Hub.mu
+	join    uint32 // see seat
 }
 
-// gone is the place of a member that has left.
-const gone = -1
-
 // Topic returns the topic, even after the member has left.
-func (m *Member) Topic() *Topic { return m.user.topic }
+func (m *Member) Topic() *Topic { return m.topic }
 
-// User returns the user's name.
-func (m *Member) User() string { return m.user.name }
+// User returns the user's name, even after the member has left.
+func (m *Member) User() string { return m.user }
+
+// Conn returns the connection, even after the member has left.
+func (m *Member) Conn() server.Conn { return m.conn }
 
 // Dialect returns the dialect that the member has joined with.
 func (m *Member) Dialect() int { return int(m.dialect) }
@@ -36,11 +39,11 @@ func (m *Member) Send(op frame.Opcode, b []byte) error { return m.conn.Send(op, 
 // SetStatus sets the status of the user, for others to see in [Topic.Presence]; "" is none.
 // It ends when the user leaves the topic. A member that has left changes nothing.
 func (m *Member) SetStatus(status string) {
-	h := m.Topic().hub
+	h := m.topic.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if m.place != gone {
-		m.user.status = status
+	if i := h.seatOf(m); i != 0 {
+		h.seats.setStatus(m.topic, h.seats.At(i).name, status)
 	}
 }
 
@@ -50,4 +53,4 @@ func (m *Member) SetStatus(status string) {
 //
 // What was published before may still arrive. What the caller publishes afterwards does
 // not.
-func (m *Member) Leave() (others bool) { return m.Topic().leave(m) }
+func (m *Member) Leave() (others bool) { return m.topic.leave(m) }

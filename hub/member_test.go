@@ -30,8 +30,8 @@ func TestLeaveEndsOneMembership(t *testing.T) {
 	}
 }
 
-func TestMemberSize(t *testing.T) {
-	if got := unsafe.Sizeof(Member{}); unsafe.Sizeof(uintptr(0)) == 8 && got != 32 {
-		t.Errorf("got %d bytes, want 32", got)
+func TestSeatSize(t *testing.T) {
+	if got := unsafe.Sizeof(seat{}); got != 28 {
+		t.Errorf("got %d bytes, want 28", got)
 	}
 }

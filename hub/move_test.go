@@ -133,8 +133,8 @@ func TestGrace(t *testing.T) {
 	}
 	home.mu.Lock()
 	defer home.mu.Unlock()
-	if home.leaving.Len() != 0 || len(home.topics["lobby"].users) != 1 {
-		t.Errorf("got %d leaving, %d users", home.leaving.Len(), len(home.topics["lobby"].users))
+	if len(home.away) != 0 || home.topics["lobby"].users.Len() != 1 {
+		t.Errorf("got %d leaving, %d users", len(home.away), home.topics["lobby"].users.Len())
 	}
 }
 
@@ -172,7 +172,7 @@ func TestGraceLeavesPlaces(t *testing.T) {
 	}
 	home.mu.Lock()
 	defer home.mu.Unlock()
-	if got := home.leaving.Len(); got != 4 {
+	if got := len(home.leaving) - home.stayed; got != 4 {
 		t.Errorf("users on their way out: got %d, want 2 in each of 2 topics", got)
 	}
 }

@@ -108,8 +108,8 @@ func TestOneOfManyAtOnce(t *testing.T) {
 			t.Fatalf("got %d in, %d topics, want one each", len(joined), home.Len())
 		}
 		(<-joined).Leave()
-		if home.Len() != 0 || len(home.places) != 0 {
-			t.Errorf("at the end: got %d topics and %v, want none", home.Len(), home.places)
+		if home.Len() != 0 || home.seats.Size() != 0 {
+			t.Errorf("at the end: got %d topics and %d bytes of seats, want none", home.Len(), home.seats.Size())
 		}
 	}
 }
@@ -120,7 +120,7 @@ func TestPlacesOfTheGone(t *testing.T) {
 	if _, err := home.Join("lobby", "alice", server.Conn{}); err == nil {
 		t.Error("the zero Conn: got no error")
 	}
-	if err := home.MayJoin("attic", "alice"); err != nil || len(home.places) != 0 {
-		t.Errorf("got %v and %v, want nothing", err, home.places)
+	if err := home.MayJoin("attic", "alice"); err != nil || home.seats.Size() != 0 {
+		t.Errorf("got %v and %d bytes of seats, want nothing", err, home.seats.Size())
 	}
 }

@@ -3,10 +3,9 @@
 package hub
 
 import (
-	"container/list"
+	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Presence is a user in a topic as others see them.
@@ -29,57 +28,33 @@ func (t *Topic) User(name string) (user string, here bool) {
 	key := t.hub.key(name)
 	t.hub.mu.Lock()
 	defer t.hub.mu.Unlock()
-	if u := t.users[key]; u != nil {
-		return u.name, true
+	i := t.hub.seats.ofUser(t, key)
+	if i == 0 {
+		return "", false
 	}
-	return "", false
+	if b := t.hub.seats.nameOf(i); string(b) != name {
+		name = string(b)
+	}
+	return name, true
 }
 
 // sample is Presence, not sorted.
 func (t *Topic) sample(most int) (some []Presence, total int) {
 	t.hub.mu.Lock()
 	defer t.hub.mu.Unlock()
-	total = len(t.users)
+	total = t.users.Len()
 	most = max(0, min(total, most))
 	some = make([]Presence, 0, most)
-	for _, u := range t.users {
+	if most == 0 {
+		return some, total
+	}
+	s := &t.hub.seats
+	for i := range t.users.All((*byUser)(s), rand.Uint32()) {
+		name := s.At(i).name
+		some = append(some, Presence{string(s.names.name(name)), string(s.status(t, name))})
 		if len(some) == most {
 			break
 		}
-		some = append(some, Presence{u.name, u.status})
 	}
 	return some, total
-}
-
-// user is somebody in a topic, with a member for each of their connections. Hub.mu guards
-// all but the topic, the name and its key, which do not change.
-type user struct {
-	topic   *Topic
-	name    string
-	key     string // Hub.Key of name
-	status  string
-	members []*Member
-
-	// Without members, what is left of Hub.LeaveGrace.
-	waiting *list.Element // in Hub.leaving, or nil
-	until   time.Time
-}
-
-// add gives m the last place.
-func (u *user) add(m *Member) {
-	m.place = int32(len(u.members))
-	u.members = append(u.members, m)
-	u.topic.conns[m.conn] = m
-}
-
-// remove gives m's place to the last, so that a user's many connections can all
-// leave in linear time.
-func (u *user) remove(m *Member) {
-	last := len(u.members) - 1
-	moved := u.members[last]
-	u.members[m.place], moved.place = moved, m.place
-	u.members[last] = nil
-	u.members = u.members[:last]
-	m.place = gone
-	delete(u.topic.conns, m.conn)
 }

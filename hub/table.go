@@ -2,25 +2,35 @@
 
 package hub
 
-// This file is the table of a hub, which Hub.mu guards.
+import "slices"
+
+// This file is what a hub does with its tables, which Hub.mu guards.
 
 // mayJoin is MayJoin under mu.
 func (h *Hub) mayJoin(topic, name, key string) error {
 	t := h.topics[topic]
-	var there *user
+	there := uint32(0)
 	if t != nil {
-		there = t.users[key]
+		there = h.seats.ofUser(t, key)
 	}
-	connected := there != nil && len(there.members) > 0
 	switch {
-	case there != nil && there.name != name:
+	case there != 0 && string(h.seats.nameOf(there)) != name:
 		return ErrNameTaken
-	case !connected && h.MaxTopicsPerUser > 0 && h.places[name] >= h.MaxTopicsPerUser:
+	case h.MaxTopicsPerUser > 0 && !h.seats.isTaken(there) && h.places(name) >= h.MaxTopicsPerUser:
 		return ErrTooManyOfUser
 	case t == nil && h.MaxTopics > 0 && len(h.topics) >= h.MaxTopics:
 		return ErrTooManyTopics
 	}
 	return nil
+}
+
+// places returns in how many topics a user has connections. It is called under mu.
+func (h *Hub) places(name string) int {
+	i := h.seats.names.find(name)
+	if i == 0 {
+		return 0
+	}
+	return int(h.seats.names.At(i).topics) - int(h.away[i])
 }
 
 // find returns the topic that a user wants to join, a new one if there is none. The
@@ -45,44 +55,35 @@ func (h *Hub) find(name, user, key string) (*Topic, error) {
 // add puts m into the table. It is not added, without an error, if the topic was
 // forgotten: to be in a topic whose name the table knows is one step. Like all that
 // changes the users of a topic it is called under the topic's order.
-func (h *Hub) add(t *Topic, m *Member, name, key string) (added bool, err error) {
+func (h *Hub) add(m *Member, key string) (added bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	t, s, c := m.topic, &h.seats, m.conn.Key()
 	if h.topics[t.name] != t {
 		return false, nil
 	}
-	if err := h.mayJoin(t.name, name, key); err != nil {
+	if err := h.mayJoin(t.name, m.user, key); err != nil {
 		return false, err // others of the same user were quicker, elsewhere
 	}
-	if t.conns[m.conn] != nil {
+	switch {
+	case t.conns.Len() == 0:
+		t.server = m.conn.Server()
+	case t.server != m.conn.Server():
+		return false, errServers
+	case s.ofConn(t, c) != 0:
 		return false, errJoined
 	}
-	u := t.users[key]
-	if u == nil {
-		u = &user{topic: t, name: name, key: key}
-		t.users[key] = u
+	i := s.ofUser(t, key)
+	switch {
+	case i == 0:
+		i = s.take(t, m.user, key)
+	case s.isTaken(i):
+		i = s.takeBeside(i)
+	default:
+		h.stay(i)
 	}
-	h.stay(u)
-	m.user = u
-	u.add(m)
-	if len(u.members) == 1 {
-		h.place(name, 1)
-	}
+	m.join = s.sitDown(t, i, c, m.dialect)
 	return true, nil
-}
-
-// place counts a topic in which a user has connections, or no longer. It is called
-// under mu.
-func (h *Hub) place(name string, n int) {
-	if h.MaxTopicsPerUser <= 0 {
-		return
-	}
-	if h.places == nil {
-		h.places = make(map[string]int)
-	}
-	if h.places[name] += n; h.places[name] == 0 {
-		delete(h.places, name)
-	}
 }
 
 // remove takes m out of the table. left is false if it was not there any more. went
@@ -91,41 +92,54 @@ func (h *Hub) place(name string, n int) {
 func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if m.place == gone {
+	t, s := m.topic, &h.seats
+	i := h.seatOf(m)
+	if i == 0 {
 		return false, false, false, 0
 	}
-	u := m.user
-	t := u.topic
-	u.remove(m)
-	if len(u.members) == 0 {
-		h.place(u.name, -1)
-	}
+	s.getUp(t, i)
 	switch {
-	case len(u.members) > 0:
+	case s.giveBeside(t, i):
 	case !grace || h.LeaveGrace <= 0:
-		h.forget(u)
+		h.forget(t, i)
 		went = true
-	case len(t.conns) == 0 && !h.roomy():
-		for _, u := range t.users { // the others have left before
-			h.stay(u)
-			h.forget(u)
-		}
+	case t.conns.Len() == 0 && !h.roomy():
+		h.keep(t, i)
+		h.forgetAll(t) // the others have left before
 		went = true
 	default:
-		h.keep(u)
+		h.keep(t, i)
 	}
-	return true, went, len(t.conns) > 0, len(t.users)
+	return true, went, t.conns.Len() > 0, t.users.Len()
+}
+
+// seatOf returns the seat of m, 0 if it has left. It is called under mu.
+func (h *Hub) seatOf(m *Member) uint32 {
+	i := h.seats.ofConn(m.topic, m.conn.Key())
+	if i != 0 && h.seats.At(i).join != m.join {
+		return 0
+	}
+	return i
 }
 
 // roomy reports whether a topic without members may stay in use for LeaveGrace: a user
 // that rushes through topics takes up half of MaxTopics at most. It is called under mu.
 func (h *Hub) roomy() bool { return h.MaxTopics <= 0 || len(h.topics) <= h.MaxTopics/2 }
 
-// forget takes a user without members out of the table, and the topic with its
+// forget takes a user without connections out of the table, and the topic with its
 // last user. It is called under mu and the topic's order.
-func (h *Hub) forget(u *user) {
-	delete(u.topic.users, u.key)
-	h.vacate(u.topic)
+func (h *Hub) forget(t *Topic, seat uint32) {
+	h.seats.give(t, seat)
+	h.vacate(t)
+}
+
+// forgetAll does so for all users of a topic, which keep has kept.
+func (h *Hub) forgetAll(t *Topic) {
+	for _, i := range slices.Collect(t.users.All((*byUser)(&h.seats), 0)) {
+		h.stay(i)
+		h.seats.give(t, i)
+	}
+	h.vacate(t)
 }
 
 // vacateIfEmpty ends a topic that find has made and nobody has joined. It is called under the
@@ -143,14 +157,22 @@ func (h *Hub) vacateIfEmpty(t *Topic) {
 func (h *Hub) leavingLast(m *Member) (count int, last bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	count = len(m.user.topic.users) - 1
-	return count, m.place != gone && len(m.user.members) == 1 && h.LeaveGrace <= 0 && count > 0
+	count = m.topic.users.Len() - 1
+	if h.LeaveGrace > 0 || count == 0 {
+		return count, false
+	}
+	i := h.seatOf(m)
+	_, more := h.seats.rings[i]
+	return count, i != 0 && !more
 }
 
 // vacate takes a topic without users out of the table, as forget does.
 func (h *Hub) vacate(t *Topic) {
-	if len(t.users) == 0 {
+	if t.users.Len() == 0 {
 		t.forgotten.Store(true)
 		delete(h.topics, t.name)
+	}
+	if h.seats.Len() == 0 {
+		h.leaving, h.stayed = nil, 0 // nobody is: it would lead to seats that there are no more
 	}
 }

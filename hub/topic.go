@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/compact"
 	"github.com/usher-ws/usher/server"
 )
 
@@ -23,8 +24,11 @@ type Topic struct {
 	voices    []voice     // by dialect
 	forgotten atomic.Bool // set under hub.mu and order
 
-	users map[string]*user        // by Hub.Key of their names; guarded by hub.mu
-	conns map[server.Conn]*Member // of all users; guarded by hub.mu
+	// Guarded by hub.mu.
+	server   *server.Server    // of the connections
+	users    compact.Index     // of hub.seats: one for each user, by Hub.Key of their names
+	conns    compact.Index     // of hub.seats: all that have a connection
+	statuses map[uint32]uint32 // by hub.seats.names, in hub.seats.statuses: of those that have one
 
 	// order is held while the table changes and that is announced, so that announcements
 	// come in the order of the moves; and while a message is kept and published, so that
@@ -54,8 +58,6 @@ func newTopic(h *Hub, name string) *Topic {
 		hub:    h,
 		name:   name,
 		voices: make([]voice, max(1, h.Dialects)),
-		users:  make(map[string]*user),
-		conns:  make(map[server.Conn]*Member),
 	}
 	for d := range t.voices {
 		v := &t.voices[d]
@@ -183,13 +185,17 @@ func (t *Topic) Direct(user string, op frame.Opcode, b []byte) (n int, err error
 // DirectFunc is Direct for a message that differs by dialect: encode makes each.
 func (t *Topic) DirectFunc(user string, op frame.Opcode, encode Encoder) (n int, err error) {
 	encode = given(encode)
-	var few [8]*Member // so many do not need the heap
-	members, here := t.appendMembers(few[:0], user)
-	if here && len(members) == 0 {
+	all := scratch.Get().(*hearers)
+	defer all.done()
+	if here := t.hearersOf(user, all); here && len(*all) == 0 {
 		return 0, ErrAway
 	}
-	made := make([]*frame.Prepared, len(t.voices)) // once, however many connections it is for
-	for _, m := range members {
+	var fewMade [4]*frame.Prepared
+	made := fewMade[:] // once for each dialect, however many connections it is for
+	if len(t.voices) > len(fewMade) {
+		made = make([]*frame.Prepared, len(t.voices))
+	}
+	for _, m := range *all {
 		if made[m.dialect] == nil {
 			made[m.dialect] = frame.Prepare(op, encode(int(m.dialect)))
 		}
@@ -197,19 +203,55 @@ func (t *Topic) DirectFunc(user string, op frame.Opcode, encode Encoder) (n int,
 			err = sent
 		}
 	}
-	return len(members), err
+	return len(*all), err
 }
 
-// appendMembers appends the members of a user, and says whether the user is here.
-func (t *Topic) appendMembers(dst []*Member, name string) (members []*Member, here bool) {
+// hearer is a connection and the dialect that it hears.
+type hearer struct {
+	conn    server.Conn
+	dialect uint16
+}
+
+// hearers is memory for those of one user, taken from scratch until done.
+type hearers []hearer
+
+var scratch = sync.Pool{New: func() any { return new(hearers) }}
+
+func (l *hearers) done() {
+	clear(*l)
+	*l = (*l)[:0]
+	scratch.Put(l)
+}
+
+// hearersOf appends the connections of a user to dst, and says whether the user is here.
+func (t *Topic) hearersOf(name string, dst *hearers) (here bool) {
 	key := t.hub.key(name)
 	t.hub.mu.Lock()
 	defer t.hub.mu.Unlock()
-	u := t.users[key]
-	if u == nil {
-		return dst, false
+	s := &t.hub.seats
+	first := s.ofUser(t, key)
+	if !s.isTaken(first) {
+		return first != 0
 	}
-	return append(dst, u.members...), true
+	for i := range s.beside(first) {
+		e := s.At(i)
+		*dst = append(*dst, hearer{e.conn.Conn(t.server), e.dialect})
+	}
+	return true
+}
+
+// look completes m by its connection, and returns the user's name: valid for good and not to
+// be changed. It leaves m without a topic if the connection is not in this one. It is called
+// under hub.mu.
+func (t *Topic) look(m *Member) (name []byte) {
+	s := &t.hub.seats
+	i := s.ofConn(t, m.conn.Key())
+	if i == 0 || t.server != m.conn.Server() {
+		return nil
+	}
+	e := s.At(i)
+	m.topic, m.dialect, m.join = t, int32(e.dialect), e.join
+	return s.nameOf(i)
 }
 
 // unheard reports whether m need not be made in a dialect.

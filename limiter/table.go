@@ -1,132 +1,151 @@
 package limiter
 
-import (
-	"math/bits"
-	"slices"
-)
+import "slices"
 
 // table maps hashes to numbers other than 0, which is what it says of a hash that is
-// not in it. It has no pointers, so that the garbage collector never looks at it, and
-// takes 20 to 24 bytes an entry while it grows: a hash goes to the first free place
-// from its home on, as long as four of five are taken, and then there is half as much
-// room as entries to spare. The zero table is empty. It belongs to one goroutine.
+// not in it. An entry takes 22 to 26 bytes: entries lie one behind the other, in chunks,
+// and those of one chain lead to each other. So a table that grows copies no entry and leaves
+// little garbage; when one is taken out, the last takes its place, and the memory of those
+// that are gone comes back. The garbage collector looks at nothing but the list of chunks. The
+// zero table is empty. It belongs to one goroutine.
 type table struct {
-	entries []entry
-	n       int // how many are taken
+	heads  []uint32 // the first entry of each chain; their number is a power of two
+	chunks []*entries
+	n      uint32 // entries 1 to n are taken, and 0 is none
 }
 
-// entry is a place of a table, free if value is 0.
-type entry struct{ hash, value uint64 }
+// entries is a chunk of them.
+type entries struct {
+	hash, value [chunkEntries]uint64
+	next        [chunkEntries]uint32
+}
 
-// fewEntries is how many places a table always keeps.
-const fewEntries = 8
+const (
+	chunkEntries = 32
+	fewHeads     = 16
+)
 
 func (t *table) get(hash uint64) uint64 {
-	if t.n == 0 {
+	i := t.find(hash)
+	if i == 0 {
 		return 0
 	}
-	return t.entries[t.find(hash)].value
+	c, k := t.at(i)
+	return c.value[k]
 }
 
 // put notes a value; 0 takes the hash out.
 func (t *table) put(hash, value uint64) {
-	if value == 0 {
-		t.remove(hash)
-		return
-	}
-	if len(t.entries) == 0 {
-		t.resize()
-	}
 	i := t.find(hash)
-	if t.entries[i].value == 0 {
-		if t.n++; 5*t.n > 4*len(t.entries) {
-			t.resize()
-			i = t.find(hash)
-		}
-	}
-	t.entries[i] = entry{hash, value}
-}
-
-func (t *table) remove(hash uint64) {
-	if t.n == 0 {
+	switch {
+	case value == 0 && i == 0:
 		return
-	}
-	if i := t.find(hash); t.entries[i].value != 0 {
-		t.vacate(i)
+	case value == 0:
+		t.remove(i)
 		t.shrink()
+		return
+	case i == 0:
+		i = t.add(hash)
 	}
+	c, k := t.at(i)
+	c.value[k] = value
 }
 
-// sweep takes out the values that are of no use. It looks at each place.
+// sweep takes out the values that are of no use. It looks at each entry.
 func (t *table) sweep(isUseless func(value uint64) bool) {
-	for i := 0; i < len(t.entries); {
-		if v := t.entries[i].value; v != 0 && isUseless(v) {
-			t.vacate(i) // another may be there now
-		} else {
-			i++
+	for i := t.n; i > 0; i-- {
+		if c, k := t.at(i); isUseless(c.value[k]) {
+			t.remove(i) // and the last, which was looked at, is here
 		}
 	}
 	t.shrink()
 }
 
-// find returns the place of a hash, or the free one where it would go. There are free ones.
-func (t *table) find(hash uint64) int {
-	i := t.home(hash)
-	for t.entries[i].value != 0 && t.entries[i].hash != hash {
-		i = t.after(i)
-	}
-	return i
+// at returns where entry i is.
+func (t *table) at(i uint32) (c *entries, k uint32) {
+	return t.chunks[(i-1)/chunkEntries], (i - 1) % chunkEntries
 }
 
-// home is by the highest bits of a hash, whatever number of places there are.
-func (t *table) home(hash uint64) int {
-	hi, _ := bits.Mul64(hash, uint64(len(t.entries)))
-	return int(hi)
-}
-
-func (t *table) after(i int) int {
-	if i++; i == len(t.entries) {
+// find returns the entry of a hash, 0 if there is none.
+func (t *table) find(hash uint64) uint32 {
+	if t.n == 0 {
 		return 0
 	}
-	return i
+	for i := *t.head(hash); i != 0; {
+		c, k := t.at(i)
+		if c.hash[k] == hash {
+			return i
+		}
+		i = c.next[k]
+	}
+	return 0
 }
 
-// vacate frees place i, and moves those up that are behind it because it was taken (Knuth's
-// algorithm R, TAOCP 6.4).
-func (t *table) vacate(i int) {
+// head is by the highest bits of a hash: the lowest are those of a Keyed's shard.
+func (t *table) head(hash uint64) *uint32 {
+	return &t.heads[hash>>32&uint64(len(t.heads)-1)]
+}
+
+// add makes an entry for a hash that has none.
+func (t *table) add(hash uint64) uint32 {
+	if int(t.n) >= 2*len(t.heads) {
+		t.chain(max(2*len(t.heads), fewHeads))
+	}
+	if int(t.n) == chunkEntries*len(t.chunks) {
+		t.chunks = append(t.chunks, new(entries))
+	}
+	t.n++
+	c, k := t.at(t.n)
+	head := t.head(hash)
+	c.hash[k], c.next[k], *head = hash, *head, t.n
+	return t.n
+}
+
+// remove takes entry i out, and the last one takes its place.
+func (t *table) remove(i uint32) {
+	c, k := t.at(i)
+	*t.link(i) = c.next[k]
+	if i != t.n {
+		last, m := t.at(t.n)
+		*t.link(t.n) = i
+		c.hash[k], c.value[k], c.next[k] = last.hash[m], last.value[m], last.next[m]
+	}
 	t.n--
-	for j := t.after(i); t.entries[j].value != 0; j = t.after(j) {
-		if t.distance(t.home(t.entries[j].hash), j) >= t.distance(i, j) {
-			t.entries[i] = t.entries[j]
-			i = j
-		}
-	}
-	t.entries[i] = entry{}
 }
 
-// distance is by how many places j is after i, round the end if need be.
-func (t *table) distance(i, j int) int {
-	if j < i {
-		j += len(t.entries)
+// link returns what leads to entry i.
+func (t *table) link(i uint32) *uint32 {
+	c, k := t.at(i)
+	at := t.head(c.hash[k])
+	for *at != i {
+		c, k := t.at(*at)
+		at = &c.next[k]
 	}
-	return j - i
+	return at
 }
 
-// shrink gives memory back if three of four places are free.
+// shrink gives back the memory of entries that were taken out, but for one chunk.
 func (t *table) shrink() {
-	if len(t.entries) > fewEntries && t.n < len(t.entries)/4 {
-		t.resize()
+	if keep := (int(t.n)+chunkEntries-1)/chunkEntries + 1; keep < len(t.chunks) {
+		clear(t.chunks[keep:])
+		t.chunks = t.chunks[:keep]
+	}
+	heads := len(t.heads)
+	for heads > fewHeads && int(t.n) < heads/4 {
+		heads /= 2
+	}
+	if heads < len(t.heads) {
+		t.chain(heads)
+		t.chunks = slices.Clone(t.chunks)
 	}
 }
 
-// resize makes room for n entries, and half as many.
-func (t *table) resize() {
-	old := t.entries
-	t.entries = slices.Grow([]entry(nil), max(t.n+t.n/2, fewEntries))
-	t.entries = t.entries[:cap(t.entries)] // the allocator rounds up
-	for _, e := range old {
-		if e.value != 0 {
-			t.entries[t.find(e.hash)] = e
-		}
+// chain makes so many chains of the entries.
+func (t *table) chain(heads int) {
+	t.heads = make([]uint32, heads)
+	for i := uint32(1); i <= t.n; i++ {
+		c, k := t.at(i)
+		head := t.head(c.hash[k])
+		c.next[k], *head = *head, i
 	}
 }

@@ -45,7 +45,7 @@ func (e *CloseError) Unwrap() error { return e.Err }
 // map key. A copy that outlives the connection is harmless; it answers
 // net.ErrClosed.
 //
-// Send, SendPrepared, Close, Run and ID are safe for any goroutine. All else belongs to
+// Send, SendPrepared, Close, Run, ID, Key and Server are safe for any goroutine. All else belongs to
 // the connection's callbacks, those of Run included, and panics elsewhere; see Offload for
 // what its handlers may call.
 type Conn struct {

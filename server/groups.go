@@ -137,7 +137,7 @@ func (m *groups) leaveAll(s link) (asking []*Group) {
 func (m *groups) drop(s link, g *Group, h *shard) {
 	h.remove(s.Slot())
 	g.enrol(s, -1)
-	if h.size() == 0 && h.walk == nil {
+	if h.size == 0 && h.walk == nil {
 		*h = shard{index: h.index}
 		m.forget(h)
 	}

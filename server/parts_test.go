@@ -38,6 +38,33 @@ func TestOrderOfRoutes(t *testing.T) {
 	}
 }
 
+// Members that join and leave without a walk take little more than four bytes each, and leave
+// without a look at all others.
+func TestShardWithoutWalks(t *testing.T) {
+	const n = 100_000
+	var h shard
+	check := func() {
+		t.Helper()
+		if most := fewRecent + len(h.sorted)/4; len(h.recent) > most {
+			t.Fatalf("%d of %d are not sorted, want %d at most", len(h.recent), h.size, most)
+		}
+	}
+	for i := range uint32(n) {
+		h.add(i + 1)
+		check()
+	}
+	if took := cap(h.sorted) + cap(h.recent); took > n*8/5 {
+		t.Errorf("%d members take the room of %d", n, took)
+	}
+	for i := range uint32(n) {
+		h.remove(i*7919%n + 1)
+		check()
+	}
+	if h.size != 0 {
+		t.Errorf("%d are left", h.size)
+	}
+}
+
 // A shard holds what a set would, whatever the order of joins and departures.
 func TestShard(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -52,8 +79,8 @@ func TestShard(t *testing.T) {
 			h.add(i)
 			want[i] = true
 		}
-		if h.size() != len(want) {
-			t.Fatalf("step %d: size %d, want %d", step, h.size(), len(want))
+		if h.size != len(want) {
+			t.Fatalf("step %d: size %d, want %d", step, h.size, len(want))
 		}
 		if step%50 != 0 {
 			continue

@@ -167,7 +167,7 @@ func (h *shard) endWalk(m *groups) (done int) {
 	done = h.walk.done
 	m.spare, h.walk = h.walk, nil
 	m.spare.clear()
-	if h.size() == 0 {
+	if h.size == 0 {
 		*h = shard{index: h.index}
 		m.forget(h)
 	}

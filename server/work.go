@@ -124,7 +124,7 @@ func (o owner) weigh(e *entry) int {
 		return 1
 	}
 	if h := e.group.of(o.loop); h != nil {
-		return h.size()
+		return h.size
 	}
 	return 0
 }

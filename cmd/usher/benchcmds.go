@@ -50,8 +50,8 @@ type benchVersus struct {
 	Source    string        `default:"bench/peers" help:"The directory of the module with their servers."`
 	Rounds    int           `default:"9" help:"How often each server is measured."`
 	Duration  time.Duration `short:"d" default:"2s" help:"How long each measurement takes."`
-	Questions []string      `placeholder:"NAME" help:"Ask only these questions: echo-20, echo-512, echo-16k, echo-20x16, echo-20-text, echo-20x16-text, paced-p99, paced-p999, fanout-1, fanout-8, handshake, handshake-jwt, refuse, idle, idle-auth."`
-	Conns     int           `default:"19000" help:"Number of connections of the question idle."`
+	Questions []string      `placeholder:"NAME" help:"Ask only these questions: echo-20, echo-512, echo-16k, echo-20x16, echo-20-text, echo-20x16-text, paced-p99, paced-p999, fanout-1, fanout-8, handshake, handshake-jwt, refuse, idle, idle-auth, idle-user, idle-room."`
+	Conns     int           `default:"19000" help:"Number of connections of the questions idle, idle-auth, idle-user and idle-room."`
 	PinServer []int         `default:"0" help:"The processors of the servers."`
 	PinClient []int         `default:"1" help:"The processors of the client."`
 	Out       string        `default:"bench/results" help:"The directory for the results."`
@@ -96,7 +96,7 @@ type benchIdle struct {
 
 	Steps  int           `default:"4" help:"At how many numbers of connections to read the memory."`
 	Hold   time.Duration `default:"2s" help:"How long to hold all connections at the end."`
-	Silent bool          `help:"Do not echo one message on each connection first."`
+	Silent bool          `help:"Do not echo one message on each connection first, and let pass what the server says."`
 }
 
 // Validate is called by kong.

@@ -164,7 +164,7 @@ func TestSize(t *testing.T) {
 	if n := table.Size(); n < took*9/10 || n > took*11/10 {
 		t.Errorf("it says that it takes %d bytes, and takes %d", n, took)
 	}
-	if perString := table.Size() / table.Len(); perString > 20+18 {
+	if perString := table.Size() / table.Len(); perString > 20+14 {
 		t.Errorf("a string of 20 bytes takes %d", perString)
 	}
 	runtime.KeepAlive(&table)

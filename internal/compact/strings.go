@@ -6,8 +6,8 @@ import (
 )
 
 // Strings is a growing table of strings, each with a record beside it. A string takes its
-// bytes and 13 or 14 more, and its record; what was deleted takes about a quarter of the room
-// at most. R should hold no pointer. The zero Strings is empty.
+// bytes and 9 or 10 more, and its record; what was deleted takes about a quarter of the room
+// at most. R should hold no pointer. All strings take 4 GiB at most. The zero Strings is empty.
 type Strings[R any] struct {
 	all    Slab[entry[R]]
 	chunks []chunk
@@ -16,20 +16,31 @@ type Strings[R any] struct {
 	size   int      // of the chunks' memory
 }
 
-// entry is where a string is.
+// entry is where a string is, and its record.
 type entry[R any] struct {
-	chunk, at uint32 // chunk is its number in chunks, and one
-	r         R
+	place place
+	r     R
 }
+
+// place is the number of a chunk, the first being 1, and under it where in the chunk.
+type place uint32
+
+const (
+	placeShift  = 14
+	stringChunk = 1 << placeShift // the memory of a chunk, unless a string is longer
+	maxChunks   = 1<<(32-placeShift) - 1
+)
+
+func placeOf(chunk uint32, at int) place { return place(chunk<<placeShift | uint32(at)) }
+
+func (p place) chunk() uint32 { return uint32(p >> placeShift) }
+func (p place) at() int       { return int(p & (stringChunk - 1)) }
 
 // chunk is strings one behind the other, each behind its number and its length.
 type chunk struct {
 	b    []byte
 	dead int // bytes of what was deleted
 }
-
-// stringChunk is the memory of a chunk, unless a string is longer.
-const stringChunk = 16 << 10
 
 // Add puts a string in, and returns its number, which is not 0. It copies b.
 func (t *Strings[R]) Add(b []byte) uint32 {
@@ -48,8 +59,7 @@ func (t *Strings[R]) place(i uint32, b []byte) {
 		t.last = t.newChunk(max(n, stringChunk))
 	}
 	c := &t.chunks[t.last-1]
-	e := t.all.At(i)
-	e.chunk, e.at = t.last, uint32(len(c.b))
+	t.all.At(i).place = placeOf(t.last, len(c.b))
 	c.b = binary.LittleEndian.AppendUint32(c.b, i)
 	c.b = binary.AppendUvarint(c.b, uint64(len(b)))
 	c.b = append(c.b, b...)
@@ -70,6 +80,9 @@ func (t *Strings[R]) newChunk(size int) uint32 {
 		t.chunks[i-1] = chunk{b: make([]byte, 0, size)}
 		return i
 	}
+	if len(t.chunks) == maxChunks {
+		panic("compact: the strings of a table take more than 4 GiB")
+	}
 	t.chunks = append(t.chunks, chunk{b: make([]byte, 0, size)})
 	return uint32(len(t.chunks))
 }
@@ -77,8 +90,8 @@ func (t *Strings[R]) newChunk(size int) uint32 {
 // Bytes returns the string of a number that Add has returned, not to be changed. It stays as
 // it is, also when the string is deleted.
 func (t *Strings[R]) Bytes(i uint32) []byte {
-	e := t.all.At(i)
-	b, _ := next(t.chunks[e.chunk-1].b[e.at:])
+	p := t.all.At(i).place
+	b, _ := next(t.chunks[p.chunk()-1].b[p.at():])
 	return b
 }
 
@@ -95,16 +108,16 @@ func (t *Strings[R]) At(i uint32) *R { return &t.all.At(i).r }
 
 // Delete takes a string out. With the last one all memory goes.
 func (t *Strings[R]) Delete(i uint32) {
-	e := *t.all.At(i)
+	p := t.all.At(i).place
 	t.all.Put(i)
 	if t.all.Len() == 0 {
 		*t = Strings[R]{}
 		return
 	}
-	c := &t.chunks[e.chunk-1]
-	_, n := next(c.b[e.at:])
+	c := &t.chunks[p.chunk()-1]
+	_, n := next(c.b[p.at():])
 	c.dead += n
-	t.tidy(e.chunk)
+	t.tidy(p.chunk())
 }
 
 // tidy moves what is left in a chunk elsewhere if too much of it was deleted.
@@ -118,19 +131,12 @@ func (t *Strings[R]) tidy(k uint32) {
 	for at := 0; at < len(b); {
 		i := binary.LittleEndian.Uint32(b[at:])
 		text, n := next(b[at:])
-		if t.isAt(i, k, uint32(at)) {
+		if t.all.At(i).place == placeOf(k, at) { // else it is another of its number, or deleted
 			t.place(i, text)
 		}
 		at += n
 	}
 	t.unused = append(t.unused, k)
-}
-
-// isAt reports whether string i is at a place: there may be another of its number, deleted
-// or not.
-func (t *Strings[R]) isAt(i, chunk, at uint32) bool {
-	e := t.all.At(i)
-	return e.chunk == chunk && e.at == at
 }
 
 // Len returns how many strings there are.

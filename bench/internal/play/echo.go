@@ -19,6 +19,7 @@ type EchoConfig struct {
 	Timeout  time.Duration // until an unanswered message is given up; 0: 5 s
 	Touch    bool          // a connection that opens echoes once
 	Active   int           // only the first so many connections send; 0: all, negative: none
+	Unasked  bool          // what comes to a connection that does not send is counted as Other, not as wrong
 }
 
 // Echo sends messages and expects each of them back, whole, unchanged and in
@@ -149,7 +150,12 @@ func (e *Echo) send(i int, due time.Duration) {
 
 // Message is the [load.Player]'s.
 func (e *Echo) Message(i int, op frame.Opcode, data []byte) {
-	if i >= len(e.conns) {
+	switch {
+	case i < len(e.conns):
+	case e.cfg.Unasked:
+		e.client.Tally().Other++
+		return
+	default:
 		e.client.Count(load.Fault{Kind: load.WrongContent}, 1) // nothing was asked for
 		return
 	}
