@@ -25,7 +25,8 @@ type checkCmd struct{ serveCmd }
 // Help is what usher check --help prints below its first line.
 func (*checkCmd) Help() string {
 	return "It reads the files, keys and key sets that the settings name, and listens nowhere. What it prints " +
-		"can be the file of --config, and says of each setting whether a flag, the environment, a file or the default has the word."
+		"can be the file of --config, and says of each setting whether a flag, the environment, a file or the default has the word. " +
+		"Secrets and credentials in URLs are not printed."
 }
 
 // Run prints the settings, if usher serve would take them.

@@ -74,16 +74,16 @@ func refuseBlank(v *kong.Value, text string) error {
 
 func blank(s string) bool { return strings.TrimSpace(s) == "" }
 
-// refuseTwice returns an error for a flag of serve or check that is not a list and is given more than
-// once: one of its values, which may guard something, would be ignored. In other commands the
-// last value counts.
+// refuseTwice returns an error for a flag of serve or check that is not a list and is given
+// more than once: one of its values, which may guard something, would be ignored. In other
+// commands the last value counts.
 func refuseTwice(ctx *kong.Context) error {
 	if name := ctx.Selected().Name; name != "serve" && name != "check" {
 		return nil
 	}
 	seen := make(map[*kong.Flag]bool)
 	for _, p := range ctx.Path {
-		if p.Flag == nil || p.Resolved || p.Flag.IsCumulative() {
+		if p.Flag == nil || p.Flag.IsCumulative() {
 			continue
 		}
 		if seen[p.Flag] {
