@@ -4,6 +4,8 @@ package main
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,11 +34,11 @@ func TestDefaults(t *testing.T) {
 	cmd := parse(t)
 	got := cmd.server(nil)
 	want := server.Server{
-		Addr: "127.0.0.1:8080", MaxHead: 16 << 10, MaxMessage: 64 << 10, MaxBuffered: 256<<20 - 32<<20, // the rest is for histories
+		MaxHead: 16 << 10, MaxMessage: 64 << 10, MaxBuffered: 256<<20 - 32<<20, // the rest is for histories
 		HandshakeTimeout: 10 * time.Second, MessageTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
 		PingInterval: 25 * time.Second, IdleTimeout: 2 * time.Minute, Drain: 10 * time.Second,
 	}
-	if got.Addr != want.Addr || got.Loops != 0 || got.MaxConns != 0 || got.MaxConnsPerIP != 0 || got.MaxConnsPerUser != 0 ||
+	if !slices.Equal(cmd.Listen, []string{"127.0.0.1:8080"}) || got.Loops != 0 || got.MaxConns != 0 || got.MaxConnsPerIP != 0 || got.MaxConnsPerUser != 0 ||
 		got.MaxHead != want.MaxHead || got.MaxMessage != want.MaxMessage || got.MaxBuffered != want.MaxBuffered ||
 		got.HandshakeTimeout != want.HandshakeTimeout || got.MessageTimeout != want.MessageTimeout ||
 		got.WriteTimeout != want.WriteTimeout || got.PingInterval != want.PingInterval || got.IdleTimeout != want.IdleTimeout || got.Drain != want.Drain || got.Origins != nil {
@@ -70,7 +72,7 @@ func TestZeroIsNoLimit(t *testing.T) {
 
 func TestLists(t *testing.T) {
 	cmd := parse(t, "--listen", "127.0.0.1:1,[::1]:2", "--listen", ":3", "--origin", "a.example,*.b.example", "--rooms", "a", "--rooms", "b,c")
-	if got, want := cmd.server(nil).Addr, "127.0.0.1:1,[::1]:2,:3"; got != want {
+	if got, want := strings.Join(cmd.Listen, ","), "127.0.0.1:1,[::1]:2,:3"; got != want {
 		t.Errorf("--listen: got %q, want %q", got, want)
 	}
 	if len(cmd.Origin) != 2 || len(cmd.Rooms) != 3 {

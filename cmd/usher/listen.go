@@ -43,7 +43,7 @@ func parseDoor(text string) (door, error) {
 		return door{text: text, systemd: true, name: strings.TrimPrefix(text, systemdPrefix)}, nil
 	case !strings.HasPrefix(text, unixPrefix):
 		if !isAddress(text) {
-			return door{}, fmt.Errorf("%q is not an address: want HOST:PORT, like 127.0.0.1:8080, unix:/run/usher.sock or systemd:", text)
+			return door{}, fmt.Errorf("%q is not an address: want systemd:, unix:/run/usher.sock or HOST:PORT, like 127.0.0.1:8080", text)
 		}
 		return door{text: text}, nil
 	}
