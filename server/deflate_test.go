@@ -154,7 +154,7 @@ func TestWindows(t *testing.T) {
 		for range n {
 			g.Send(frame.OpText, long)
 		}
-		b.drive.Wake()
+		b.settle()
 		for _, p := range conns {
 			hears(p, n)
 		}
