@@ -21,6 +21,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// MaxListeners is how many places a Server can listen at.
+const MaxListeners = stream.MaxListeners
+
 // Listener is a listening stream socket, TCP or unix: see Server.Listeners.
 type Listener = stream.Listener
 

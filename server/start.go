@@ -91,7 +91,11 @@ func (s *Server) open() error {
 			s.listeners = append(s.listeners, Listener{FD: fd})
 		}
 	}
-	for _, l := range slices.Concat(s.listeners, s.Listeners) {
+	all := slices.Concat(s.listeners, s.Listeners)
+	if len(all) > MaxListeners {
+		return fmt.Errorf("server: %d places to listen at: want %d or fewer", len(all), MaxListeners)
+	}
+	for _, l := range all {
 		bound, err := poller.Local(l.FD)
 		if err != nil {
 			return err

@@ -137,7 +137,10 @@ type Listener struct {
 	Shared bool
 }
 
-// Listen accepts, from now on, what comes to the listening sockets, up to 255 in all.
+// MaxListeners is how many listening sockets an Engine can have.
+const MaxListeners = 255
+
+// Listen accepts, from now on, what comes to the listening sockets, up to MaxListeners in all.
 // failed is called on a loop for each that it cannot be done for, which is still the
 // caller's to close; Unlisten closes the others. S.Listener counts all of them from 0, in
 // their order. Safe for any goroutine.

@@ -86,7 +86,7 @@ func (*serveCmd) Help() string {
 // Validate is called by kong. The server accepts whatever passes here.
 func (s *serveCmd) Validate() error {
 	for _, text := range s.Listen {
-		if _, err := parseDoor(text); err != nil {
+		if _, err := parseEndpoint(text); err != nil {
 			return fmt.Errorf("--listen: %w", err)
 		}
 	}

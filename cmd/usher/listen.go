@@ -9,16 +9,18 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/server"
 	"golang.org/x/sys/unix"
 )
 
-// door is something that --listen names, and what was opened for it.
-type door struct {
+// endpoint is what a value of --listen names.
+type endpoint struct {
 	text string
 
 	path string      // of a unix socket; "" for others
@@ -36,24 +38,24 @@ const (
 	longestPath = 107
 )
 
-// parseDoor reads a value of --listen.
-func parseDoor(text string) (door, error) {
+// parseEndpoint reads a value of --listen.
+func parseEndpoint(text string) (endpoint, error) {
 	switch {
 	case strings.HasPrefix(text, systemdPrefix):
-		return door{text: text, systemd: true, name: strings.TrimPrefix(text, systemdPrefix)}, nil
+		return endpoint{text: text, systemd: true, name: strings.TrimPrefix(text, systemdPrefix)}, nil
 	case !strings.HasPrefix(text, unixPrefix):
 		if !isAddress(text) {
-			return door{}, fmt.Errorf("%q is not an address: want systemd:, unix:/run/usher.sock or HOST:PORT, like 127.0.0.1:8080", text)
+			return endpoint{}, fmt.Errorf("%q is not an address: want systemd:, unix:/run/usher.sock or HOST:PORT, like 127.0.0.1:8080", text)
 		}
-		return door{text: text}, nil
+		return endpoint{text: text}, nil
 	}
 	path, query, _ := strings.Cut(strings.TrimPrefix(text, unixPrefix), "?")
-	d := door{text: text, path: path, perm: 0o666}
+	d := endpoint{text: text, path: path, perm: 0o666}
 	switch {
 	case path == "" || path[0] == '@':
-		return door{}, fmt.Errorf("%q has no path: want one like unix:/run/usher.sock", text)
+		return endpoint{}, fmt.Errorf("%q has no path: want one like unix:/run/usher.sock", text)
 	case len(path) > longestPath:
-		return door{}, fmt.Errorf("%q: the path has %d bytes: a socket's has %d or less", text, len(path), longestPath)
+		return endpoint{}, fmt.Errorf("%q: the path has %d bytes: a socket's has %d or less", text, len(path), longestPath)
 	}
 	values, err := url.ParseQuery(query)
 	for name, all := range values {
@@ -64,13 +66,13 @@ func parseDoor(text string) (door, error) {
 		d.perm = fs.FileMode(mode)
 	}
 	if err != nil {
-		return door{}, fmt.Errorf("%q: %w", text, err)
+		return endpoint{}, fmt.Errorf("%q: %w", text, err)
 	}
 	return d, nil
 }
 
-// doors are the open sockets of all values of --listen.
-type doors struct {
+// endpoints are the open sockets of all values of --listen.
+type endpoints struct {
 	all   []server.Listener
 	names []string // of each, as people know it
 	files []socketFile
@@ -82,9 +84,9 @@ type socketFile struct {
 	dev, ino uint64
 }
 
-// openDoors opens them all, or none. They are the caller's to close until a Server has them.
-func openDoors(texts []string, reusePort bool) (d *doors, err error) {
-	d = new(doors)
+// openEndpoints opens them all, or none. They are the caller's to close until a Server has them.
+func openEndpoints(texts []string, reusePort bool) (d *endpoints, err error) {
+	d = new(endpoints)
 	defer func() {
 		if err != nil {
 			d.close()
@@ -93,7 +95,7 @@ func openDoors(texts []string, reusePort bool) (d *doors, err error) {
 	}()
 	var passed *passed
 	for _, text := range texts {
-		one, err := parseDoor(text)
+		one, err := parseEndpoint(text)
 		if err != nil {
 			return d, err
 		}
@@ -115,7 +117,7 @@ func openDoors(texts []string, reusePort bool) (d *doors, err error) {
 	return d, nil
 }
 
-func (d *doors) add(fd int, shared bool) error {
+func (d *endpoints) add(fd int, shared bool) error {
 	d.all = append(d.all, server.Listener{FD: fd, Shared: shared})
 	name, err := nameOf(fd)
 	d.names = append(d.names, name)
@@ -141,7 +143,7 @@ func nameOf(fd int) (string, error) {
 	return "", errors.New("the socket is neither one of IP nor a unix socket")
 }
 
-func (d *doors) listenTCP(addr string, reusePort bool) error {
+func (d *endpoints) listenTCP(addr string, reusePort bool) error {
 	listen := poller.Listen
 	if reusePort {
 		listen = poller.ListenReusePort
@@ -154,7 +156,8 @@ func (d *doors) listenTCP(addr string, reusePort bool) error {
 }
 
 // listenUnix opens a unix socket. A file that a program has left behind makes room.
-func (d *doors) listenUnix(one door) error {
+func (d *endpoints) listenUnix(one endpoint) error {
+	defer lockBeside(one.path)()
 	fd, err := poller.ListenUnix(one.path, one.perm)
 	if errors.Is(err, unix.EADDRINUSE) {
 		if err := removeStale(one.path); err != nil {
@@ -169,6 +172,24 @@ func (d *doors) listenUnix(one door) error {
 		d.files = append(d.files, f)
 	}
 	return d.add(fd, false)
+}
+
+// lockBeside keeps other programs like this one from opening a socket in the same directory,
+// until unlock: one would take the other's, which does not listen yet, for stale. Another
+// program that holds the lock is not waited for longer than a second.
+func lockBeside(path string) (unlock func()) {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return func() {}
+	}
+	const pause = 10 * time.Millisecond
+	for wait := time.Second; wait > 0; wait -= pause {
+		if unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) != unix.EWOULDBLOCK {
+			break
+		}
+		time.Sleep(pause)
+	}
+	return func() { dir.Close() } // which unlocks
 }
 
 // removeStale removes the file of a socket that nobody listens on.
@@ -201,7 +222,7 @@ func fileAt(path string) (socketFile, error) {
 
 // removeFiles removes the files of our sockets, unless there are others in their places by
 // now.
-func (d *doors) removeFiles() {
+func (d *endpoints) removeFiles() {
 	for _, f := range d.files {
 		if now, err := fileAt(f.path); err == nil && now == f {
 			_ = os.Remove(f.path)
@@ -211,7 +232,7 @@ func (d *doors) removeFiles() {
 }
 
 // close closes what no server has taken.
-func (d *doors) close() {
+func (d *endpoints) close() {
 	for _, l := range d.all {
 		unix.Close(l.FD)
 	}
@@ -220,7 +241,7 @@ func (d *doors) close() {
 }
 
 // reachable returns a URL that a client on this machine can use, with what to say about it.
-func (d *doors) reachable(scheme, path string) string {
+func (d *endpoints) reachable(scheme, path string) string {
 	for _, name := range d.names {
 		if addr, err := netip.ParseAddrPort(strings.TrimPrefix(name, "http://")); err == nil {
 			return fmt.Sprintf("%s://%s%s", scheme, reachable(addr), path)

@@ -128,6 +128,47 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
+// TestUnixSocketAtOnce: of several programs that start at once over a stale file one gets the
+// socket, and can be reached; the others say so.
+func TestUnixSocketAtOnce(t *testing.T) {
+	t.Parallel()
+	const n = 6
+	for range 5 {
+		path := socketPath(t)
+		stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stale.SetUnlinkOnClose(false)
+		stale.Close()
+		ended := make(chan string, n)
+		var all []*exec.Cmd
+		for range n {
+			cmd := usher(t, "serve", "--listen", "unix:"+path, "--users", "demo")
+			said := newTranscript()
+			cmd.Stderr = said
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, cmd)
+			go func() {
+				_ = cmd.Wait()
+				ended <- said.String()
+			}()
+		}
+		for range n - 1 {
+			if said := <-ended; !strings.Contains(said, "another program listens there") {
+				t.Errorf("one of several says %q", said)
+			}
+		}
+		talkOver(t, overUnix(path), "localhost")
+		for _, cmd := range all {
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+		}
+		<-ended
+	}
+}
+
 // TestSystemdSockets: the sockets of a .socket unit are served, all or those of a name, and
 // stay open for the next program.
 func TestSystemdSockets(t *testing.T) {
@@ -234,6 +275,11 @@ func TestPassedSocketsGoOn(t *testing.T) {
 	next.Close()
 	if said := endOf(t, passing(t, "a:b", "systemd:c")); !strings.Contains(said, `no socket named "c"`) {
 		t.Errorf("a name that is not there: got %q", said)
+	}
+	many := passing(t, "", "systemd:")
+	many.Env = append(many.Env, "LISTEN_FDS=2147483647")
+	if said := endOf(t, many); !strings.Contains(said, "no sockets") {
+		t.Errorf("more sockets than there can be: got %q", said)
 	}
 	if said := endOf(t, passing(t, "a:b", "systemd:,systemd:b")); !strings.Contains(said, "twice") {
 		t.Errorf("a socket twice: got %q", said)

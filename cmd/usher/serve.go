@@ -50,22 +50,22 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	}
 	// Before anybody can know that we listen and tell us to stop.
 	signal.Notify(signals.leave, syscall.SIGTERM, syscall.SIGINT)
-	doors, err := openDoors(s.Listen, s.ReusePort)
+	endpoints, err := openEndpoints(s.Listen, s.ReusePort)
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w; choose other addresses with --listen", err)
 	}
-	defer doors.removeFiles()
-	srv.Listeners = doors.all
+	defer endpoints.removeFiles()
+	srv.Listeners = endpoints.all
 	var desk *admin
 	if s.Admin != "" {
 		if desk, err = newAdmin(s.Admin, srv, log); err != nil {
-			doors.close()
+			endpoints.close()
 			return fmt.Errorf("cannot listen: %w; choose another address with --admin", err)
 		}
 		defer desk.close()
 	}
 	if err = srv.Start(); err != nil {
-		doors.close()
+		endpoints.close()
 	}
 	if errors.Is(err, server.ErrFiles) {
 		return usageError{fmt.Errorf("%w: raise that limit (ulimit -n), or lower --max-conns or --loops", err)}
@@ -74,7 +74,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 		return fmt.Errorf("cannot start: %w", err)
 	}
 	desk.start()
-	greeting, err := s.greeting(doors, desk, secrets, given)
+	greeting, err := s.greeting(endpoints, desk, secrets, given)
 	if err != nil {
 		return err
 	}
@@ -188,9 +188,9 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 
 // greeting returns what the start says on standard output: the addresses, and a URL that
 // works at once if nobody knows this run's secret.
-func (s *serveCmd) greeting(doors *doors, desk *admin, secrets []secret, given bool) ([]byte, error) {
+func (s *serveCmd) greeting(endpoints *endpoints, desk *admin, secrets []secret, given bool) ([]byte, error) {
 	var b []byte
-	for _, name := range doors.names {
+	for _, name := range endpoints.names {
 		b = fmt.Appendf(b, "listening on %s\n", name)
 	}
 	if desk != nil {
@@ -210,5 +210,5 @@ func (s *serveCmd) greeting(doors *doors, desk *admin, secrets []secret, given b
 		room = s.Rooms[0]
 	}
 	return fmt.Appendf(b, "no secret given, so this run has its own; for an hour this gets in:\n  %s\n",
-		doors.reachable("ws", "/ws/"+room+"?token="+token)), nil
+		endpoints.reachable("ws", "/ws/"+room+"?token="+token)), nil
 }

@@ -37,7 +37,7 @@ func takePassed() *passed {
 		_ = os.Unsetenv(name)
 	}
 	n, err := strconv.Atoi(count)
-	if pid != strconv.Itoa(os.Getpid()) || err != nil || n < 1 {
+	if pid != strconv.Itoa(os.Getpid()) || err != nil || n < 1 || n > server.MaxListeners {
 		return &passed{err: errors.New("systemd has passed no sockets: start it by a .socket unit or systemd-socket-activate, or listen elsewhere")}
 	}
 	p := &passed{names: make([]string, n), taken: make([]bool, n)}
@@ -49,7 +49,7 @@ func takePassed() *passed {
 }
 
 // takeFrom takes the sockets of a name, or all if it is "".
-func (d *doors) takeFrom(p *passed, name string) error {
+func (d *endpoints) takeFrom(p *passed, name string) error {
 	if p.err != nil {
 		return p.err
 	}
@@ -114,7 +114,7 @@ func (n notifier) tell(state string) {
 func (n notifier) watchdog(srv *server.Server, done <-chan struct{}) {
 	limit, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	pid := os.Getenv("WATCHDOG_PID")
-	if n.conn == nil || err != nil || limit <= 0 || pid != "" && pid != strconv.Itoa(os.Getpid()) {
+	if n.conn == nil || err != nil || limit <= 0 || limit > int64(longest/time.Microsecond) || pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		return
 	}
 	tick := time.NewTicker(max(time.Duration(limit)*time.Microsecond/2, time.Millisecond))
