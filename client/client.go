@@ -4,6 +4,7 @@ package client
 
 import (
 	"cmp"
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
@@ -97,8 +98,27 @@ func (c *Client[T]) Dial(to netip.AddrPort, from netip.Addr, tag T) (Stream[T], 
 	return s, err
 }
 
-// Opened is stream.Handler's: s has connected, and the request is sent.
+// DialTLS is Dial with a handshake of TLS before the request; see stream.Loop.
+func (c *Client[T]) DialTLS(to netip.AddrPort, from netip.Addr, tag T, config *tls.Config) (Stream[T], error) {
+	s, err := c.loop.DialTLS(to, from, Session[T]{Tag: tag}, config)
+	if err == nil {
+		s.SetDue(c.loop.Deadline(c.timeout))
+	}
+	return s, err
+}
+
+// Opened is stream.Handler's: s has connected, and the request is sent unless TLS is first.
 func (c *Client[T]) Opened(s Stream[T]) {
+	if s.State() != stream.Securing {
+		c.ask(s)
+	}
+}
+
+// Secured is stream.Handler's: the request is sent.
+func (c *Client[T]) Secured(s Stream[T], _ *tls.ConnectionState) { c.ask(s) }
+
+// ask sends the request.
+func (c *Client[T]) ask(s Stream[T]) {
 	out := c.owner.Request(s).Append(c.output(s), c.key(s))
 	s.Data().state = Asked
 	c.say(s, out)

@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"runtime/debug"
 	"time"
 
@@ -21,6 +22,9 @@ func (o owner) Opened(s link) {
 	s.Data().last = stream.StartClock(o.Ran())
 	o.door.await(s)
 }
+
+// Secured is stream.Handler's.
+func (o owner) Secured(s link, state *tls.ConnectionState) {}
 
 // Input is stream.Handler's. A request whose peer has hung up is not answered: nobody would
 // hear it, and the kernel does not know its address any more, by which it is limited. What

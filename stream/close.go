@@ -25,11 +25,16 @@ func (l *Loop[T, X]) release(i uint32, s *slot[T], cause error) {
 		return
 	}
 	l.unlist(i, s)
+	if fault := l.exts.get(s.ext).sealed.fault(); fault != nil {
+		cause = fault
+	}
 	s.state, s.why = Gone, 0
 	*l.slab.due(i) = 0
 	keep := false
 	defer func() {
 		l.shut(s)
+		l.secure.remove(i)
+		l.dropSealed(s)
 		l.dropOutbox(i, s)
 		if !keep {
 			l.free(i, s)
@@ -60,6 +65,8 @@ func (l *Loop[T, X]) dropOutbox(i uint32, s *slot[T]) {
 	}
 	x := l.exts.get(s.ext)
 	l.drop(&x.outbox)
+	l.Buffers.Put(x.sealed.out)
+	x.sealed.out = nil
 	x.stalled, x.due = 0, 0
 	l.exts.rank(s.ext)
 	l.trim(s)
@@ -68,9 +75,11 @@ func (l *Loop[T, X]) dropOutbox(i uint32, s *slot[T]) {
 // vacate frees the slot. The descriptor is closed or somebody else's.
 func (l *Loop[T, X]) vacate(i uint32, s *slot[T]) {
 	if s.ext != 0 {
+		l.dropSealed(s)
 		l.drop(&l.exts.get(s.ext).outbox)
 		l.exts.put(s.ext)
 	}
+	l.secure.remove(i)
 	l.conns.Add(-1)
 	l.slab.put(i)
 }

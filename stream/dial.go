@@ -3,8 +3,12 @@
 package stream
 
 import (
+	"context"
+	"crypto/tls"
+	"net"
 	"net/netip"
 
+	"github.com/usher-ws/usher/record/handshake"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,9 +48,28 @@ func (l *Loop[T, X]) connected(i uint32, s *slot[T]) {
 		return
 	}
 	s.state = Flowing
+	if s.ext != 0 && l.exts.get(s.ext).sealed.shake != nil {
+		s.state = Securing
+	}
 	call := l.enter(i, s)
 	l.handler.Opened(l.of(i, s))
 	l.leave(i, s, call)
+	if s.gen.Load()&genBits == call.gen && s.state == Securing {
+		l.arm(i, s, armedRead)
+		l.beginHandshake(i, s)
+	}
+}
+
+// DialTLS is Dial, and a handshake of TLS when it has connected: Opened comes before that,
+// Secured after it. The Config is as package handshake's Client takes it.
+func (l *Loop[T, X]) DialTLS(to netip.AddrPort, from netip.Addr, data T, config *tls.Config) (S[T, X], error) {
+	s, err := l.Dial(to, from, data)
+	if err == nil {
+		l.newHandshake(s.i, s.slot, func(c net.Conn) (*handshake.Result, error) {
+			return handshake.Client(context.Background(), c, config)
+		})
+	}
+	return s, err
 }
 
 // socket makes a socket, bound to from if that is valid. The port is left to connect,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/record/handshake"
 	"golang.org/x/sys/unix"
 )
 
@@ -67,6 +68,7 @@ type Engine[T, X any] struct {
 	loops     []*Loop[T, X]
 	acceptor  acceptor[T, X] // loop 0's
 	listeners uint8
+	secured   [MaxListeners]Listener // by their numbers: whether they speak TLS
 	sources   sources
 	calm      int // how full the reserve may be until its streams are asked to make room
 	account
@@ -135,6 +137,11 @@ type Listener struct {
 	// Shared says that another process listens on this very socket, or will. What waits in
 	// its backlog at the end is left to that one.
 	Shared bool
+
+	// TLS has its streams do a handshake first; nil leaves them in the clear. NotTLS is what a
+	// peer is told, in the clear, that speaks HTTP instead.
+	TLS    *handshake.Server
+	NotTLS []byte
 }
 
 // MaxListeners is how many listening sockets an Engine can have.
@@ -148,6 +155,7 @@ func (e *Engine[T, X]) Listen(all []Listener, failed func(error)) error {
 	return e.loops[0].Post(func() {
 		acceptor := events[T, X]{e.loops[0]}
 		for _, one := range all {
+			e.secured[e.listeners] = one
 			if err := acceptor.listen(listening{one, e.listeners}); err != nil {
 				failed(err)
 			}

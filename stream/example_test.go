@@ -4,6 +4,7 @@ package stream_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log"
@@ -22,7 +23,8 @@ type (
 // echo answers each stream with what it says.
 type echo struct{}
 
-func (echo) Opened(link) {}
+func (echo) Opened(link)                        {}
+func (echo) Secured(link, *tls.ConnectionState) {}
 
 func (echo) Input(s link, b []byte, eof bool) {
 	if eof {

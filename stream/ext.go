@@ -7,6 +7,7 @@ package stream
 type ext[X any] struct {
 	slot      uint32 // whose it is
 	outbox    outbox // what the peer has not taken
+	sealed    sealed // what TLS needs
 	stalled   Clock  // since the peer last took something, by Ran
 	due       uint32 // the owner's deadline, while bytes wait; 0 for none
 	discarded int    // bytes read and thrown away while lingering
@@ -25,7 +26,7 @@ type exts[X any] struct {
 }
 
 func (t *exts[X]) isZero(x *ext[X]) bool {
-	if x.outbox.pieces != nil || x.stalled != 0 || x.due != 0 || x.discarded != 0 {
+	if x.outbox.pieces != nil || x.stalled != 0 || x.due != 0 || x.discarded != 0 || !x.sealed.isZero() {
 		return false
 	}
 	_, zero := t.weigh(&x.owner)
@@ -35,7 +36,7 @@ func (t *exts[X]) isZero(x *ext[X]) bool {
 // size is the memory x holds that Buffers counts, as if it shared nothing.
 func (t *exts[X]) size(x *ext[X]) int {
 	n, _ := t.weigh(&x.owner)
-	return n + x.outbox.held
+	return n + x.outbox.held + x.sealed.size()
 }
 
 // get returns extension k, never nil, to be read.

@@ -2,7 +2,10 @@
 
 package stream
 
-import "time"
+import (
+	"crypto/tls"
+	"time"
+)
 
 // Handler is the owner of a loop's streams: what they carry is its business. All methods
 // are called on the loop's goroutine and must not block. They may call any method of the
@@ -14,6 +17,10 @@ import "time"
 type Handler[T, X any] interface {
 	// Opened says that s was accepted, or that what was dialled has connected.
 	Opened(s S[T, X])
+	// Secured says that the TLS handshake of s is done, which Opened came before: now it can
+	// be written to, and Input follows. It is not called for streams in the clear. state is
+	// the callee's, but refers to much: what is kept of it should be copied.
+	Secured(s S[T, X], state *tls.ConnectionState)
 	// Input hands over what was read, or says that there will be nothing more: then b
 	// is empty. That is said once, and again if s was held meanwhile; the other direction
 	// goes on until Finish or Cut. b is the loop's, valid until Input returns, and may be

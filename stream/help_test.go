@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"os"
@@ -71,6 +72,7 @@ type owner struct {
 	loop *loop
 
 	opened  func(s link)
+	secured func(s link, state *tls.ConnectionState)
 	input   func(s link, b []byte, eof bool)
 	resume  func(s link)
 	due     func(s link)
@@ -114,6 +116,13 @@ func (o *owner) Opened(s link) {
 	o.note("opened", s)
 	if o.opened != nil {
 		o.opened(s)
+	}
+}
+
+func (o *owner) Secured(s link, state *tls.ConnectionState) {
+	o.note("secured", s)
+	if o.secured != nil {
+		o.secured(s, state)
 	}
 }
 

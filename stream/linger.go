@@ -57,7 +57,7 @@ func (l *lingering[T, X]) rest(i uint32, s *slot[T]) {
 
 // discard reads and throws away what a peer still says.
 func (l *lingering[T, X]) discard(i uint32, s *slot[T]) {
-	n, errno := l.recv(s)
+	n, errno := l.recv(s, 0)
 	if n == 0 {
 		if errno != unix.EAGAIN {
 			l.release(i, s, ErrHangup)

@@ -21,6 +21,7 @@ type Loop[T, X any] struct {
 	handler Handler[T, X]
 	poll    *poller.Loop
 	wire    wire
+	secure  secure
 
 	// Buffers lends memory to whatever straddles an event.
 	Buffers Buffers

@@ -6,10 +6,10 @@ import "golang.org/x/sys/unix"
 
 // read reads once and hands over what came. It reports whether anything did.
 func (l *Loop[T, X]) read(i uint32, s *slot[T]) bool {
-	n, errno := l.recv(s)
-	if n == 0 && errno == 0 && s.flags&deaf != 0 {
-		errno = unix.ECONNRESET // which sending has been told of already
+	if c := l.secure.conn(i); c != nil {
+		return l.readSealed(i, s, c)
 	}
+	n, errno := l.recv(s, 0)
 	if n == 0 && errno != 0 {
 		if errno != unix.EAGAIN {
 			l.release(i, s, errno)

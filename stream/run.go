@@ -103,6 +103,10 @@ func (l events[T, X]) handle(i uint32, s *slot[T], ev event) {
 		l.expire(i, s)
 	case connected:
 		l.connected(i, s)
+	case negotiate:
+		l.negotiate(i, s)
+	case reply:
+		l.reply(i, s)
 	case hear:
 		l.hear(i, s)
 	case release:
@@ -121,9 +125,11 @@ func (l events[T, X]) Wake() {
 	l.at = 0
 	l.readClock()
 	l.adoptAll()
+	l.attendHandshakes()
 	l.evictAsked()
 	l.handler.Mail()
 	l.takeTurns()
+	l.tellAll()
 	l.underWay = false
 }
 

@@ -27,7 +27,7 @@ func (l *Loop[T, X]) shed() {
 		l.at = i
 		switch s := l.slab.at(i); s.state {
 		case Free:
-		case Finishing, Lingering:
+		case Securing, Finishing, Lingering:
 			l.engine.shed.Add(1)
 			l.release(i, s, ErrShed)
 		default:

@@ -39,6 +39,7 @@ type Hold uint8
 const (
 	Backlog Hold = 1 << iota // the peer does not take what was written
 	Turn                     // it has had its share; see S.Yield
+	Untold                   // its owner has yet to be told what was read
 	Custom                   // this bit and those above it are the owner's
 )
 

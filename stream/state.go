@@ -9,6 +9,7 @@ type State uint8
 const (
 	Free      State = iota // no descriptor, and the slot is free
 	Dialing                // connecting is under way
+	Securing               // the TLS handshake is under way
 	Flowing                // read from
 	Held                   // not read from: bytes wait, or its owner or its turn wants it so
 	Finishing              // the last bytes are on their way out
@@ -35,6 +36,8 @@ type action uint8
 const (
 	ignore    action = iota // stale, or nothing to do
 	connected               // dial.go
+	negotiate               // securing.go
+	reply                   // securing.go
 	read                    // read.go
 	flush                   // write.go
 	discard                 // linger.go
@@ -65,6 +68,12 @@ var table = [numStates][numEvents]cell{
 		writable: {connected, []State{Flowing, Held, Finishing, Lingering, Free, Gone}},
 		hangup:   {connected, []State{Free, Gone}},
 		due:      {expire, []State{Dialing, Free, Gone}},
+	},
+	Securing: {
+		readable: {negotiate, []State{Securing, Finishing, Lingering, Free, Gone}},
+		writable: {reply, []State{Securing, Flowing, Held, Finishing, Lingering, Free, Gone}},
+		hangup:   {release, []State{Free, Gone}},
+		due:      {expire, []State{Securing, Free, Gone}},
 	},
 	Flowing: {
 		readable: {read, []State{Flowing, Held, Finishing, Lingering, Free, Gone}},
@@ -108,6 +117,7 @@ type facts struct {
 var factsOf = [numStates]facts{
 	Free:      {"not registered", "none", "none"},
 	Dialing:   {"writable", "the owner's", "none"},
+	Securing:  {"readable; writable, too, while bytes wait", "the owner's", "the handshake"},
 	Flowing:   {"readable; writable, too, while bytes wait (ReadAlways)", "the owner's; write-timeout while bytes wait", "the owner's; the outbox while bytes wait"},
 	Held:      {"writable while bytes wait, else nothing", "the owner's; write-timeout since the peer last took a byte", "the outbox, and the owner's"},
 	Finishing: {"writable", "write-timeout since the peer last took a byte", "the outbox"},
@@ -117,7 +127,7 @@ var factsOf = [numStates]facts{
 
 // String returns the state's name in the table.
 func (s State) String() string {
-	return [...]string{"free", "dialing", "flowing", "held", "finishing", "lingering", "gone"}[s]
+	return [...]string{"free", "dialing", "securing", "flowing", "held", "finishing", "lingering", "gone"}[s]
 }
 
 // String returns the event's name in the table.
@@ -125,5 +135,5 @@ func (e event) String() string { return [...]string{"readable", "writable", "han
 
 // String returns the name of the method that does it.
 func (a action) String() string {
-	return [...]string{"ignore", "connected", "read", "flush", "discard", "expire", "hear", "release"}[a]
+	return [...]string{"ignore", "connected", "negotiate", "reply", "read", "flush", "discard", "expire", "hear", "release"}[a]
 }

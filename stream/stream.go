@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"errors"
 	"iter"
 	"net/netip"
 	"time"
@@ -132,6 +133,13 @@ func (s S[T, X]) LocalAddr() netip.AddrPort {
 	return addr
 }
 
+// IsSecure reports whether the stream's handshake of TLS is done.
+func (s S[T, X]) IsSecure() bool { return s.loop.secure.conn(s.i) != nil }
+
+// Fault is what was wrong when the peer's side of a secure stream ended; nil if it was not, or
+// has not ended.
+func (s S[T, X]) Fault() error { return s.loop.exts.get(s.slot.ext).sealed.fault() }
+
 // Progress asks the kernel what has become of the bytes sent, for half a microsecond.
 func (s S[T, X]) Progress() poller.Outgoing { return s.loop.progress(s.slot) }
 
@@ -190,8 +198,11 @@ func (s S[T, X]) Free() {
 
 // Detach takes the socket out of the loop: it is the caller's, as is all that waits in it,
 // and Ended is not called. It goes on counting as a stream until discount is called, on
-// any goroutine.
+// any goroutine. A stream with TLS cannot be detached.
 func (s S[T, X]) Detach() (fd int, discount func(), err error) {
+	if s.IsSecure() || s.slot.state == Securing {
+		return -1, nil, errors.ErrUnsupported
+	}
 	fd = int(s.slot.fd)
 	if err := s.loop.poll.Remove(fd); err != nil {
 		return -1, nil, err
@@ -225,7 +236,7 @@ func (s S[T, X]) Go(why Hold) {
 
 // isAlive reports whether the stream has not begun to end.
 func (s S[T, X]) isAlive() bool {
-	return s.slot.state == Flowing || s.slot.state == Held || s.slot.state == Dialing
+	return s.slot.state == Flowing || s.slot.state == Held || s.slot.state == Dialing || s.slot.state == Securing
 }
 
 // Why returns the reasons for which the stream is held.

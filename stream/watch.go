@@ -46,16 +46,19 @@ const (
 	someLeft                // bytes: it has filled its buffer
 )
 
-// recv reads once into l.buf.
-func (l *Loop[T, X]) recv(s *slot[T]) (int, unix.Errno) {
-	n, errno := l.wire.recv(int(s.fd), l.buf)
+// recv reads once into l.buf[from:].
+func (l *Loop[T, X]) recv(s *slot[T], from int) (int, unix.Errno) {
+	n, errno := l.wire.recv(int(s.fd), l.buf[from:])
 	switch {
-	case n == len(l.buf):
+	case n == len(l.buf)-from:
 		l.remains = someLeft
 	case n == 0 && errno == 0:
 		l.remains = noneLeft
 	default:
 		l.remains = endLeft
+	}
+	if n == 0 && errno == 0 && s.flags&deaf != 0 {
+		errno = unix.ECONNRESET // which sending has been told of already
 	}
 	return n, errno
 }

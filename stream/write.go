@@ -10,13 +10,13 @@ import (
 // transmit gives b to the kernel, or what it does not take to the outbox, and
 // brings the stream into the state that follows from it. b is not kept, but for its parts.
 func (l *Loop[T, X]) transmit(i uint32, s *slot[T], b []byte, parts []Part) {
-	n := 0
-	if len(b) > 0 && l.exts.get(s.ext).outbox.waiting == 0 {
+	n, full := 0, true
+	if (len(b) > 0 || s.state == Finishing) && l.exts.get(s.ext).outbox.waiting == 0 {
 		var ok bool
-		if n, ok = l.send(i, s, b); !ok {
+		if n, full, ok = l.give(i, s, b, s.state == Finishing); !ok {
 			return
 		}
-		if n == poller.SendLimit && n < len(b) && s.flags&armedWrite != 0 {
+		if !full && n < len(b) && s.flags&armedWrite != 0 {
 			l.watch(i, s) // there may be room for more, and no edge ahead
 		}
 	}
@@ -31,10 +31,10 @@ func (l *Loop[T, X]) transmit(i uint32, s *slot[T], b []byte, parts []Part) {
 // read from while bytes wait is left to be read: what its peer said before it ended may
 // still be there.
 func (l *Loop[T, X]) send(i uint32, s *slot[T], b []byte) (n int, ok bool) {
-	if s.flags&deaf != 0 {
+	if s.flags&deaf != 0 || len(b) == 0 {
 		return len(b), true
 	}
-	n, errno := l.wire.send(int(s.fd), b, s.state == Finishing)
+	n, errno := l.wire.send(int(s.fd), b, s.state == Finishing && l.secure.hasEnded(i))
 	switch {
 	case errno == 0 || errno == unix.EAGAIN:
 		l.sent += uint64(n)
@@ -49,6 +49,13 @@ func (l *Loop[T, X]) send(i uint32, s *slot[T], b []byte) (n int, ok bool) {
 
 // queue adds b[from:] to the outbox.
 func (l *Loop[T, X]) queue(i uint32, s *slot[T], b []byte, from int, parts []Part) {
+	x := l.beginWaiting(i, s)
+	l.addParts(&x.outbox, b, from, parts)
+	l.exts.rank(s.ext)
+}
+
+// beginWaiting is called before bytes are added to those that wait, of which there may be none.
+func (l *Loop[T, X]) beginWaiting(i uint32, s *slot[T]) *ext[X] {
 	x := l.need(i, s)
 	if x.outbox.waiting == 0 {
 		x.stalled = StartClock(l.Ran())
@@ -57,13 +64,17 @@ func (l *Loop[T, X]) queue(i uint32, s *slot[T], b []byte, from int, parts []Par
 		}
 		l.setDue(i, earlier(x.due, l.Deadline(l.engine.cfg.WriteTimeout)))
 	}
-	l.addParts(&x.outbox, b, from, parts)
-	l.exts.rank(s.ext)
+	return x
 }
 
 // settle chooses the state that fits: bytes that wait, a reason to be held, or neither.
 func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
 	waiting := s.ext != 0 && l.exts.get(s.ext).outbox.waiting > 0
+	if s.why&^Backlog == 0 && s.ext != 0 && l.exts.get(s.ext).sealed.isUntold() && (!waiting || l.engine.cfg.ReadAlways) {
+		s.why |= Untold
+		l.secure.untold = append(l.secure.untold, token(i, s.gen.Load()))
+		l.poll.Again()
+	}
 	switch {
 	case s.state == Finishing && waiting:
 		l.arm(i, s, armedWrite)
@@ -94,16 +105,14 @@ func (l *Loop[T, X]) flush(i uint32, s *slot[T]) {
 	}
 	x, full := l.need(i, s), false
 	for total := 0; x.outbox.waiting > 0 && !full; {
-		b := x.outbox.next(l.buf)
-		n, ok := l.send(i, s, b)
-		if !ok {
+		var n int
+		var ok bool
+		if n, full, ok = l.flushSome(i, s, x); !ok {
 			return
 		}
 		if n > 0 {
 			x.stalled = StartClock(l.Ran())
-			l.took(&x.outbox, n)
 		}
-		full = n < min(len(b), poller.SendLimit)
 		if total += n; total >= poller.SendLimit && !full {
 			break
 		}
@@ -122,6 +131,19 @@ func (l *Loop[T, X]) flush(i uint32, s *slot[T]) {
 	}
 	s.why &^= Backlog
 	l.callResume(i, s)
+}
+
+// flushSome gives the kernel what is first of what waits, and returns how much of that has
+// left, and whether there is no room for more; ok is false if that has ended the stream.
+func (l *Loop[T, X]) flushSome(i uint32, s *slot[T], x *ext[X]) (n int, full, ok bool) {
+	if len(x.sealed.out) > 0 {
+		return l.flushSealed(i, s, x)
+	}
+	b := x.outbox.next(l.buf)
+	if n, full, ok = l.give(i, s, b, s.state == Finishing && len(b) == x.outbox.waiting); ok {
+		l.took(&x.outbox, n)
+	}
+	return n, full, ok
 }
 
 // callResume tells the owner that the stream may go on.
@@ -157,7 +179,12 @@ func (l *Loop[T, X]) leave(i uint32, s *slot[T], c call) {
 
 // finish is S.Finish.
 func (l *Loop[T, X]) finish(i uint32, s *slot[T], b []byte) {
-	if s.state != Flowing && s.state != Held {
+	switch s.state {
+	case Flowing, Held:
+	case Securing: // there is no way to say it
+		l.release(i, s, ErrNotSecured)
+		return
+	default:
 		return
 	}
 	s.state, s.why = Finishing, 0
