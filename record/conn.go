@@ -2,6 +2,7 @@ package record
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"slices"
 )
@@ -27,9 +28,6 @@ type Conn struct {
 	got     uint8 // bytes of its header
 	useless uint8 // records in a row that brought no data
 	role    Role
-	owes    bool // our key update, which the peer has asked for
-	deaf    bool // the peer said that nothing more comes
-	dumb    bool // we said so
 }
 
 // Ciphers are the expanded keys of a Conn. The zero value is ready, and what is said of a
@@ -46,21 +44,18 @@ func (c *Conn) Clear() { *c = Conn{} }
 func (c *Conn) Version() uint16 { return c.Out.of().version }
 
 // HeardEnd reports whether the peer has sent close_notify: nothing more comes.
-func (c *Conn) HeardEnd() bool { return c.deaf }
+func (c *Conn) HeardEnd() bool { return c.In.ended }
 
 // SaidEnd reports whether we have sent close_notify or another alert.
-func (c *Conn) SaidEnd() bool { return c.dumb }
+func (c *Conn) SaidEnd() bool { return c.Out.ended }
 
-// String keeps a Conn out of logs.
-func (c Conn) String() string { return "record.Conn" }
-
-// GoString keeps a Conn out of logs.
-func (c Conn) GoString() string { return "record.Conn" }
+// Format keeps a Conn out of logs and errors, whatever the verb.
+func (c Conn) Format(f fmt.State, _ rune) { io.WriteString(f, "record.Conn") }
 
 // End returns what it means that the stream under the records has ended: io.EOF if the peer
 // said so before, and ErrTruncated if not.
 func (c *Conn) End() error {
-	if c.deaf {
+	if c.In.ended {
 		return io.EOF
 	}
 	return ErrTruncated
@@ -72,7 +67,7 @@ func (c *Conn) End() error {
 // in is of no account then. After any other error the connection has to end, with the alert that
 // AppendEnd chooses.
 func (c *Conn) Open(cs *Ciphers, in []byte) (t Type, data []byte, n int, err error) {
-	if c.deaf {
+	if c.In.ended {
 		return 0, nil, 0, io.EOF
 	}
 	t, data, n, err = c.In.Open(&cs.In, in)
@@ -129,13 +124,13 @@ const rekeyAt = 1<<24 - 1
 // none for none. A key update goes ahead when the peer has asked for it or our key has sealed
 // nearly 2^24 records. data must not overlap what is appended. Len tells how long it will be.
 func (c *Conn) Append(cs *Ciphers, dst, data []byte) ([]byte, error) {
-	if c.dumb || c.Out.suite == 0 {
+	if c.Out.ended || c.Out.suite == 0 {
 		return dst, ErrClosed
 	}
 	dst = slices.Grow(dst, c.Len(len(data)))
 	for len(data) > 0 {
 		var err error
-		if c.owes || c.Out.seq >= rekeyAt && c.Version() == tls.VersionTLS13 {
+		if c.Out.owes || c.Out.seq >= rekeyAt && c.Version() == tls.VersionTLS13 {
 			if dst, err = c.appendUpdate(cs, dst, notRequested); err != nil {
 				return dst, err
 			}

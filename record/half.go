@@ -3,6 +3,8 @@ package record
 import (
 	"crypto/cipher"
 	"encoding/binary"
+	"fmt"
+	"io"
 	"math"
 )
 
@@ -14,7 +16,9 @@ type Half struct {
 	secret [48]byte // of TLS 1.3: the traffic secret, for key updates
 	key    [32]byte
 	iv     [12]byte
-	suite  uint8 // index into suites; 0: closed
+	suite  uint8 // index into suites; 0: none
+	ended  bool  // by an alert, of which Conn takes care
+	owes   bool  // a key update ahead of the next data
 }
 
 // Clear zeroes h. What a Cipher has made of its key is garbage then.
@@ -23,11 +27,8 @@ func (h *Half) Clear() { *h = Half{} }
 // Seq returns how many records were opened or sealed with the present key.
 func (h *Half) Seq() uint64 { return h.seq }
 
-// String keeps a Half out of logs.
-func (h Half) String() string { return "record.Half" }
-
-// GoString keeps a Half out of logs.
-func (h Half) GoString() string { return "record.Half" }
+// Format keeps a Half out of logs and errors, whatever the verb.
+func (h Half) Format(f fmt.State, _ rune) { io.WriteString(f, "record.Half") }
 
 func (h *Half) of() *suite { return &suites[h.suite] }
 
@@ -48,11 +49,8 @@ type Cipher struct {
 // left to the garbage collector.
 func (c *Cipher) Clear() { *c = Cipher{} }
 
-// String keeps a Cipher out of logs.
-func (c Cipher) String() string { return "record.Cipher" }
-
-// GoString keeps a Cipher out of logs.
-func (c Cipher) GoString() string { return "record.Cipher" }
+// Format keeps a Cipher out of logs and errors, whatever the verb.
+func (c Cipher) Format(f fmt.State, _ rune) { io.WriteString(f, "record.Cipher") }
 
 // fit makes c that of h, and its nonce that of the next record, unless each record carries
 // its own.

@@ -25,7 +25,7 @@ func (c *Conn) readAlert(b []byte) error {
 	}
 	switch level, a := b[0], Alert(b[1]); {
 	case a == CloseNotify:
-		c.deaf = true
+		c.In.ended = true
 		return io.EOF
 	case c.Version() == tls.VersionTLS13:
 		if a == UserCanceled { // close_notify follows: §6.1
@@ -126,7 +126,7 @@ func (c *Conn) readUpdate(b []byte) error {
 	if err := c.waste(); err != nil {
 		return err
 	}
-	c.owes = c.owes || b[0] == requested
+	c.Out.owes = c.Out.owes || b[0] == requested
 	return c.In.update()
 }
 
@@ -134,7 +134,7 @@ func (c *Conn) readUpdate(b []byte) error {
 // tests and to callers with reasons of their own: Append does what is necessary.
 func (c *Conn) AppendKeyUpdate(cs *Ciphers, dst []byte, answer bool) ([]byte, error) {
 	switch {
-	case c.dumb || c.Out.suite == 0:
+	case c.Out.ended || c.Out.suite == 0:
 		return dst, ErrClosed
 	case c.Version() != tls.VersionTLS13:
 		return dst, errNoUpdate
@@ -149,7 +149,7 @@ func (c *Conn) appendUpdate(cs *Ciphers, dst []byte, answer byte) ([]byte, error
 	if err != nil {
 		return dst, err
 	}
-	c.owes = false
+	c.Out.owes = false
 	return dst, c.Out.update()
 }
 
@@ -158,11 +158,11 @@ func (c *Conn) appendUpdate(cs *Ciphers, dst []byte, answer byte) ([]byte, error
 // word. Other errors are not the peer's, which is told internal_error. Nothing can be appended
 // afterwards; after close_notify, the peer may still be heard.
 func (c *Conn) AppendEnd(cs *Ciphers, dst []byte, why error) ([]byte, error) {
-	if c.dumb || c.Out.suite == 0 {
+	if c.Out.ended || c.Out.suite == 0 {
 		return dst, ErrClosed
 	}
 	a := alertOf(why)
-	c.dumb = true
+	c.Out.ended = true
 	if a == NoAlert {
 		return dst, nil
 	}
