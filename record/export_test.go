@@ -37,3 +37,14 @@ func (h *Half) Update() error { return h.update() }
 func (h *Half) SetSeq(n uint64) { h.seq = n }
 
 const RekeyAt = rekeyAt
+
+// Early reports whether an error is found before crypto/tls would find one: by a header or
+// the first byte of a message, or since crypto/tls is lenient (see docs/TLS.md).
+func Early(err error) bool {
+	switch err {
+	case errType, errMessage, errLength, errUpdate, errRenegotiate:
+		return true
+	default:
+		return false
+	}
+}
