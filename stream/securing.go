@@ -71,6 +71,7 @@ type negotiation struct {
 	changed sync.Cond // on mu
 	isTold  bool      // the loop is going to look
 	in      []byte    // of the peer
+	isEnd   bool      // there is nothing behind in
 	out     []byte    // for the peer, and not yet the loop's
 	gone    error     // why there is no stream any more
 	isOver  bool
@@ -117,11 +118,14 @@ func (h *negotiation) tell() {
 func (h *negotiation) Read(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for len(h.in) == 0 && h.gone == nil {
+	for len(h.in) == 0 && !h.isEnd && h.gone == nil {
 		h.changed.Wait()
 	}
-	if h.gone != nil {
+	switch {
+	case h.gone != nil:
 		return 0, h.gone
+	case len(h.in) == 0:
+		return 0, io.EOF
 	}
 	n := copy(b, h.in)
 	h.in = h.in[n:]
@@ -155,6 +159,14 @@ func (h *negotiation) hear(b []byte) bool {
 	return len(h.in) <= maxAhead
 }
 
+// hearEnd says that the peer says nothing more.
+func (h *negotiation) hearEnd() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.isEnd = true
+	h.changed.Signal()
+}
+
 // end says that there will be nothing more.
 func (h *negotiation) end(cause error) {
 	h.mu.Lock()
@@ -183,8 +195,12 @@ func (l *Loop[T, X]) negotiate(i uint32, s *slot[T]) {
 	switch {
 	case n == 0 && errno == unix.EAGAIN:
 		return
+	case n == 0 && errno == 0 && s.ext != 0: // crypto/tls may have all it needs
+		l.exts.get(s.ext).sealed.shake.hearEnd()
+		l.arm(i, s, s.flags&armedWrite)
+		return
 	case n == 0 && errno == 0:
-		l.release(i, s, io.ErrUnexpectedEOF)
+		l.release(i, s, ErrHangup)
 		return
 	case n == 0:
 		l.release(i, s, errno)
@@ -291,11 +307,11 @@ func (l *Loop[T, X]) reply(i uint32, s *slot[T]) {
 		l.sent += uint64(n)
 		h.unsent = h.unsent[n:]
 		if n == 0 {
-			l.arm(i, s, armedRead|armedWrite)
+			l.arm(i, s, s.flags&armedRead|armedWrite)
 			return
 		}
 	}
-	l.arm(i, s, armedRead)
+	l.arm(i, s, s.flags&armedRead)
 	if isOver {
 		l.concludeHandshake(i, s, h)
 	}
