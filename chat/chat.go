@@ -4,6 +4,7 @@ package chat
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,12 +37,14 @@ const (
 	defaultHistory     = 50
 )
 
-// Config holds the settings of a Chat. Guards is required; every other field is useful at
-// zero.
+// Config holds the settings of a Chat. Guards or Authorize is required; every other field is
+// useful at zero.
 type Config struct {
-	// Guards are asked before [Chat.RoomGuard], in their order. One of them has to say who
-	// the user is: upgrade.Bearer, or the guard of a login.Provider.
-	Guards []upgrade.Guard
+	// Guards are asked before [Chat.RoomGuard], in their order, and Authorize last, as that of a
+	// server.Route. One of them has to say who the user is: upgrade.Bearer, the guard of a
+	// login.Provider, or the Authorize of a forwardauth.Service.
+	Guards    []upgrade.Guard
+	Authorize func(ctx context.Context, r *upgrade.Request) error
 
 	// LogIn says how users log in on the page; "" means ByToken. The chat has no log-in of
 	// its own: with ByPassword and ByDemo there is a POST /token beside it, which exchanges a
@@ -91,11 +94,11 @@ type Chat struct {
 	answers answers // what of it a loop gives by itself
 }
 
-// New returns a chat. It fails if there is no guard, if the name of a room or an origin is
+// New returns a chat. It fails if there is neither a guard nor Authorize, if the name of a room or an origin is
 // malformed, and for an unknown LogIn.
 func New(config Config) (*Chat, error) {
-	if len(config.Guards) == 0 {
-		return nil, errors.New("chat: Config.Guards is empty: it needs one that says who the user is, like upgrade.Bearer")
+	if len(config.Guards) == 0 && config.Authorize == nil {
+		return nil, errors.New("chat: Config.Guards is empty: it needs one that says who the user is, like upgrade.Bearer, or Config.Authorize")
 	}
 	for _, name := range config.Rooms {
 		if !ValidRoom(name) {
@@ -134,7 +137,7 @@ func New(config Config) (*Chat, error) {
 
 // Route returns the WebSocket side, to be served under [Pattern].
 func (c *Chat) Route() server.Route {
-	return server.Route{
+	r := server.Route{
 		Guards:       append(slices.Clone(c.config.Guards), c.RoomGuard()),
 		Subprotocols: []string{Subprotocol},
 		Limits:       c.config.Limits,
@@ -142,6 +145,10 @@ func (c *Chat) Route() server.Route {
 		Open:         c.open,
 		Message:      c.message,
 	}
+	if c.config.Authorize != nil {
+		r.Authorize = c.authorize
+	}
+	return r
 }
 
 // open brings a connection into its room. The guard has let it in, but others may have come

@@ -272,6 +272,9 @@ const (
 	spareFiles = 64
 	// filesPerLoop is two epoll instances, an eventfd and a timerfd.
 	filesPerLoop = 4
+	// authorizeFiles is what authorizers need, which mostly ask somebody: as many as
+	// a forwardauth.Service has connections.
+	authorizeFiles = 64
 )
 
 // setConnLimit divides the descriptor limit: a part of it is the reserve for
@@ -285,6 +288,9 @@ func (s *Server) setConnLimit() error {
 	}
 	s.reserve = min(max(files/32, 16), 1024)
 	s.connLimit = files - s.reserve - max(spareFiles, spareFiles/2+filesPerLoop*s.loopCount())
+	if slices.ContainsFunc(s.routes, func(r *route) bool { return r.Authorize != nil }) {
+		s.connLimit -= authorizeFiles
+	}
 	if want := max(s.MaxConns, 1); s.connLimit < want {
 		return fmt.Errorf("%w: with %d and %d loops there is room for %d connections, not for %d",
 			ErrFiles, files, s.loopCount(), max(0, s.connLimit), want)
