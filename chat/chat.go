@@ -4,6 +4,7 @@ package chat
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -37,12 +38,14 @@ const (
 	defaultHistory     = 50
 )
 
-// Config holds the settings of a Chat. Guards is required; every other field is useful at
-// zero.
+// Config holds the settings of a Chat. Guards or Authorize is required; every other field is
+// useful at zero.
 type Config struct {
-	// Guards are asked before [Chat.RoomGuard], in their order. One of them has to say who
-	// the user is: upgrade.Bearer, or the guard of a login.Provider.
-	Guards []upgrade.Guard
+	// Guards are asked before [Chat.RoomGuard], in their order, and Authorize last, as that of a
+	// server.Route. One of them has to say who the user is: upgrade.Bearer, the guard of a
+	// login.Provider, or the Authorize of a forwardauth.Service.
+	Guards    []upgrade.Guard
+	Authorize func(ctx context.Context, r *upgrade.Request) error
 
 	// LogIn says how users log in on the page; "" means ByToken. The chat has no log-in of
 	// its own: with ByPassword and ByDemo there is a POST /token beside it, which exchanges a
@@ -83,12 +86,13 @@ type Config struct {
 
 // Chat is the application; New makes one. Its methods are safe for any goroutine.
 type Chat struct {
-	listed map[string]bool       // Config.Rooms; nil: any well-formed name
-	hub    hub.Hub               // a room is a topic
-	front  atomic.Pointer[front] // as SetConfig has it
+	listed map[string]bool                                     // Config.Rooms; nil: any well-formed name
+	hub    hub.Hub                                             // a room is a topic
+	ask    func(ctx context.Context, r *upgrade.Request) error // Config.Authorize
+	front  atomic.Pointer[front]                               // as SetConfig has it
 }
 
-// New returns a chat. It fails if there is no guard, if the name of a room or an origin is
+// New returns a chat. It fails if there is neither a guard nor Authorize, if the name of a room or an origin is
 // malformed, and for an unknown LogIn.
 func New(config Config) (*Chat, error) {
 	for _, name := range config.Rooms {
@@ -100,7 +104,7 @@ func New(config Config) (*Chat, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := new(Chat)
+	c := &Chat{ask: config.Authorize}
 	c.front.Store(f)
 	c.hub.Dialects = dialects
 	c.hub.Key = looksOf
@@ -144,7 +148,7 @@ func (c *Chat) SetConfig(config Config) error {
 // Route returns the WebSocket side, to be served under [Pattern].
 func (c *Chat) Route() server.Route {
 	config := &c.front.Load().config
-	return server.Route{
+	r := server.Route{
 		Guards:       append(slices.Clone(config.Guards), c.RoomGuard()),
 		Subprotocols: []string{Subprotocol},
 		Limits:       config.Limits,
@@ -152,6 +156,10 @@ func (c *Chat) Route() server.Route {
 		Open:         c.open,
 		Message:      c.message,
 	}
+	if c.ask != nil {
+		r.Authorize = c.authorize
+	}
+	return r
 }
 
 // open brings a connection into its room. The guard has let it in, but others may have come

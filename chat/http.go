@@ -34,8 +34,8 @@ type front struct {
 }
 
 func newFront(config Config) (*front, error) {
-	if len(config.Guards) == 0 {
-		return nil, errors.New("chat: Config.Guards is empty: it needs one that says who the user is, like upgrade.Bearer")
+	if len(config.Guards) == 0 && config.Authorize == nil {
+		return nil, errors.New("chat: Config.Guards is empty: it needs one that says who the user is, like upgrade.Bearer, or Config.Authorize")
 	}
 	if config.LogIn = cmp.Or(config.LogIn, ByToken); !config.LogIn.known() {
 		return nil, fmt.Errorf("chat: there is no log-in %q", config.LogIn)

@@ -273,6 +273,9 @@ const (
 	spareFiles = 64
 	// filesPerLoop is two epoll instances, an eventfd and a timerfd.
 	filesPerLoop = 4
+	// authorizeFiles is what authorizers need, which mostly ask somebody: as many as
+	// a forwardauth.Service has connections.
+	authorizeFiles = 64
 )
 
 // setRoom divides the descriptor limit: a part of it is the reserve for connections that have
@@ -286,6 +289,9 @@ func (s *Server) setRoom() {
 	s.reserve = min(max(files/32, 16), 1024)
 	s.files = files
 	s.room = files - s.reserve - max(spareFiles, spareFiles/2+filesPerLoop*s.loopCount())
+	if slices.ContainsFunc(s.routes, func(r *route) bool { return r.Authorize != nil }) {
+		s.room -= authorizeFiles
+	}
 }
 
 // errFiles says that there is no room for so many connections: MaxConns is a promise, and what

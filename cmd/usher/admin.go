@@ -32,7 +32,7 @@ type admin struct {
 }
 
 // newAdmin listens on addr. It answers when it is started.
-func newAdmin(addr string, srv *server.Server, log *slog.Logger) (*admin, error) {
+func newAdmin(addr string, srv *server.Server, by door, log *slog.Logger) (*admin, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
@@ -40,6 +40,7 @@ func newAdmin(addr string, srv *server.Server, log *slog.Logger) (*admin, error)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(metrics.NewCollector(srv), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(by.collectors()...)
 	a := &admin{listener: listener, usher: srv}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))

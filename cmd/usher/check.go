@@ -66,7 +66,7 @@ func (c *checkCmd) judge() (given bool, err error) {
 	quiet.LogLevel = "warn" // what is well is in the output
 	ring := server.NewLogRing(quiet.logHandler())
 	defer ring.Close(time.Second)
-	_, closeKeys, err := c.build(secrets, given, ring)
+	_, _, closeKeys, err := c.build(secrets, given, ring)
 	if err == nil {
 		closeKeys()
 	}

@@ -38,6 +38,7 @@ type serveCmd struct {
 	Deflate bool     `help:"Offer permessage-deflate (RFC 7692), without context takeover: messages of 512 bytes or more go out compressed to clients that ask for it."`
 	secretFlag
 	keysFlags
+	authFlag
 
 	Rate      *limiter.Limit `placeholder:"50/s" help:"Messages of one connection, in the chat and at --echo-auth; --echo has no limits unless this flag is given."`
 	Burst     int            `default:"100" help:"How many of them may come at once; also the burst of --user-rate and --ip-rate."`
@@ -129,6 +130,9 @@ func (s *serveCmd) Validate() error {
 		return fmt.Errorf("--origin: %w", err)
 	}
 	if err := s.keysFlags.validate(); err != nil {
+		return err
+	}
+	if err := s.authFlag.validate(); err != nil {
 		return err
 	}
 	return validRooms(s.Rooms)

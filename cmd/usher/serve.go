@@ -39,11 +39,12 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), s.Loops+1))
 	}
-	srv, closeKeys, err := s.build(secrets, given, ring)
+	srv, by, closeKeys, err := s.build(secrets, given, ring)
 	if err != nil {
 		return err
 	}
 	defer closeKeys()
+	defer by.close()
 	if s.PrintRoutes {
 		_, err := io.WriteString(stdout, upgrade.Redact(string(srv.AppendRoutes(nil))))
 		return err
@@ -58,7 +59,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	srv.Listeners = endpoints.all
 	var desk *admin
 	if s.Admin != "" {
-		if desk, err = newAdmin(s.Admin, srv, log); err != nil {
+		if desk, err = newAdmin(s.Admin, srv, by, log); err != nil {
 			endpoints.close()
 			return fmt.Errorf("cannot listen: %w; choose another address with --admin", err)
 		}
@@ -92,12 +93,13 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 }
 
 // secrets returns what signs and verifies tokens with an HMAC, the one that signs first.
-// given says that the operator brought a secret or keys; else there is a secret for this run.
+// given says that the operator brought a secret, keys or a service; else there is a secret for
+// this run.
 func (s *serveCmd) secrets() (secrets []secret, given bool, err error) {
 	if secrets, err = s.read(); err != nil {
 		return nil, false, err
 	}
-	if secrets != nil || s.keysFlags.given() {
+	if secrets != nil || s.keysFlags.given() || s.AuthURL != "" {
 		return secrets, true, nil
 	}
 	if _, set := os.LookupEnv("USHER_SECRET"); set {
@@ -106,22 +108,25 @@ func (s *serveCmd) secrets() (secrets []secret, given bool, err error) {
 	return []secret{newSecret()}, false, nil
 }
 
-// build returns the server with all that it serves. It reads what the settings name.
-// closeKeys ends what the keys do in the background.
-func (s *serveCmd) build(secrets []secret, given bool, ring *server.LogRing) (srv *server.Server, closeKeys func(), err error) {
+// build returns the server with all that it serves, and the door in front of that. It reads what
+// the settings name. closeKeys ends what the keys do in the background.
+func (s *serveCmd) build(secrets []secret, given bool, ring *server.LogRing) (srv *server.Server, by door, closeKeys func(), err error) {
 	log := slog.New(ring)
-	provider, app, closeKeys, err := s.apps(secrets, given, log)
+	by, app, closeKeys, err := s.apps(secrets, given, log)
 	if err != nil {
-		return nil, nil, err
+		return nil, door{}, nil, err
 	}
 	srv = s.server(log)
-	srv.Handler, srv.Answer = provider.Handler(app.Handler()), provider.Answer(app.Answer)
+	srv.Handler, srv.Answer = app.Handler(), app.Answer
+	if by.provider != nil {
+		srv.Handler, srv.Answer = by.provider.Handler(app.Handler()), by.provider.Answer(app.Answer)
+	}
 	srv.Route(chat.Pattern, app.Route())
-	s.routeEchoes(srv, provider.Bearer())
+	s.routeEchoes(srv, by)
 	if s.AccessLog {
 		srv.Use(middleware.Logging(ring))
 	}
-	return srv, closeKeys, nil
+	return srv, by, closeKeys, nil
 }
 
 // server returns the server that the flags describe.
