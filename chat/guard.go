@@ -54,7 +54,7 @@ func (c *Chat) RoomGuard() upgrade.Guard {
 		switch {
 		case r.Identity != nil:
 			return nil, c.admit(room, r.Identity)
-		case c.config.Authorize == nil:
+		case c.ask == nil:
 			return nil, errNoIdentity
 		case !c.knows(room):
 			return nil, rejectUnknown
@@ -66,7 +66,7 @@ func (c *Chat) RoomGuard() upgrade.Guard {
 // authorize asks Config.Authorize, and judges as whom it lets in.
 func (c *Chat) authorize(ctx context.Context, r *upgrade.Request) error {
 	judged := r.Identity
-	if err := c.config.Authorize(ctx, r); err != nil {
+	if err := c.ask(ctx, r); err != nil {
 		return err
 	}
 	switch r.Identity {

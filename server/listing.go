@@ -78,11 +78,23 @@ func (s *Server) canWait() error {
 
 // visit is Each for the connections of some loops, which do not wait for one another.
 func (s *Server) visit(loops []*loop, f func(c Conn)) {
+	s.tour(loops, func(*loop) {}, func(l *loop, at link) bool {
+		if !takesPosts(at) {
+			return false
+		}
+		l.visit(at, f)
+		return true
+	})
+}
+
+// tour has each of some loops begin, and then look at its streams, in turns: look reports
+// whether there was anything to do. It waits for them.
+func (s *Server) tour(loops []*loop, begin func(l *loop), look func(l *loop, s link) bool) {
 	waiting := 0
 	done := make(chan struct{}, len(loops))
 	for _, l := range loops {
-		t := &tour{l, 1, f, done}
-		if l.Post(t.goOn) == nil {
+		t := &tour{l, 1, look, done}
+		if l.Post(func() { begin(l); t.goOn() }) == nil {
 			waiting++
 		}
 	}
@@ -95,15 +107,15 @@ func (s *Server) visit(loops []*loop, f func(c Conn)) {
 	}
 }
 
-// tour is an Each on one loop.
+// tour is a loop's way past its streams.
 type tour struct {
 	*loop
 	next uint32 // the slot to look at
-	f    func(c Conn)
+	look func(l *loop, s link) bool
 	done chan<- struct{}
 }
 
-// goOn visits a few connections in this turn. If f ends the goroutine another goes on.
+// goOn looks at a few streams in this turn. If look ends the goroutine another goes on.
 func (t *tour) goOn() {
 	defer func() {
 		if t.next >= t.Slots() || t.Post(t.goOn) != nil {
@@ -113,10 +125,9 @@ func (t *tour) goOn() {
 	for visited := 0; visited < connsPerTurn && t.next < t.Slots(); {
 		s := t.At(t.next)
 		t.next++
-		if takesPosts(s) {
+		t.DealWith(s)
+		if t.look(t.loop, s) {
 			visited++
-			t.DealWith(s)
-			t.visit(s, t.f)
 		}
 	}
 }

@@ -25,6 +25,9 @@ type loop struct {
 	groups groups
 	drain  drainage
 
+	// What it goes by, and what it went by until then (follow.go).
+	policy, before *policy
+
 	// What connections have in common.
 	places places
 	known  lastIdentity // the Identity that was asked for last

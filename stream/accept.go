@@ -121,7 +121,7 @@ func (l *acceptor[T, X]) assign(a adoption) {
 	from := e.cfg.Source(a.peer)
 	m := e.admit(from, l.poll.Now())
 	a.excess = m.standing == surplus
-	if (a.excess || e.Sockets() > e.cfg.MaxConns+e.cfg.Reserve) && !l.findRoom(a, from) {
+	if (a.excess || e.Sockets() > e.mostConns()+e.cfg.Reserve) && !l.findRoom(a, from) {
 		return
 	}
 	fewest := e.loops[0]
@@ -145,11 +145,11 @@ func (l *acceptor[T, X]) assign(a adoption) {
 
 // admit counts a newcomer, and says where it is to be.
 func (e *Engine[T, X]) admit(from netip.Addr, now time.Duration) (m member) {
-	if !e.seat(e.cfg.MaxConns) {
+	if !e.seat(e.mostConns()) {
 		e.reserved.Add(1)
 		return member{standing: surplus}
 	}
-	if e.cfg.Admit == nil || !from.IsValid() {
+	if !e.asks.Load() || !from.IsValid() {
 		return member{}
 	}
 	if e.cfg.Admit(from, e.sources.newcomers(from), now) {
@@ -173,7 +173,7 @@ func (l *acceptor[T, X]) findRoom(a adoption, from netip.Addr) (found bool) {
 	}()
 	l.makeRoom(from, true)
 	if !a.excess {
-		return e.Sockets() <= e.cfg.MaxConns+e.cfg.Reserve
+		return e.Sockets() <= e.mostConns()+e.cfg.Reserve
 	}
 	most := e.cfg.Reserve
 	if e.sources.hasMost(from) {
