@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/server"
 )
 
 // statsHTML is a page that fetches the JSON once a second.
@@ -28,5 +29,9 @@ func (a *admin) stats(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(a.usher.Stats())
+	_ = json.NewEncoder(w).Encode(struct {
+		server.Stats
+		Reloads       int64 `json:"reloads"`        // that changed the settings
+		ReloadsFailed int64 `json:"reloads_failed"` // that did not, as something was wrong with them
+	}{a.usher.Stats(), a.reloads.OK.Load(), a.reloads.Failed.Load()})
 }

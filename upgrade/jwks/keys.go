@@ -277,6 +277,10 @@ func (k *Keys) publish(now time.Time) {
 		return
 	}
 	k.current.Store(set)
+	if k.Fixed() {
+		k.source.Logger.Info("jwks: earlier keys count no more", "retired", len(k.retired))
+		return
+	}
 	k.source.Logger.Info("jwks: the keys have changed", "location", k.fetcher.name(), "keys", names(k.listed), "retired", len(k.retired))
 }
 
