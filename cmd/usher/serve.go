@@ -143,7 +143,10 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 
 		Origins: s.Origin,
 		Deflate: s.Deflate,
-		Logger:  log,
+
+		TrackConns: s.Admin != "",
+
+		Logger: log,
 	}
 }
 
