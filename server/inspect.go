@@ -84,15 +84,19 @@ func (s *Server) Inspect(ctx context.Context, q ConnQuery) (top []ConnInfo, matc
 	case q.By != ByBuffered && !s.TrackConns:
 		return nil, 0, fmt.Errorf("server: connections are not known by %v: set Server.TrackConns", q.By)
 	}
+	var seen struct { // written until inspect returns nil, and afterwards if it has given up
+		top      []ConnInfo
+		matching int
+	}
 	err = s.inspect(ctx, func() {
-		var found []ranked
-		found, matching = s.rank(q)
-		top = s.describe(found)
+		var first []ranked
+		first, seen.matching = s.rank(q)
+		seen.top = s.describe(first)
 	})
 	if err != nil {
-		return nil, 0, err // top and matching may still be written
+		return nil, 0, err
 	}
-	return top, matching, nil
+	return seen.top, seen.matching, nil
 }
 
 // InspectConn returns what there is to know of the connection of an ID, as Inspect does; false if
