@@ -69,7 +69,7 @@ var ErrInspecting = errors.New("server: the connections are being inspected alre
 
 // Inspect returns the connections that come first in the query's order, and how many match it.
 // It goes past all that are open, on all loops, in turns that keep nobody waiting: a million take
-// about a second. Those that come or go meanwhile may or may not be among them. One Inspect is
+// a tenth of a second of their loops' time. Those that come or go meanwhile may or may not be among them. One Inspect is
 // under way at a time, ErrInspecting. It waits until ctx ends, for a callback that holds up a
 // loop, say. In a callback it is ErrOnLoop. Else safe for any goroutine.
 func (s *Server) Inspect(ctx context.Context, q ConnQuery) (top []ConnInfo, matching int, err error) {

@@ -193,3 +193,44 @@ func TestSlowness(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 }
+
+// TestToursTakeTurns: a look through a table that is mostly empty takes turns, as one through a
+// full table does.
+func TestToursTakeTurns(t *testing.T) {
+	l := newHall(t)
+	const slots = 3 * slotsPerTurn
+	seat(l, slots, nil)
+	for i := uint32(1); i < slots; i++ {
+		l.Drive().Unseat(l.At(i))
+	}
+	found := 0
+	tour := &tour{l, 1, func(_ *loop, s link) bool {
+		if !takesPosts(s) {
+			return false
+		}
+		found++
+		return true
+	}, make(chan struct{}, 1)}
+	for turns := uint32(1); tour.next < l.Slots(); turns++ {
+		tour.goOn()
+		if want := min(1+turns*slotsPerTurn, l.Slots()); tour.next != want {
+			t.Fatalf("turn %d ended at slot %d, want %d", turns, tour.next, want)
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d were found, want 1", found)
+	}
+}
+
+// TestAuthorizersHaveFiles: a route with an Authorize leaves it descriptors to ask with.
+func TestAuthorizersHaveFiles(t *testing.T) {
+	room := func(r Route) int {
+		s := &Server{Loops: 1}
+		s.Route("/", r)
+		s.setRoom()
+		return s.room
+	}
+	if without, with := room(Route{}), room(Route{Authorize: func(context.Context, *upgrade.Request) error { return nil }}); without-with != authorizeFiles {
+		t.Errorf("room for %d with an Authorize, %d without", with, without)
+	}
+}
