@@ -119,6 +119,7 @@ deps:
 	command -v systemd-socket-activate >/dev/null || want+=(systemd); \
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || want+=(python3-websockets); \
 	/usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null || want+=(python3-jwt python3-cryptography); \
+	/usr/bin/python3 -c 'import fastapi, uvicorn' 2>/dev/null || want+=(python3-fastapi python3-uvicorn); \
 	PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || want+=(nginx-light); \
 	PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || want+=(haproxy); \
 	if [ $${#want[@]} -gt 0 ]; then \

@@ -37,6 +37,7 @@ type loop struct {
 	// What some of them have.
 	data     perConn[any] // Conn.Data
 	networks networks     // by which limits per address count them
+	tenures  tenures      // of those that are open, if they are tracked
 	attached []attached   // by Attachment.index
 
 	// Memory every connection uses in turn.

@@ -18,6 +18,7 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 	}
 	d.place, d.last = place, stream.StartClock(l.Tick())
 	t := &l.routeOf(s).tally
+	l.tenures.begin(s.Slot(), l.Now())
 	t.Opened++
 	t.Conns++
 	if w := frame.Window(r.Deflate()); w != 0 {

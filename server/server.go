@@ -106,6 +106,10 @@ type Server struct {
 	IdleTimeout      time.Duration // that it gives no sign of life and does not answer; 2 min
 	Drain            time.Duration // of Shutdown; 10 s
 
+	// TrackConns keeps of each connection since when it is open and how many messages it has
+	// sent, for Inspect: 16 bytes.
+	TrackConns bool
+
 	Deflate bool         // negotiate permessage-deflate, without context takeover
 	Origins []string     // besides the same host and none, as upgrade.Upgrader has them
 	Handler http.Handler // for requests that no route matches; default 404; on goroutines of net/http
@@ -153,6 +157,7 @@ type Server struct {
 	drainWindow  time.Duration
 	stats        stats
 	headers      headers
+	isInspecting atomic.Bool
 }
 
 // Route serves the WebSockets of a path, in the pattern syntax of net/http without

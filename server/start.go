@@ -27,6 +27,7 @@ func newLoop(srv *Server, of *stream.Loop[session, extra]) *loop {
 	l.meter.loop, l.jobs.loop, l.groups.loop, l.drain.loop = l, l, l, l
 	l.mail.loop = l
 	l.data = make(perConn[any])
+	l.tenures.isTracked = srv.TrackConns
 	l.mail.limit = max(or(srv.MaxBacklog, 1<<20), cmp.Or(srv.maxBuffered()/srv.loopCount()/8, 16<<20)) // whatever the settings, there is one
 	l.unroutedRefused = refusedHooks(srv.middleware)
 	l.routes = make([]loopRoute, len(srv.routes))

@@ -69,7 +69,7 @@ type serveCmd struct {
 	IdleTimeout      time.Duration `default:"2m" help:"Close a client that shows no sign of life for this long and does not answer a ping; bytes that it takes are a sign of life."`
 	Drain            time.Duration `default:"10s" help:"The time over which SIGTERM or SIGINT closes all connections, shorter if they are few. Those that are left 2 s later are cut; a second signal ends the program at once."`
 
-	Admin     string `placeholder:"ADDR" help:"Serve /metrics, /stats, /healthz, /readyz and /debug/pprof here: an address that only operators can reach."`
+	Admin     string `placeholder:"ADDR" help:"Serve /metrics, /stats, /connections, /log-level, /healthz, /readyz and /debug/pprof here: an address that only operators can reach."`
 	LogFormat string `enum:"text,json" default:"text" help:"Format of the log on standard error: text or json."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" live:"" help:"The lowest level that is logged: debug, info, warn or error."`
 	AccessLog bool   `help:"Log every attempt, accepted or refused, and every end of a connection."`

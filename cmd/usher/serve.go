@@ -148,7 +148,10 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 
 		Origins: s.Origin,
 		Deflate: s.Deflate,
-		Logger:  log,
+
+		TrackConns: s.Admin != "",
+
+		Logger: log,
 	}
 }
 
