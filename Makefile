@@ -136,7 +136,7 @@ pings:
 
 # A client that says nothing behind nginx, HAProxy and Caddy, all with their defaults, for five minutes.
 quiet:
-	USHER_QUIET=5m10s go test -run '^TestQuiet$$' -count 1 -timeout 0 -v ./cmd/usher
+	USHER_QUIET=5m10s go test -run '^TestQuiet$$' -parallel 3 -count 1 -timeout 0 -v ./cmd/usher
 
 # What is installed must not start: that is what policy-rc.d says meanwhile.
 deps:
