@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -108,7 +109,7 @@ func adaptHAProxy(t *testing.T, s *site, text string) string {
 }
 
 func adaptCaddy(t *testing.T, s *site, text string) string {
-	options := fmt.Sprintf("{\nadmin off\npersist_config off\nauto_https disable_redirects\nstorage file_system %s\nservers {\nprotocols h1\n}\n}\n", s.dir)
+	options := "{\nadmin off\nauto_https disable_redirects\nservers {\nprotocols h1\n}\n}\n"
 	_, port, _ := net.SplitHostPort(s.addr)
 	return options + replaced(t, text, "\nchat.example {", fmt.Sprintf("\nchat.example:%s {\nbind 127.0.0.1\ntls %s %s", port, s.cert, s.key))
 }
@@ -157,6 +158,7 @@ func (s *site) start(t *testing.T, program string, args ...string) {
 	t.Helper()
 	said := newTranscript()
 	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+s.dir, "XDG_DATA_HOME="+s.dir) // where Caddy writes
 	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

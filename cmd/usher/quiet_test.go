@@ -201,8 +201,6 @@ func startCaddy(t *testing.T, upstream string, _ time.Duration) string {
 	dir := t.TempDir()
 	return startProxy(t, dir, fmt.Sprintf(`{
 	admin off
-	persist_config off
-	storage file_system %[1]s
 }
 http:// {
 	bind unix/%[1]s/socket
@@ -221,6 +219,7 @@ func startProxy(t *testing.T, dir, configuration, program string, args ...string
 	}
 	said := newTranscript()
 	cmd := exec.Command(program, append(args, file)...)
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // where Caddy writes
 	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
