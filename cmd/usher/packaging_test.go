@@ -4,6 +4,9 @@ package main_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -223,7 +226,16 @@ func TestMetricsThatAreWatched(t *testing.T) {
 // with the labels of each and those that Prometheus adds.
 func servedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	p, base := serveAdmin(t, "--rate", "1/h", "--burst", "1", "--over-limit", "close")
+	p, base := serveAdmin(t, "--rate", "1/h", "--burst", "1", "--over-limit", "close", "--proxy-protocol", "127.0.0.9")
+	proxy, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}}).Dial("tcp", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	fmt.Fprint(proxy, "GET / HTTP/1.1\r\n\r\n")
+	if n, err := io.Copy(io.Discard, proxy); n > 0 {
+		t.Fatalf("without a PROXY header: got %d bytes, %v", n, err)
+	}
 	_, resp, err := websocket.DefaultDialer.Dial("ws://"+p.addr+"/ws/lobby", nil)
 	if err == nil || resp == nil {
 		t.Fatalf("without a token: got %v, %v", resp, err)
@@ -273,6 +285,10 @@ func alertExprs(t *testing.T) (exprs []string) {
 		}
 	}
 	text := packaging(t, "prometheus/alerts.yaml")
+	page, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := yaml.Unmarshal([]byte(text), &file); err != nil {
 		t.Fatal(err)
 	}
@@ -280,6 +296,9 @@ func alertExprs(t *testing.T) (exprs []string) {
 		for _, r := range g.Rules {
 			if r.Alert == "" || r.Annotations.Summary == "" || r.Annotations.Description == "" {
 				t.Errorf("%+v: want a name, a summary and what to do", r)
+			}
+			if !strings.Contains(string(page), "`"+r.Alert+"`") {
+				t.Errorf("docs/OPERATIONS.md does not tell of %s", r.Alert)
 			}
 			exprs = append(exprs, r.Expr)
 		}
