@@ -4,6 +4,7 @@ package stream
 
 import (
 	"errors"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,6 +82,7 @@ func (l *Loop[T, X]) vacate(i uint32, s *slot[T]) {
 	}
 	l.secure.remove(i)
 	l.conns.Add(-1)
+	l.peers.set(i, netip.AddrPort{})
 	l.slab.put(i)
 }
 

@@ -38,7 +38,8 @@ type Loop[T, X any] struct {
 	address address      // of what is dialled
 
 	members map[uint32]uint32 // by slot: newcomers, and those that linger, in the engine's sources
-	making  bool              // room, for one that comes
+	peers   peers
+	making  bool // room, for one that comes
 
 	relieved bool // victims are being made, or there are none left in this pass
 

@@ -6,6 +6,9 @@ import "golang.org/x/sys/unix"
 
 // read reads once and hands over what came. It reports whether anything did.
 func (l *Loop[T, X]) read(i uint32, s *slot[T]) bool {
+	if s.flags&awaitsHeader != 0 && !l.readHeader(i, s) {
+		return false
+	}
 	if c := l.secure.conn(i); c != nil {
 		return l.readSealed(i, s, c)
 	}

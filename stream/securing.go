@@ -191,6 +191,9 @@ func (l *Loop[T, X]) newHandshake(i uint32, s *slot[T], do func(net.Conn) (*hand
 
 // negotiate reads for crypto/tls.
 func (l *Loop[T, X]) negotiate(i uint32, s *slot[T]) {
+	if s.flags&awaitsHeader != 0 && !l.readHeader(i, s) {
+		return
+	}
 	n, errno := l.recv(s, 0)
 	switch {
 	case n == 0 && errno == unix.EAGAIN:

@@ -18,7 +18,8 @@ import (
 // it then allocates nothing. A Request belongs to one goroutine at a time.
 type Request struct {
 	// RemoteAddr is the client's address. Parse clears it; the code that accepted the
-	// connection sets it afterwards. Upgrade, UpgradeHTTP and Handler do.
+	// connection sets it afterwards, by Upgrader.Trace if there may be proxies. Upgrade,
+	// UpgradeHTTP and Handler do. The port is 0 if a proxy has not named it.
 	RemoteAddr netip.AddrPort
 
 	// Identity is the user that Bearer recognised; nil before that.
@@ -34,8 +35,9 @@ type Request struct {
 	tls                               bool // it came over TLS that ends here; Parse clears it
 
 	// What was concluded.
-	upgrade     bool     // Upgrade names websocket
-	page        standing // of its Origin
+	forwarded   Forwarded // by Trace; its RemoteAddr is not kept up
+	upgrade     bool      // Upgrade names websocket
+	page        standing  // of its Origin
 	deflate     deflate
 	subprotocol string
 	values      []pathValue
@@ -112,6 +114,15 @@ func (r *Request) RawQuery() []byte { return r.bytes(r.query) }
 
 // Host returns the host the client asked for, with its port if it named one.
 func (r *Request) Host() string { return string(r.bytes(r.host)) }
+
+// Scheme returns https if the request came over TLS that ends here, else http: a proxy before
+// us may have had it over TLS all the same.
+func (r *Request) Scheme() string {
+	if r.tls {
+		return "https"
+	}
+	return "http"
+}
 
 // Origin returns the Origin header, "" if there is none.
 func (r *Request) Origin() string { return string(r.firstOf(hOrigin)) }
@@ -192,6 +203,12 @@ func (r *Request) IsProbe() bool {
 	}
 	return false
 }
+
+// MayUseCookies reports whether the cookies of the request can be those of the user that
+// wants to come in: a browser sends them whatever page connects. It may not be a page of an
+// Origin that only "*" lets in, nor the other pages that [Bearer] tells of; without an Origin it
+// is no page. It is known when guards run, and for Authorize.
+func (r *Request) MayUseCookies() bool { return r.known[hOrigin].count == 0 || r.page.vouched }
 
 // BodyLength returns how many bytes of body follow the head; -1 if only the body's own end
 // tells, because it is chunked.

@@ -99,6 +99,9 @@ func TestMistakes(t *testing.T) {
 		{"serve --users /does/not/exist", 1, "--users"},
 		{"serve --users " + short, 2, "line 1"},
 		{"serve --users " + users + " --jwks " + users, 2, "USHER_SECRET"},
+		{"serve --auth-url http://127.0.0.1:9/ --users demo", 2, "USHER_SECRET"},
+		{"serve --auth-url localhost:9000", 2, "http://127.0.0.1:9000/auth"},
+		{"serve --auth-url http://me:letmein@h/", 2, "leave them out"},
 		{"serve --log-format xml", 2, "json"},
 		{"serve --log-level loud", 2, "warn"},
 		{"serve --origin https://chat.example/", 2, "scheme://host"},
@@ -208,6 +211,9 @@ func TestDemoUsers(t *testing.T) {
 		{"", []string{"USHER_SECRET=" + secret}, 404},
 		{"--users demo", []string{"USHER_SECRET=" + secret}, 200},
 		{"--users none", nil, 404},
+		{"--auth-url http://127.0.0.1:9/", nil, 404},
+		{"--auth-url http://127.0.0.1:9/", []string{"USHER_SECRET=" + secret}, 404},
+		{"--auth-url http://127.0.0.1:9/ --users demo", []string{"USHER_SECRET=" + secret}, 200},
 		{"--users none", []string{"USHER_SECRET=" + secret}, 404},
 		{"--users " + users, nil, 401},
 		{"--users " + users, []string{"USHER_SECRET=" + secret}, 401},
@@ -282,7 +288,7 @@ func TestHelpAndVersion(t *testing.T) {
 	want := strings.Fields("--config --listen --reuse-port --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-rooms-per-user --max-requests --max-head --max-message --max-buffered --handshake-timeout " +
 		"--message-timeout --write-timeout --ping-interval --idle-timeout --drain --deflate --log-format --log-level --admin --help " +
-		"--access-log --print-routes --users " +
+		"--access-log --print-routes --users --proxy-protocol --trusted-proxy " +
 		"--leave-grace --announce-max --history --jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, +)?(--[a-z-]+)`).FindAllStringSubmatch(finish(t, nil, "serve", "--help").stdout, -1) {

@@ -39,25 +39,28 @@ var listsOfNames = []string{",", "a,", ",a", "a,,b", "a, ,b"}
 // names are the flags that take text, with values that each of them does not take: besides
 // empty ones, and for lists besides listsOfNames. nil is for flags that take any text.
 var names = map[string][]string{
-	"serve --config":     {"."},
-	"serve --listen":     {"here", "127.0.0.1", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80"},
-	"serve --admin":      {"here", "9090", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536"},
-	"serve --echo":       {"echo", "/{x}", "/a b", "/a/", "//", "/a?b", "/a%20b"},
-	"serve --echo-auth":  {"echo", "/{x}", "/a b", "/a/", "//", "/a?b", "/a%20b"},
-	"serve --rooms":      {"a.b", "a b", " a", strings.Repeat("x", 65), "ä"},
-	"serve --origin":     {"https://chat.example/", "https://", "a b"},
-	"serve --users":      {"."},
-	"serve --jwks":       {}, // what cannot be read fails at run time
-	"serve --issuer":     nil,
-	"serve --audience":   nil,
-	"serve --log-format": {"xml", "JSON", " text"},
-	"serve --log-level":  {"loud", "INFO", "info+1", " info"},
-	"token --config":     {"."},
-	"token --sub":        nil,
-	"token --rooms":      {"a.b", "a b", " ", strings.Repeat("x", 65)},
-	"token --kid":        nil,
-	"token --issuer":     nil,
-	"token --audience":   nil,
+	"serve --config":         {"."},
+	"serve --listen":         {"here", "127.0.0.1", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80"},
+	"serve --admin":          {"here", "9090", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536"},
+	"serve --echo":           {"echo", "/{x}", "/a b", "/a/", "//", "/a?b", "/a%20b"},
+	"serve --echo-auth":      {"echo", "/{x}", "/a b", "/a/", "//", "/a?b", "/a%20b"},
+	"serve --rooms":          {"a.b", "a b", " a", strings.Repeat("x", 65), "ä"},
+	"serve --proxy-protocol": {"here", "10.0.0.0/33", "10.0.0.1/8", "10.0.0", "fe80::1%lo", "Unix", "unix:/run/x", "10.0.0.0/8;unix"},
+	"serve --trusted-proxy":  {"here", "10.0.0.0/33", "fd00::1/8", "300.0.0.1", "fe80::1%lo/64", "UNIX", "*"},
+	"serve --origin":         {"https://chat.example/", "https://", "a b"},
+	"serve --users":          {"."},
+	"serve --jwks":           {}, // what cannot be read fails at run time
+	"serve --auth-url":       {"auth", "127.0.0.1:9000", "ftp://h/", "http://", "http://me:secret@h/", "http://h/#a", " http://h/"},
+	"serve --issuer":         nil,
+	"serve --audience":       nil,
+	"serve --log-format":     {"xml", "JSON", " text"},
+	"serve --log-level":      {"loud", "INFO", "info+1", " info"},
+	"token --config":         {"."},
+	"token --sub":            nil,
+	"token --rooms":          {"a.b", "a b", " ", strings.Repeat("x", 65)},
+	"token --kid":            nil,
+	"token --issuer":         nil,
+	"token --audience":       nil,
 
 	"bench versus --peers":     {"../gws", "a/b"},
 	"bench versus --also":      {"mine", "=./mine", "mine="},
@@ -153,6 +156,8 @@ func goodValue(flag *kong.Flag) string {
 		return "127.0.0.1:0"
 	case strings.HasPrefix(flag.Name, "echo"):
 		return "/x"
+	case flag.Name == "auth-url":
+		return "http://127.0.0.1:9/"
 	}
 	return "1"
 }
