@@ -109,7 +109,7 @@ func (s *Server) open() error {
 
 // newEngine makes the loops, which do not run yet.
 func (s *Server) newEngine() (err error) {
-	s.users = newUsers(s)
+	s.users = newUsers(s, s.loopCount())
 	admit := s.admitAddr
 	if s.LimitDryRun || s.MaxConnsPerIP <= 0 && s.ConnRate.Unlimited() {
 		admit = nil

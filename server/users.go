@@ -5,6 +5,7 @@ package server
 import (
 	"bytes"
 	"hash/maphash"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,11 +24,12 @@ type users struct {
 	srv    *Server
 	seed   maphash.Seed
 	size   atomic.Int64 // in bytes
-	shards [1 << userShardBits]userShard
+	bits   int          // of a number that say in which shard it is
+	shards []userShard  // as many as there are loops, or up to twice as many
 }
 
-// userShardBits spread the lock, which is held for a moment when a connection comes and goes.
-const userShardBits = 4
+// maxUserShards spread the lock, which is held for a moment when a connection comes and goes.
+const maxUserShards = 16
 
 // userShard are some of the users. Of its tables only whole holds pointers.
 type userShard struct {
@@ -61,9 +63,11 @@ func (t *userShard) Hash(i uint32) uint64 { return maphash.Bytes(t.seed, t.names
 // Link is compact.Chained's.
 func (t *userShard) Link(i uint32) *uint32 { return &t.names.At(i).link }
 
-// newUsers returns the users of a server, none.
-func newUsers(srv *Server) *users {
-	u := &users{srv: srv, seed: maphash.MakeSeed()}
+// newUsers returns the users of a server, none. A shard for each loop will do, and each has
+// some room to spare.
+func newUsers(srv *Server, loops int) *users {
+	n := bits.Len(uint(min(loops, maxUserShards) - 1))
+	u := &users{srv: srv, seed: maphash.MakeSeed(), bits: n, shards: make([]userShard, 1<<n)}
 	for k := range u.shards {
 		u.shards[k].seed = u.seed
 	}
@@ -72,15 +76,18 @@ func newUsers(srv *Server) *users {
 
 // enter locks the shard of a connection, and returns its number there.
 func (u *users) enter(ident uint32) (*userShard, uint32) {
-	t := &u.shards[ident&(1<<userShardBits-1)]
+	t := &u.shards[ident&(1<<u.bits-1)]
 	t.mu.Lock()
-	return t, ident >> userShardBits
+	return t, ident >> u.bits
 }
+
+// shardOf is by other bits of a hash than the index.
+func (u *users) shardOf(hash uint64) uint32 { return uint32(hash >> (64 - u.bits)) }
 
 // enterFor locks the shard in which a user is or would be.
 func (u *users) enterFor(name string) (t *userShard, hash uint64) {
 	hash = maphash.String(u.seed, name)
-	t = &u.shards[hash>>(64-userShardBits)]
+	t = &u.shards[u.shardOf(hash)]
 	t.mu.Lock()
 	return t, hash
 }
@@ -187,7 +194,7 @@ func (u *users) add(c Conn, id *upgrade.Identity, hasPlace bool, scratch *[]byte
 		t.conns.At(of.latest).prev = k
 	}
 	of.latest = k
-	return k<<userShardBits | uint32(hash>>(64-userShardBits))
+	return k<<u.bits | u.shardOf(hash)
 }
 
 // keep returns the number of what is of an Identity beside its Subject, which may be what one of its
