@@ -38,7 +38,7 @@ func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request) (q quota, err e
 	wasExcess := s.Excess()
 	isPlaced, isCharged := s.Claim()
 	switch {
-	case !isPlaced:
+	case !isPlaced || lr != nil && d.haveNoRoom():
 		return q, errFull.WithRetryAfter(jitter(5 * time.Second))
 	case wasExcess:
 		d.await(s)

@@ -187,18 +187,6 @@ func (u *users) expiry(ident uint32) time.Time {
 	return readDetails(u.get(ident).details).expiresAt
 }
 
-// weighUsers charges the loop's budget for its share of what all users take.
-func (l *loop) weighUsers() {
-	share := int(l.srv.users.size.Load()) / len(l.srv.loops)
-	if l.drain.cutTo > 0 { // the loop has ended
-		share = 0
-	}
-	if share != l.names {
-		l.Buffers.Charge(share - l.names)
-		l.names = share
-	}
-}
-
 // conns returns the connections of a user that are not about to be closed, the latest first.
 func (u *users) conns(name string) (all []Conn) {
 	t, hash := u.enterFor(name)

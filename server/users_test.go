@@ -67,7 +67,7 @@ func (c *regulars) goes(k int) {
 	c.srv.users.remove(c.all[k].s.Data().ident)
 	c.Drive().Unseat(c.all[k].s)
 	c.all = slices.Delete(c.all, k, k+1)
-	c.weighUsers()
+	c.weighTables()
 }
 
 // check looks at one.
@@ -146,7 +146,7 @@ func TestUsersAtRandom(t *testing.T) {
 		}
 	}
 	for _, l := range s.loops {
-		if l.weighUsers(); l.Buffers.InUse() != 0 {
+		if l.weighTables(); l.Buffers.InUse() != 0 {
 			t.Errorf("a loop has charged %d bytes for nobody", l.Buffers.InUse())
 		}
 	}
