@@ -180,7 +180,7 @@ func (s *script) write(p []byte) {
 		case 0:
 			s.seal(data, bytes.Repeat([]byte{arg}, int(arg))...)
 		case 1:
-			s.raw(data, []byte{1, 2, 0}, int(arg)*64)
+			s.raw(data, []byte{1, 2, 0}, int(arg)*65)
 		case 2:
 			s.seal(shake, some(int(arg%12))...)
 		case 3:
