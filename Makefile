@@ -8,7 +8,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 CLIENTS  := cmd/usher/testdata/clients
-PORTABLE := ./frame ./upgrade/... ./limiter ./login
+PORTABLE := ./frame ./record/... ./upgrade/... ./limiter ./login
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
 SIEGETIME ?= 5m
@@ -115,6 +115,7 @@ deps:
 	@want=(); \
 	command -v npm >/dev/null || want+=(nodejs npm); \
 	command -v curl >/dev/null || want+=(curl); \
+	command -v openssl >/dev/null || want+=(openssl); \
 	command -v chromium >/dev/null || want+=(chromium); \
 	command -v systemd-socket-activate >/dev/null || want+=(systemd); \
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || want+=(python3-websockets); \

@@ -28,7 +28,7 @@ func Example() {
 	go func() {
 		defer here.Close()
 		here.SetDeadline(time.Now().Add(10 * time.Second))
-		r, err := server.Handshake(context.Background(), here)
+		r, err := server.Handshake(context.Background(), here, nil)
 		if err != nil {
 			return
 		}

@@ -65,3 +65,46 @@ func TestHelloSize(t *testing.T) {
 		t.Errorf("three bytes of a message: got %d, want 0", got)
 	}
 }
+
+// A hello that was gathered before the handshake begins is the first flight of it, with
+// what a hasty client said behind it.
+func TestEarly(t *testing.T) {
+	server, client := choices[0].configs(t)
+	s, err := NewServer(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := tcpPair(t)
+	done := make(chan error, 1)
+	go func() {
+		conn := tls.Client(b, client)
+		_, err := conn.Write([]byte("hello"))
+		if err == nil {
+			_, err = conn.Read(make([]byte, 10))
+		}
+		done <- err
+	}()
+	early := make([]byte, 0, 4096)
+	for size := 0; size == 0 || len(early) < size; {
+		n, err := a.Read(early[len(early):cap(early)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		early = early[:len(early)+n]
+		if size, err = HelloSize(early); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := s.Handshake(t.Context(), a, early)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newChannel(a, r)
+	if data, err := c.next(); string(data) != "hello" || err != nil {
+		t.Errorf("got %q, %v", data, err)
+	}
+	c.Write([]byte("hello"))
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -42,7 +42,7 @@ func TestHandshakeInPieces(t *testing.T) {
 			}
 			ends := make(chan end, 1)
 			go func() {
-				r, err := s.Handshake(t.Context(), slow{a, iotest.OneByteReader(a)})
+				r, err := s.Handshake(t.Context(), slow{a, iotest.OneByteReader(a)}, nil)
 				ends <- end{r, err}
 			}()
 			r, err := Client(t.Context(), slow{b, iotest.OneByteReader(b)}, client)
@@ -104,7 +104,7 @@ func TestHandshakesThatFail(t *testing.T) {
 		a, b := tcpPair(t)
 		errs := make(chan error, 1)
 		go func() {
-			r, err := s.Handshake(ctx, a)
+			r, err := s.Handshake(ctx, a, nil)
 			if r != nil || err == nil {
 				t.Errorf("%s: got %v", name, r)
 			}
@@ -132,7 +132,7 @@ func TestHandshakesThatFail(t *testing.T) {
 	}
 	a, _ := tcpPair(t)
 	a.SetDeadline(time.Unix(1, 0))
-	if _, err := s.Handshake(t.Context(), a); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if _, err := s.Handshake(t.Context(), a, nil); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("too late: got %v", err)
 	}
 	err = fails("no trust", t.Context(), func(c net.Conn) {
@@ -191,7 +191,7 @@ func TestStuffedFinished(t *testing.T) {
 	a, b := tcpPair(t)
 	errs := make(chan error, 1)
 	go func() {
-		_, err := s.Handshake(t.Context(), a)
+		_, err := s.Handshake(t.Context(), a, nil)
 		errs <- err
 	}()
 	st := &stuffer{tap: tap{Conn: b}, suite: c.suite}
