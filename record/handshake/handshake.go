@@ -85,6 +85,7 @@ func Client(ctx context.Context, conn net.Conn, config *tls.Config) (*Result, er
 // run runs the handshake of c, which is over t.
 func (t *tap) run(ctx context.Context, c *tls.Conn, role record.Role) (*Result, error) {
 	defer t.forget()
+	t.in.most = mostHeard
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}

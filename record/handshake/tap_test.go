@@ -232,3 +232,18 @@ func TestKeyLogLines(t *testing.T) {
 		}
 	}
 }
+
+// What a peer sends during a handshake is not kept for long, however it is cut; the last
+// records are.
+func TestKeptIsBounded(t *testing.T) {
+	f := flow{most: mostHeard}
+	for _, size := range []int{1, 100, 1 << 14} {
+		body := make([]byte, size)
+		for i := range 10_000 / size * 10 {
+			f.pass(append([]byte{23, 3, 3, byte(size >> 8), byte(size)}, body...))
+			if len(f.kept) > mostHeard+5+size || !bytes.HasSuffix(f.kept, body) || !f.between() {
+				t.Fatalf("%d bytes, record %d: got %d kept", size, i, len(f.kept))
+			}
+		}
+	}
+}
