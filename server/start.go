@@ -5,11 +5,13 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/proxyheader"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/stream"
@@ -20,7 +22,7 @@ import (
 // newLoop returns the owner of the streams of a loop.
 func newLoop(srv *Server, of *stream.Loop[session, extra]) *loop {
 	l := &loop{Loop: of, srv: srv, wall: time.Now}
-	l.door = door{loop: l, gate: upgrade.Upgrader{Origins: srv.Origins, MaxHeaderBytes: srv.MaxHead}}
+	l.door = door{loop: l, gate: upgrade.Upgrader{Origins: srv.Origins, MaxHeaderBytes: srv.MaxHead, TrustedProxies: srv.TrustedProxies}}
 	l.meter.loop, l.jobs.loop, l.groups.loop, l.drain.loop = l, l, l, l
 	l.mail.loop = l
 	l.data = make(perConn[any])
@@ -114,12 +116,18 @@ func (s *Server) newEngine() (err error) {
 	if s.LimitDryRun || s.MaxConnsPerIP <= 0 && s.ConnRate.Unlimited() {
 		admit = nil
 	}
+	var isProxy func(netip.Addr) bool
+	if !s.ProxyProtocol.IsZero() {
+		isProxy = s.ProxyProtocol.Has
+	}
 	s.engine, err = stream.New(stream.Config[extra]{
 		Loops:        s.loopCount(),
 		MaxConns:     s.connLimit,
 		Reserve:      s.reserve,
 		Source:       limiter.Network,
 		Admit:        admit,
+		IsProxy:      isProxy,
+		ReadHeader:   proxyheader.Read,
 		MaxBuffered:  s.maxBuffered(),
 		WriteTimeout: s.writeTimeout(),
 		Weigh:        weigh,

@@ -126,8 +126,13 @@ func (s *serveCmd) build(secrets []secret, given bool, ring *server.LogRing) (sr
 
 // server returns the server that the flags describe.
 func (s *serveCmd) server(log *slog.Logger) *server.Server {
+	headers, _ := upgrade.ParseProxies(s.ProxyProtocol) // Validate has read them
+	trusted, _ := upgrade.ParseProxies(s.TrustedProxy)
 	return &server.Server{
 		Loops: s.Loops,
+
+		ProxyProtocol:  headers,
+		TrustedProxies: trusted,
 
 		MaxConns:        s.MaxConns,
 		MaxConnsPerIP:   s.MaxConnsPerIP,
