@@ -116,6 +116,7 @@ deps:
 	command -v npm >/dev/null || want+=(nodejs npm); \
 	command -v curl >/dev/null || want+=(curl); \
 	command -v openssl >/dev/null || want+=(openssl); \
+	command -v gnutls-cli >/dev/null || want+=(gnutls-bin); \
 	command -v chromium >/dev/null || want+=(chromium); \
 	command -v systemd-socket-activate >/dev/null || want+=(systemd); \
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || want+=(python3-websockets); \
