@@ -65,36 +65,40 @@ func (c *Conn) End() error {
 // application data in it, which is a part of in and may be empty, and the length of the
 // record: 0 if in does not hold all of it. io.EOF is the peer's close_notify, and the rest of
 // in is of no account then. After any other error the connection has to end, with the alert that
-// AppendEnd chooses.
+// AppendEnd chooses: nothing else is opened.
 func (c *Conn) Open(cs *Ciphers, in []byte) (t Type, data []byte, n int, err error) {
 	if c.In.ended {
 		return 0, nil, 0, io.EOF
 	}
-	t, data, n, err = c.In.Open(&cs.In, in)
-	if err != nil || n == 0 {
+	if t, data, n, err = c.In.Open(&cs.In, in); n > 0 {
+		data, err = c.take(t, data)
+	}
+	if err != nil {
+		c.In = Half{ended: err == io.EOF}
 		return 0, nil, 0, err
 	}
+	return t, data, n, nil
+}
+
+// take does what a record asks for, and returns the application data in it.
+func (c *Conn) take(t Type, content []byte) (data []byte, err error) {
 	if c.got > 0 && t != Handshake { // RFC 8446 §5.1
-		return 0, nil, 0, errInterleaved
+		return nil, errInterleaved
 	}
 	switch t {
 	case ApplicationData:
-		if len(data) > 0 {
-			c.useless = 0
-			return t, data, n, nil
+		if len(content) == 0 {
+			return nil, c.waste()
 		}
-		err = c.waste()
+		c.useless = 0
+		return content, nil
 	case AlertRecord:
-		err = c.readAlert(data)
+		return nil, c.readAlert(content)
 	case Handshake:
-		err = c.readHandshake(data)
+		return nil, c.readHandshake(content)
 	default: // within a record of TLS 1.3
-		err = errType
+		return nil, errType
 	}
-	if err != nil {
-		return 0, nil, 0, err
-	}
-	return t, nil, n, nil
 }
 
 // Read opens all whole records of in, in place. data is the application data of all of them,

@@ -240,6 +240,12 @@ func checkFault(t *testing.T, name string, c, peer *record.Conn, in []byte, hear
 	if told != want {
 		t.Errorf("%s: the peer was told %v, want %v", name, told, want)
 	}
+	if end != record.ErrTruncated {
+		again, _ := peer.Append(&theirs, nil, []byte("more"))
+		if _, _, n, err := c.Open(&cs, again); n != 0 || err == nil {
+			t.Errorf("%s: hearing more: got %d bytes", name, n)
+		}
+	}
 	if _, err := c.Append(&cs, nil, []byte("more")); err != record.ErrClosed {
 		t.Errorf("%s: sending more: got %v, want ErrClosed", name, err)
 	}

@@ -104,7 +104,7 @@ func newOracle(tb testing.TB, role record.Role, version, id uint16) *oracle {
 		if role == record.Client {
 			var s *handshake.Server
 			if s, err = handshake.NewServer(config); err == nil {
-				r, err = s.Handshake(context.Background(), b)
+				r, err = s.Handshake(context.Background(), b, nil)
 			}
 		} else {
 			r, err = handshake.Client(context.Background(), b, config)
@@ -139,21 +139,21 @@ func (o *oracle) hear(tb testing.TB, in []byte) (data []byte, sent record.Alert,
 	if _, err = io.Copy(&b, o.Conn); err == nil {
 		err = io.EOF
 	}
-	var cs record.Ciphers
+	var cipher record.Cipher
 	sent = record.NoAlert
 	for peer, out := o.peer, o.recorded.out; len(out) > 0; {
-		t, _, n, e := peer.Open(&cs, out)
-		if a, ok := errors.AsType[record.PeerAlert](e); ok {
-			return b.Bytes(), record.Alert(a), updates, err
-		}
+		t, content, n, e := peer.In.Open(&cipher, out)
 		if e != nil || n == 0 {
 			tb.Fatalf("crypto/tls wrote %x: %v", out, e)
 		}
 		switch t {
 		case record.Handshake:
 			updates++
-		case record.AlertRecord: // a warning
-			sent = record.NoRenegotiation
+			if e := peer.In.Update(); e != nil {
+				tb.Fatal(e)
+			}
+		case record.AlertRecord:
+			sent = record.Alert(content[1])
 		}
 		out = out[n:]
 	}
@@ -180,7 +180,7 @@ func (s *script) write(p []byte) {
 		case 0:
 			s.seal(data, bytes.Repeat([]byte{arg}, int(arg))...)
 		case 1:
-			s.raw(data, []byte{1, 2, 0}, int(arg)*64)
+			s.raw(data, []byte{1, 2, 0}, int(arg)*65)
 		case 2:
 			s.seal(shake, some(int(arg%12))...)
 		case 3:

@@ -32,8 +32,8 @@ func (h Half) Format(f fmt.State, _ rune) { io.WriteString(f, "record.Half") }
 
 func (h *Half) of() *suite { return &suites[h.suite] }
 
-// Cipher is the expanded key of a Half, 784 bytes on the heap, and costs ten times as much
-// to make as to use. The zero value is ready: the methods of a Half make it when it is not
+// Cipher is the expanded key of a Half, with AES some 830 bytes on the heap that cost ten
+// times as much to make as to use. The zero value is ready: the methods of a Half make it when it is not
 // theirs, and remake it after a key update or for another Half. So many connections may use
 // one in turns, and a cache of them may confuse nothing. It belongs to one goroutine at a
 // time.

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/tls"
 	"errors"
+	"fmt"
 )
 
 var errSecret = errors.New("record: secret of a wrong length")
@@ -112,9 +113,9 @@ func (c *Conn) Init12(role Role, suite uint16, master, clientRandom, serverRando
 // begin returns the halves in which the client and the server write.
 func (c *Conn) begin(role Role, version, id uint16) (client, server *Half, err error) {
 	c.Clear()
-	i, err := suiteOf(version, id)
-	if err != nil {
-		return nil, nil, err
+	i := suiteOf(version, id)
+	if i == 0 {
+		return nil, nil, fmt.Errorf("record: no records of %s with %s", tls.VersionName(version), tls.CipherSuiteName(id))
 	}
 	c.In.suite, c.Out.suite = i, i
 	c.role = role

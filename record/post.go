@@ -25,7 +25,6 @@ func (c *Conn) readAlert(b []byte) error {
 	}
 	switch level, a := b[0], Alert(b[1]); {
 	case a == CloseNotify:
-		c.In.ended = true
 		return io.EOF
 	case c.Version() == tls.VersionTLS13:
 		if a == UserCanceled { // close_notify follows: §6.1

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/tls"
-	"fmt"
 	"hash"
 	"slices"
 
@@ -47,18 +46,17 @@ var suites = [...]suite{
 // and those of TLS 1.2 that RFC 9325 recommends, and their like without forward secrecy,
 // which crypto/tls offers only when told to.
 func Supports(version, id uint16) bool {
-	_, err := suiteOf(version, id)
-	return err == nil
+	return suiteOf(version, id) != 0
 }
 
-// suiteOf returns the index of a suite.
-func suiteOf(version, id uint16) (uint8, error) {
-	for i, s := range &suites {
-		if s.version == version && slices.Contains(s.ids, id) {
-			return uint8(i), nil
+// suiteOf returns the index of a suite, or 0.
+func suiteOf(version, id uint16) uint8 {
+	for i := range suites {
+		if s := &suites[i]; s.version == version && slices.Contains(s.ids, id) {
+			return uint8(i)
 		}
 	}
-	return 0, fmt.Errorf("record: no records of %s with %s", tls.VersionName(version), tls.CipherSuiteName(id))
+	return 0
 }
 
 func newGCM(key []byte) (cipher.AEAD, error) {

@@ -4,7 +4,7 @@
 //	server, err := handshake.NewServer(config) // one for all connections
 //	...
 //	conn.SetDeadline(deadline)
-//	result, err := server.Handshake(ctx, conn)
+//	result, err := server.Handshake(ctx, conn, nil)
 //	data, n, err := result.Conn.Read(&ciphers, result.Rest)
 //
 // All of the handshake is crypto/tls's: versions, suites, certificates, tickets and the alerts

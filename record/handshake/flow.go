@@ -19,8 +19,14 @@ type flow struct {
 
 	sealed bool   // behind a ChangeCipherSpec: TLS 1.2 seals all that follows
 	hello  []byte // what handshake messages begin with, up to helloSize
-	kept   []byte // all records that may be sealed, whole
+	kept   []byte // records that may be sealed, whole
+	most   int    // of them is kept, in bytes, and what passes last; 0: all
 }
+
+// mostHeard is enough of what a peer seals: of it the Finished message of TLS 1.2 is all that
+// has the last key, and that can be cut into 16 records. A peer that sends much and slowly
+// would else have us keep it.
+const mostHeard = 2 << 10
 
 // helloSize is what a ServerHello has up to the end of its random (RFC 5246 §7.4.1.3).
 const helloSize = 4 + 2 + 32
@@ -48,6 +54,9 @@ func (f *flow) begin() {
 	t := f.header[0]
 	f.sealed = f.sealed || t == changeCipherSpec
 	if f.keep = t == applicationData || f.sealed && t != changeCipherSpec; f.keep {
+		if f.most > 0 && len(f.kept) >= f.most {
+			f.kept = f.kept[:0]
+		}
 		f.kept = append(f.kept, f.header[:]...)
 	}
 	if f.left == 0 {

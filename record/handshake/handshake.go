@@ -57,11 +57,12 @@ func NewServer(config *tls.Config) (*Server, error) {
 }
 
 // Handshake does the handshake of a connection, and waits for it; the deadlines are those of
-// conn, and if ctx can be cancelled, conn is closed when it is. After an error the alert for
-// it is written, and conn is the caller's to close. conn may be written to, and read from
-// behind Result.Rest, once Handshake has returned.
-func (s *Server) Handshake(ctx context.Context, conn net.Conn) (*Result, error) {
-	t := &tap{Conn: conn}
+// conn, and if ctx can be cancelled, conn is closed when it is. early is what was read from
+// conn before, if anything was (see HelloSize); it is borrowed for as long as the Result is. After
+// an error the alert for it is written, and conn is the caller's to close. conn may be written
+// to, and read from behind Result.Rest, once Handshake has returned.
+func (s *Server) Handshake(ctx context.Context, conn net.Conn, early []byte) (*Result, error) {
+	t := &tap{Conn: conn, ahead: early}
 	return t.run(ctx, tls.Server(t, s.outer), record.Server)
 }
 
@@ -84,6 +85,7 @@ func Client(ctx context.Context, conn net.Conn, config *tls.Config) (*Result, er
 // run runs the handshake of c, which is over t.
 func (t *tap) run(ctx context.Context, c *tls.Conn, role record.Role) (*Result, error) {
 	defer t.forget()
+	t.in.most = mostHeard
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
@@ -104,29 +106,31 @@ func (t *tap) listen(config *tls.Config) {
 // restrict leaves of a Config what package record can go on with.
 func restrict(config *tls.Config) {
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
-	ids := config.CipherSuites
-	if ids == nil {
-		ids = defaultSuites
+	if config.CipherSuites == nil {
+		config.CipherSuites = defaultSuites
+		return
 	}
-	config.CipherSuites = supported(ids)
+	config.CipherSuites = supported(config.CipherSuites)
 }
 
-// defaultSuites are those of crypto/tls for TLS 1.2, without those it calls insecure.
-var defaultSuites = func() (ids []uint16) {
+// defaultSuites are those of TLS 1.2 that crypto/tls does not call insecure and package record
+// knows.
+var defaultSuites = func() []uint16 {
+	var ids []uint16
 	for _, s := range tls.CipherSuites() {
 		ids = append(ids, s.ID)
 	}
-	return ids
+	return supported(ids)
 }()
 
 // supported returns those of ids that package record knows. It is never nil, which would
 // mean all of them.
 func supported(ids []uint16) []uint16 {
-	out := make([]uint16, 0, len(ids))
+	known := make([]uint16, 0, len(ids))
 	for _, id := range ids {
 		if record.Supports(tls.VersionTLS12, id) {
-			out = append(out, id)
+			known = append(known, id)
 		}
 	}
-	return out
+	return known
 }

@@ -215,7 +215,7 @@ func serve(tb testing.TB, config *tls.Config) *echoServer {
 }
 
 func (s *echoServer) echo(tb testing.TB, server *Server, c net.Conn) *served {
-	r, err := server.Handshake(tb.Context(), c)
+	r, err := server.Handshake(tb.Context(), c, nil)
 	if err != nil {
 		return &served{err: err}
 	}

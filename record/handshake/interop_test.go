@@ -128,12 +128,8 @@ func (c choice) flags() []string {
 // sClient starts openssl s_client with a server.
 func sClient(t *testing.T, s *echoServer, flags ...string) *process {
 	t.Helper()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, identity(t).caFile, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	return start(t, "openssl", append([]string{"s_client", "-connect", s.Addr().String(), "-servername", "localhost",
-		"-CAfile", ca, "-verify_return_error", "-brief"}, flags...)...)
+		"-CAfile", caFile(t), "-verify_return_error", "-brief"}, flags...)...)
 }
 
 func TestOpenSSLClient(t *testing.T) {
@@ -225,12 +221,8 @@ func TestOpenSSLResumes(t *testing.T) {
 
 func TestCurl(t *testing.T) {
 	s := serve(t, &tls.Config{Certificates: []tls.Certificate{identity(t).ecdsa}, NextProtos: []string{"http/1.1"}})
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, identity(t).caFile, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for version, want := range map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13} {
-		p := start(t, "curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", ca, "--tls-max", version,
+		p := start(t, "curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", caFile(t), "--tls-max", version,
 			fmt.Sprintf("https://%s/1", s.Addr()), fmt.Sprintf("https://%s/2", s.Addr())) // over one connection
 		p.until("page")
 		p.until("page")

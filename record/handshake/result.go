@@ -14,8 +14,8 @@ type Result struct {
 	// keeps no second one: what two of them sealed would have the same nonces.
 	Conn record.Conn
 
-	// Rest is what was read behind the handshake, at most 2 KiB: the first records of the
-	// peer, or the first part of one. It is the caller's.
+	// Rest is what was read behind the handshake: the first records of the peer, or the first
+	// part of one. It is at most 2 KiB, or a part of what Server.Handshake was given.
 	Rest []byte
 
 	// State tells of the version, the suite, ALPN, SNI and the certificates. It refers to
