@@ -130,6 +130,9 @@ func (d *door) expireHead(s link) {
 // judge answers a request. head is what it was read from, and early what came
 // behind that.
 func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
+	if state := s.Extra().tls; state != nil {
+		d.gate.SetTLS(r, state)
+	}
 	isProxied, err := d.trace(s, r)
 	if err != nil {
 		d.refuse(s, nil, r, err)

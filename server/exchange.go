@@ -3,6 +3,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"net/netip"
@@ -28,6 +29,7 @@ type exchange struct {
 	whole   int // bytes of in that net/http is to have at once: the head, and a small body
 	charged int // bytes that are charged to the loop's Buffers, beside in
 
+	tls       *tls.ConnectionState
 	forwarded upgrade.Forwarded // of its request; with RemoteAddr as remote is
 	isPutOff  bool              // it waits for the next pass, to be answered by Server.Answer
 

@@ -23,8 +23,15 @@ func (o owner) Opened(s link) {
 	o.door.await(s)
 }
 
-// Secured is stream.Handler's.
-func (o owner) Secured(s link, state *tls.ConnectionState) {}
+// Secured is stream.Handler's: guards will ask, and net/http. What is not kept refers to all of
+// the handshake.
+func (o owner) Secured(s link, state *tls.ConnectionState) {
+	s.NeedExtra().tls = &tls.ConnectionState{
+		Version: state.Version, HandshakeComplete: true, DidResume: state.DidResume, CipherSuite: state.CipherSuite,
+		NegotiatedProtocol: state.NegotiatedProtocol, ServerName: state.ServerName,
+		PeerCertificates: state.PeerCertificates, VerifiedChains: state.VerifiedChains,
+	}
+}
 
 // Input is stream.Handler's. A request whose peer has hung up is not answered: nobody would
 // hear it, and the kernel does not know its address any more, by which it is limited. What

@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"math"
 	"net"
@@ -49,12 +50,16 @@ func newHTTPSide(s *Server) *httpSide {
 		},
 	}
 	h.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return upgrade.ContextWithForwarded(ctx, c.(*exchange).forwarded)
+		x := c.(*exchange)
+		return context.WithValue(upgrade.ContextWithForwarded(ctx, x.forwarded), tlsKey{}, x.tls)
 	}
 	h.server.SetKeepAlivesEnabled(false) // the next request belongs to a loop
 	go func() { _ = h.server.Serve(h) }()
 	return h
 }
+
+// tlsKey is where the context of a request has the state of its connection.
+type tlsKey struct{}
 
 // told is a Handler that logs when it ends by runtime.Goexit, as net/http logs a panic.
 type told struct {
@@ -64,6 +69,7 @@ type told struct {
 
 // ServeHTTP is http.Handler's.
 func (h told) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.TLS, _ = r.Context().Value(tlsKey{}).(*tls.ConnectionState) // it knows only connections of crypto/tls
 	returned := false
 	defer func() {
 		if returned {

@@ -39,7 +39,7 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 	var buffer []byte
 	if s.HasExtra() {
 		x := s.Extra()
-		buffer, x.head = x.head, nil
+		buffer, x.head, x.tls = x.head, nil, nil
 		s.TrimExtra()
 	}
 	l.openDeadline(s)

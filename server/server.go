@@ -3,6 +3,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,6 +45,12 @@ type Server struct {
 	// IP have no address: limits per address do not count them, and Conn.RemoteAddr is zero,
 	// unless a proxy says where they come from.
 	Listeners []Listener
+
+	// TLS has the connections of Addr, and of Listeners that say so, begin with a handshake
+	// of TLS 1.2 or 1.3, by crypto/tls; docs/TLS.md says what of the Config is used how. It
+	// must have a certificate, and is not to be changed but by its own functions: with
+	// GetConfigForClient or GetCertificate, what is new counts from the next handshake on.
+	TLS *tls.Config
 
 	// ProxyProtocol are proxies whose connections begin with a PROXY header, version 1 or 2,
 	// of 536 bytes at most and within HandshakeTimeout. What begins otherwise is closed and

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
@@ -88,15 +89,16 @@ type extra struct {
 	resume  time.Duration // when a delay ends
 
 	// The rest.
-	question *question // that is answered elsewhere
-	exchange *exchange // the request is net/http's, or waits for that
-	owed     int       // how many mailboxes hold it back
+	tls      *tls.ConnectionState // until it is open
+	question *question            // that is answered elsewhere
+	exchange *exchange            // the request is net/http's, or waits for that
+	owed     int                  // how many mailboxes hold it back
 }
 
 // weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
 func weigh(x *extra) (bytes int, isZero bool) {
 	if x.head == nil && x.partial == nil && x.begun == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
-		x.question == nil && x.exchange == nil && x.owed == 0 {
+		x.tls == nil && x.question == nil && x.exchange == nil && x.owed == 0 {
 		return 0, true
 	}
 	bytes = cap(x.head) + x.partial.Size()

@@ -14,6 +14,7 @@ import (
 	"github.com/usher-ws/usher/internal/proxyheader"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/record/handshake"
 	"github.com/usher-ws/usher/stream"
 	"golang.org/x/sys/unix"
 )
@@ -75,7 +76,7 @@ func (s *Server) open() error {
 			if err != nil {
 				return err
 			}
-			s.listeners = append(s.listeners, Listener{FD: fd})
+			s.listeners = append(s.listeners, Listener{FD: fd, TLS: s.TLS != nil})
 		}
 	}
 	all := slices.Concat(s.listeners, s.Listeners)
@@ -94,6 +95,12 @@ func (s *Server) open() error {
 	return s.engine.Start()
 }
 
+// notTLS is what a client is told, in the clear, that speaks HTTP where TLS is spoken.
+var notTLS = fmt.Appendf(nil, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"+
+	"Cache-Control: no-store\r\nConnection: close\r\n\r\n%s", len(askForTLS), askForTLS)
+
+const askForTLS = "This port speaks TLS: ask for https:// or wss://\n"
+
 // newEngine makes the loops, which do not run yet.
 func (s *Server) newEngine() (err error) {
 	first, err := s.begin()
@@ -104,6 +111,12 @@ func (s *Server) newEngine() (err error) {
 	if !s.ProxyProtocol.IsZero() {
 		isProxy = s.ProxyProtocol.Has
 	}
+	var shaker *handshake.Server
+	if s.TLS != nil {
+		if shaker, err = handshake.NewServer(s.TLS); err != nil {
+			return err
+		}
+	}
 	s.users = newUsers(s, s.loopCount())
 	s.engine, err = stream.New(stream.Config[extra]{
 		Loops:        s.loopCount(),
@@ -113,6 +126,8 @@ func (s *Server) newEngine() (err error) {
 		Admit:        s.admitAddr,
 		IsProxy:      isProxy,
 		ReadHeader:   proxyheader.Read,
+		TLS:          shaker,
+		NotTLS:       notTLS,
 		MaxBuffered:  s.maxBuffered(),
 		WriteTimeout: s.writeTimeout(),
 		Weigh:        weigh,

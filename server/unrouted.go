@@ -54,6 +54,7 @@ func (d *door) wait(s link, q quota, r *upgrade.Request, head, early []byte) *ex
 		b = d.Buffers.Append(d.Buffers.Append(nil, head), early)
 	}
 	x := newExchange(d.loop, s, q, r.Forwarded(), b)
+	x.tls = r.TLS
 	x.whole = len(head)
 	e := s.NeedExtra()
 	e.head, e.exchange = nil, x
@@ -143,6 +144,9 @@ func (d *door) expireQueued(s link) {
 func (d *door) reread(b []byte, x *exchange, r *upgrade.Request) {
 	_, _ = d.gate.Read(b, 0, r)
 	d.gate.SetForwarded(r, x.forwarded)
+	if x.tls != nil {
+		d.gate.SetTLS(r, x.tls)
+	}
 }
 
 // feed gives net/http what was read.
@@ -169,7 +173,9 @@ func (d *door) noteEnd(s link) {
 	}
 	x := s.Extra().exchange
 	x.mu.Lock()
-	x.eof = true
+	if x.eof = true; s.Fault() != nil {
+		x.gone = s.Fault() // it may have been cut short
+	}
 	x.changed.Broadcast()
 	x.mu.Unlock()
 	if s.Data().facts.state() == queued {

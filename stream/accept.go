@@ -237,7 +237,7 @@ func (l *Loop[T, X]) adopt(a adoption) {
 	i, s := l.slab.take()
 	l.at = i
 	s.fd, s.state, s.listener = int32(a.fd), Flowing, a.listener
-	if a.listener != 0 && l.engine.secured[a.listener-1].TLS != nil {
+	if a.listener != 0 && l.engine.secured[a.listener-1] {
 		s.state = Securing
 	}
 	if a.excess {

@@ -25,6 +25,7 @@ func (l *Loop[T, X]) release(i uint32, s *slot[T], cause error) {
 	if s.state == Free || s.state == Gone {
 		return
 	}
+	l.sayEnd(i, s)
 	l.unlist(i, s)
 	if fault := l.exts.get(s.ext).sealed.fault(); fault != nil {
 		cause = fault

@@ -61,6 +61,11 @@ type Config[X any] struct {
 	// its answers cannot ask for more.
 	ReadAlways bool
 
+	// TLS does the handshakes of listeners that have them. NotTLS is what a peer of those is
+	// told, in the clear, that speaks HTTP instead.
+	TLS    *handshake.Server
+	NotTLS []byte
+
 	// Weigh says how many bytes of a loop's Buffers x holds, and whether all of it is
 	// zero.
 	Weigh func(x *X) (bytes int, isZero bool)
@@ -79,7 +84,7 @@ type Engine[T, X any] struct {
 	loops     []*Loop[T, X]
 	acceptor  acceptor[T, X] // loop 0's
 	listeners uint8
-	secured   [MaxListeners]Listener // by their numbers: whether they speak TLS
+	secured   [MaxListeners]bool // by the numbers of the listeners: whether they speak TLS
 	sources   sources
 	calm      int // how full the reserve may be until its streams are asked to make room
 	maxConns  atomic.Int64
@@ -164,10 +169,8 @@ type Listener struct {
 	// its backlog at the end is left to that one.
 	Shared bool
 
-	// TLS has its streams do a handshake first; nil leaves them in the clear. NotTLS is what a
-	// peer is told, in the clear, that speaks HTTP instead.
-	TLS    *handshake.Server
-	NotTLS []byte
+	// TLS says that its streams begin with a handshake, by Config.TLS.
+	TLS bool
 }
 
 // MaxListeners is how many listening sockets an Engine can have.
@@ -181,7 +184,7 @@ func (e *Engine[T, X]) Listen(all []Listener, failed func(error)) error {
 	return e.loops[0].Post(func() {
 		acceptor := events[T, X]{e.loops[0]}
 		for _, one := range all {
-			e.secured[e.listeners] = one
+			e.secured[e.listeners] = one.TLS
 			if err := acceptor.listen(listening{one, e.listeners}); err != nil {
 				failed(err)
 			}

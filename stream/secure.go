@@ -235,6 +235,19 @@ func (l *Loop[T, X]) give(i uint32, s *slot[T], b []byte, isLast bool) (n int, f
 	return n, false, ok
 }
 
+// sayEnd answers the end of what a peer of a stream says that is about to be closed, if nothing
+// waits: by close_notify, or the alert that tells it what was wrong.
+func (l *Loop[T, X]) sayEnd(i uint32, s *slot[T]) {
+	c, x := l.secure.conn(i), l.exts.get(s.ext)
+	if c == nil || c.SaidEnd() || x.sealed.end == nil || x.outbox.waiting > 0 || s.flags&deaf != 0 {
+		return
+	}
+	out, err := c.AppendEnd(l.secure.ciphersOf(i), l.secure.sealed[:0], x.sealed.fault())
+	if l.secure.sealed = out[:0]; err == nil && len(out) > 0 {
+		_, _ = l.wire.send(int(s.fd), out, true)
+	}
+}
+
 // flushSealed is flushSome for records.
 func (l *Loop[T, X]) flushSealed(i uint32, s *slot[T], x *ext[X]) (n int, full, ok bool) {
 	out := x.sealed.out

@@ -53,9 +53,10 @@ func runTLS(t testing.TB, cfg config, set func(o *owner)) (*engine, []*owner, ne
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.TLS, cfg.NotTLS = shaker, []byte("HTTP/1.1 400 Bad Request\r\n\r\n")
 	e, owners := run(t, cfg, set)
 	fd, at := listenTCP(t)
-	if err := e.Listen([]Listener{{FD: fd, TLS: shaker, NotTLS: []byte("HTTP/1.1 400 Bad Request\r\n\r\n")}}, func(err error) { t.Error(err) }); err != nil {
+	if err := e.Listen([]Listener{{FD: fd, TLS: true}}, func(err error) { t.Error(err) }); err != nil {
 		t.Fatal(err)
 	}
 	return e, owners, at

@@ -39,7 +39,6 @@ const (
 // Causes of an end that comes before a stream is secure. What crypto/tls refuses is an error
 // of its own.
 var (
-	ErrNotTLS     = errors.New("stream: the peer does not speak TLS")
 	ErrNotSecured = errors.New("stream: the handshake was not done in time")
 	ErrAhead      = errors.New("stream: the peer says too much before its handshake is done")
 )
@@ -198,7 +197,7 @@ func (l *Loop[T, X]) negotiate(i uint32, s *slot[T]) {
 	switch {
 	case n == 0 && errno == unix.EAGAIN:
 		return
-	case n == 0 && errno == 0 && s.ext != 0: // crypto/tls may have all it needs
+	case n == 0 && errno == 0 && l.exts.get(s.ext).sealed.shake != nil: // crypto/tls may have all it needs
 		l.exts.get(s.ext).sealed.shake.hearEnd()
 		l.arm(i, s, s.flags&armedWrite)
 		return
@@ -209,27 +208,43 @@ func (l *Loop[T, X]) negotiate(i uint32, s *slot[T]) {
 		l.release(i, s, errno)
 		return
 	}
-	b := l.buf[:n]
-	if l.exts.get(s.ext).sealed.shake == nil { // it is the first
-		at := l.engine.secured[s.listener-1]
-		if 'A' <= b[0] && b[0] <= 'Z' && at.NotTLS != nil {
-			l.answerPlainly(i, s, at.NotTLS)
-			return
-		}
-		l.newHandshake(i, s, func(c net.Conn) (*handshake.Result, error) {
-			return at.TLS.Handshake(context.Background(), c)
-		})
-		l.beginInOrder(i, s)
-	}
-	if h := l.exts.get(s.ext).sealed.shake; !h.hear(b) {
+	if h := l.exts.get(s.ext).sealed.shake; h == nil {
+		l.hearHello(i, s, l.buf[:n])
+	} else if !h.hear(l.buf[:n]) {
 		l.release(i, s, ErrAhead)
 	}
 }
 
-// answerPlainly tells a peer that it does not speak TLS, in the clear.
-func (l *Loop[T, X]) answerPlainly(i uint32, s *slot[T], b []byte) {
-	l.endWith(i, s, ErrNotTLS)
-	l.finish(i, s, b)
+// hearHello gathers what a client says first, and begins the handshake when that is whole.
+func (l *Loop[T, X]) hearHello(i uint32, s *slot[T], b []byte) {
+	if x := l.exts.get(s.ext); len(x.sealed.in) > 0 {
+		b = append(x.sealed.in, b...)
+	}
+	cfg := &l.engine.cfg
+	switch size, err := handshake.HelloSize(b); {
+	case err != nil:
+		l.endWith(i, s, err)
+		if 'A' <= b[0] && b[0] <= 'Z' { // as a method of HTTP
+			l.finish(i, s, cfg.NotTLS)
+		} else {
+			l.release(i, s, err)
+		}
+	case len(b) > maxAhead:
+		l.release(i, s, ErrAhead)
+	case size == 0 || size > len(b):
+		x := l.need(i, s)
+		x.sealed.in = l.Buffers.Append(x.sealed.in, b[len(x.sealed.in):])
+		l.exts.rank(s.ext)
+	default:
+		l.newHandshake(i, s, func(c net.Conn) (*handshake.Result, error) {
+			return cfg.TLS.Handshake(context.Background(), c, nil)
+		})
+		x := l.exts.get(s.ext)
+		_ = x.sealed.shake.hear(b)
+		l.Buffers.Put(x.sealed.in)
+		x.sealed.in = nil
+		l.beginInOrder(i, s)
+	}
 }
 
 // endWith notes what a stream ends for. It has not become secure, and says its last now.

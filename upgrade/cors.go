@@ -136,8 +136,7 @@ func (u *Upgrader) parseHTTP(req *http.Request) (r *Request, err error) {
 		err = untraced
 	}
 	if req.TLS != nil {
-		r.tls = true
-		r.page = u.judgeOrigin(r)
+		u.SetTLS(r, req.TLS)
 	}
 	setPathValues(r, req)
 	return r, err

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -154,13 +155,19 @@ func (r *Request) safeScheme(scheme []byte) bool {
 	return equalFold(scheme, "https") || equalFold(scheme, "http") && !r.overTLS()
 }
 
+// SetTLS sets r.TLS, and judges the Origin of r by it.
+func (u *Upgrader) SetTLS(r *Request, state *tls.ConnectionState) {
+	r.TLS = state
+	r.page = u.judgeOrigin(r)
+}
+
 // overTLS reports whether the request came over TLS, or says that it did, at least to
 // the first proxy: further ones are named behind that.
 func (r *Request) overTLS() bool {
 	if proto := r.forwarded.Proto; proto != "" {
 		return proto == "https"
 	}
-	if scheme, _, _ := bytes.Cut(r.bytes(r.target), []byte{':'}); r.tls || r.absolute && isTLS(scheme) {
+	if scheme, _, _ := bytes.Cut(r.bytes(r.target), []byte{':'}); r.TLS != nil || r.absolute && isTLS(scheme) {
 		return true
 	}
 	if proto, _, _ := bytes.Cut(r.Header("X-Forwarded-Proto"), []byte{','}); isTLS(trimSpace(proto)) {

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"bytes"
+	"crypto/tls"
 	"iter"
 	"net/netip"
 	"slices"
@@ -22,6 +23,11 @@ type Request struct {
 	// UpgradeHTTP and Handler do. The port is 0 if a proxy has not named it.
 	RemoteAddr netip.AddrPort
 
+	// TLS is the state of the connection if the request came over TLS that ends here, with the
+	// client's certificates if it has sent any; nil otherwise. Parse clears it; Upgrader.SetTLS
+	// sets it, as RemoteAddr is set. It is read only.
+	TLS *tls.ConnectionState
+
 	// Identity is the user that Bearer recognised; nil before that.
 	Identity *Identity
 
@@ -32,7 +38,6 @@ type Request struct {
 	known                             [numKnown]known
 	minor                             byte // of HTTP/1.x
 	absolute                          bool // the target was a whole URL
-	tls                               bool // it came over TLS that ends here; Parse clears it
 
 	// What was concluded.
 	forwarded   Forwarded // by Trace; its RemoteAddr is not kept up
@@ -118,7 +123,7 @@ func (r *Request) Host() string { return string(r.bytes(r.host)) }
 // Scheme returns https if the request came over TLS that ends here, else http: a proxy before
 // us may have had it over TLS all the same.
 func (r *Request) Scheme() string {
-	if r.tls {
+	if r.TLS != nil {
 		return "https"
 	}
 	return "http"

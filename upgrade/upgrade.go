@@ -63,7 +63,10 @@ func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) 
 	if untraced := u.trace(&s.r, addrPort(conn.RemoteAddr()), isUnix); err == nil {
 		err = untraced
 	}
-	_, s.r.tls = conn.(interface{ ConnectionState() tls.ConnectionState })
+	if c, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		state := c.ConnectionState()
+		u.SetTLS(&s.r, &state)
+	}
 	judged := false
 	defer func() {
 		if !judged {
