@@ -1,6 +1,9 @@
 package limiter
 
-import "slices"
+import (
+	"slices"
+	"unsafe"
+)
 
 // table maps hashes to numbers other than 0, which is what it says of a hash that is
 // not in it. An entry takes 22 to 26 bytes: entries lie one behind the other, in chunks,
@@ -53,12 +56,29 @@ func (t *table) put(hash, value uint64) {
 
 // sweep takes out the values that are of no use. It looks at each entry.
 func (t *table) sweep(isUseless func(value uint64) bool) {
+	t.replace(func(value uint64) uint64 {
+		if isUseless(value) {
+			return 0
+		}
+		return value
+	})
+}
+
+// replace notes f's value in the place of each, and takes out those for which that is 0.
+func (t *table) replace(f func(value uint64) uint64) {
 	for i := t.n; i > 0; i-- {
-		if c, k := t.at(i); isUseless(c.value[k]) {
+		c, k := t.at(i)
+		if c.value[k] = f(c.value[k]); c.value[k] == 0 {
 			t.remove(i) // and the last, which was looked at, is here
 		}
 	}
 	t.shrink()
+}
+
+// size returns how many bytes the entries take.
+func (t *table) size() int {
+	const size = int(unsafe.Sizeof(entries{})) / chunkEntries
+	return int(t.n) * size
 }
 
 // at returns where entry i is.

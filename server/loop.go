@@ -25,15 +25,19 @@ type loop struct {
 	groups groups
 	drain  drainage
 
+	// What it goes by, and what it went by until then (follow.go).
+	policy, before *policy
+
 	// What connections have in common.
 	places places
 	known  lastIdentity // the Identity that was asked for last
 	about  []byte       // scratch for users.add
-	names  int          // bytes of the users that this loop has charged for
+	tables int          // bytes of tables that this loop has charged for
 
 	// What some of them have.
 	data     perConn[any] // Conn.Data
 	networks networks     // by which limits per address count them
+	tenures  tenures      // of those that are open, if they are tracked
 	attached []attached   // by Attachment.index
 
 	// Memory every connection uses in turn.
