@@ -9,8 +9,8 @@ import (
 )
 
 // Half is one direction of a connection: all that it takes to open or to seal its records.
-// It is 104 bytes without a pointer. The zero value is closed. Whoever has a Half can read
-// and forge its records: do not print it, copy it no further than needed, and Clear it.
+// It is 104 bytes without a pointer. The zero value is closed. A Half is all it
+// takes to read and to forge its records: copy it no further than needed, and Clear it.
 type Half struct {
 	seq    uint64
 	secret [48]byte // of TLS 1.3: the traffic secret, for key updates
@@ -33,10 +33,10 @@ func (h Half) Format(f fmt.State, _ rune) { io.WriteString(f, "record.Half") }
 func (h *Half) of() *suite { return &suites[h.suite] }
 
 // Cipher is the expanded key of a Half, with AES some 830 bytes on the heap that cost ten
-// times as much to make as to use. The zero value is ready: the methods of a Half make it when it is not
-// theirs, and remake it after a key update or for another Half. So many connections may use
-// one in turns, and a cache of them may confuse nothing. It belongs to one goroutine at a
-// time.
+// times as much to make as to use. The zero value is ready: the methods of a Half make it
+// when it is not theirs, and make it anew after a key update or for another Half. So many
+// connections may use one in turns, and a cache of them can confuse nothing. One goroutine
+// at a time may use it.
 type Cipher struct {
 	aead  cipher.AEAD
 	mark  uint64 // the first bytes of the key that it was made of
@@ -62,7 +62,8 @@ func (c *Cipher) fit(h *Half) (*suite, error) {
 		return nil, errExhausted
 	}
 	s := h.of()
-	if mark := binary.LittleEndian.Uint64(h.key[:]); c.aead == nil || c.mark != mark || c.suite != h.suite {
+	mark := binary.LittleEndian.Uint64(h.key[:])
+	if c.aead == nil || c.mark != mark || c.suite != h.suite {
 		aead, err := s.aead(h.key[:s.keySize])
 		if err != nil {
 			return nil, err

@@ -57,8 +57,11 @@ func setKeyBlock(client, server *Half, master, clientRandom, serverRandom []byte
 	block := s.prf(master, seed, 2*(s.keySize+s.ivSize))
 	defer clear(block)
 	rest := block
-	for _, part := range [][]byte{client.key[:s.keySize], server.key[:s.keySize], client.iv[:s.ivSize], server.iv[:s.ivSize]} {
-		rest = rest[copy(part, rest):]
+	for _, h := range []*Half{client, server} {
+		rest = rest[copy(h.key[:s.keySize], rest):]
+	}
+	for _, h := range []*Half{client, server} {
+		rest = rest[copy(h.iv[:s.ivSize], rest):]
 	}
 	return nil
 }

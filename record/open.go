@@ -16,13 +16,15 @@ const (
 	ApplicationData  Type = 23
 )
 
+// Sizes in bytes.
 const (
+	MaxContent = 1 << 14                  // the most that a record can hold (RFC 8446 §5.1)
+	MaxRecord  = headerSize + maxSealed12 // the longest record, header included
+
 	headerSize  = 5
 	tagSize     = 16
-	MaxContent  = 1 << 14                                    // MaxContent is the most that one record can hold (RFC 8446 §5.1)
-	maxSealed13 = MaxContent + 256                           // RFC 8446 §5.2
-	maxSealed12 = MaxContent + 2048                          // RFC 5246 §6.2.3
-	MaxRecord   = headerSize + max(maxSealed13, maxSealed12) // MaxRecord is the longest record that Open takes, header included
+	maxSealed13 = MaxContent + 256  // RFC 8446 §5.2
+	maxSealed12 = MaxContent + 2048 // RFC 5246 §6.2.3
 )
 
 // Size returns how long the first record of in is, header included, or 0 if its header is
@@ -114,10 +116,13 @@ func inner(b []byte) (Type, []byte, error) {
 func (h *Half) Skip(records []byte) (n, size int, err error) {
 	var c Cipher
 	for len(records) > 0 {
-		if len(records) < headerSize || len(records) < headerSize+int(binary.BigEndian.Uint16(records[3:])) {
+		whole := headerSize
+		if len(records) >= headerSize {
+			whole += int(binary.BigEndian.Uint16(records[3:]))
+		}
+		if len(records) < whole {
 			return n, size, errPartial
 		}
-		whole := headerSize + int(binary.BigEndian.Uint16(records[3:]))
 		switch _, content, _, err := h.Open(&c, records[:whole]); {
 		case err == nil:
 			n++

@@ -22,6 +22,20 @@ func caFile(t *testing.T) string {
 	return path
 }
 
+func TestCurl(t *testing.T) {
+	s := serve(t, &tls.Config{Certificates: []tls.Certificate{identity(t).ecdsa}, NextProtos: []string{"http/1.1"}})
+	for version, want := range map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13} {
+		p := start(t, "curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", caFile(t), "--tls-max", version,
+			fmt.Sprintf("https://%s/1", s.Addr()), fmt.Sprintf("https://%s/2", s.Addr())) // over one connection
+		p.until("page")
+		p.until("page")
+		p.end()
+		if one := <-s.done; one.err != io.EOF && one.err != record.ErrTruncated || one.State.Version != want {
+			t.Errorf("%s: got %v, %s", version, one.err, tls.VersionName(one.State.Version))
+		}
+	}
+}
+
 // GnuTLS updates its keys, and comes back with a ticket.
 func TestGnuTLS(t *testing.T) {
 	for name, want := range map[string]struct{ version, suite uint16 }{

@@ -12,7 +12,8 @@ import (
 
 // Server does the handshakes of a server. Any number of goroutines may use it.
 type Server struct {
-	outer *tls.Config
+	config *tls.Config // the caller's
+	outer  *tls.Config // which lives as long, and has the keys of tickets
 }
 
 var errVersions = errors.New("handshake: Config.MaxVersion is below TLS 1.2")
@@ -33,27 +34,32 @@ func NewServer(config *tls.Config) (*Server, error) {
 	if v := config.MaxVersion; v != 0 && v < tls.VersionTLS12 {
 		return nil, errVersions
 	}
-	outer := config.Clone()
-	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		t := hello.Conn.(*tap)
-		hello.Conn = t.Conn
-		inner := config
-		if get := config.GetConfigForClient; get != nil {
-			switch chosen, err := get(hello); {
-			case err != nil:
-				return nil, err
-			case chosen != nil:
-				inner = chosen
-			}
+	s := &Server{config, config.Clone()}
+	s.outer.GetConfigForClient = s.configFor
+	return s, nil
+}
+
+// configFor returns the Config of one handshake, with a key log of its own. crypto/tls takes
+// the keys of tickets from the outer one, unless the caller has set some.
+func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	t := hello.Conn.(*tap)
+	hello.Conn = t.Conn
+	config := s.config
+	if get := config.GetConfigForClient; get != nil {
+		switch chosen, err := get(hello); {
+		case err != nil:
+			return nil, err
+		case chosen != nil:
+			config = chosen
 		}
-		inner = inner.Clone()
-		restrict(inner)
-		t.listen(inner)
-		v13 := slices.Contains(hello.SupportedVersions, tls.VersionTLS13) && (inner.MaxVersion == 0 || inner.MaxVersion >= tls.VersionTLS13)
-		inner.SessionTicketsDisabled = inner.SessionTicketsDisabled || !v13
-		return inner, nil
 	}
-	return &Server{outer}, nil
+	config = config.Clone()
+	restrict(config)
+	t.listen(config)
+	if config.MaxVersion == tls.VersionTLS12 || !slices.Contains(hello.SupportedVersions, tls.VersionTLS13) {
+		config.SessionTicketsDisabled = true
+	}
+	return config, nil
 }
 
 // Handshake does the handshake of a connection, and waits for it; the deadlines are those of

@@ -10,8 +10,9 @@ import (
 
 // Result is a connection whose handshake is complete.
 type Result struct {
-	// Conn goes on with the records of both directions. Whoever takes it over clears it, and
-	// keeps no second one: what two of them sealed would have the same nonces.
+	// Conn goes on with the records of both directions. It may be copied to where it is to
+	// stay, once, and this one is cleared then: what two of them sealed would have the same
+	// nonces.
 	Conn record.Conn
 
 	// Rest is what was read behind the handshake: the first records of the peer, or the first

@@ -147,11 +147,12 @@ func TestHandshakesThatFail(t *testing.T) {
 	}
 }
 
-// stuffer is the connection of a client of TLS 1.2 that puts more behind its Finished message,
-// into the same record.
+// stuffer is the connection of a client of TLS 1.2 that sends more with its Finished message.
 type stuffer struct {
 	tap
-	suite uint16
+	suite  uint16
+	inside string // in the same record
+	behind string // as application data
 }
 
 func (s *stuffer) Write(b []byte) (int, error) {
@@ -164,24 +165,25 @@ func (s *stuffer) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	var cipher record.Cipher
-	peer := c
-	_, content, _, err := peer.Out.Open(&cipher, bytes.Clone(s.out.kept)) // what we sealed
+	was := c.Out
+	_, content, _, err := was.Open(&cipher, bytes.Clone(s.out.kept)) // what we have sealed ourselves
 	if err != nil {
 		return 0, err
 	}
-	content = append(content, 0, 0, 0, 0) // HelloRequest
-	front := b[:len(b)-len(s.out.kept)]
-	out, err := c.Out.AppendRecord(&cipher, bytes.Clone(front), record.Handshake, content)
-	if err != nil {
-		return 0, err
+	out := bytes.Clone(b[:len(b)-len(s.out.kept)])
+	out, err = c.Out.AppendRecord(&cipher, out, record.Handshake, append(content, s.inside...))
+	if err == nil && s.behind != "" {
+		out, err = c.Out.AppendRecord(&cipher, out, record.ApplicationData, []byte(s.behind))
 	}
-	_, err = s.Conn.Write(out)
+	if err == nil {
+		_, err = s.Conn.Write(out)
+	}
 	return len(b), err
 }
 
-// What is in the record of a Finished message and behind it would be lost between crypto/tls
-// and us.
-func TestStuffedFinished(t *testing.T) {
+// stuffed does a handshake with a stuffer.
+func stuffed(t *testing.T, inside, behind string) (*Result, error) {
+	t.Helper()
 	c := choices[3]
 	server, client := c.configs(t)
 	s, err := NewServer(server)
@@ -189,18 +191,33 @@ func TestStuffedFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b := tcpPair(t)
-	errs := make(chan error, 1)
-	go func() {
-		_, err := s.Handshake(t.Context(), a, nil)
-		errs <- err
-	}()
-	st := &stuffer{tap: tap{Conn: b}, suite: c.suite}
+	st := &stuffer{tap{Conn: b}, c.suite, inside, behind}
 	client.KeyLogWriter = keyLog{&st.tap}
-	if err := tls.Client(st, client).HandshakeContext(t.Context()); err != nil {
+	done := make(chan error, 1)
+	go func() { done <- tls.Client(st, client).HandshakeContext(t.Context()) }()
+	r, err := s.Handshake(t.Context(), a, nil)
+	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if err := <-errs; err != errBehind {
+	return r, err
+}
+
+// What is in the record of a Finished message and behind it would be lost between crypto/tls
+// and us.
+func TestStuffedFinished(t *testing.T) {
+	if _, err := stuffed(t, "\x00\x00\x00\x00", ""); err != errBehind { // HelloRequest
 		t.Errorf("got %v, want %v", err, errBehind)
+	}
+}
+
+// A client of TLS 1.2 need not wait for the server's Finished message (RFC 7918).
+func TestFalseStart(t *testing.T) {
+	r, err := stuffed(t, "", "early")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, n, err := r.Conn.Read(new(record.Ciphers), r.Rest); string(data) != "early" || n != len(r.Rest) || err != nil {
+		t.Errorf("got %q, %d of %d bytes, %v", data, n, len(r.Rest), err)
 	}
 }
 

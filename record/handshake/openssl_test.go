@@ -1,112 +1,18 @@
 package handshake
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/usher-ws/usher/record"
 )
-
-// missing skips a test whose foreign program is not there. With CI set, where `make deps`
-// has run, that is a failure.
-func missing(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatal(err)
-	}
-	if list := os.Getenv("USHER_SKIPPED"); list != "" { // for make's last line
-		f, err := os.OpenFile(list, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		fmt.Fprintln(f, program)
-	}
-	t.Skip(err)
-	return ""
-}
-
-// process is a foreign program that is spoken with.
-type process struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	stdin  io.WriteCloser
-	output *bufio.Reader // both stdout and stderr
-	saw    bytes.Buffer
-	wait   func() error
-}
-
-func start(t *testing.T, name string, args ...string) *process {
-	t.Helper()
-	p := &process{t: t, cmd: exec.CommandContext(t.Context(), missing(t, name), args...)}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.output = bufio.NewReader(io.TeeReader(r, &p.saw))
-	p.cmd.Stdout, p.cmd.Stderr = w, w
-	p.stdin, err = p.cmd.StdinPipe()
-	if err := errors.Join(err, p.cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
-	p.wait = sync.OnceValue(p.cmd.Wait)
-	t.Cleanup(func() {
-		p.cmd.Process.Kill()
-		p.wait()
-		r.Close()
-		if t.Failed() {
-			t.Logf("%s %q said:\n%s", name, args, p.saw.String())
-		}
-	})
-	return p
-}
-
-// say writes a line.
-func (p *process) say(line string) {
-	p.t.Helper()
-	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// until reads until a line that has what in it, and returns that line.
-func (p *process) until(what string) string {
-	p.t.Helper()
-	for {
-		line, err := p.output.ReadString('\n')
-		if strings.Contains(line, what) {
-			return line
-		}
-		if err != nil {
-			p.t.Fatalf("waiting for %q: %v", what, err)
-		}
-	}
-}
-
-// end waits for the program.
-func (p *process) end() {
-	p.t.Helper()
-	io.Copy(io.Discard, p.output)
-	if err := p.wait(); err != nil {
-		p.t.Errorf("got %v", err)
-	}
-}
 
 // flags are openssl's for a choice.
 func (c choice) flags() []string {
@@ -215,20 +121,6 @@ func TestOpenSSLResumes(t *testing.T) {
 		p.end()
 		if one := <-s.done; one.err != io.EOF || one.State.DidResume != (i > 0) {
 			t.Errorf("connection %d: got resumed %t, %v", i, one.State.DidResume, one.err)
-		}
-	}
-}
-
-func TestCurl(t *testing.T) {
-	s := serve(t, &tls.Config{Certificates: []tls.Certificate{identity(t).ecdsa}, NextProtos: []string{"http/1.1"}})
-	for version, want := range map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13} {
-		p := start(t, "curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", caFile(t), "--tls-max", version,
-			fmt.Sprintf("https://%s/1", s.Addr()), fmt.Sprintf("https://%s/2", s.Addr())) // over one connection
-		p.until("page")
-		p.until("page")
-		p.end()
-		if one := <-s.done; one.err != io.EOF && one.err != record.ErrTruncated || one.State.Version != want {
-			t.Errorf("%s: got %v, %s", version, one.err, tls.VersionName(one.State.Version))
 		}
 	}
 }
