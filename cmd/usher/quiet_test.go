@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -121,12 +122,7 @@ func (q *quiet) stays(t *testing.T) {
 // connection after this much silence; 0 is its default, 60 s.
 func startNginx(t *testing.T, upstream string, timeout time.Duration) string {
 	t.Helper()
-	path, err := exec.LookPath("nginx")
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/nginx"); err != nil { // not on everybody's PATH
-			missing(t, "nginx", "not installed; see make deps")
-		}
-	}
+	path := installed(t, "nginx")
 	dir, cut := t.TempDir(), ""
 	if timeout > 0 {
 		cut = fmt.Sprintf("proxy_read_timeout %ds;", timeout/time.Second)
@@ -161,12 +157,7 @@ http {
 // startHAProxy is startNginx for HAProxy, which has no default.
 func startHAProxy(t *testing.T, upstream string, timeout time.Duration) string {
 	t.Helper()
-	path, err := exec.LookPath("haproxy")
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/haproxy"); err != nil {
-			missing(t, "haproxy", "not installed; see make deps")
-		}
-	}
+	path := installed(t, "haproxy")
 	dir := t.TempDir()
 	return startProxy(t, dir, fmt.Sprintf(`
 defaults
@@ -184,23 +175,8 @@ listen quiet
 // test ends. It returns when its socket is there.
 func startProxy(t *testing.T, dir, configuration, program string, args ...string) string {
 	t.Helper()
-	file, socket := filepath.Join(dir, "conf"), filepath.Join(dir, "socket")
-	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	said := newTranscript()
-	cmd := exec.Command(program, append(args, file)...)
-	cmd.Stdout, cmd.Stderr = said, said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s said:\n%s", program, tail(said.String(), 8<<10))
-		}
-	})
+	socket := filepath.Join(dir, "socket")
+	runProxy(t, dir, configuration, exec.Command(program, args...))
 	eventually(t, program+" listens", func() bool {
 		c, err := net.Dial("unix", socket)
 		if err == nil {
@@ -209,4 +185,39 @@ func startProxy(t *testing.T, dir, configuration, program string, args ...string
 		return err == nil
 	})
 	return socket
+}
+
+// installed returns where a proxy is; if it is nowhere the test is skipped.
+func installed(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if path, err = exec.LookPath("/usr/sbin/" + name); err != nil { // not on everybody's PATH
+			missing(t, name, "not installed; see make deps")
+		}
+	}
+	return path
+}
+
+// runProxy runs a proxy, whose last argument is the path of its configuration, until the test
+// ends.
+func runProxy(t *testing.T, dir, configuration string, cmd *exec.Cmd) {
+	t.Helper()
+	file := filepath.Join(dir, "conf")
+	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said := newTranscript()
+	cmd.Args = append(cmd.Args, file)
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM) // which its workers hear of
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("%q said:\n%s", cmd.Args, tail(said.String(), 8<<10))
+		}
+	})
 }
