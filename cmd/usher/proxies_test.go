@@ -183,6 +183,7 @@ func TestBehindProxies(t *testing.T) {
 			token := alice.logsIn()
 			alice.isRefused(token)
 			alice.echoes(1000)
+			alice.guesses(bob)
 			alice.countsAlone(bob)
 			for _, who := range []string{"127.0.1.1", "127.0.1.2"} {
 				eventually(t, "the log has "+who, func() bool { return strings.Contains(p.stderr.String(), "remote="+who) })
@@ -208,21 +209,52 @@ func (v *visitor) logsIn() (token string) {
 	if err != nil || resp.StatusCode != 200 || !strings.Contains(string(page), "</html>") {
 		v.Errorf("the page: %d, %d bytes, %v", resp.StatusCode, len(page), err)
 	}
-	form := strings.NewReader(url.Values{"username": {"alice"}, "password": {"wonderland"}}.Encode())
-	req, _ := http.NewRequest("POST", "http://"+v.proxy+"/token", form)
+	status, token := v.asksForToken("wonderland")
+	if status != 200 || token == "" {
+		v.Fatalf("the log-in: %d", status)
+	}
+	return token
+}
+
+// asksForToken logs in as alice, from the page.
+func (v *visitor) asksForToken(password string) (status int, token string) {
+	v.Helper()
+	form := strings.NewReader(url.Values{"username": {"alice"}, "password": {password}}.Encode())
+	req, err := http.NewRequest("POST", "http://"+v.proxy+"/token", form)
+	if err != nil {
+		v.Fatal(err)
+	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Origin", "http://"+v.proxy) // as its own page would: the proxy's Host is another
-	if resp, err = v.http().Do(req); err != nil {
+	req.Header.Set("Origin", "http://"+v.proxy) // which is not the Host that nginx asks for
+	resp, err := v.http().Do(req)
+	if err != nil {
 		v.Fatal(err)
 	}
 	defer resp.Body.Close()
 	var grant struct {
 		Token string `json:"access_token"`
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&grant); err != nil || grant.Token == "" {
-		v.Fatalf("the log-in: %d, %v", resp.StatusCode, err)
+	if err := json.NewDecoder(resp.Body).Decode(&grant); err != nil {
+		v.Errorf("the log-in: %d, %v", resp.StatusCode, err)
 	}
-	return grant.Token
+	return resp.StatusCode, grant.Token
+}
+
+// guesses passwords until it may not any more, which another does not notice.
+func (v *visitor) guesses(another *visitor) {
+	v.Helper()
+	for n := 0; ; n++ {
+		status, _ := v.asksForToken("guess")
+		if status == 429 && n > 0 {
+			break
+		}
+		if status != 401 || n > 1000 { // 10, and 10 a minute meanwhile
+			v.Fatalf("guess %d: got %d", n, status)
+		}
+	}
+	if status, _ := another.asksForToken("wonderland"); status != 200 {
+		v.Errorf("another address logs in: got %d", status)
+	}
 }
 
 // isRefused is told why, wherever it may not go, and is let in where it may.
