@@ -27,14 +27,15 @@ type reloader struct {
 }
 
 // startReloader runs the program with these lines as its file.
-func startReloader(t *testing.T, config string, flags ...string) *reloader {
+func startReloader(t *testing.T, config string) *reloader {
 	t.Helper()
 	r := &reloader{TB: t, dir: t.TempDir()}
 	for name, text := range map[string]string{"a": strings.Repeat("a", 32), "b": strings.Repeat("b", 32), "short": "b"} {
 		r.write(name, text)
 	}
 	r.write("usher.yaml", r.at(config))
-	r.program, r.admin = serveAdmin(t, append([]string{"--config", r.path("usher.yaml"), "--echo-auth", "/auth"}, flags...)...)
+	r.program = start(t, usher(t, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config", r.path("usher.yaml"), "--echo-auth", "/auth"))
+	_, r.admin, _ = strings.Cut(strings.TrimSpace(<-r.stdout.await("admin on ")), "admin on ")
 	return r
 }
 
@@ -117,7 +118,7 @@ func (r *reloader) logIn(t *testing.T, user, password string) (status int, token
 // longer there counts for its grace.
 func TestReloadSecrets(t *testing.T) {
 	t.Parallel()
-	const rest = "\norigin: '*'\n"
+	const rest = "\norigin: '*'\nusers: demo\n"
 	signs := func(r *reloader, want string) {
 		t.Helper()
 		_, token := r.logIn(t, "alice", "wonderland")
@@ -253,6 +254,7 @@ func TestReloadMistakes(t *testing.T) {
 		before := r.stderr.String()
 		if r.reload(t, config) {
 			t.Errorf("%q was taken", config)
+			continue
 		}
 		eventually(t, "it is told", func() bool { return strings.Contains(r.stderr.String()[len(before):], "stay as they were") })
 		if said := r.stderr.String()[len(before):]; strings.Count(said, "stay as they were") != 1 || !strings.Contains(said, want) {
