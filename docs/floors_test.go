@@ -17,7 +17,7 @@ const module = "github.com/usher-ws/usher"
 // floors of the house: a package imports from lower floors only, never from its
 // own. A subpackage lives on its parent's floor, and may use the parent.
 var floors = map[string]int{
-	"frame": 0, "limiter": 0, "internal": 0,
+	"frame": 0, "limiter": 0, "record": 0, "internal": 0,
 	"upgrade": 1, "poller": 1,
 	"stream": 2,
 	"server": 3, "client": 3,
@@ -78,13 +78,15 @@ func TestLean(t *testing.T) {
 	for pkg, want := range map[string][]string{
 		"limiter":             nil,
 		"frame":               {deflate},
+		"record":              {"golang.org/x/crypto", "golang.org/x/sys"},
+		"record/handshake":    {module + "/record", "golang.org/x/crypto", "golang.org/x/sys"},
 		"upgrade":             handshake,
 		"upgrade/ticket":      door,
 		"upgrade/forwardauth": door,
 		"upgrade/jwt":         tokens,
 		"upgrade/jwks":        append([]string{"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time"}, tokens...),
 		"login":               append([]string{module + "/upgrade/jwt", module + "/upgrade/ticket", "golang.org/x/crypto"}, tokens...),
-		"server":              append([]string{module + "/server/internal", module + "/stream", module + "/poller", module + "/internal", "github.com/mailru/easygo", "golang.org/x/sys"}, door...),
+		"server":              append([]string{module + "/server/internal", module + "/stream", module + "/poller", module + "/internal", "github.com/mailru/easygo", "github.com/pires/go-proxyproto", "golang.org/x/sys"}, door...),
 		"client":              {module + "/stream", module + "/poller", module + "/frame", module + "/internal", deflate, "github.com/mailru/easygo", "golang.org/x/sys"},
 	} {
 		for _, got := range foreign(t, pkg) {

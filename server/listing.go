@@ -44,8 +44,12 @@ func (s *Server) Conn(id string) (Conn, bool) {
 	return c, true
 }
 
-// connsPerTurn is how many connections Each visits before the others have their turn.
-const connsPerTurn = 256
+// connsPerTurn is how many connections Each visits before the others have their turn, and
+// slotsPerTurn how many it looks for in: when most of a crowd has left, few have one in them.
+const (
+	connsPerTurn = 256
+	slotsPerTurn = 4096
+)
 
 // Each calls f for every open connection, on its loop, as Conn.Run does, and returns when
 // all were visited. It goes from loop to loop: no two calls of f run at the same time. Those
@@ -122,7 +126,8 @@ func (t *tour) goOn() {
 			t.done <- struct{}{}
 		}
 	}()
-	for visited := 0; visited < connsPerTurn && t.next < t.Slots(); {
+	visited := 0
+	for looked := 0; looked < slotsPerTurn && visited < connsPerTurn && t.next < t.Slots(); looked++ {
 		s := t.At(t.next)
 		t.next++
 		t.DealWith(s)

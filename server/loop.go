@@ -32,11 +32,12 @@ type loop struct {
 	places places
 	known  lastIdentity // the Identity that was asked for last
 	about  []byte       // scratch for users.add
-	names  int          // bytes of the users that this loop has charged for
+	tables int          // bytes of tables that this loop has charged for
 
 	// What some of them have.
 	data     perConn[any] // Conn.Data
 	networks networks     // by which limits per address count them
+	tenures  tenures      // of those that are open, if they are tracked
 	attached []attached   // by Attachment.index
 
 	// Memory every connection uses in turn.

@@ -18,6 +18,7 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 	}
 	d.place, d.last = place, stream.StartClock(l.Tick())
 	t := &l.routeOf(s).tally
+	l.tenures.begin(s.Slot(), l.Now())
 	t.Opened++
 	t.Conns++
 	if w := frame.Window(r.Deflate()); w != 0 {
@@ -51,5 +52,5 @@ func (l *loop) introduce(s link, id *upgrade.Identity, hasPlace bool) {
 	d, all := s.Data(), l.srv.users
 	d.ident = all.add(l.conn(s), id, hasPlace, &l.about)
 	l.known = lastIdentity{all.get(d.ident), id} // its callbacks will ask
-	l.weighUsers()
+	l.weighTables()
 }

@@ -41,8 +41,22 @@ type Server struct {
 
 	// Listeners are listening sockets that were opened elsewhere, besides those of Addr.
 	// They are the server's once Start has returned nil. Connections of one that is not of
-	// IP have no address: limits per address do not count them, and Conn.RemoteAddr is zero.
+	// IP have no address: limits per address do not count them, and Conn.RemoteAddr is zero,
+	// unless a proxy says where they come from.
 	Listeners []Listener
+
+	// ProxyProtocol are proxies whose connections begin with a PROXY header, version 1 or 2,
+	// of 536 bytes at most and within HandshakeTimeout. What begins otherwise is closed and
+	// counted, Stats.ProxyHeaderErrors.
+	//
+	// TrustedProxies are believed what X-Forwarded-For and Forwarded say of a request; see
+	// upgrade.Upgrader.Trace. The peer of a connection with a PROXY header is the one that
+	// this names.
+	//
+	// The address that they name is what limits, logs, net/http and Conn.RemoteAddr have. Such
+	// a connection counts for it once it is known. By default nobody is either.
+	ProxyProtocol  upgrade.Proxies
+	TrustedProxies upgrade.Proxies
 
 	// How many. MaxConns is by default what the process's descriptor limit
 	// allows, less the reserve for those that are told to go; Start fails with
@@ -53,7 +67,8 @@ type Server struct {
 	MaxConnsPerUser int // by Identity.Subject; default none
 
 	// ConnRate is how often an address may come, whatever becomes of it; default
-	// unlimited. Per address means, for IPv6, per /64.
+	// unlimited. Per address means, for IPv6, per /64; an IPv4 address within IPv6 is that
+	// address.
 	ConnRate limiter.Rate
 
 	// Messages of all connections of a user or an address together, on all routes.
@@ -81,7 +96,7 @@ type Server struct {
 	MaxHead     int // of a request, up to its empty line; 16 KiB, upgrade.MaxHeaderLimit at most, never no limit
 	MaxMessage  int // of one message; 64 KiB
 	MaxBacklog  int // waiting for one peer, beside one message; 1 MiB
-	MaxBuffered int // waiting in the process; 256 MiB
+	MaxBuffered int // waiting in the process, and in tables of what connections have; 256 MiB
 
 	// How long.
 	HandshakeTimeout time.Duration // for the request head, for Authorize, and for a small body and the turn of a request to Handler; 10 s
@@ -90,6 +105,10 @@ type Server struct {
 	PingInterval     time.Duration // that a peer says nothing until it is pinged, ±20 %; 25 s, or half of IdleTimeout if that is less or there is none
 	IdleTimeout      time.Duration // that it gives no sign of life and does not answer; 2 min
 	Drain            time.Duration // of Shutdown; 10 s
+
+	// TrackConns keeps of each connection since when it is open and how many messages it has
+	// sent, for Inspect: 16 bytes.
+	TrackConns bool
 
 	Deflate bool         // negotiate permessage-deflate, without context takeover
 	Origins []string     // besides the same host and none, as upgrade.Upgrader has them
@@ -131,12 +150,16 @@ type Server struct {
 	perIP        limiter.Keyed[network]
 	arrivals     limiter.Keyed[network] // of ConnRate
 	users        *users
+	charged      atomic.Int64 // bytes: see Charge
+	limited      atomic.Int64 // bytes: see weighLimits
 	ipMessages   limiter.Keyed[network]
 	userMessages limiter.Keyed[string]
 	asking       limiter.Quota // questions that are answered elsewhere; it only counts
 	authorizing  limiter.Quota // those of authorizers
 	drainWindow  time.Duration
 	stats        stats
+	headers      headers
+	isInspecting atomic.Bool
 }
 
 // Route serves the WebSockets of a path, in the pattern syntax of net/http without

@@ -5,11 +5,13 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/proxyheader"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/stream"
@@ -25,6 +27,7 @@ func newLoop(srv *Server, of *stream.Loop[session, extra]) *loop {
 	l.meter.loop, l.jobs.loop, l.groups.loop, l.drain.loop = l, l, l, l
 	l.mail.loop = l
 	l.data = make(perConn[any])
+	l.tenures.isTracked = srv.TrackConns
 	l.mail.limit = max(or(srv.MaxBacklog, 1<<20), cmp.Or(srv.maxBuffered()/srv.loopCount()/8, 16<<20)) // whatever the settings, there is one
 	l.unroutedRefused = refusedHooks(srv.middleware)
 	l.routes = make([]loopRoute, len(srv.routes))
@@ -97,13 +100,19 @@ func (s *Server) newEngine() (err error) {
 	if err != nil {
 		return err
 	}
-	s.users = newUsers(s)
+	var isProxy func(netip.Addr) bool
+	if !s.ProxyProtocol.IsZero() {
+		isProxy = s.ProxyProtocol.Has
+	}
+	s.users = newUsers(s, s.loopCount())
 	s.engine, err = stream.New(stream.Config[extra]{
 		Loops:        s.loopCount(),
 		MaxConns:     first.connLimit,
 		Reserve:      s.reserve,
 		Source:       limiter.Network,
 		Admit:        s.admitAddr,
+		IsProxy:      isProxy,
+		ReadHeader:   proxyheader.Read,
 		MaxBuffered:  s.maxBuffered(),
 		WriteTimeout: s.writeTimeout(),
 		Weigh:        weigh,

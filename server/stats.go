@@ -20,7 +20,7 @@ type Stats struct {
 	// Now.
 	Sockets   int `json:"sockets"`   // connections, those of the Handler and those in a handshake included
 	Lingering int `json:"lingering"` // of these, how many have been told to go
-	Buffered  int `json:"buffered"`  // bytes that wait: heads, half messages, outboxes, and what requests to Handler take
+	Buffered  int `json:"buffered"`  // bytes that wait: heads, half messages, outboxes, what requests to Handler take; and what tables of users, members and limits do
 
 	Requests        int `json:"requests"`         // that Handler answers
 	RequestsWaiting int `json:"requests_waiting"` // for their turn
@@ -33,6 +33,10 @@ type Stats struct {
 	Shed         int64 `json:"shed"`          // connections closed because memory ran out
 	AcceptPauses int64 `json:"accept_pauses"` // times the process was out of descriptors
 	LogDropped   int64 `json:"log_dropped"`   // records that a slow log had no room for
+
+	// Connections of ProxyProtocol that did not begin with a PROXY header, by reason:
+	// missing, malformed, too_large, ended or timeout. Nil without ProxyProtocol.
+	ProxyHeaderErrors map[string]int64 `json:"proxy_header_errors,omitempty"`
 
 	Total  RouteStats   `json:"total"`
 	Routes []RouteStats `json:"routes"` // in the order in which they are tried; last, "" for what no route matches
@@ -94,6 +98,9 @@ func (s *Server) Stats() Stats {
 		Loops:        make([]LoopStats, len(s.loops)),
 	}
 	st.Requests, st.RequestsWaiting = s.http.inUse()
+	if !s.ProxyProtocol.IsZero() {
+		st.ProxyHeaderErrors = s.headers.snapshot()
+	}
 	for k, copied := range s.survey(st.Loops) {
 		if copied == nil {
 			continue

@@ -47,6 +47,11 @@ func newAdmin(addr string, r *running) (*admin, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /stats", a.stats)
+	mux.HandleFunc("GET /connections", a.connections)
+	mux.HandleFunc("GET /connections/{id}", a.connection)
+	level := logLevel{r.level, r.log}
+	mux.HandleFunc("GET /log-level", level.show)
+	mux.HandleFunc("PUT /log-level", level.change)
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -105,6 +105,12 @@ var families = []family{
 		}),
 	counter("usher_http_requests_total", "Requests that no route matched, given to the http.Handler.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.Total.Passed) })),
+	counter("usher_proxy_header_errors_total", "Connections of --proxy-protocol that did not begin with a PROXY header, by reason.", []string{"reason"},
+		func(st *server.Stats, say func(float64, ...string)) {
+			for reason, n := range st.ProxyHeaderErrors {
+				say(float64(n), reason)
+			}
+		}),
 	gauge("usher_sockets", "Open sockets, those in a handshake and those that linger included.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.Sockets) })),
 	gauge("usher_requests", "Requests by HTTP that are answered at the moment.", nil,
@@ -127,7 +133,7 @@ var families = []family{
 		single(func(st *server.Stats) float64 { return float64(st.LogDropped) })),
 	gauge("usher_draining", "1 while the server sends everybody away.", nil,
 		single(func(st *server.Stats) float64 { return truth(st.Draining) })),
-	gauge("usher_buffered_bytes", "Bytes that wait: heads, half messages, outboxes.", byLoop,
+	gauge("usher_buffered_bytes", "Bytes that wait: heads, half messages, outboxes; and what is in tables of users, members and limits.", byLoop,
 		perLoop(func(l *server.LoopStats) float64 { return float64(l.Buffered) })),
 	gauge("usher_loop_sockets", "Open sockets of the loop.", byLoop,
 		perLoop(func(l *server.LoopStats) float64 { return float64(l.Conns) })),
