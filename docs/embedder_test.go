@@ -18,7 +18,7 @@ var modulesOf = func() map[string][]string {
 	door := []string{"github.com/gobwas/httphead", "github.com/gobwas/ws", deflate}
 	loop := []string{"github.com/mailru/easygo", "golang.org/x/sys"}
 	client := []string{deflate, "github.com/mailru/easygo", "golang.org/x/sys"}
-	server := slices.Concat(door, loop)
+	server := slices.Concat(door, []string{"github.com/mailru/easygo", "github.com/pires/go-proxyproto", "golang.org/x/sys"})
 	return map[string][]string{
 		"limiter":             nil,
 		"frame":               {deflate},

@@ -23,10 +23,15 @@ const SendLimit = 256 << 10
 
 // Recv reads into b, which must not be empty. It returns the number of bytes,
 // zero at the end of the stream, and unix.EAGAIN when there is nothing to read.
-func Recv(fd int, b []byte) (int, unix.Errno) {
+func Recv(fd int, b []byte) (int, unix.Errno) { return recv(fd, b, unix.MSG_DONTWAIT) }
+
+// Peek is Recv, but what it returns can be read again.
+func Peek(fd int, b []byte) (int, unix.Errno) { return recv(fd, b, unix.MSG_DONTWAIT|unix.MSG_PEEK) }
+
+func recv(fd int, b []byte, flags uintptr) (int, unix.Errno) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
-			uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
+			uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), flags, 0, 0)
 		if errno == 0 {
 			return int(n), 0
 		}
@@ -34,6 +39,20 @@ func Recv(fd int, b []byte) (int, unix.Errno) {
 			return 0, errno
 		}
 	}
+}
+
+// PeerHasEnded reports whether the peer has said its last, whatever of that is still to be
+// read.
+func PeerHasEnded(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
+}
+
+// IsUnix reports whether fd is a unix socket.
+func IsUnix(fd int) bool {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	return err == nil && domain == unix.AF_UNIX
 }
 
 // Send writes at most SendLimit bytes of b, which must not be empty, and returns

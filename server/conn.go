@@ -114,8 +114,9 @@ func (c Conn) Subprotocol() string {
 	return c.loop.places.At(s.Data().place).proto
 }
 
-// RemoteAddr asks the kernel for the peer's address. It is the zero AddrPort when
-// the connection is gone.
+// RemoteAddr returns the client's address: what a proxy of Server.ProxyProtocol or
+// TrustedProxies has said, without a port if that is not known, or what the kernel says. It
+// is the zero AddrPort when the connection is gone.
 func (c Conn) RemoteAddr() netip.AddrPort {
 	if q := c.line(); q != nil {
 		return q.peer

@@ -118,17 +118,25 @@ func (d *door) expireHead(s link) {
 		d.refuse(s, nil, nil, upgrade.ErrTimeout)
 		return
 	}
+	cause := stream.ErrHangup
+	if s.AwaitsHeader() {
+		cause = errHeaderTimeout
+	}
 	d.dropHead(s)
 	s.Data().facts.become(over)
-	s.Cut(stream.ErrHangup)
+	s.Cut(cause)
 }
 
 // judge answers a request. head is what it was read from, and early what came
 // behind that.
 func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
-	r.RemoteAddr = peer(s)
+	isProxied, err := d.trace(s, r)
+	if err != nil {
+		d.refuse(s, nil, r, err)
+		return
+	}
 	lr, values := d.match(r)
-	q, err := d.quotas(s, lr, r)
+	q, err := d.quotas(s, lr, r, isProxied)
 	if err != nil {
 		d.refuse(s, lr, r, err)
 		return

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // exchange is a request that net/http answers, and the net.Conn that net/http has of it. The
@@ -27,8 +28,8 @@ type exchange struct {
 	whole   int // bytes of in that net/http is to have at once: the head, and a small body
 	charged int // bytes that are charged to the loop's Buffers, beside in
 
-	peer     netip.AddrPort // as remote is
-	isPutOff bool           // it waits for the next pass, to be answered by Server.Answer
+	forwarded upgrade.Forwarded // of its request; with RemoteAddr as remote is
+	isPutOff  bool              // it waits for the next pass, to be answered by Server.Answer
 
 	// Its turns. The loop's until it is served; then net/http's goroutine leaves them.
 	addr     netip.Addr                   // by which it waits for them
@@ -60,9 +61,9 @@ type exchange struct {
 }
 
 // newExchange returns the exchange of a request that waits in s, in which b was read.
-func newExchange(l *loop, s link, q quota, remote netip.AddrPort, b []byte) *exchange {
-	x := &exchange{loop: l, tok: s.Token(), quota: q, in: b, peer: remote, addr: limiter.Network(remote.Addr()),
-		local: netAddr(s.LocalAddr()), remote: netAddr(remote)}
+func newExchange(l *loop, s link, q quota, f upgrade.Forwarded, b []byte) *exchange {
+	x := &exchange{loop: l, tok: s.Token(), quota: q, in: b, forwarded: f, addr: limiter.Network(f.RemoteAddr.Addr()),
+		local: netAddr(s.LocalAddr()), remote: netAddr(f.RemoteAddr)}
 	x.changed.L = &x.mu
 	return x
 }

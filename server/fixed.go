@@ -54,7 +54,6 @@ func (d *door) answerPutOff(s link, x *exchange) {
 	s.NeedExtra().head = b
 	s.Data().facts.become(head)
 	r := &d.req
-	_, _ = d.gate.Read(b, 0, r) // it has been read before
-	r.RemoteAddr = x.peer
+	d.reread(b, x, r)
 	d.answerHere(s, q, r, b[:x.whole], b[x.whole:], true)
 }

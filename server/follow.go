@@ -16,7 +16,7 @@ func (l *loop) follow(p *policy) {
 // obey sets what the loop has of its policy for each route.
 func (l *loop) obey() {
 	p := l.policy
-	l.door.gate = upgrade.Upgrader{Origins: p.Origins, MaxHeaderBytes: p.MaxHead}
+	l.door.gate = upgrade.Upgrader{Origins: p.Origins, MaxHeaderBytes: p.MaxHead, TrustedProxies: l.srv.TrustedProxies}
 	for k := range l.routes {
 		r := &l.routes[k]
 		r.Limits = p.limits[k]

@@ -93,6 +93,9 @@ func (o owner) Victim(s link) {
 
 // Ended is stream.Handler's.
 func (o owner) Ended(s link, cause error) (keep bool) {
+	if s.AwaitsHeader() {
+		o.noteHeader(s, cause)
+	}
 	switch table[s.Data().facts.state()][ended].do {
 	case lose:
 		return o.lose(s, cause)

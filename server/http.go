@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"log/slog"
 	"math"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/usher-ws/usher/limiter"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // httpSide is a net/http server whose connections are exchanges: their sockets stay with the
@@ -45,6 +47,9 @@ func newHTTPSide(s *Server) *httpSide {
 				c.(*exchange).leaveTurns()
 			}
 		},
+	}
+	h.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return upgrade.ContextWithForwarded(ctx, c.(*exchange).forwarded)
 	}
 	h.server.SetKeepAlivesEnabled(false) // the next request belongs to a loop
 	go func() { _ = h.server.Serve(h) }()

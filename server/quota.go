@@ -20,9 +20,13 @@ type quota struct {
 }
 
 // admitAddr is stream.Config.Admit: whether an address that has this many newcomers may have
-// one more. It is asked, and the rate is charged, when a connection is accepted.
+// one more. It is asked, and the rate is charged, when a connection is accepted, or its PROXY
+// header has come. What a trusted proxy brings is counted when the request says for whom.
 func (s *Server) admitAddr(addr netip.Addr, newcomers int, now time.Duration) bool {
-	from, most := networkOf(addr), s.loops[0].policy.MaxConnsPerIP
+	if s.TrustedProxies.Has(addr) {
+		return true
+	}
+	from, most := networkOf(addr), s.policy.Load().MaxConnsPerIP
 	if most > 0 && s.perIP.InUse(from)+newcomers >= most {
 		return false
 	}
@@ -31,12 +35,14 @@ func (s *Server) admitAddr(addr netip.Addr, newcomers int, now time.Duration) bo
 
 // quotas asks the limits of connections that need no identity, when the head is there: the
 // connection is no newcomer any more. A probe takes nothing. lr is nil if no route matches.
-func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request) (q quota, err error) {
+// isProxied says that a trusted proxy has brought r.
+func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request, isProxied bool) (q quota, err error) {
 	if d.srv.life.isDraining() {
 		return q, errDraining.WithRetryAfter(jitter(5 * time.Second))
 	}
 	wasExcess := s.Excess()
 	isPlaced, isCharged := s.Claim()
+	isCharged = isCharged && !isProxied
 	switch {
 	case !isPlaced:
 		return q, errFull.WithRetryAfter(jitter(5 * time.Second))

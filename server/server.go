@@ -41,8 +41,22 @@ type Server struct {
 
 	// Listeners are listening sockets that were opened elsewhere, besides those of Addr.
 	// They are the server's once Start has returned nil. Connections of one that is not of
-	// IP have no address: limits per address do not count them, and Conn.RemoteAddr is zero.
+	// IP have no address: limits per address do not count them, and Conn.RemoteAddr is zero,
+	// unless a proxy says where they come from.
 	Listeners []Listener
+
+	// ProxyProtocol are proxies whose connections begin with a PROXY header, version 1 or 2,
+	// of 536 bytes at most and within HandshakeTimeout. What begins otherwise is closed and
+	// counted, Stats.ProxyHeaderErrors.
+	//
+	// TrustedProxies are believed what X-Forwarded-For and Forwarded say of a request; see
+	// upgrade.Upgrader.Trace. The peer of a connection with a PROXY header is the one that
+	// this names.
+	//
+	// The address that they name is what limits, logs, net/http and Conn.RemoteAddr have. Such
+	// a connection counts for it once it is known. By default nobody is either.
+	ProxyProtocol  upgrade.Proxies
+	TrustedProxies upgrade.Proxies
 
 	// How many. MaxConns is by default what the process's descriptor limit
 	// allows, less the reserve for those that are told to go; Start fails with
@@ -53,7 +67,8 @@ type Server struct {
 	MaxConnsPerUser int // by Identity.Subject; default none
 
 	// ConnRate is how often an address may come, whatever becomes of it; default
-	// unlimited. Per address means, for IPv6, per /64.
+	// unlimited. Per address means, for IPv6, per /64; an IPv4 address within IPv6 is that
+	// address.
 	ConnRate limiter.Rate
 
 	// Messages of all connections of a user or an address together, on all routes.
@@ -141,6 +156,7 @@ type Server struct {
 	authorizing  limiter.Quota // those of authorizers
 	drainWindow  time.Duration
 	stats        stats
+	headers      headers
 	isInspecting atomic.Bool
 }
 

@@ -5,11 +5,13 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/proxyheader"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/stream"
@@ -98,6 +100,10 @@ func (s *Server) newEngine() (err error) {
 	if err != nil {
 		return err
 	}
+	var isProxy func(netip.Addr) bool
+	if !s.ProxyProtocol.IsZero() {
+		isProxy = s.ProxyProtocol.Has
+	}
 	s.users = newUsers(s)
 	s.engine, err = stream.New(stream.Config[extra]{
 		Loops:        s.loopCount(),
@@ -105,6 +111,8 @@ func (s *Server) newEngine() (err error) {
 		Reserve:      s.reserve,
 		Source:       limiter.Network,
 		Admit:        s.admitAddr,
+		IsProxy:      isProxy,
+		ReadHeader:   proxyheader.Read,
 		MaxBuffered:  s.maxBuffered(),
 		WriteTimeout: s.writeTimeout(),
 		Weigh:        weigh,

@@ -34,6 +34,10 @@ type Stats struct {
 	AcceptPauses int64 `json:"accept_pauses"` // times the process was out of descriptors
 	LogDropped   int64 `json:"log_dropped"`   // records that a slow log had no room for
 
+	// Connections of ProxyProtocol that did not begin with a PROXY header, by reason:
+	// missing, malformed, too_large, ended or timeout. Nil without ProxyProtocol.
+	ProxyHeaderErrors map[string]int64 `json:"proxy_header_errors,omitempty"`
+
 	Total  RouteStats   `json:"total"`
 	Routes []RouteStats `json:"routes"` // in the order in which they are tried; last, "" for what no route matches
 	Limits []LimitCount `json:"limits"` // as LimitStats
@@ -94,6 +98,9 @@ func (s *Server) Stats() Stats {
 		Loops:        make([]LoopStats, len(s.loops)),
 	}
 	st.Requests, st.RequestsWaiting = s.http.inUse()
+	if !s.ProxyProtocol.IsZero() {
+		st.ProxyHeaderErrors = s.headers.snapshot()
+	}
 	for k, copied := range s.survey(st.Loops) {
 		if copied == nil {
 			continue

@@ -53,7 +53,7 @@ func (d *door) wait(s link, q quota, r *upgrade.Request, head, early []byte) *ex
 	if b == nil {
 		b = d.Buffers.Append(d.Buffers.Append(nil, head), early)
 	}
-	x := newExchange(d.loop, s, q, r.RemoteAddr, b)
+	x := newExchange(d.loop, s, q, r.Forwarded(), b)
 	x.whole = len(head)
 	e := s.NeedExtra()
 	e.head, e.exchange = nil, x
@@ -135,8 +135,14 @@ func (d *door) expireQueued(s link) {
 	if len(x.in) >= x.whole {
 		err = errNoTurn.WithRetryAfter(jitter(5 * time.Second))
 	}
-	_, _ = d.gate.Read(x.in, 0, r) // it has been read before
+	d.reread(x.in, x, r)
 	d.refuse(s, nil, r, err)
+}
+
+// reread reads the request of x out of b, where it was read before.
+func (d *door) reread(b []byte, x *exchange, r *upgrade.Request) {
+	_, _ = d.gate.Read(b, 0, r)
+	d.gate.SetForwarded(r, x.forwarded)
 }
 
 // feed gives net/http what was read.
@@ -260,7 +266,7 @@ func (d *door) attendAll() {
 		bytes += d.attend(d.exchanges.take())
 	}
 	if n > 0 {
-		d.Wake() // behind the others
+		d.Again() // behind the others
 	}
 }
 

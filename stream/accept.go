@@ -25,6 +25,7 @@ type adoption struct {
 	member    uint32     // of the engine's sources; 0: none
 	listener  uint8      // its number and one; 0: none
 	excess    bool       // without a place among MaxConns
+	isProxied bool       // it begins with a header
 	inherited bool       // given to the acceptor, which is to assign it
 }
 
@@ -119,7 +120,8 @@ func (l *acceptor[T, X]) assign(a adoption) {
 	e := l.engine
 	a.inherited = false
 	from := e.cfg.Source(a.peer)
-	m := e.admit(from, l.poll.Now())
+	a.isProxied = e.cfg.IsProxy(a.peer)
+	m := e.admit(a, from, l.poll.Now())
 	a.excess = m.standing == surplus
 	if (a.excess || e.Sockets() > e.mostConns()+e.cfg.Reserve) && !l.findRoom(a, from) {
 		return
@@ -143,16 +145,17 @@ func (l *acceptor[T, X]) assign(a adoption) {
 	}
 }
 
-// admit counts a newcomer, and says where it is to be.
-func (e *Engine[T, X]) admit(from netip.Addr, now time.Duration) (m member) {
+// admit counts a newcomer, and says where it is to be. For one that is proxied the proxy's
+// address counts until its header names another.
+func (e *Engine[T, X]) admit(a adoption, from netip.Addr, now time.Duration) (m member) {
 	if !e.seat(e.mostConns()) {
 		e.reserved.Add(1)
 		return member{standing: surplus}
 	}
-	if !e.asks.Load() || !from.IsValid() {
+	if !e.asks.Load() || !from.IsValid() || a.isProxied {
 		return member{}
 	}
-	if e.cfg.Admit(from, e.sources.newcomers(from), now) {
+	if e.cfg.Admit(a.peer, e.sources.newcomers(from), now) {
 		return member{opinion: admitted}
 	}
 	e.live.Add(-1)
@@ -236,6 +239,9 @@ func (l *Loop[T, X]) adopt(a adoption) {
 	s.fd, s.state, s.listener = int32(a.fd), Flowing, a.listener
 	if a.excess {
 		s.flags |= excess | reserved
+	}
+	if a.isProxied {
+		s.flags |= awaitsHeader
 	}
 	if a.member != 0 {
 		l.members[i] = a.member

@@ -4,6 +4,7 @@ package stream
 
 import (
 	"errors"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,6 +73,7 @@ func (l *Loop[T, X]) vacate(i uint32, s *slot[T]) {
 		l.exts.put(s.ext)
 	}
 	l.conns.Add(-1)
+	l.peers.set(i, netip.AddrPort{})
 	l.slab.put(i)
 }
 

@@ -34,8 +34,18 @@ type Config[X any] struct {
 	// Admit says whether a newcomer may have a place among MaxConns, or comes to be
 	// told that its source has too many; nil lets all in. Of the source there are
 	// newcomers, this one not counted, that have a place and have yet to Claim it. It
-	// is called on loop 0, and not for the zero source.
-	Admit func(source netip.Addr, newcomers int, now time.Duration) bool
+	// is called on any loop, once the peer is known, and not for the zero source.
+	Admit func(peer netip.Addr, newcomers int, now time.Duration) bool
+
+	// IsProxy says of which peers a stream begins with a header that names the peer that
+	// counts instead; nil for of none. The zero Addr is a peer that is not of IP.
+	//
+	// ReadHeader reads the header of such a stream. It returns its length, with a zero
+	// client if the proxy speaks for itself; 0 if b, all that has come, is only its
+	// beginning, of at most 1,023 bytes; or an error, which is the cause of the stream's
+	// end. It is called on any loop; b is valid until it returns.
+	IsProxy    func(peer netip.Addr) bool
+	ReadHeader func(b []byte) (length int, client netip.AddrPort, err error)
 
 	// MaxBuffered is how many bytes all loops together may have lent after a pass; 0 is
 	// no limit. A loop that has more makes victims.
@@ -86,6 +96,9 @@ func New[T, X any](cfg Config[X], handler func(*Loop[T, X]) Handler[T, X]) (*Eng
 	}
 	if cfg.Source == nil {
 		cfg.Source = func(peer netip.Addr) netip.Addr { return peer }
+	}
+	if cfg.IsProxy == nil {
+		cfg.IsProxy = func(netip.Addr) bool { return false }
 	}
 	e := &Engine[T, X]{cfg: cfg, origin: time.Now(), calm: cfg.Reserve}
 	if cfg.Loops > 1 { // which have to be asked, and may be busy
@@ -189,8 +202,12 @@ func (e *Engine[T, X]) Adopt(fd int) error {
 		return os.NewSyscallError("fcntl", err)
 	}
 	unix.CloseOnExec(fd)
+	peer := poller.Peer(fd)
+	if !peer.IsValid() && !poller.IsUnix(fd) {
+		return os.NewSyscallError("getpeername", unix.ENOTCONN) // it has gone meanwhile
+	}
 	acceptor := e.loops[0]
-	if !acceptor.inbox.put(adoption{fd: fd, peer: poller.Peer(fd).Addr(), inherited: true}) {
+	if !acceptor.inbox.put(adoption{fd: fd, peer: peer.Addr(), inherited: true}) {
 		return poller.ErrClosed
 	}
 	acceptor.Wake()

@@ -2,11 +2,7 @@
 
 package stream
 
-import (
-	"net/netip"
-
-	"github.com/usher-ws/usher/poller"
-)
+import "net/netip"
 
 // This file is what a loop has listed in the engine's sources, and which of that it was asked
 // to evict.
@@ -48,7 +44,7 @@ func (l *Loop[T, X]) unlist(i uint32, s *slot[T]) {
 
 // enlist lists a stream that lingers, and returns where it comes from.
 func (l *Loop[T, X]) enlist(i uint32, s *slot[T]) (from netip.Addr) {
-	from = l.engine.cfg.Source(poller.Peer(int(s.fd)).Addr())
+	from = l.engine.cfg.Source(l.remoteAddr(i, s).Addr())
 	l.members[i] = l.engine.sources.add(from, member{
 		tok: token(i, s.gen.Load()), loop: int32(l.id), standing: parting,
 	})

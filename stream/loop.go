@@ -37,7 +37,8 @@ type Loop[T, X any] struct {
 	address address      // of what is dialled
 
 	members map[uint32]uint32 // by slot: newcomers, and those that linger, in the engine's sources
-	making  bool              // room, for one that comes
+	peers   peers
+	making  bool // room, for one that comes
 
 	relieved bool // victims are being made, or there are none left in this pass
 
@@ -88,6 +89,9 @@ func (l *Loop[T, X]) Lent() (now, most int) {
 // Wake makes Handler.Mail be called soon. Safe for any goroutine; calls that arrive
 // before the loop answers share one.
 func (l *Loop[T, X]) Wake() { l.poll.Wake() }
+
+// Again makes Handler.Mail be called once more, after what is ready by then; see poller.Loop.
+func (l *Loop[T, X]) Again() { l.poll.Again() }
 
 // Spin keeps the loop from blocking until the given time; see poller.Loop.
 func (l *Loop[T, X]) Spin(until time.Duration) { l.poll.Spin(until) }

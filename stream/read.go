@@ -6,6 +6,9 @@ import "golang.org/x/sys/unix"
 
 // read reads once and hands over what came. It reports whether anything did.
 func (l *Loop[T, X]) read(i uint32, s *slot[T]) bool {
+	if s.flags&awaitsHeader != 0 && !l.readHeader(i, s) {
+		return false
+	}
 	n, errno := l.recv(s)
 	if n == 0 && errno == 0 && s.flags&deaf != 0 {
 		errno = unix.ECONNRESET // which sending has been told of already

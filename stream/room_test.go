@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -14,11 +15,14 @@ import (
 	"time"
 )
 
-// With too little room for all, on several loops, whatever comes from many addresses is
-// served or told, or goes; there are never more than there may be, and none is left.
+// With too little room for all, on several loops, whatever comes from many addresses, every
+// other of them through one proxy, is served or told, or goes; there are never more than there
+// may be, and none is left.
 func TestTooLittleRoom(t *testing.T) {
 	const clients, visits, addresses = 24, 60, 5
-	cfg := roomy()
+	cfg := proxied()
+	proxy := netip.MustParseAddr("127.0.2.1")
+	cfg.IsProxy = func(peer netip.Addr) bool { return peer == proxy }
 	cfg.Loops, cfg.MaxConns, cfg.Reserve = 3, 8, 16
 	cfg.Admit = func(_ netip.Addr, newcomers int, _ time.Duration) bool { return newcomers < 2 }
 	e, _, addr := serve(t, cfg, func(o *owner) {
@@ -46,14 +50,22 @@ func TestTooLittleRoom(t *testing.T) {
 		rng := rand.New(rand.NewPCG(3, uint64(k)))
 		all.Go(func() {
 			var silent []net.Conn
-			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+k%addresses))}}
+			from, header := net.IPv4(127, 0, 1, byte(1+k%addresses)), ""
+			if k%2 == 1 {
+				from, header = proxy.AsSlice(), fmt.Sprintf("from %v:1\n", from)
+			}
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}
 			for range visits {
 				c, err := d.Dial("tcp", addr)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				switch way := rng.IntN(4); way {
+				way := rng.IntN(4)
+				if way > 0 {
+					io.WriteString(c, header)
+				}
+				switch way {
 				case 0, 1: // says nothing for a while
 					silent = append(silent, c)
 					if len(silent) > 3 {

@@ -24,13 +24,14 @@ type slot[T any] struct {
 type flags uint8
 
 const (
-	armedRead  flags = 1 << iota // epoll reports readable
-	armedWrite                   // epoll reports writable
-	excess                       // accepted beyond MaxConns, to be told so
-	reserved                     // counts against the reserve, not MaxConns
-	uncounted                    // dialled: counts against neither
-	deaf                         // the peer has reset what we sent, and may have said something before
-	hungUp                       // both directions have ended, or the socket has an error
+	armedRead    flags = 1 << iota // epoll reports readable
+	armedWrite                     // epoll reports writable
+	excess                         // accepted beyond MaxConns, to be told so
+	reserved                       // counts against the reserve, not MaxConns
+	uncounted                      // dialled: counts against neither
+	deaf                           // the peer has reset what we sent, and may have said something before
+	hungUp                         // both directions have ended, or the socket has an error
+	awaitsHeader                   // its proxy has yet to say where it comes from
 )
 
 // Hold says why a stream is held, bit by bit; zero when it is not.

@@ -127,6 +127,44 @@ func (t *sources) isLeaving(k uint32) bool {
 	return t.members[k].standing == leaving
 }
 
+// move lists newcomer k as one of another source. It returns how many others of that have a
+// place and have yet to claim it, and whether k has one.
+func (t *sources) move(k uint32, to netip.Addr) (others int, isPlaced bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := &t.members[k]
+	if before, is := m.source, m.standing; before.addr != to {
+		if is != leaving {
+			t.unlink(k)
+		}
+		m.source = t.find(to)
+		m.source.refs++
+		if is != leaving {
+			t.link(k, is)
+		}
+		t.release(before)
+	}
+	isPlaced = m.standing == placed
+	return m.source.lists[placed].n - 1, isPlaced
+}
+
+// rule notes what Config.Admit has said of newcomer k, and reports whether it has a place: one
+// that was refused gives it up.
+func (t *sources) rule(k uint32, isAdmitted bool, a *account) (isPlaced bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := &t.members[k]
+	if m.opinion = over; isAdmitted {
+		m.opinion = admitted
+	} else if m.standing == placed {
+		t.unlink(k)
+		t.link(k, surplus)
+		a.live.Add(-1)
+		a.reserved.Add(1)
+	}
+	return m.standing == placed
+}
+
 // newcomers is how many streams from an address have a place and have yet to claim it.
 func (t *sources) newcomers(from netip.Addr) int {
 	t.mu.Lock()

@@ -113,15 +113,6 @@ func (s S[T, X]) HungUp() bool { return s.slot.flags&hungUp != 0 }
 // inherited.
 func (s S[T, X]) Listener() int { return int(s.slot.listener) - 1 }
 
-// RemoteAddr asks the kernel for the peer's address. It is zero when that is not known
-// any more.
-func (s S[T, X]) RemoteAddr() netip.AddrPort {
-	if s.slot.fd < 0 {
-		return netip.AddrPort{}
-	}
-	return poller.Peer(int(s.slot.fd))
-}
-
 // LocalAddr asks the kernel for the address that the peer has connected to. It is zero when
 // that is not known any more, or is not of IP.
 func (s S[T, X]) LocalAddr() netip.AddrPort {

@@ -10,6 +10,7 @@ const (
 	CodeBadRequest          = "bad_request"           // 400: not HTTP, or HTTP that two parsers could read in two ways
 	CodeURITooLong          = "uri_too_long"          // 414: the request line exceeds the cap
 	CodeHeaderTooLarge      = "header_too_large"      // 431: too many bytes or lines before the empty line
+	CodeForwardedConflict   = "forwarded_conflict"    // 400: X-Forwarded-For and Forwarded of a trusted proxy name two clients
 	CodeVersionNotSupported = "version_not_supported" // 505: an upgrade in HTTP/1.0, or another HTTP altogether
 	CodeTimeout             = "timeout"               // 408: a head began and did not end in time
 
@@ -60,6 +61,7 @@ var (
 	errTwoKeys     = Reject(400, CodeBadRequest, "Sec-WebSocket-Key was sent twice.")
 	errLength      = Reject(400, CodeBadRequest, "Content-Length or Transfer-Encoding is malformed or ambiguous.")
 	errBody        = Reject(400, CodeBadRequest, "An upgrade request cannot carry a body.")
+	errForwarded   = Reject(400, CodeForwardedConflict, "X-Forwarded-For and Forwarded name two clients: the proxy has to write one of them and to remove the other.")
 	errURITooLong  = Reject(414, CodeURITooLong, "The request line is too long.")
 	errHeadSize    = Reject(431, CodeHeaderTooLarge, "The head is too large.")
 	errHeadLines   = Reject(431, CodeHeaderTooLarge, "The head has too many lines.")

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -123,15 +124,30 @@ func (u *Upgrader) isForeign(r *Request) bool {
 	return site != "" && site != "none" && site != "same-origin"
 }
 
-// parseHTTP is Parse for a request that net/http has read.
+// parseHTTP is Parse, and Trace, for a request that net/http has read.
 func (u *Upgrader) parseHTTP(req *http.Request) (r *Request, err error) {
 	r = new(Request)
 	err = u.Parse(headOf(req), r)
-	r.RemoteAddr, _ = netip.ParseAddrPort(req.RemoteAddr)
+	peer, _ := netip.ParseAddrPort(req.RemoteAddr)
+	_, isUnix := req.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr)
+	if f, wasTraced := req.Context().Value(forwardedKey{}).(Forwarded); wasTraced {
+		u.SetForwarded(r, f)
+	} else if untraced := u.trace(r, peer, isUnix); err == nil {
+		err = untraced
+	}
 	if req.TLS != nil {
 		r.tls = true
 		r.page = u.judgeOrigin(r)
 	}
 	setPathValues(r, req)
 	return r, err
+}
+
+// trace is Trace, for a peer whose address may not be known any more: isUnix says that it
+// cannot have one.
+func (u *Upgrader) trace(r *Request, peer netip.AddrPort, isUnix bool) error {
+	if peer.IsValid() || isUnix {
+		return u.Trace(r, peer)
+	}
+	return nil
 }

@@ -75,7 +75,8 @@ type standing struct {
 // judgeOrigin says what the page that sent the request may do.
 //
 // It may connect if there is no Origin (it is no browser), if the Origin is the host and
-// port that the request itself asks for, or if u.Origins lists it. "*" lets in every
+// port that the request itself asks for, or if u.Origins lists it. Where trusted proxies say
+// which host and scheme the client has asked for, these count instead. "*" lets in every
 // Origin. "null", which sandboxed pages send, and "file://" belong to nobody, and are let
 // in only if they are listed. Two Origin lines are no origin, and neither is a URL.
 //
@@ -94,7 +95,7 @@ func (u *Upgrader) judgeOrigin(r *Request) (page standing) {
 	port := ""
 	if full {
 		port = defaultPort(scheme)
-		if host := r.bytes(r.host); bytes.Equal(hostport, host) || equalHost(hostport, host, port) {
+		if r.isSameHost(scheme, hostport, port) {
 			page.allowed, page.vouched = true, r.safeScheme(scheme)
 		}
 	}
@@ -114,6 +115,19 @@ func (u *Upgrader) judgeOrigin(r *Request) (page standing) {
 	}
 	page.shown = page.allowed && (full || named && string(origin) == "null")
 	return page
+}
+
+// isSameHost reports whether an origin is what the request itself asks for.
+func (r *Request) isSameHost(scheme, hostport []byte, port string) bool {
+	f := &r.forwarded
+	if f.Proto != "" && !equalFold(scheme, f.Proto) {
+		return false
+	}
+	if f.Host != "" {
+		return equalHost(hostport, f.Host, port)
+	}
+	host := r.bytes(r.host)
+	return bytes.Equal(hostport, host) || equalHost(hostport, host, port)
 }
 
 // cutOrigin cuts an origin as browsers write it, RFC 6454 §6.2. full reports whether it is
@@ -143,6 +157,9 @@ func (r *Request) safeScheme(scheme []byte) bool {
 // overTLS reports whether the request came over TLS, or says that it did, at least to
 // the first proxy: further ones are named behind that.
 func (r *Request) overTLS() bool {
+	if proto := r.forwarded.Proto; proto != "" {
+		return proto == "https"
+	}
 	if scheme, _, _ := bytes.Cut(r.bytes(r.target), []byte{':'}); r.tls || r.absolute && isTLS(scheme) {
 		return true
 	}

@@ -18,7 +18,8 @@ import (
 // it then allocates nothing. A Request belongs to one goroutine at a time.
 type Request struct {
 	// RemoteAddr is the client's address. Parse clears it; the code that accepted the
-	// connection sets it afterwards. Upgrade, UpgradeHTTP and Handler do.
+	// connection sets it afterwards, by Upgrader.Trace if there may be proxies. Upgrade,
+	// UpgradeHTTP and Handler do. The port is 0 if a proxy has not named it.
 	RemoteAddr netip.AddrPort
 
 	// Identity is the user that Bearer recognised; nil before that.
@@ -34,8 +35,9 @@ type Request struct {
 	tls                               bool // it came over TLS that ends here; Parse clears it
 
 	// What was concluded.
-	upgrade     bool     // Upgrade names websocket
-	page        standing // of its Origin
+	forwarded   Forwarded // by Trace; its RemoteAddr is not kept up
+	upgrade     bool      // Upgrade names websocket
+	page        standing  // of its Origin
 	deflate     deflate
 	subprotocol string
 	values      []pathValue

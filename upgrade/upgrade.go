@@ -59,7 +59,10 @@ func (u *Upgrader) Upgrade(conn net.Conn) (r *Request, early []byte, err error) 
 		return nil, nil, err
 	}
 	s.out = s.out[:0]
-	s.r.RemoteAddr = addrPort(conn.RemoteAddr())
+	_, isUnix := conn.RemoteAddr().(*net.UnixAddr)
+	if untraced := u.trace(&s.r, addrPort(conn.RemoteAddr()), isUnix); err == nil {
+		err = untraced
+	}
 	_, s.r.tls = conn.(interface{ ConnectionState() tls.ConnectionState })
 	judged := false
 	defer func() {

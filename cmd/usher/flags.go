@@ -23,6 +23,9 @@ type serveCmd struct {
 	Listen    []string `default:"127.0.0.1:8080" placeholder:"HOST:PORT|unix:PATH|systemd:[NAME]" help:"Where to listen, 127.0.0.1:8080 if not given. Port 0 takes a free one; unix:/run/usher.sock?mode=0660 makes a unix socket with these permissions, 0666 if there are none; systemd: takes the sockets of a .socket unit, or those of a name."`
 	ReusePort bool     `help:"Let other processes of the same user listen on the same ports, each of which gets its part of the connections."`
 
+	ProxyProtocol []string `placeholder:"CIDR|unix" help:"Connections from these networks, or on unix sockets, come through a proxy, and must begin with a PROXY header, version 1 or 2, which says where they come from."`
+	TrustedProxy  []string `placeholder:"CIDR|unix" help:"Requests from these networks, or on unix sockets, come through proxies: believe what their X-Forwarded-For or Forwarded says of the client, and compare an Origin with their X-Forwarded-Host and X-Forwarded-Proto. The address that a proxy names is the one that limits and logs know."`
+
 	Loops int `default:"0" help:"Number of event loops; 0 is one per CPU."`
 
 	Echo     string   `placeholder:"PATH" help:"Echo messages at this path, to anybody and without limits unless --rate is given."`
@@ -51,7 +54,7 @@ type serveCmd struct {
 	LimitDryRun bool          `live:"" help:"Count and log what is over a limit, but let it pass."`
 
 	MaxConns        int      `placeholder:"N" live:"" help:"Connections in all; if not given, what the limit of open files allows. More than that is an error."`
-	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" live:"" help:"Connections of one address at once, from when they are accepted. Of more, those that say nothing are closed after a second, and those that send a request are told."`
+	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" live:"" help:"Connections of one address at once, from when they are accepted, or from when a proxy has said whose they are. Here and in --ip-rate an address of IPv6 counts as its /64, and one of IPv4 within IPv6 as that. Of more, those that say nothing are closed after a second, and those that send a request are told."`
 	MaxConnsPerUser int      `default:"0" live:"" help:"Connections of one user at once."`
 	MaxRequests     int      `default:"256" help:"Log-ins, tickets and other requests by HTTP that are answered at once; the others wait, for --handshake-timeout at most. The page has no need to wait."`
 	MaxHead         byteSize `default:"16KiB" live:"" help:"The largest head of a request, cookies included: 1KiB to 1MiB."`
@@ -89,6 +92,11 @@ func (s *serveCmd) Validate() error {
 	for _, text := range s.Listen {
 		if _, err := parseEndpoint(text); err != nil {
 			return fmt.Errorf("--listen: %w", err)
+		}
+	}
+	for name, list := range map[string][]string{"--proxy-protocol": s.ProxyProtocol, "--trusted-proxy": s.TrustedProxy} {
+		if _, err := upgrade.ParseProxies(list); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	if s.Admin != "" && !isAddress(s.Admin) {

@@ -118,8 +118,13 @@ func (s *serveCmd) secrets() (secrets []secret, given bool, err error) {
 
 // server returns the server that the flags describe.
 func (s *serveCmd) server(log *slog.Logger) *server.Server {
+	headers, _ := upgrade.ParseProxies(s.ProxyProtocol) // Validate has read them
+	trusted, _ := upgrade.ParseProxies(s.TrustedProxy)
 	return &server.Server{
 		Loops: s.Loops,
+
+		ProxyProtocol:  headers,
+		TrustedProxies: trusted,
 
 		MaxConns:        s.MaxConns,
 		MaxConnsPerIP:   s.MaxConnsPerIP,

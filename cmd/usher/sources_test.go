@@ -40,6 +40,8 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 	switch flag.Name {
 	case "listen", "admin":
 		return [2]string{"127.0.0.1:0", "[::1]:0"}
+	case "proxy-protocol", "trusted-proxy":
+		return [2]string{"10.0.0.0/8", "unix"}
 	case "echo", "echo-auth":
 		return [2]string{"/x", "/x/y"}
 	case "auth-url":

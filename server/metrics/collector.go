@@ -105,6 +105,12 @@ var families = []family{
 		}),
 	counter("usher_http_requests_total", "Requests that no route matched, given to the http.Handler.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.Total.Passed) })),
+	counter("usher_proxy_header_errors_total", "Connections of --proxy-protocol that did not begin with a PROXY header, by reason.", []string{"reason"},
+		func(st *server.Stats, say func(float64, ...string)) {
+			for reason, n := range st.ProxyHeaderErrors {
+				say(float64(n), reason)
+			}
+		}),
 	gauge("usher_sockets", "Open sockets, those in a handshake and those that linger included.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.Sockets) })),
 	gauge("usher_requests", "Requests by HTTP that are answered at the moment.", nil,
