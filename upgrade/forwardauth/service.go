@@ -91,6 +91,7 @@ func New(rawURL string) (*Service, error) {
 				// net/http goes on dialling when ctx has ended, for the next question.
 				return (&net.Dialer{Timeout: s.timeout()}).DialContext(ctx, network, addr)
 			},
+			TLSHandshakeTimeout:    defaultTimeout,
 			MaxConnsPerHost:        maxAsked,
 			MaxIdleConnsPerHost:    maxAsked,
 			IdleConnTimeout:        time.Minute,

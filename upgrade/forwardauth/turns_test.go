@@ -154,3 +154,33 @@ func TestCookies(t *testing.T) {
 		}
 	}
 }
+
+// TestSilentTLS: a service that says nothing in the TLS handshake keeps no place for good.
+func TestSilentTLS(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, err := io.Copy(io.Discard, conn) // until the other side gives up
+				conn.Close()
+				ended <- err
+			}()
+		}
+	}()
+	t.Cleanup(func() { ln.Close() })
+	s := at(t, "https://"+ln.Addr().String())
+	s.Timeout = 200 * time.Millisecond
+	if _, err := knock(t, context.Background(), s, "/ws"); rejection(t, err).Status != 503 {
+		t.Errorf("got %v", err)
+	}
+	<-ended
+}
