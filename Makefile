@@ -149,6 +149,7 @@ deps:
 	command -v systemd-nspawn >/dev/null || want+=(systemd-container); \
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || want+=(python3-websockets); \
 	/usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null || want+=(python3-jwt python3-cryptography); \
+	/usr/bin/python3 -c 'import fastapi, uvicorn' 2>/dev/null || want+=(python3-fastapi python3-uvicorn); \
 	PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || want+=(nginx-light); \
 	PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || want+=(haproxy); \
 	if [ $${#want[@]} -gt 0 ]; then \

@@ -238,6 +238,7 @@ func TestTimerEarliestWins(t *testing.T) {
 // spinner is a Handler that never lets the loop block.
 type spinner struct {
 	recorder
+	goOn   func(*Loop)
 	passes atomic.Int64
 }
 
@@ -251,19 +252,26 @@ func (s *spinner) Timer() {
 
 func (s *spinner) After() {
 	s.passes.Add(1)
-	s.loop.Spin(s.loop.Now() + time.Hour)
+	s.goOn(s.loop)
 }
 
-// A loop that spins makes passes although nothing is ready, and neglects nobody:
+// A loop that spins or goes on makes passes although nothing is ready, and neglects nobody:
 // what is posted runs, a timer fires, a listener is served, a connection is read,
 // and Close ends it.
 func TestSpin(t *testing.T) {
+	t.Run("spin", func(t *testing.T) {
+		testGoingOn(t, func(l *Loop) { l.Spin(l.Now() + time.Hour) })
+	})
+	t.Run("again", func(t *testing.T) { testGoingOn(t, (*Loop).Again) })
+}
+
+func testGoingOn(t *testing.T, goOn func(*Loop)) {
 	const enough = 1000
 	a, b := socketPair(t)
 	c, d := socketPair(t)
 	Send(b, []byte("x"))
 	Send(d, []byte("x"))
-	s := new(spinner)
+	s := &spinner{goOn: goOn}
 	s.timers = make(chan time.Duration, 1)
 	ready, listened := make(chan uint64, 1), make(chan bool, 1)
 	s.ready = func(data uint64, _ Event) {
@@ -285,6 +293,7 @@ func TestSpin(t *testing.T) {
 	s.onLoop(t, func() {
 		loop.Add(a, 7, Readable)
 		loop.Listen(c, func() { loop.Unlisten(c); listened <- true })
+		loop.SetTimer(loop.Now())
 	})
 	if got := <-ready; got != 7 {
 		t.Errorf("ready: got %d, want 7", got)
@@ -293,6 +302,36 @@ func TestSpin(t *testing.T) {
 	<-s.timers
 	if err := loop.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Each Again is followed by one Wake, and after the last the loop rests.
+func TestAgain(t *testing.T) {
+	const n = 10_000
+	s := new(spinner)
+	enough := make(chan bool, 1)
+	s.goOn = func(l *Loop) {
+		switch k := s.passes.Load(); {
+		case k < n:
+			l.Again()
+		case k == n:
+			enough <- true
+		}
+	}
+	loop, err := New(s, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.loop = loop
+	if err := loop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer loop.Close()
+	loop.Wake()
+	<-enough
+	s.onLoop(t, func() {})
+	if wakes, passes := int64(s.wakes.Load()), s.passes.Load(); wakes < n || passes > n+4 {
+		t.Errorf("%d passes and %d wakes of %d", passes, wakes, n)
 	}
 }
 

@@ -266,7 +266,7 @@ func (d *door) attendAll() {
 		bytes += d.attend(d.exchanges.take())
 	}
 	if n > 0 {
-		d.Wake() // behind the others
+		d.Again() // behind the others
 	}
 }
 

@@ -86,7 +86,7 @@ func (o owner) Mail() {
 func (o owner) settle() {
 	var more bool
 	if o.relieved, more = o.mail.settle(o.relieved[:0], o.work.taken.charged); more {
-		o.Wake() // behind the others
+		o.Again() // behind the others
 	}
 	for _, p := range o.relieved {
 		if p.loop == o.loop {

@@ -90,6 +90,9 @@ func (l *Loop[T, X]) Lent() (now, most int) {
 // before the loop answers share one.
 func (l *Loop[T, X]) Wake() { l.poll.Wake() }
 
+// Again makes Handler.Mail be called once more, after what is ready by then; see poller.Loop.
+func (l *Loop[T, X]) Again() { l.poll.Again() }
+
 // Spin keeps the loop from blocking until the given time; see poller.Loop.
 func (l *Loop[T, X]) Spin(until time.Duration) { l.poll.Spin(until) }
 

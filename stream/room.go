@@ -46,7 +46,7 @@ func (l events[T, X]) evictAsked() {
 		l.evict(tok)
 		l.makeRoom(netip.Addr{}, true)
 	}
-	l.poll.Wake() // for the rest, behind the others
+	l.poll.Again() // for the rest, behind the others
 }
 
 // evict ends a stream that was asked to make room, if it still is to: a newcomer that has

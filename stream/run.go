@@ -148,7 +148,7 @@ func (l events[T, X]) After() {
 	l.at = 0
 	next := l.handler.Turn(l.poll.Now())
 	if l.turns.ripen() {
-		l.poll.Wake() // come back after the others
+		l.poll.Again()
 	}
 	if l.Buffers.isOver() {
 		l.exts.rankAll() // also what was lent in no callback
