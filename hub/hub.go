@@ -125,6 +125,10 @@ type Hub struct {
 	expiring bool             // a timer will look after leaving
 	gathered []*Topic         // with moves to tell of
 
+	server     *server.Server // that counts what the tables take
+	charged    int            // bytes of it
+	topicBytes int            // of topics
+
 	historyBytes atomic.Int64 // of all topics
 	replays      replays
 }

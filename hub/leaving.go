@@ -68,6 +68,7 @@ func (h *Hub) expire() {
 func (h *Hub) first() (l leaver, name string, found bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	defer h.weigh(nil)
 	for ; len(h.leaving) > 0; h.leaving = h.leaving[1:] {
 		if l = h.leaving[0]; h.isLeaving(l) {
 			return l, string(h.seats.nameOf(l.seat)), true
@@ -106,6 +107,7 @@ func (h *Hub) isOver(l leaver) (over bool, others int) {
 func (h *Hub) letGo(l leaver) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	defer h.weigh(nil)
 	h.stay(l.seat)
 	h.forget(l.topic, l.seat)
 }

@@ -42,6 +42,7 @@ func (m *Member) SetStatus(status string) {
 	h := m.topic.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	defer h.weigh(nil)
 	if i := h.seatOf(m); i != 0 {
 		h.seats.setStatus(m.topic, h.seats.At(i).name, status)
 	}

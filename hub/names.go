@@ -14,6 +14,7 @@ import (
 type names struct {
 	compact.Strings[nameUse]
 	index compact.Index // by name
+	text  int           // bytes of all names and keys
 }
 
 // nameUse is what is known of a name.
@@ -62,7 +63,9 @@ func (n *names) use(name, key string) uint32 {
 			b = binary.AppendUvarint(b, uint64(len(key))+1)
 			b = append(b, key...)
 		}
-		i = n.Add(append(b, name...))
+		b = append(b, name...)
+		i = n.Add(b)
+		n.text += len(b)
 		n.index.Add(n, i)
 	}
 	n.At(i).topics++
@@ -73,6 +76,7 @@ func (n *names) use(name, key string) uint32 {
 func (n *names) drop(i uint32) {
 	u := n.At(i)
 	if u.topics--; u.topics == 0 {
+		n.text -= len(n.Bytes(i))
 		n.index.Remove(n, i)
 		n.Delete(i)
 	}

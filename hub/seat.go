@@ -5,6 +5,7 @@ package hub
 import (
 	"hash/maphash"
 	"iter"
+	"unsafe"
 
 	"github.com/usher-ws/usher/internal/compact"
 	"github.com/usher-ws/usher/server"
@@ -17,6 +18,7 @@ type seats struct {
 	compact.Slab[seat]
 	names    names
 	statuses compact.Strings[struct{}]
+	text     int             // bytes of all statuses
 	rings    map[uint32]ring // by seat: those of users with more than one in their topic
 	joins    uint32          // how many there were
 }
@@ -36,6 +38,14 @@ type seat struct {
 type ring struct {
 	next, prev uint32
 	isListed   bool // in the topic's index by user
+}
+
+// size is what is in the tables: a seat, its places in two indexes and in its Group; a name; what
+// few have.
+func (s *seats) size() int {
+	const seatSize, nameSize = int(unsafe.Sizeof(seat{})) + 2*2 + 4, 9 + int(unsafe.Sizeof(nameUse{})) + 2
+	const statusSize, ringSize = 9 + 16, 2 * int(unsafe.Sizeof(ring{}))
+	return s.Len()*seatSize + s.names.text + s.names.Len()*nameSize + s.text + s.statuses.Len()*statusSize + len(s.rings)*ringSize
 }
 
 // byConn and byUser are seats for the indexes of a topic.
@@ -180,6 +190,7 @@ func (s *seats) getUp(t *Topic, i uint32) {
 // setStatus sets the status of a user in a topic; "" is none.
 func (s *seats) setStatus(t *Topic, name uint32, status string) {
 	if old, ok := t.statuses[name]; ok {
+		s.text -= len(s.statuses.Bytes(old))
 		s.statuses.Delete(old)
 		if delete(t.statuses, name); len(t.statuses) == 0 {
 			t.statuses = nil
@@ -192,6 +203,7 @@ func (s *seats) setStatus(t *Topic, name uint32, status string) {
 		t.statuses = make(map[uint32]uint32)
 	}
 	t.statuses[name] = s.statuses.Add([]byte(status))
+	s.text += len(status)
 }
 
 // status returns the status of a user in a topic, valid for good and not to be changed.

@@ -2,7 +2,12 @@
 
 package hub
 
-import "slices"
+import (
+	"slices"
+	"unsafe"
+
+	"github.com/usher-ws/usher/server"
+)
 
 // This file is what a hub does with its tables, which Hub.mu guards.
 
@@ -48,6 +53,7 @@ func (h *Hub) find(name, user, key string) (*Topic, error) {
 			h.topics = make(map[string]*Topic)
 		}
 		h.topics[name] = t
+		h.topicBytes += t.size()
 	}
 	return t, nil
 }
@@ -58,6 +64,7 @@ func (h *Hub) find(name, user, key string) (*Topic, error) {
 func (h *Hub) add(m *Member, key string) (added bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	defer h.weigh(m.conn.Server())
 	t, s, c := m.topic, &h.seats, m.conn.Key()
 	if h.topics[t.name] != t {
 		return false, nil
@@ -92,6 +99,7 @@ func (h *Hub) add(m *Member, key string) (added bool, err error) {
 func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	defer h.weigh(m.conn.Server())
 	t, s := m.topic, &h.seats
 	i := h.seatOf(m)
 	if i == 0 {
@@ -147,6 +155,7 @@ func (h *Hub) forgetAll(t *Topic) {
 func (h *Hub) vacateIfEmpty(t *Topic) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	defer h.weigh(nil)
 	if h.topics[t.name] == t {
 		h.vacate(t)
 	}
@@ -171,8 +180,41 @@ func (h *Hub) vacate(t *Topic) {
 	if t.users.Len() == 0 {
 		t.forgotten.Store(true)
 		delete(h.topics, t.name)
+		h.topicBytes -= t.size()
 	}
 	if h.seats.Len() == 0 {
 		h.leaving, h.stayed = nil, 0 // nobody is: it would lead to seats that there are no more
 	}
+}
+
+// weigh charges what the tables take to the server of the connection for which they have
+// changed, nil for that of the last one: a hub serves one as a rule. It is called under mu.
+func (h *Hub) weigh(of *server.Server) {
+	if of == nil {
+		of = h.server
+	}
+	if of == nil {
+		return
+	}
+	if of != h.server {
+		if h.server != nil {
+			h.server.Charge(-h.charged)
+		}
+		h.server, h.charged = of, 0
+	}
+	if n := h.size(); n != h.charged {
+		of.Charge(n - h.charged)
+		h.charged = n
+	}
+}
+
+// size is what is in the tables, without the room that they have beside.
+func (h *Hub) size() int {
+	const awaySize = 16
+	return h.seats.size() + h.topicBytes + len(h.leaving)*int(unsafe.Sizeof(leaver{})) + len(h.away)*awaySize
+}
+
+// size is what a topic takes without members and history, its place in the hub's table included.
+func (t *Topic) size() int {
+	return int(unsafe.Sizeof(*t)) + len(t.voices)*int(unsafe.Sizeof(voice{})) + len(t.name) + 32
 }

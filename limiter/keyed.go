@@ -27,8 +27,10 @@ func (e *ErrLimit) Error() string {
 // Bucket are for events that have no duration. All methods are safe for any goroutine,
 // and take one of 64 locks for a moment. A key that holds nothing and whose bucket is
 // full again is forgotten, so memory follows the keys in use: under 25 MB for a million that
-// took tokens, whatever they are, and as much for places. A Keyed must not be copied after its
-// first use.
+// took tokens, whatever they are, and as much for places. So many have buckets at most: whoever
+// commands more keys than that is not held by limits of each, and a new one takes the place
+// of one that chance decides, whose bucket is full again then. A Keyed must not be copied after
+// its first use.
 //
 // It keeps no keys but hashes of 64 bits, by a random seed of its own that nobody is told.
 // Two keys with one hash share a limit: of a million keys, the chance that there are such
@@ -50,6 +52,9 @@ type Keyed[K comparable] struct {
 // keyedShards spreads the lock: with a few loops accepting at once, two of them
 // seldom want the same one.
 const keyedShards = 64
+
+// maxBuckets is how many buckets one of them has at most: a million, all together.
+const maxBuckets = 1 << 20 / keyedShards
 
 // keyedShard keeps what it knows of a key in two tables, as most keys are in one of
 // them.
@@ -150,7 +155,7 @@ func (q *Keyed[K]) DelayN(k K, now time.Duration, n int) time.Duration {
 	s.sweep(rate, now)
 	b := Bucket(s.buckets.get(h))
 	wait := b.DelayN(rate, now, n)
-	s.buckets.put(h, uint64(b))
+	s.keep(h, b)
 	return wait
 }
 
@@ -219,6 +224,17 @@ func (q *Keyed[K]) Len() int {
 	return n
 }
 
+// Size returns about how many bytes of memory the keys take.
+func (q *Keyed[K]) Size() (n int) {
+	for i := range q.shards {
+		s := &q.shards[i]
+		s.mu.Lock()
+		n += s.inUse.size() + s.buckets.size()
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // Sweep forgets the keys at rest in one of 64 parts of the table. Acquire, AllowN and DelayN
 // sweep as they go; a caller that may not use them for long calls Sweep now and then, say
 // every second.
@@ -262,8 +278,16 @@ func (s *keyedShard) allow(rate Rate, h uint64, now time.Duration, n int) bool {
 	if !b.AllowN(rate, now, n) {
 		return false
 	}
-	s.buckets.put(h, uint64(b))
+	s.keep(h, b)
 	return true
+}
+
+// keep notes a bucket, in the place of another if there are too many.
+func (s *keyedShard) keep(h uint64, b Bucket) {
+	if s.buckets.n >= maxBuckets && s.buckets.find(h) == 0 {
+		s.buckets.remove(1 + uint32(h>>8)%s.buckets.n)
+	}
+	s.buckets.put(h, uint64(b))
 }
 
 func (s *keyedShard) wait(rate Rate, h uint64, now time.Duration, n int) time.Duration {

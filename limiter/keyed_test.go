@@ -232,3 +232,30 @@ func BenchmarkKeyedHot(b *testing.B) {
 		q.AllowN(k, now, 1)
 	}
 }
+
+// TestKeysAreBounded: however many keys come in a moment, a million are remembered at most, and
+// the latest counts.
+func TestKeysAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("millions are not short")
+	}
+	const most = maxBuckets * keyedShards
+	q := &Keyed[int]{Rate: Rate{Limit: 1, Burst: 1}}
+	for i := range most * 3 / 2 {
+		if !q.AllowN(i, 0, 1) || q.AllowN(i, 0, 1) {
+			t.Fatalf("key %d does not have one token", i)
+		}
+	}
+	if n := q.Len(); n < most*9/10 || n > most {
+		t.Errorf("%d keys are remembered, want %d or a little less", n, most)
+	}
+	if size := q.Size(); size < 20*most*9/10 || size > 30*most {
+		t.Errorf("they take %d bytes", size)
+	}
+	for range keyedShards {
+		q.Sweep(time.Hour)
+	}
+	if n, size := q.Len(), q.Size(); n != 0 || size != 0 {
+		t.Errorf("%d keys in %d bytes are left an hour later", n, size)
+	}
+}

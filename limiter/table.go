@@ -1,6 +1,9 @@
 package limiter
 
-import "slices"
+import (
+	"slices"
+	"unsafe"
+)
 
 // table maps hashes to numbers other than 0, which is what it says of a hash that is
 // not in it. An entry takes 22 to 26 bytes: entries lie one behind the other, in chunks,
@@ -70,6 +73,12 @@ func (t *table) replace(f func(value uint64) uint64) {
 		}
 	}
 	t.shrink()
+}
+
+// size returns how many bytes the entries take.
+func (t *table) size() int {
+	const size = int(unsafe.Sizeof(entries{})) / chunkEntries
+	return int(t.n) * size
 }
 
 // at returns where entry i is.

@@ -255,7 +255,7 @@ func (d *drainage) cut() {
 			d.cutOne(s)
 		}
 	}
-	d.weighUsers()
+	d.weighTables()
 }
 
 // cutOne closes one connection, also if its jobs cannot be abandoned.

@@ -101,7 +101,7 @@ func (l *loop) departed(s link) {
 	l.places.Drop(d.place)
 	l.srv.users.remove(d.ident)
 	d.place, d.ident = 0, 0
-	l.weighUsers()
+	l.weighTables()
 }
 
 // dropInput gives back what has been read and will not be handled.

@@ -157,8 +157,8 @@ func TestRenew(t *testing.T) {
 	if got := b.drive.NextDue(b.s); got != 0 {
 		t.Errorf("without an exp: due %d, want none", got)
 	}
-	if n := b.l.srv.users.len(); n != 3 {
-		t.Errorf("%d things are kept, want a user, its connection and its identity", n)
+	if n := b.l.srv.users.len(); n != 2 {
+		t.Errorf("%d things are kept, want a user and its connection", n)
 	}
 	b.s.Cut(stream.ErrHangup)
 	if err := c.Renew(later); err != net.ErrClosed {

@@ -117,7 +117,7 @@ func (o owner) Turn(now time.Duration) (next time.Duration) {
 		o.tidied = now
 		o.srv.tidy(now)
 	}
-	o.weighUsers()
+	o.weighTables()
 	return o.drain.goOn(now)
 }
 

@@ -23,7 +23,7 @@ type identity struct {
 	whole   *upgrade.Identity // instead, if its claims are known as a map only
 }
 
-// What there is of an Identity beside its Subject: a byte of facts, the time if there is one,
+// What there is of an Identity beside its Subject: a byte of facts, the times that there are,
 // and the members of the claims, without the braces.
 const (
 	expires    = 1 << iota // seconds follow, a varint
@@ -33,6 +33,7 @@ const (
 	withoutExp             // the claim exp is a whole number of seconds: the time less the leeway
 	hasLeeway              // which follows, a varint of nanoseconds
 	keepsMap               // the claims have no text, and are kept elsewhere
+	withoutIat             // the claim iat is a whole number of seconds: how long before the time follows, a varint
 )
 
 // appendDetails appends what there is to know of id beside its Subject.
@@ -65,18 +66,32 @@ func appendDetails(b []byte, id *upgrade.Identity) []byte {
 			b = binary.AppendVarint(b, int64(leeway))
 		}
 	}
+	if iat, ok := seconds(id.Claims["iat"]); ok && b[at]&expires != 0 {
+		b[at] |= withoutIat
+		b = binary.AppendVarint(b, id.ExpiresAt.Unix()-iat)
+	}
 	return appendMembers(b, text, b[at])
 }
 
 // leewayOf returns by how much id outlives its claim exp, if exp can be told from that.
 func leewayOf(id *upgrade.Identity) (leeway time.Duration, ok bool) {
-	exp, ok := id.Claims["exp"].(float64)
-	if !ok || exp < 1 || exp > 1<<40 || exp != float64(int64(exp)) || id.ExpiresAt.IsZero() {
+	exp, ok := seconds(id.Claims["exp"])
+	if !ok || id.ExpiresAt.IsZero() {
 		return 0, false
 	}
-	claimed := time.Unix(int64(exp), 0)
+	claimed := time.Unix(exp, 0)
 	leeway = id.ExpiresAt.Sub(claimed)
 	return leeway, claimed.Add(leeway).Equal(id.ExpiresAt) // Sub has bounds
+}
+
+// seconds returns a claim that is a whole number of seconds since 1970, and says if it is one.
+func seconds(claim any) (n int64, ok bool) {
+	f, ok := claim.(float64)
+	if !ok || f < 1 || f > 1<<40 {
+		return 0, false
+	}
+	n = int64(f)
+	return n, f == float64(n)
 }
 
 // appendMembers appends the members of a JSON object, which is valid, but for those that
@@ -86,7 +101,7 @@ func appendMembers(b []byte, object string, facts byte) []byte {
 	for rest := strings.TrimLeft(object, " \t\r\n{"); len(rest) > 0 && rest[0] == '"'; {
 		name := rest[:stringLen(rest)]
 		n := memberLen(rest)
-		if !(name == `"sub"` && facts&withoutSub != 0 || name == `"exp"` && facts&withoutExp != 0) {
+		if !(name == `"sub"` && facts&withoutSub != 0 || name == `"exp"` && facts&withoutExp != 0 || name == `"iat"` && facts&withoutIat != 0) {
 			if len(b) > begin {
 				b = append(b, ',')
 			}
@@ -137,6 +152,7 @@ type details struct {
 	facts     byte
 	expiresAt time.Time // zero for never
 	leeway    time.Duration
+	lifetime  int64 // from iat to expiresAt, in seconds
 	members   []byte
 }
 
@@ -154,6 +170,10 @@ func readDetails(b []byte) (a details) {
 	if a.facts&hasLeeway != 0 {
 		leeway, n := binary.Varint(b)
 		a.leeway, b = time.Duration(leeway), b[n:]
+	}
+	if a.facts&withoutIat != 0 {
+		lifetime, n := binary.Varint(b)
+		a.lifetime, b = lifetime, b[n:]
 	}
 	a.members = b
 	return a
@@ -179,13 +199,17 @@ func (i identity) make() *upgrade.Identity {
 
 // object returns the JSON object of the claims.
 func (a *details) object(subject string) []byte {
-	b := append(make([]byte, 0, len(a.members)+len(subject)+48), '{')
+	b := append(make([]byte, 0, len(a.members)+len(subject)+64), '{')
 	if a.facts&withoutSub != 0 {
 		quoted, _ := json.Marshal(subject) // a string of UTF-8
 		b = append(append(append(b, `"sub":`...), quoted...), ',')
 	}
 	if a.facts&withoutExp != 0 {
 		b = strconv.AppendInt(append(b, `"exp":`...), a.expiresAt.Add(-a.leeway).Unix(), 10)
+		b = append(b, ',')
+	}
+	if a.facts&withoutIat != 0 {
+		b = strconv.AppendInt(append(b, `"iat":`...), a.expiresAt.Unix()-a.lifetime, 10)
 		b = append(b, ',')
 	}
 	if b = append(b, a.members...); b[len(b)-1] == ',' {

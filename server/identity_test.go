@@ -46,6 +46,8 @@ func TestIdentityComesBack(t *testing.T) {
 		`{"s\u0075b":"alice","e\u0078p":1700000000,"a":1}`, `{"a":{"sub":"x","exp":[1,{"exp":2}]},"sub":"alice","b":"},{\"","exp":1700000000,"c":[]}`,
 		`{"big":12345678901234567890,"small":-0.0,"many":[1e-7,true,false,null,""],"sub":"alice"}`,
 		`{"rooms":["*"],"sub":"alice","exp":1700000000,"":{},"\"":1}`,
+		`{"iat":1699999999,"sub":"alice","exp":1700000000}`, `{"iat":1800000000,"exp":1700000000.5,"a":{"iat":1}}`, `{"iat":1699999999}`,
+		`{"iat":-1,"exp":1700000000}`, `{"iat":1e300,"exp":1700000000}`, `{"iat":1.7e9,"exp":1700000000,"\u0069at":1.6e9}`, `{"iat":"1","exp":1}`,
 	} {
 		for _, leeway := range []time.Duration{0, time.Minute, 1500 * time.Millisecond, -1} {
 			id := readIdentity(t, text, leeway)
@@ -66,6 +68,7 @@ func TestIdentityComesBack(t *testing.T) {
 // Whatever is in the claims, they come back.
 func FuzzIdentity(f *testing.F) {
 	f.Add(`{"sub":"alice","exp":1700000000,"rooms":["lobby"]}`, int64(0))
+	f.Add(`{"exp":1700000000,"iat":1690000000,"a":1,"iat":2}`, int64(1))
 	f.Add(`{"exp":1.5,"sub":"\ud800","a":"\\\"","sub":"bob"}`, int64(1))
 	f.Fuzz(func(t *testing.T, text string, leeway int64) {
 		var claims map[string]any
@@ -118,6 +121,7 @@ func TestIdentityIsSmall(t *testing.T) {
 	for text, want := range map[string]int{
 		`{"sub":"` + strings.Repeat("a", 100) + `","exp":1700000000}`: 6,
 		`{"sub":"alice","exp":1700000000,"rooms":["*"]}`:              6 + len(`"rooms":["*"]`),
+		`{"sub":"alice","exp":1700000000,"iat":1699996400}`:           8,
 	} {
 		if _, n := kept(readIdentity(t, text, 0)); n != want {
 			t.Errorf("%s: %d bytes, want %d", text, n, want)

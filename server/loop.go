@@ -32,7 +32,7 @@ type loop struct {
 	places places
 	known  lastIdentity // the Identity that was asked for last
 	about  []byte       // scratch for users.add
-	names  int          // bytes of the users that this loop has charged for
+	tables int          // bytes of tables that this loop has charged for
 
 	// What some of them have.
 	data     perConn[any] // Conn.Data

@@ -52,5 +52,5 @@ func (l *loop) introduce(s link, id *upgrade.Identity, hasPlace bool) {
 	d, all := s.Data(), l.srv.users
 	d.ident = all.add(l.conn(s), id, hasPlace, &l.about)
 	l.known = lastIdentity{all.get(d.ident), id} // its callbacks will ask
-	l.weighUsers()
+	l.weighTables()
 }

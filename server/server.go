@@ -96,7 +96,7 @@ type Server struct {
 	MaxHead     int // of a request, up to its empty line; 16 KiB, upgrade.MaxHeaderLimit at most, never no limit
 	MaxMessage  int // of one message; 64 KiB
 	MaxBacklog  int // waiting for one peer, beside one message; 1 MiB
-	MaxBuffered int // waiting in the process; 256 MiB
+	MaxBuffered int // waiting in the process, and in tables of what connections have; 256 MiB
 
 	// How long.
 	HandshakeTimeout time.Duration // for the request head, for Authorize, and for a small body and the turn of a request to Handler; 10 s
@@ -150,6 +150,8 @@ type Server struct {
 	perIP        limiter.Keyed[network]
 	arrivals     limiter.Keyed[network] // of ConnRate
 	users        *users
+	charged      atomic.Int64 // bytes: see Charge
+	limited      atomic.Int64 // bytes: see weighLimits
 	ipMessages   limiter.Keyed[network]
 	userMessages limiter.Keyed[string]
 	asking       limiter.Quota // questions that are answered elsewhere; it only counts

@@ -28,7 +28,7 @@ func (s *Server) Sockets() int {
 	return s.total()
 }
 
-// Buffered returns how many bytes are held for data under way (see MaxBuffered), and the most
+// Buffered returns how many bytes are held (see MaxBuffered), and the most
 // that were since it was last called, as far as the loops have said at the end of their passes.
 // It asks no loop, so it does not wait. Safe for any goroutine.
 func (s *Server) Buffered() (now, most int) {
@@ -57,12 +57,13 @@ func (s *Server) loopCount() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// tidy forgets what the limits by address and user need not know any more.
+// tidy forgets what the limits by address and user need not know any more, and weighs the rest.
 func (s *Server) tidy(now time.Duration) {
 	s.perIP.Sweep(now)
 	s.arrivals.Sweep(now)
 	s.ipMessages.Sweep(now)
 	s.userMessages.Sweep(now)
+	s.weighLimits()
 }
 
 // forever is as good as no limit of a time, and far from where sums of times overflow.

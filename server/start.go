@@ -104,7 +104,7 @@ func (s *Server) newEngine() (err error) {
 	if !s.ProxyProtocol.IsZero() {
 		isProxy = s.ProxyProtocol.Has
 	}
-	s.users = newUsers(s)
+	s.users = newUsers(s, s.loopCount())
 	s.engine, err = stream.New(stream.Config[extra]{
 		Loops:        s.loopCount(),
 		MaxConns:     first.connLimit,

@@ -20,7 +20,7 @@ type Stats struct {
 	// Now.
 	Sockets   int `json:"sockets"`   // connections, those of the Handler and those in a handshake included
 	Lingering int `json:"lingering"` // of these, how many have been told to go
-	Buffered  int `json:"buffered"`  // bytes that wait: heads, half messages, outboxes, and what requests to Handler take
+	Buffered  int `json:"buffered"`  // bytes that wait: heads, half messages, outboxes, what requests to Handler take; and what tables of users, members and limits do
 
 	Requests        int `json:"requests"`         // that Handler answers
 	RequestsWaiting int `json:"requests_waiting"` // for their turn

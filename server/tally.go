@@ -88,7 +88,7 @@ func (s *Server) survey(loops []LoopStats) []*loopCopy {
 
 // publish makes a copy of the loop's counters for others to see.
 func (l *loop) publish() {
-	l.weighUsers()
+	l.weighTables()
 	c := &loopCopy{
 		conns:    l.Streams(),
 		buffered: l.Buffers.InUse(),

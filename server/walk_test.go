@@ -229,7 +229,7 @@ func TestFanOutIsKeptOnce(t *testing.T) {
 			b.drive.Writable(s)
 		}
 	}
-	if n := b.l.Buffers.InUse() - b.l.names; n != 0 {
+	if n := b.l.Buffers.InUse() - b.l.tables; n != 0 {
 		t.Errorf("%d bytes are kept of what was taken", n)
 	}
 }

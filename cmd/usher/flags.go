@@ -60,7 +60,7 @@ type serveCmd struct {
 	MaxHead         byteSize `default:"16KiB" live:"" help:"The largest head of a request, cookies included: 1KiB to 1MiB."`
 	MaxRoomsPerUser int      `default:"100" live:"" help:"Rooms of the chat that one user may be in at once, however many connections there are in each."`
 	MaxMessage      byteSize `default:"64KiB" live:"" help:"The largest message; a text in the chat has up to 4,096 characters."`
-	MaxBuffered     byteSize `default:"256MiB" help:"Memory for data under way, of all connections together."`
+	MaxBuffered     byteSize `default:"256MiB" help:"Memory for data under way and for what connections leave in tables, of all together."`
 
 	HandshakeTimeout time.Duration `default:"10s" help:"The time in which the head of a request, and a body of up to 16 KiB, must be complete; a second with --max-conns or --max-conns-per-ip reached."`
 	MessageTimeout   time.Duration `default:"30s" help:"The time from the first byte of a message to its last; time in which it is not read does not count."`

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/usher-ws/usher/internal/compact"
@@ -19,14 +20,14 @@ func TestStrings(t *testing.T) {
 		var ids []uint32
 		kept := map[*byte][]byte{} // slices that were handed out
 		for step := range 20_000 {
+			b := make([]byte, rng.IntN(60))
+			if rng.IntN(500) == 0 {
+				b = make([]byte, rng.IntN(50_000))
+			}
+			for k := range b {
+				b[k] = byte(rng.Uint32())
+			}
 			if grows := step/4000%2 == 0; rng.IntN(5) < 3 == grows || len(ids) == 0 {
-				b := make([]byte, rng.IntN(60))
-				if rng.IntN(500) == 0 {
-					b = make([]byte, rng.IntN(50_000))
-				}
-				for k := range b {
-					b[k] = byte(rng.Uint32())
-				}
 				i := table.Add(b)
 				if _, taken := want[i]; taken || i == 0 || *table.At(i) != 0 {
 					t.Fatalf("seed %d: Add returned %d, taken: %v, record %d", seed, i, taken, *table.At(i))
@@ -38,9 +39,14 @@ func TestStrings(t *testing.T) {
 					got := table.Bytes(i)
 					kept[&got[0]] = b
 				}
+			} else if i := ids[rng.IntN(len(ids))]; rng.IntN(3) == 0 {
+				record := *table.At(i)
+				table.Set(i, b)
+				if want[i] = b; *table.At(i) != record {
+					t.Fatalf("seed %d: Set has changed a record from %d to %d", seed, record, *table.At(i))
+				}
 			} else {
-				k := rng.IntN(len(ids))
-				i := ids[k]
+				k := slices.Index(ids, i)
 				table.Delete(i)
 				delete(want, i)
 				ids[k] = ids[len(ids)-1]
@@ -90,6 +96,7 @@ func TestStringsChurn(t *testing.T) {
 		k := rng.IntN(len(ids))
 		table.Delete(ids[k])
 		ids[k] = table.Add(text)
+		table.Set(ids[rng.IntN(len(ids))], text)
 	}
 	if after := table.Size(); after > before*3/2 {
 		t.Errorf("it took %d bytes and takes %d", before, after)

@@ -56,6 +56,16 @@ func (t *Strings[R]) Add(b []byte) uint32 {
 	return i
 }
 
+// Set puts another string in the place of one, whose record stays. It copies b.
+func (t *Strings[R]) Set(i uint32, b []byte) {
+	old, before := t.all.At(i).place, t.last
+	t.place(i, b)
+	t.bury(old)
+	if before != t.last {
+		t.tidy(before)
+	}
+}
+
 // place puts a string behind the others.
 func (t *Strings[R]) place(i uint32, b []byte) {
 	n := idSize + uvarintLen(len(b)) + len(b)
@@ -124,6 +134,11 @@ func (t *Strings[R]) Delete(i uint32) {
 		*t = Strings[R]{}
 		return
 	}
+	t.bury(p)
+}
+
+// bury counts a string as deleted where it is.
+func (t *Strings[R]) bury(p place) {
 	c := &t.chunks[p.chunk()-1]
 	_, n := next(c.b[p.at():])
 	c.dead += n

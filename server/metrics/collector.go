@@ -133,7 +133,7 @@ var families = []family{
 		single(func(st *server.Stats) float64 { return float64(st.LogDropped) })),
 	gauge("usher_draining", "1 while the server sends everybody away.", nil,
 		single(func(st *server.Stats) float64 { return truth(st.Draining) })),
-	gauge("usher_buffered_bytes", "Bytes that wait: heads, half messages, outboxes.", byLoop,
+	gauge("usher_buffered_bytes", "Bytes that wait: heads, half messages, outboxes; and what is in tables of users, members and limits.", byLoop,
 		perLoop(func(l *server.LoopStats) float64 { return float64(l.Buffered) })),
 	gauge("usher_loop_sockets", "Open sockets of the loop.", byLoop,
 		perLoop(func(l *server.LoopStats) float64 { return float64(l.Conns) })),

@@ -13,23 +13,25 @@ import (
 )
 
 const (
-	// cacheSets times cacheWays is how many tokens are remembered at most: 4,096, in a table
-	// of 32 KiB in which each token has four possible places.
-	cacheSets = 1024
+	// cacheSets times cacheWays is how many tokens are remembered with their Identity at
+	// most: 256, in a table of 2 KiB in which each token has four possible places.
+	cacheSets = 64
 	cacheWays = 4
 
 	// cacheBytes is what they may take together, whatever is signed for us, and maxCached
-	// what one of them may. A token with four claims takes 1 KiB, in two dozen objects: four
-	// times as many would be most of what the collector does for a million connections.
-	cacheBytes = 1 << 20
+	// what one of them may. A token with four claims takes 1 KiB, in two dozen objects.
+	cacheBytes = 256 << 10
 	maxCached  = 16 << 10
 )
 
 // cacheSeed keeps others from working out which tokens share a set.
 var cacheSeed = maphash.MakeSeed()
 
-// cache remembers tokens that were found good. To find one takes no lock: an entry never
-// changes, and a place either holds it or does not. The zero value is empty.
+// cache remembers tokens that were found good and have come again, with their Identity: what
+// comes once is only among those seen. An audience with a token each would leave two dozen
+// small objects of some of them between all that was garbage at once, and each would keep the
+// memory around it from being given back. To find one takes no lock: an entry never changes,
+// and a place either holds it or does not. The zero value is empty.
 type cache struct {
 	sets [cacheSets][cacheWays]atomic.Pointer[verified]
 

@@ -2,6 +2,7 @@ package jwt
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
@@ -44,6 +45,9 @@ type reading struct {
 	keys            *KeySet
 	candidates      []knownKey // the keys that may have signed it
 	unexplained     bool       // none of the keys has its kid: a key that we do not know may have signed it
+
+	digest digest
+	seen   bool // it has come before, and one of the keys has signed it
 }
 
 // read takes a token apart.
@@ -54,6 +58,8 @@ func (v *Verifier) read(token []byte, keys *KeySet) *reading {
 	}
 	if r.err == nil {
 		r.choose()
+		r.digest = sha256.Sum256(token)
+		r.seen = v.seen.has(&r.digest, keys)
 	}
 	return r
 }
@@ -176,9 +182,9 @@ func (r *reading) choose() {
 }
 
 // IsSlow is upgrade.Verification's: a large key is slow, and so are many, and a key that
-// only a key server may know.
+// only a key server may know; but not for a token that has come before.
 func (r *reading) IsSlow() bool {
-	return r.err == nil && (r.unexplained || takesLong(r.candidates))
+	return r.err == nil && !r.seen && (r.unexplained || takesLong(r.candidates))
 }
 
 // Verify is upgrade.Verification's.
@@ -245,12 +251,19 @@ func (r *reading) judge(now time.Time) (*upgrade.Identity, error) {
 		return nil, upgrade.ErrTokenExpired
 	}
 	r.by.remember(r.header)
-	r.by.cache.keep(r.text, r.keys, id, now)
+	if r.seen {
+		r.by.cache.keep(r.text, r.keys, id, now)
+	} else {
+		r.by.seen.add(&r.digest, r.keys)
+	}
 	return id, nil
 }
 
 // signed reports whether one of the candidates has signed the token.
 func (r *reading) signed() bool {
+	if r.seen {
+		return true
+	}
 	signed := r.text[:strings.LastIndexByte(r.text, '.')]
 	for _, k := range r.candidates {
 		if r.header.method.Verify(signed, r.signature, k.Key.Key) == nil {

@@ -237,6 +237,7 @@ func TestRotationFlushesTheCache(t *testing.T) {
 	keys := new(switchedKeys)
 	keys.set.Store(keySet(t, Key{ID: "a", Key: rs.public}))
 	v := &Verifier{Keys: keys}
+	verifyTwice(t, v, token)
 	first, err := v.Verify(token, testNow)
 	if err != nil {
 		t.Fatal(err)
