@@ -8,7 +8,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 CLIENTS  := cmd/usher/testdata/clients
-PORTABLE := ./frame ./upgrade/... ./limiter ./login
+PORTABLE := ./frame ./record/... ./upgrade/... ./limiter ./login
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
 SIEGETIME ?= 5m
@@ -143,6 +143,8 @@ deps:
 	@want=(); \
 	command -v npm >/dev/null || want+=(nodejs npm); \
 	command -v curl >/dev/null || want+=(curl); \
+	command -v openssl >/dev/null || want+=(openssl); \
+	command -v gnutls-cli >/dev/null || want+=(gnutls-bin); \
 	command -v chromium >/dev/null || want+=(chromium); \
 	command -v caddy >/dev/null || want+=(caddy); \
 	command -v systemd-analyze >/dev/null || want+=(systemd); \

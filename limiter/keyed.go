@@ -178,7 +178,7 @@ func (q *Keyed[K]) CancelN(k K, now time.Duration, n int) {
 	defer s.mu.Unlock()
 	b := Bucket(s.buckets.get(h))
 	b.CancelN(q.rateIn(s), now, n)
-	s.buckets.put(h, uint64(b))
+	s.keep(h, b)
 }
 
 // SetRate limits each key to another rate from now on; what it has used stays used, as by
