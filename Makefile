@@ -8,7 +8,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 CLIENTS  := cmd/usher/testdata/clients
-PORTABLE := ./frame ./upgrade/... ./limiter ./login
+PORTABLE := ./frame ./record/... ./upgrade/... ./limiter ./login
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
 SIEGETIME ?= 5m
@@ -17,7 +17,7 @@ TIMEOUT  ?= 15m
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench slopes soak churn siege quiet deps vuln screenshots
+.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet deps vuln screenshots static deb image
 
 all: lint test
 
@@ -34,6 +34,29 @@ lint:
 	if [ "$$(wc -l <<<"$$said")" != 1 ] || [[ "$$said" != *"usher runs on Linux only"* ]]; then \
 		echo "GOOS=darwin go build ./cmd/usher does not say in one sentence why it fails:"; echo "$$said"; exit 1; fi
 	go tool -modfile=internal/tools/go.mod staticcheck ./...
+
+# A program that needs nothing else of the system: for any Linux, and for images. GOARCH=arm64
+# for another processor.
+DIST   := dist
+GOARCH := $(shell go env GOARCH)
+
+static:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) go build -trimpath -ldflags '-s -w' -o $(DIST)/usher-$(GOARCH) ./cmd/usher
+
+# The version of a Debian package: 1.2.0 at the tag v1.2.0, 1.2.0+5.g1a2b3c4 five commits later.
+VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//; s/-\([0-9]*\)-g/+\1.g/; s/-/~/g'),0.0.0~$(shell git log -1 --format=%cd.g%h --date=format:%Y%m%d))
+
+# It is tried on a copy of this system, which takes root and systemd-nspawn.
+deb: static
+	cd internal/tools/nfpm && GOFLAGS=-mod=readonly GOOS= GOARCH= go build -o $(CURDIR)/$(DIST)/nfpm .
+	BINARY=$(DIST)/usher-$(GOARCH) GOARCH=$(GOARCH) VERSION=$(VERSION) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+		$(DIST)/nfpm packaging/deb/nfpm.yaml $(DIST)/usher_$(VERSION)_$(GOARCH).deb
+	packaging/deb/try $(DIST)/usher_$(VERSION)_$(GOARCH).deb
+
+# An image of nothing but the program and the certificates that it trusts. Without buildah or a
+# docker that answers there is none.
+image: static
+	packaging/image/build $(DIST)/usher-$(GOARCH) $(GOARCH)
 
 # The tests write the names of clients they miss into $$USHER_SKIPPED.
 test:
@@ -106,19 +129,29 @@ siege:
 	status=0; go run ./bench/siege -for $(SIEGETIME) $(SIEGE) $(ALSO) ./usher || status=$$?; \
 	USHER_RANDOM=1m go test $(RACE) -run '^TestAtRandom$$' -count 1 -timeout 0 ./server && exit $$status
 
-# A client that says nothing behind nginx, both with their defaults, for five minutes.
+# What it costs to ping ten thousand clients that say nothing. WATCH=20 for less.
+pings:
+	go build -o usher ./cmd/usher
+	bench/pings.sh
+
+# A client that says nothing behind nginx, HAProxy and Caddy, all with their defaults, for five minutes.
 quiet:
-	USHER_QUIET=5m10s go test -run '^TestQuiet$$' -count 1 -timeout 0 -v ./cmd/usher
+	USHER_QUIET=5m10s go test -run '^TestQuiet$$' -parallel 3 -count 1 -timeout 0 -v ./cmd/usher
 
 # What is installed must not start: that is what policy-rc.d says meanwhile.
 deps:
 	@want=(); \
 	command -v npm >/dev/null || want+=(nodejs npm); \
 	command -v curl >/dev/null || want+=(curl); \
+	command -v openssl >/dev/null || want+=(openssl); \
+	command -v gnutls-cli >/dev/null || want+=(gnutls-bin); \
 	command -v chromium >/dev/null || want+=(chromium); \
-	command -v systemd-socket-activate >/dev/null || want+=(systemd); \
+	command -v caddy >/dev/null || want+=(caddy); \
+	command -v systemd-analyze >/dev/null || want+=(systemd); \
+	command -v systemd-nspawn >/dev/null || want+=(systemd-container); \
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || want+=(python3-websockets); \
 	/usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null || want+=(python3-jwt python3-cryptography); \
+	/usr/bin/python3 -c 'import fastapi, uvicorn' 2>/dev/null || want+=(python3-fastapi python3-uvicorn); \
 	PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || want+=(nginx-light); \
 	PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || want+=(haproxy); \
 	if [ $${#want[@]} -gt 0 ]; then \

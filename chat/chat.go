@@ -4,9 +4,11 @@ package chat
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
@@ -36,12 +38,14 @@ const (
 	defaultHistory     = 50
 )
 
-// Config holds the settings of a Chat. Guards is required; every other field is useful at
-// zero.
+// Config holds the settings of a Chat. Guards or Authorize is required; every other field is
+// useful at zero.
 type Config struct {
-	// Guards are asked before [Chat.RoomGuard], in their order. One of them has to say who
-	// the user is: upgrade.Bearer, or the guard of a login.Provider.
-	Guards []upgrade.Guard
+	// Guards are asked before [Chat.RoomGuard], in their order, and Authorize last, as that of a
+	// server.Route. One of them has to say who the user is: upgrade.Bearer, the guard of a
+	// login.Provider, or the Authorize of a forwardauth.Service.
+	Guards    []upgrade.Guard
+	Authorize func(ctx context.Context, r *upgrade.Request) error
 
 	// LogIn says how users log in on the page; "" means ByToken. The chat has no log-in of
 	// its own: with ByPassword and ByDemo there is a POST /token beside it, which exchanges a
@@ -82,39 +86,29 @@ type Config struct {
 
 // Chat is the application; New makes one. Its methods are safe for any goroutine.
 type Chat struct {
-	config  Config
-	door    *upgrade.Upgrader // for what pages ask over HTTP
-	listed  map[string]bool   // Config.Rooms; nil: any well-formed name
-	hub     hub.Hub           // a room is a topic
-	page    Page
-	index   []byte  // the front door for programs
-	answers answers // what of it a loop gives by itself
+	listed map[string]bool                                     // Config.Rooms; nil: any well-formed name
+	hub    hub.Hub                                             // a room is a topic
+	ask    func(ctx context.Context, r *upgrade.Request) error // Config.Authorize
+	front  atomic.Pointer[front]                               // as SetConfig has it
 }
 
-// New returns a chat. It fails if there is no guard, if the name of a room or an origin is
+// New returns a chat. It fails if there is neither a guard nor Authorize, if the name of a room or an origin is
 // malformed, and for an unknown LogIn.
 func New(config Config) (*Chat, error) {
-	if len(config.Guards) == 0 {
-		return nil, errors.New("chat: Config.Guards is empty: it needs one that says who the user is, like upgrade.Bearer")
-	}
 	for _, name := range config.Rooms {
 		if !ValidRoom(name) {
 			return nil, fmt.Errorf("chat: room %q: want 1 to %d of the letters A-Z a-z 0-9 _ -", name, maxRoomName)
 		}
 	}
-	if config.LogIn = cmp.Or(config.LogIn, ByToken); !config.LogIn.known() {
-		return nil, fmt.Errorf("chat: there is no log-in %q", config.LogIn)
+	f, err := newFront(config)
+	if err != nil {
+		return nil, err
 	}
-	c := &Chat{config: config, page: config.LogIn.page(), index: config.LogIn.index()}
-	// The server in front has judged how large a head may be.
-	c.door = &upgrade.Upgrader{Origins: config.Origins, MaxHeaderBytes: upgrade.MaxHeaderLimit}
-	if err := c.door.Validate(); err != nil {
-		return nil, fmt.Errorf("chat: %w", err)
-	}
-	c.answers = c.record()
+	c := &Chat{ask: config.Authorize}
+	c.front.Store(f)
 	c.hub.Dialects = dialects
 	c.hub.Key = looksOf
-	c.hub.MaxTopicsPerUser = max(0, cmp.Or(config.MaxRoomsPerUser, defaultMaxRoomsPerUser))
+	c.hub.MaxTopicsPerUser = config.roomsPerUser()
 	c.hub.Announce = announceMove
 	c.hub.LeaveGrace = max(0, cmp.Or(config.LeaveGrace, defaultLeaveGrace))
 	c.hub.GatherAbove = max(0, cmp.Or(config.AnnounceMax, defaultAnnounceMax))
@@ -132,16 +126,40 @@ func New(config Config) (*Chat, error) {
 	return c, nil
 }
 
+func (c *Config) roomsPerUser() int {
+	return max(0, cmp.Or(c.MaxRoomsPerUser, defaultMaxRoomsPerUser))
+}
+
+// SetConfig goes over to other settings while the chat is used, all of them or, with an error,
+// none. These can change: LogIn and Origins, for the next request; MaxRoomsPerUser and
+// ReplayRate, for the next that joins; Guards and Limits, in what Route returns from now on,
+// which server.Server.SetPolicy can give to a server that runs. The others stay what they are. The
+// errors are those of New. One call after the other.
+func (c *Chat) SetConfig(config Config) error {
+	f, err := newFront(config)
+	if err != nil {
+		return err
+	}
+	c.front.Store(f)
+	c.hub.SetLimits(config.roomsPerUser(), config.ReplayRate)
+	return nil
+}
+
 // Route returns the WebSocket side, to be served under [Pattern].
 func (c *Chat) Route() server.Route {
-	return server.Route{
-		Guards:       append(slices.Clone(c.config.Guards), c.RoomGuard()),
+	config := &c.front.Load().config
+	r := server.Route{
+		Guards:       append(slices.Clone(config.Guards), c.RoomGuard()),
 		Subprotocols: []string{Subprotocol},
-		Limits:       c.config.Limits,
+		Limits:       config.Limits,
 		OnLimit:      c.limited,
 		Open:         c.open,
 		Message:      c.message,
 	}
+	if c.ask != nil {
+		r.Authorize = c.authorize
+	}
+	return r
 }
 
 // open brings a connection into its room. The guard has let it in, but others may have come

@@ -3,6 +3,7 @@
 package chat
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -28,6 +29,8 @@ var (
 		"Your token does not open this room.")
 	rejectName = upgrade.Reject(http.StatusForbidden, codeNameForbidden,
 		"The subject of your token cannot be a name here: it takes 1 to 64 visible characters, no space, and nothing that reads as \"Server\".")
+	rejectNobody = upgrade.Reject(http.StatusForbidden, codeNameForbidden,
+		"You were let in without a name, and the chat needs one.")
 	rejectTaken = upgrade.Reject(http.StatusForbidden, codeNameForbidden,
 		"Somebody in this room has a name that looks like the subject of your token.")
 	rejectMore = upgrade.Reject(http.StatusTooManyRequests, codeRoomsPerUser,
@@ -43,14 +46,36 @@ var errNoIdentity = errors.New("chat: RoomGuard needs an identity: put a guard l
 
 // RoomGuard returns the guard that lets a user into the room that the path value "room"
 // names, if the token opens it. It goes after the guard that reads the token. It only looks
-// and changes nothing, so a probe gets the same answer.
+// and changes nothing, so a probe gets the same answer. If only Config.Authorize says who the
+// user is, the guard knows no more than the room.
 func (c *Chat) RoomGuard() upgrade.Guard {
 	return upgrade.Guard{Name: "room", OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) {
-		if r.Identity == nil {
+		room := r.PathValue("room")
+		switch {
+		case r.Identity != nil:
+			return nil, c.admit(room, r.Identity)
+		case c.ask == nil:
 			return nil, errNoIdentity
+		case !c.knows(room):
+			return nil, rejectUnknown
 		}
-		return nil, c.admit(r.PathValue("room"), r.Identity)
+		return nil, nil
 	}}
+}
+
+// authorize asks Config.Authorize, and judges as whom it lets in.
+func (c *Chat) authorize(ctx context.Context, r *upgrade.Request) error {
+	judged := r.Identity
+	if err := c.ask(ctx, r); err != nil {
+		return err
+	}
+	switch r.Identity {
+	case nil:
+		return rejectNobody
+	case judged:
+		return nil
+	}
+	return c.admit(r.PathValue("room"), r.Identity)
 }
 
 // admit says why id may not join the room now. Reasons that waiting does not change come

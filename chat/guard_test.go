@@ -157,7 +157,7 @@ func TestRoomsAreBounded(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	guards := newChat(t, Config{}).config.Guards
+	guards := newChat(t, Config{}).front.Load().config.Guards
 	for name, config := range map[string]Config{
 		"no guard":              {},
 		"a bad room":            {Guards: guards, Rooms: []string{"lobby", "a b"}},

@@ -3,6 +3,9 @@
 package chat
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"iter"
 	"mime"
 	"net/http"
@@ -21,11 +24,43 @@ var (
 		"This path does not take this method; Allow names those it takes.").WithHeader("Allow", "GET, HEAD, OPTIONS")
 )
 
+// front is what the chat answers over HTTP, by a Config. It never changes.
+type front struct {
+	config  Config
+	page    Page
+	index   []byte // for programs
+	handler http.Handler
+	answers answers // those of the handler that a loop gives by itself
+}
+
+func newFront(config Config) (*front, error) {
+	if len(config.Guards) == 0 && config.Authorize == nil {
+		return nil, errors.New("chat: Config.Guards is empty: it needs one that says who the user is, like upgrade.Bearer, or Config.Authorize")
+	}
+	if config.LogIn = cmp.Or(config.LogIn, ByToken); !config.LogIn.known() {
+		return nil, fmt.Errorf("chat: there is no log-in %q", config.LogIn)
+	}
+	// The server in front has judged how large a head may be.
+	door := &upgrade.Upgrader{Origins: config.Origins, MaxHeaderBytes: upgrade.MaxHeaderLimit}
+	if err := door.Validate(); err != nil {
+		return nil, fmt.Errorf("chat: %w", err)
+	}
+	f := &front{config: config, page: config.LogIn.page(), index: config.LogIn.index()}
+	f.handler = f.newHandler(door)
+	f.answers = record(f.handler)
+	return f, nil
+}
+
 // Handler returns the HTTP side: the page at /, or its JSON for programs. Every other path
 // is refused with 404. Every refusal is a problem of RFC 9457, like those of the door.
 func (c *Chat) Handler() http.Handler {
-	preflight := c.door.CORS(http.HandlerFunc(c.serveIndex), http.MethodGet, http.MethodHead) // load balancers ask
-	missing := c.door.CORS(refusal(rejectPath))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.front.Load().handler.ServeHTTP(w, r) })
+}
+
+// newHandler returns what Handler does, for pages that the door lets read it.
+func (f *front) newHandler(door *upgrade.Upgrader) http.Handler {
+	preflight := door.CORS(http.HandlerFunc(f.serveIndex), http.MethodGet, http.MethodHead) // load balancers ask
+	missing := door.CORS(refusal(rejectPath))
 	method := refusal(rejectMethod)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -36,7 +71,7 @@ func (c *Chat) Handler() http.Handler {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			method.ServeHTTP(w, r)
 		default:
-			c.serveIndex(w, r)
+			f.serveIndex(w, r)
 		}
 	})
 }
@@ -44,8 +79,7 @@ func (c *Chat) Handler() http.Handler {
 // answers are what does not depend on the client, as the Handler gives it.
 type answers struct{ page, index, missing, method *upgrade.Answer }
 
-func (c *Chat) record() answers {
-	h := c.Handler()
+func record(h http.Handler) answers {
 	of := func(method, path, accept string) *upgrade.Answer {
 		r, _ := http.NewRequest(method, path, nil) // it is well-formed
 		r.Header.Set("Accept", accept)
@@ -63,18 +97,19 @@ func (c *Chat) record() answers {
 // same, on the loop. It leaves to the Handler what depends on where a page comes from.
 func (c *Chat) Answer(dst []byte, r *upgrade.Request) []byte {
 	var a *upgrade.Answer
+	answers := &c.front.Load().answers
 	isRead := r.Method() == http.MethodGet || r.Method() == http.MethodHead
 	switch isRoot := r.Path() == "/"; {
 	case isRoot && isRead && prefersJSON(texts(r.Values("Accept"))):
-		a = c.answers.index
+		a = answers.index
 	case isRoot && isRead:
-		a = c.answers.page
+		a = answers.page
 	case r.Method() == http.MethodOptions, !isRoot && r.Origin() != "":
 		return dst
 	case isRoot:
-		a = c.answers.method
+		a = answers.method
 	default:
-		a = c.answers.missing
+		a = answers.missing
 	}
 	return a.AppendTo(dst, r, time.Now())
 }
@@ -99,17 +134,17 @@ func refusal(e *upgrade.Rejection) http.Handler {
 }
 
 // serveIndex answers GET / with the page, or with JSON to a client that prefers it.
-func (c *Chat) serveIndex(w http.ResponseWriter, r *http.Request) {
+func (f *front) serveIndex(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Vary", "Accept")
 	if !prefersJSON(slices.Values(r.Header.Values("Accept"))) {
-		c.page.ServeHTTP(w, r)
+		f.page.ServeHTTP(w, r)
 		return
 	}
 	h.Set("Content-Type", indexMedia)
-	h.Set("Content-Length", strconv.Itoa(len(c.index)))
+	h.Set("Content-Length", strconv.Itoa(len(f.index)))
 	h.Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(c.index) // a client that is gone is not an error here
+	_, _ = w.Write(f.index) // a client that is gone is not an error here
 }
 
 const indexMedia = "application/json"

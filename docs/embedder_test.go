@@ -22,6 +22,8 @@ var modulesOf = func() map[string][]string {
 	return map[string][]string{
 		"limiter":             nil,
 		"frame":               {deflate},
+		"record":              {"golang.org/x/crypto", "golang.org/x/sys"},
+		"record/handshake":    {"golang.org/x/crypto", "golang.org/x/sys"},
 		"poller":              loop,
 		"stream":              loop,
 		"client":              client,

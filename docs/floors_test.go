@@ -17,7 +17,7 @@ const module = "github.com/usher-ws/usher"
 // floors of the house: a package imports from lower floors only, never from its
 // own. A subpackage lives on its parent's floor, and may use the parent.
 var floors = map[string]int{
-	"frame": 0, "limiter": 0, "internal": 0,
+	"frame": 0, "limiter": 0, "record": 0, "internal": 0,
 	"upgrade": 1, "poller": 1,
 	"stream": 2,
 	"server": 3, "client": 3,
@@ -78,6 +78,8 @@ func TestLean(t *testing.T) {
 	for pkg, want := range map[string][]string{
 		"limiter":             nil,
 		"frame":               {deflate},
+		"record":              {"golang.org/x/crypto", "golang.org/x/sys"},
+		"record/handshake":    {module + "/record", "golang.org/x/crypto", "golang.org/x/sys"},
 		"upgrade":             handshake,
 		"upgrade/ticket":      door,
 		"upgrade/forwardauth": door,

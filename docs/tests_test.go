@@ -12,11 +12,11 @@ var (
 	testName = regexp.MustCompile(`(?:([a-z]+(?:/[a-z]+)*)(?:'s)? )?\b((?:Test|Fuzz)[A-Z]\w*)`)
 )
 
-// TestHeldBy: every test that FAULTS.md and the invariants of ARCHITECTURE.md name exists,
+// TestHeldBy: every test that FAULTS.md, TLS.md and the invariants of ARCHITECTURE.md name exists,
 // and is in the package that stands before it: of the names up to the next semicolon.
 func TestHeldBy(t *testing.T) {
 	tests, all := testsByPackage(t)
-	for name, section := range map[string]string{"FAULTS.md": "", "ARCHITECTURE.md": "## Invariants"} {
+	for name, section := range map[string]string{"FAULTS.md": "", "TLS.md": "", "ARCHITECTURE.md": "## Invariants"} {
 		text := read(t, name)
 		if section != "" {
 			_, text, _ = strings.Cut(text, section)

@@ -206,9 +206,11 @@ type replays struct {
 // mayHear charges a user for a history, and reports whether the user may hear it.
 func (h *Hub) mayHear(user string) bool {
 	r := &h.replays
-	r.once.Do(func() { r.of.Rate = h.ReplayRate })
+	r.begin(h)
 	return r.of.AllowN(user, time.Since(began), 1)
 }
+
+func (r *replays) begin(h *Hub) { r.once.Do(func() { r.of.Rate = h.ReplayRate }) }
 
 // began is the origin of the time that replays are counted in.
 var began = time.Now()

@@ -38,8 +38,8 @@ var (
 )
 
 // Hub is a set of topics. The zero Hub is ready; it must not be copied. The connections in
-// a topic must be of one Server. The fields are to be set before use. All methods are safe
-// for any goroutine.
+// a topic must be of one Server. The fields are to be set before use; for some there is
+// SetLimits. All methods are safe for any goroutine.
 //
 // The functions that a Hub is given (Key, Announce, Moved, Replay, Send hooks, encoders, a
 // Broker) are called without a lock and may call any method.
@@ -131,6 +131,17 @@ type Hub struct {
 
 	historyBytes atomic.Int64 // of all topics
 	replays      replays
+}
+
+// SetLimits sets other values of MaxTopicsPerUser and ReplayRate, for the joins that come from
+// now on: they are the ones that can change while the hub is used. Nobody has to leave. One
+// call after the other.
+func (h *Hub) SetLimits(maxTopicsPerUser int, replay limiter.Rate) {
+	h.replays.begin(h)
+	h.replays.of.SetRate(replay, time.Since(began))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.MaxTopicsPerUser = maxTopicsPerUser
 }
 
 // Join makes c, a connection of the user, a member of the topic, and makes the topic if

@@ -13,7 +13,7 @@ import (
 // Every method takes the Rate and now, a duration since a monotonic origin that is
 // the same at each call and not negative; a clock that steps back only delays the
 // refill. The Burst may be another one at each call. The Limit may not: a Bucket
-// counts in fractions of its tokens. To change it, begin with a zero Bucket.
+// counts in fractions of its tokens, and Change is how it goes over to another.
 //
 // A Bucket is exact: an event that has to wait is admitted at the first nanosecond
 // at which there is a whole token for it, never later, and never earlier by more
@@ -70,6 +70,25 @@ func (b *Bucket) CancelN(r Rate, now time.Duration, n int) {
 	p := r.Limit.pace()
 	t := p.ticks(now)
 	b.set(t, max(0, b.used(t)-p.cost(n)))
+}
+
+// Change goes over from one Rate to another. What is missing of a full bucket stays missing,
+// up to a whole one of the new rate, so that nobody who kept to the old rate is in debt by the new;
+// a debt that DelayN has made stays one. Where either is no limit, the bucket is full.
+func (b *Bucket) Change(from, to Rate, now time.Duration) {
+	if from.Unlimited() || to.Unlimited() {
+		*b = 0
+		return
+	}
+	p, q := from.Limit.pace(), to.Limit.pace()
+	used := b.used(p.ticks(now))
+	if used == 0 {
+		*b = 0
+		return
+	}
+	debt := max(0, used-p.depth(from))
+	missing := min(q.convert(used-debt, p), q.depth(to))
+	b.set(q.ticks(now), min(missing+q.convert(debt, p), farthest))
 }
 
 // isFull reports whether the bucket has all its tokens, and so can be forgotten
@@ -153,6 +172,19 @@ func saturate(n int) int64 {
 		return 0
 	}
 	return farthest
+}
+
+// convert returns as many tokens in p's ticks as n are in those of from, rounded up.
+func (p pace) convert(n int64, from pace) int64 {
+	if p.shift < from.shift {
+		by := (from.shift - p.shift) & 63
+		return (n + 1<<by - 1) >> by
+	}
+	by := (p.shift - from.shift) & 63
+	if n > farthest>>by {
+		return farthest
+	}
+	return n << by
 }
 
 // depth returns the ticks of a whole burst.

@@ -38,13 +38,14 @@ func (e *ErrLimit) Error() string {
 // another's. A pointer in a key, as in the zone of a netip.Addr, is hashed as an address in
 // memory: hold on to what it points to while the limit is to last.
 type Keyed[K comparable] struct {
-	// Not to be changed once the Keyed is in use.
+	// Not to be changed once the Keyed is in use; for the Rate there is SetRate.
 	Max  int  // places per key at once; zero or less is no limit
 	Rate Rate // of each key; zero is no limit
 
 	once   sync.Once
 	seed   maphash.Seed
-	swept  atomic.Uint32 // the shard that Sweep looked at last
+	swept  atomic.Uint32        // the shard that Sweep looked at last
+	latest atomic.Pointer[Rate] // of SetRate; a shard may not have it yet
 	shards [keyedShards]keyedShard
 }
 
@@ -62,6 +63,7 @@ type keyedShard struct {
 	inUse   table // places taken
 	buckets table // Buckets
 	untried int   // calls until the next sweep
+	rate    *Rate // by which they are; nil: Keyed.Rate
 }
 
 // Acquire takes a place for k, or returns an *ErrLimit. Each nil needs one
@@ -73,11 +75,26 @@ func (q *Keyed[K]) Acquire(k K, now time.Duration) error {
 	if q.Max > 0 && s.inUse.get(h) >= uint64(q.Max) {
 		return &ErrLimit{}
 	}
-	if !s.allow(q.Rate, h, now, 1) {
-		return &ErrLimit{RetryAfter: s.wait(q.Rate, h, now, 1)}
+	if rate := q.rateIn(s); !s.allow(rate, h, now, 1) {
+		return &ErrLimit{RetryAfter: s.wait(rate, h, now, 1)}
 	}
 	s.inUse.put(h, s.inUse.get(h)+1)
 	return nil
+}
+
+// AcquireUpTo takes a place for k and reports true, unless k has most of them already; zero or
+// less is no limit. It is for callers whose limit changes: Max and Rate do not count. Each true
+// needs one Release.
+func (q *Keyed[K]) AcquireUpTo(k K, most int) bool {
+	s, h := q.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.inUse.get(h)
+	if most > 0 && n >= uint64(most) {
+		return false
+	}
+	s.inUse.put(h, n+1)
+	return true
 }
 
 // Add takes a place for k whether there is one or not, for callers that only count. It
@@ -97,7 +114,7 @@ func (q *Keyed[K]) Check(k K, now time.Duration) error {
 	if q.Max > 0 && s.inUse.get(h) >= uint64(q.Max) {
 		return &ErrLimit{}
 	}
-	if wait := s.wait(q.Rate, h, now, 1); wait > 0 {
+	if wait := s.wait(q.rateIn(s), h, now, 1); wait > 0 {
 		return &ErrLimit{RetryAfter: wait}
 	}
 	return nil
@@ -115,41 +132,42 @@ func (q *Keyed[K]) Release(k K) {
 
 // AllowN takes n of k's tokens and reports true, or takes none and reports false.
 func (q *Keyed[K]) AllowN(k K, now time.Duration, n int) bool {
-	if q.Rate.Unlimited() {
+	if q.isUnlimited() {
 		return true
 	}
 	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.allow(q.Rate, h, now, n)
+	return s.allow(q.rateIn(s), h, now, n)
 }
 
 // DelayN takes n of k's tokens whether they are there or not, and returns how long
 // the caller has to wait until they would have been. So callers that share a key get
 // their turns in the order in which they asked.
 func (q *Keyed[K]) DelayN(k K, now time.Duration, n int) time.Duration {
-	if q.Rate.Unlimited() {
+	if q.isUnlimited() {
 		return 0
 	}
 	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sweep(q.Rate, now)
+	rate := q.rateIn(s)
+	s.sweep(rate, now)
 	b := Bucket(s.buckets.get(h))
-	wait := b.DelayN(q.Rate, now, n)
+	wait := b.DelayN(rate, now, n)
 	s.keep(h, b)
 	return wait
 }
 
 // WaitN takes nothing, and returns how long it will be until AllowN admits n of k.
 func (q *Keyed[K]) WaitN(k K, now time.Duration, n int) time.Duration {
-	if q.Rate.Unlimited() {
+	if q.isUnlimited() {
 		return 0
 	}
 	s, h := q.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.wait(q.Rate, h, now, n)
+	return s.wait(q.rateIn(s), h, now, n)
 }
 
 // CancelN gives back n of k's tokens that were taken and not used, as far as they
@@ -159,8 +177,26 @@ func (q *Keyed[K]) CancelN(k K, now time.Duration, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := Bucket(s.buckets.get(h))
-	b.CancelN(q.Rate, now, n)
-	s.buckets.put(h, uint64(b))
+	b.CancelN(q.rateIn(s), now, n)
+	s.keep(h, b)
+}
+
+// SetRate limits each key to another rate from now on; what it has used stays used, as by
+// Bucket.Change. It takes one lock after the other, each for as long as it takes to look at a
+// 64th of the keys. Not for several goroutines at once.
+func (q *Keyed[K]) SetRate(rate Rate, now time.Duration) {
+	q.latest.Store(&rate)
+	for i := range q.shards {
+		s := &q.shards[i]
+		s.mu.Lock()
+		before := q.rateIn(s)
+		s.rate = &rate
+		s.buckets.replace(func(b uint64) uint64 {
+			(*Bucket)(&b).Change(before, rate, now)
+			return b
+		})
+		s.mu.Unlock()
+	}
 }
 
 // InUse returns how many places k holds at this moment.
@@ -207,7 +243,23 @@ func (q *Keyed[K]) Sweep(now time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.untried = 0
-	s.sweep(q.Rate, now)
+	s.sweep(q.rateIn(s), now)
+}
+
+// rateIn returns the rate by which the buckets of a shard are. Its lock is held.
+func (q *Keyed[K]) rateIn(s *keyedShard) Rate {
+	if s.rate != nil {
+		return *s.rate
+	}
+	return q.Rate
+}
+
+// isUnlimited reports whether there is no rate, without a lock.
+func (q *Keyed[K]) isUnlimited() bool {
+	if rate := q.latest.Load(); rate != nil {
+		return rate.Unlimited()
+	}
+	return q.Rate.Unlimited()
 }
 
 // shard returns the part of the table that k is in, and k's hash.

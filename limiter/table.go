@@ -56,8 +56,19 @@ func (t *table) put(hash, value uint64) {
 
 // sweep takes out the values that are of no use. It looks at each entry.
 func (t *table) sweep(isUseless func(value uint64) bool) {
+	t.replace(func(value uint64) uint64 {
+		if isUseless(value) {
+			return 0
+		}
+		return value
+	})
+}
+
+// replace notes f's value in the place of each, and takes out those for which that is 0.
+func (t *table) replace(f func(value uint64) uint64) {
 	for i := t.n; i > 0; i-- {
-		if c, k := t.at(i); isUseless(c.value[k]) {
+		c, k := t.at(i)
+		if c.value[k] = f(c.value[k]); c.value[k] == 0 {
 			t.remove(i) // and the last, which was looked at, is here
 		}
 	}

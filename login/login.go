@@ -53,13 +53,25 @@ type Config struct {
 type Provider struct {
 	config   Config
 	door     *upgrade.Upgrader // for what pages ask over HTTP
-	tickets  ticket.Issuer
+	tickets  *ticket.Issuer
 	attempts *attempts
 }
 
 // New returns a provider. It fails when the secret is too short for its algorithm, or
 // missing where passwords are checked, and when an origin is malformed.
 func New(config Config) (*Provider, error) {
+	return provide(config, new(ticket.Issuer), newAttempts())
+}
+
+// With returns a provider with other settings that knows what p knows: the tickets that are
+// not used yet, and who has tried how many passwords. Its errors are those of New. p stays as
+// it is, so that a server can go over from the guard and the Handler of one to those of the
+// other while it runs.
+func (p *Provider) With(config Config) (*Provider, error) {
+	return provide(config, p.tickets, p.attempts)
+}
+
+func provide(config Config, tickets *ticket.Issuer, attempts *attempts) (*Provider, error) {
 	if config.Algorithm == "" {
 		config.Algorithm = "HS256"
 	}
@@ -81,7 +93,7 @@ func New(config Config) (*Provider, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	p := &Provider{config: config, attempts: newAttempts()}
+	p := &Provider{config: config, tickets: tickets, attempts: attempts}
 	// The server in front has judged how large a head may be.
 	p.door = &upgrade.Upgrader{Origins: config.Origins, Logger: config.Logger, MaxHeaderBytes: upgrade.MaxHeaderLimit}
 	if err := p.door.Validate(); err != nil {

@@ -28,12 +28,13 @@ type question struct {
 	early    []byte           // from the pool
 	place    uint32
 	quota    quota
+	policy   *policy // by which the request is judged
 }
 
 // authorize calls the route's authorizer. response is the 101 it would get.
-func (d *door) authorize(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
+func (d *door) authorize(s link, place uint32, by *policy, q quota, r *upgrade.Request, response, early []byte) {
 	lr := d.places.At(place).route
-	a := &question{request: r.Clone(), given: r.Clone(), response: append([]byte(nil), response...), place: place, quota: q}
+	a := &question{request: r.Clone(), given: r.Clone(), response: append([]byte(nil), response...), place: place, quota: q, policy: by}
 	if !d.srv.authorizing.Acquire() {
 		d.abandon(a)
 		d.refuse(s, lr, a.request, upgrade.ErrUndecided.WithRetryAfter(jitter(time.Second)))
@@ -49,8 +50,8 @@ func (d *door) authorize(s link, place uint32, q quota, r *upgrade.Request, resp
 // its other connections. Then the request is judged like any other. Package upgrade decides
 // how many are verified at once and which is next, as it does for POST /ticket.
 func (d *door) prepareElsewhere(s link, place uint32, q quota, r *upgrade.Request, early []byte) {
-	by := &d.places.At(place).route.door
-	a := &question{request: r.Clone(), given: r.Clone(), place: place, quota: q}
+	a := &question{request: r.Clone(), given: r.Clone(), place: place, quota: q, policy: d.policy}
+	by := &a.policy.doors[d.places.At(place).route.index]
 	d.ask(s, a, early, func(ctx context.Context) error {
 		by.Prepare(ctx, a.given)
 		return nil
@@ -157,7 +158,7 @@ func (d *door) judgeOn(s link, a *question) {
 	d.values = append(d.values[:0], p.values...)
 	d.places.Drop(a.place)
 	defer d.Buffers.Put(a.early)
-	d.respond(s, route, d.values, a.quota, a.given, a.early)
+	d.respond(s, route, a.policy, d.values, a.quota, a.given, a.early)
 }
 
 // identify takes over the identity that the authorizer has set, and counts the connection
@@ -171,7 +172,7 @@ func (a *question) identify(d *door) error {
 		d.srv.users.release(a.quota.name)
 		a.quota.name = ""
 	}
-	return a.quota.user(d, d.places.At(a.place).route, a.request)
+	return a.quota.user(d, d.places.At(a.place).route, a.policy.MaxConnsPerUser, a.request)
 }
 
 // takeQuestion ends the waiting for an answer.

@@ -51,9 +51,6 @@ func newBench(t testing.TB, s *Server) *bench {
 	s.log = newLogWriter(s.Logger)
 	s.authorizing.Max = askedAtOnce
 	s.MaxRequests, s.Handler = 1, http.HandlerFunc(b.handle)
-	if err := s.setConnLimit(); err != nil {
-		t.Fatal(err)
-	}
 	if err := s.newEngine(); err != nil {
 		t.Fatal(err)
 	}

@@ -36,17 +36,18 @@ type door struct {
 	answered int // bytes that Server.Answer has said in this pass
 }
 
-// ruling is what the route's own door said of a request: its answer, which lets it in
-// unless there is an error.
+// ruling is what the route's own door, by the policy of the request, said of it: the answer,
+// which lets it in unless there is an error.
 type ruling struct {
+	door     *upgrade.Upgrader
 	response []byte // valid until the next request
 	err      error
 }
 
-// judgeBy returns the innermost of a route's Upgrade hooks.
-func (d *door) judgeBy(lr *loopRoute) UpgradeFunc {
+// judgeBy returns the innermost of the Upgrade hooks of all routes.
+func (d *door) judgeBy() UpgradeFunc {
 	return func(req *upgrade.Request) error {
-		d.resp, d.ruling.err = lr.door.Respond(d.resp[:0], req)
+		d.resp, d.ruling.err = d.ruling.door.Respond(d.resp[:0], req)
 		d.ruling.response = d.resp
 		return d.ruling.err
 	}
@@ -153,33 +154,34 @@ func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
 		case isSlow:
 			d.prepareElsewhere(s, d.places.find(lr, values, ""), q, r, early)
 		default:
-			d.respond(s, lr, values, q, r, early)
+			d.respond(s, lr, d.policy, values, q, r, early)
 		}
 	}()
-	err = d.try(func() error { isSlow = lr.door.IsSlow(r); return nil })
+	err = d.try(func() error { isSlow = d.policy.doors[lr.index].IsSlow(r); return nil })
 }
 
 // peer is S.RemoteAddr, but for tests that play many addresses.
 var peer = link.RemoteAddr
 
-// respond answers a request that matches lr with these path values.
-func (d *door) respond(s link, lr *loopRoute, values []string, q quota, r *upgrade.Request, early []byte) {
+// respond answers a request that matches lr with these path values, by a policy that may be the
+// one before: that of the moment when the head was there.
+func (d *door) respond(s link, lr *loopRoute, by *policy, values []string, q quota, r *upgrade.Request, early []byte) {
 	d.enter(lr)
 	// Its hooks and guards may end the goroutine: then d.ruling is what was said until then.
 	err := errExited // unless it returns
-	defer func() { d.responded(s, lr, values, q, r, early, d.ruling, err) }()
-	d.ruling = ruling{}
+	defer func() { d.responded(s, lr, by, values, q, r, early, d.ruling, err) }()
+	d.ruling = ruling{door: &by.doors[lr.index]}
 	err = d.try(func() error { return sane(lr.upgrade(r)) })
 }
 
 // responded goes on with what the route's door said, and err, which its hooks made of it.
-func (d *door) responded(s link, lr *loopRoute, values []string, q quota, r *upgrade.Request, early []byte, said ruling, err error) {
+func (d *door) responded(s link, lr *loopRoute, by *policy, values []string, q quota, r *upgrade.Request, early []byte, said ruling, err error) {
 	if err == nil {
 		err = said.err // a hook cannot let in what the door refused
 	}
 	isProbe := errors.Is(err, upgrade.ErrProbe)
 	if err == nil || isProbe {
-		if over := q.user(d, lr, r); over != nil {
+		if over := q.user(d, lr, by.MaxConnsPerUser, r); over != nil {
 			err, isProbe = over, false
 		}
 	}
@@ -195,7 +197,7 @@ func (d *door) responded(s link, lr *loopRoute, values []string, q quota, r *upg
 	}
 	place := d.places.find(lr, values, r.Subprotocol())
 	if lr.Authorize != nil {
-		d.authorize(s, place, q, r, said.response, early)
+		d.authorize(s, place, by, q, r, said.response, early)
 		return
 	}
 	d.admit(s, place, q, r, said.response, early)
@@ -260,7 +262,7 @@ func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response
 func (d *door) refuse(s link, lr *loopRoute, r *upgrade.Request, err error) {
 	by := &d.gate
 	if lr != nil {
-		by = &lr.door
+		by = &d.policy.doors[lr.index]
 	}
 	d.resp, err = by.Refuse(d.resp[:0], r, err)
 	d.answer(s, lr, r, d.resp, err)

@@ -82,6 +82,17 @@ func (m *groups) isIn(from, group uint32) bool {
 	return false
 }
 
+// count returns of how many groups a connection whose session.group is from is a member.
+func (m *groups) count(from uint32) (n int) {
+	if from&manyGroups == 0 {
+		return int(min(from, 1))
+	}
+	for k := from &^ manyGroups; k != 0; k = m.of.At(k).next {
+		n++
+	}
+	return n
+}
+
 // leave ends the connection's membership of g.
 func (m *groups) leave(s link, g *Group) {
 	h := g.of(m.loop)

@@ -20,7 +20,7 @@ func (m *meter) exceeded(c Conn, s link, r *loopRoute, ev *frame.Event, over exc
 	}
 	act, tell := m.consequence(s, r, over)
 	switch {
-	case m.srv.LimitDryRun:
+	case m.policy.LimitDryRun:
 		return nil
 	case act == Disconnect:
 		return m.limitClose(s, r, over)
@@ -40,9 +40,9 @@ func (m *meter) consequence(s link, r *loopRoute, over excess) (act Action, tell
 	}
 	tell = m.mayTell(s)
 	r.decided.count(over.limit, act)
-	if level := m.srv.limitLevel(); (tell || act == Disconnect && !m.srv.LimitDryRun) && m.srv.log.enabled(level) {
+	if level := m.srv.limitLevel(); (tell || act == Disconnect && !m.policy.LimitDryRun) && m.srv.log.enabled(level) {
 		m.srv.log.add(level, "server: over a limit", "route", r.pattern.String(), "remote", text.Peer(s.RemoteAddr()),
-			"code", over.limit.code(), "action", act.String(), "enforced", !m.srv.LimitDryRun)
+			"code", over.limit.code(), "action", act.String(), "enforced", !m.policy.LimitDryRun)
 	}
 	return act, tell
 }

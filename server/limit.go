@@ -17,7 +17,7 @@ type excess struct {
 type meter struct{ *loop }
 
 // slows reports whether r slows down connections that are over its limits.
-func (m *meter) slows(r *loopRoute) bool { return r.Limits.Over == Delay && !m.srv.LimitDryRun }
+func (m *meter) slows(r *loopRoute) bool { return r.Limits.Over == Delay && !m.policy.LimitDryRun }
 
 // isWhole reports whether ev is a complete data message, compressed or not.
 func isWhole(ev *frame.Event) bool {
@@ -30,7 +30,7 @@ func isWhole(ev *frame.Event) bool {
 func (m *meter) admit(c Conn, s link, r *loopRoute, p *frame.Protocol, ev *frame.Event) (dropped bool, e *CloseError) {
 	if over := m.charge(s, r, p, ev); over.limit != within {
 		e = m.exceeded(c, s, r, ev, over)
-		dropped = !m.srv.LimitDryRun
+		dropped = !m.policy.LimitDryRun
 	}
 	if !dropped {
 		p.Inflate()
@@ -42,6 +42,7 @@ func (m *meter) admit(c Conn, s link, r *loopRoute, p *frame.Protocol, ev *frame
 // exceeds, if one. Every frame costs bytes; a complete data message costs what the
 // route says, one if it says nothing, before anybody has looked at what it says.
 func (m *meter) charge(s link, r *loopRoute, p *frame.Protocol, ev *frame.Event) (over excess) {
+	m.repace(s, r)
 	if !r.Limits.Bytes.Unlimited() {
 		over = m.chargeBytes(s, r, p.TakeCost())
 	}
@@ -90,7 +91,7 @@ func (m *meter) take(s link, r *loopRoute, n int) limit {
 	if !s.Data().messages.AllowN(r.Limits.Messages, now, n) {
 		return messagesLimit
 	}
-	if !m.srv.sharesMessages {
+	if !m.policy.sharesMessages {
 		return within
 	}
 	limit := m.sharer(s).take(now, n)
@@ -105,7 +106,7 @@ func (m *meter) take(s link, r *loopRoute, n int) limit {
 func (m *meter) owe(s link, r *loopRoute, n int) {
 	now := m.Now()
 	s.Data().messages.DelayN(r.Limits.Messages, now, n)
-	if !m.srv.sharesMessages || n == 0 {
+	if !m.policy.sharesMessages || n == 0 {
 		return
 	}
 	s.Data().facts &^= prepaid
@@ -120,6 +121,7 @@ func (m *meter) owe(s link, r *loopRoute, n int) {
 // at once: those that wait get their turns one after the other, instead of all waking
 // up for the same.
 func (m *meter) mustWait(s link, r *loopRoute) (bool, *CloseError) {
+	m.repace(s, r)
 	now := m.Now()
 	over, wait := excess{messagesLimit, 1}, s.Data().messages.WaitN(r.Limits.Messages, now, 1)
 	if !r.Limits.Bytes.Unlimited() {
@@ -127,7 +129,7 @@ func (m *meter) mustWait(s link, r *loopRoute) (bool, *CloseError) {
 			over, wait = excess{bytesLimit, 1}, w
 		}
 	}
-	if m.srv.sharesMessages && !s.Data().facts.has(prepaid) {
+	if m.policy.sharesMessages && !s.Data().facts.has(prepaid) {
 		s.Data().facts |= prepaid
 		if l, w := m.sharer(s).owe(now, 1); w > wait {
 			over, wait = excess{l, 1}, w

@@ -371,7 +371,7 @@ func TestLimitedEchoAllocatesNothing(t *testing.T) {
 	for _, over := range []Action{Drop, Delay} {
 		s := &Server{MessagesPerUser: rate, MessagesPerIP: rate}
 		b := newBench(t, s)
-		s.userMessages.Rate, s.ipMessages.Rate, s.sharesMessages = rate, rate, true
+		s.userMessages.Rate, s.ipMessages.Rate = rate, rate
 		b.bring(isOpen)
 		l := b.l
 		l.networks.set(b.s.Slot(), networkOf(netip.MustParseAddr("192.0.2.1")))

@@ -44,8 +44,12 @@ func (s *Server) Conn(id string) (Conn, bool) {
 	return c, true
 }
 
-// connsPerTurn is how many connections Each visits before the others have their turn.
-const connsPerTurn = 256
+// connsPerTurn is how many connections Each visits before the others have their turn, and
+// slotsPerTurn how many it looks for in: when most of a crowd has left, few have one in them.
+const (
+	connsPerTurn = 256
+	slotsPerTurn = 4096
+)
 
 // Each calls f for every open connection, on its loop, as Conn.Run does, and returns when
 // all were visited. It goes from loop to loop: no two calls of f run at the same time. Those
@@ -78,11 +82,23 @@ func (s *Server) canWait() error {
 
 // visit is Each for the connections of some loops, which do not wait for one another.
 func (s *Server) visit(loops []*loop, f func(c Conn)) {
+	s.tour(loops, func(*loop) {}, func(l *loop, at link) bool {
+		if !takesPosts(at) {
+			return false
+		}
+		l.visit(at, f)
+		return true
+	})
+}
+
+// tour has each of some loops begin, and then look at its streams, in turns: look reports
+// whether there was anything to do. It waits for them.
+func (s *Server) tour(loops []*loop, begin func(l *loop), look func(l *loop, s link) bool) {
 	waiting := 0
 	done := make(chan struct{}, len(loops))
 	for _, l := range loops {
-		t := &tour{l, 1, f, done}
-		if l.Post(t.goOn) == nil {
+		t := &tour{l, 1, look, done}
+		if l.Post(func() { begin(l); t.goOn() }) == nil {
 			waiting++
 		}
 	}
@@ -95,28 +111,28 @@ func (s *Server) visit(loops []*loop, f func(c Conn)) {
 	}
 }
 
-// tour is an Each on one loop.
+// tour is a loop's way past its streams.
 type tour struct {
 	*loop
 	next uint32 // the slot to look at
-	f    func(c Conn)
+	look func(l *loop, s link) bool
 	done chan<- struct{}
 }
 
-// goOn visits a few connections in this turn. If f ends the goroutine another goes on.
+// goOn looks at a few streams in this turn. If look ends the goroutine another goes on.
 func (t *tour) goOn() {
 	defer func() {
 		if t.next >= t.Slots() || t.Post(t.goOn) != nil {
 			t.done <- struct{}{}
 		}
 	}()
-	for visited := 0; visited < connsPerTurn && t.next < t.Slots(); {
+	visited := 0
+	for looked := 0; looked < slotsPerTurn && visited < connsPerTurn && t.next < t.Slots(); looked++ {
 		s := t.At(t.next)
 		t.next++
-		if takesPosts(s) {
+		t.DealWith(s)
+		if t.look(t.loop, s) {
 			visited++
-			t.DealWith(s)
-			t.visit(s, t.f)
 		}
 	}
 }

@@ -25,6 +25,9 @@ type loop struct {
 	groups groups
 	drain  drainage
 
+	// What it goes by, and what it went by until then (follow.go).
+	policy, before *policy
+
 	// What connections have in common.
 	places places
 	known  lastIdentity // the Identity that was asked for last
@@ -34,6 +37,7 @@ type loop struct {
 	// What some of them have.
 	data     perConn[any] // Conn.Data
 	networks networks     // by which limits per address count them
+	tenures  tenures      // of those that are open, if they are tracked
 	attached []attached   // by Attachment.index
 
 	// Memory every connection uses in turn.

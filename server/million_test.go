@@ -123,3 +123,31 @@ func gcSeconds() float64 {
 	metrics.Read(s)
 	return s[0].Value.Float64()
 }
+
+// BenchmarkMillionInspect: what a search among a million connections costs, in all and, at
+// the most, in one turn. Run it with -benchtime 10x.
+func BenchmarkMillionInspect(b *testing.B) {
+	for name, q := range map[string]ConnQuery{"any": {Max: 100}, "user": {User: "user-7", Max: 100}, "room": {Path: map[string]string{"room": "x"}, Max: 100}} {
+		b.Run(name, func(b *testing.B) {
+			l := newHall(b)
+			seat(l, million, func(k int) *upgrade.Identity { return &upgrade.Identity{Subject: fmt.Sprint("user-", k)} })
+			longest := time.Duration(0)
+			for b.Loop() {
+				r := ranking{most: q.Max}
+				for i := uint32(1); i < l.Slots(); {
+					begun := time.Now()
+					for range connsPerTurn {
+						if s := l.At(i); takesPosts(s) && l.matches(s, &q) {
+							r.add(ranked{l.rankOf(s, q.By), l.conn(s)})
+						}
+						if i++; i == l.Slots() {
+							break
+						}
+					}
+					longest = max(longest, time.Since(begun))
+				}
+			}
+			b.ReportMetric(float64(longest.Microseconds()), "longest-µs")
+		})
+	}
+}

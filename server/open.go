@@ -13,8 +13,12 @@ import (
 func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any, response, early []byte) {
 	d := s.Data()
 	d.facts.become(open)
+	if l.policy.isOdd {
+		d.facts |= odd
+	}
 	d.place, d.last = place, stream.StartClock(l.Tick())
 	t := &l.routeOf(s).tally
+	l.tenures.begin(s.Slot(), l.Now())
 	t.Opened++
 	t.Conns++
 	if w := frame.Window(r.Deflate()); w != 0 {
@@ -23,6 +27,9 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 	}
 	if r.Identity != nil {
 		l.introduce(s, r.Identity, q.name != "")
+	}
+	if q.network == 0 && l.policy.countsByIP { // nothing did when it came
+		q.network = l.srv.countAddr(r.RemoteAddr.Addr())
 	}
 	l.networks.set(s.Slot(), q.network)
 	if kept != nil {

@@ -15,7 +15,7 @@ import (
 
 // quota is the address and the user by which limits count a connection.
 type quota struct {
-	network network // zero: it is not counted by address
+	network network // zero: it is not counted by address, and has no place of one
 	name    string  // "": it has no place of a user's
 }
 
@@ -26,8 +26,8 @@ func (s *Server) admitAddr(addr netip.Addr, newcomers int, now time.Duration) bo
 	if s.TrustedProxies.Has(addr) {
 		return true
 	}
-	from := networkOf(addr)
-	if s.MaxConnsPerIP > 0 && s.perIP.InUse(from)+newcomers >= s.MaxConnsPerIP {
+	from, most := networkOf(addr), s.policy.Load().MaxConnsPerIP
+	if most > 0 && s.perIP.InUse(from)+newcomers >= most {
 		return false
 	}
 	return s.arrivals.AllowN(from, now, 1)
@@ -49,7 +49,8 @@ func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request, isProxied bool)
 	case wasExcess:
 		d.await(s)
 	}
-	if d.srv.MaxConnsPerIP <= 0 && d.srv.ConnRate.Unlimited() && d.srv.MessagesPerIP.Unlimited() {
+	by := d.policy
+	if !by.countsByIP && by.ConnRate.Unlimited() {
 		return q, nil
 	}
 	from := networkOf(r.RemoteAddr.Addr())
@@ -60,41 +61,50 @@ func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request, isProxied bool)
 		if isCharged {
 			d.srv.arrivals.CancelN(from, d.Now(), 1)
 		}
-		return q, d.overConns(lr, r, errPerIP, d.srv.checkAddr(from, d.Now()))
+		return q, d.overConns(lr, r, errPerIP, d.srv.checkAddr(from, by, d.Now()))
 	}
-	if err := d.srv.acquireAddr(from, isCharged, d.Now()); err != nil {
+	if by.countsByIP {
+		q.network = from
+	}
+	if err := d.srv.acquireAddr(from, by, isCharged, d.Now()); err != nil {
 		if err := d.overConns(lr, r, errPerIP, err); err != nil {
-			return q, err
+			return quota{}, err
 		}
-		if d.srv.MaxConnsPerIP > 0 {
+		if by.countsByIP {
 			d.srv.perIP.Add(from)
 		}
 	}
-	q.network = from
 	return q, nil
 }
 
 // acquireAddr takes a place of an address, and of its rate what the connection has not been
 // charged for yet.
-func (s *Server) acquireAddr(from network, isCharged bool, now time.Duration) error {
-	if s.MaxConnsPerIP > 0 {
-		if err := s.perIP.Acquire(from, now); err != nil {
-			return err
-		}
+func (s *Server) acquireAddr(from network, by *policy, isCharged bool, now time.Duration) error {
+	if by.countsByIP && !s.perIP.AcquireUpTo(from, by.MaxConnsPerIP) {
+		return &limiter.ErrLimit{}
 	}
 	if isCharged || s.arrivals.AllowN(from, now, 1) {
 		return nil
 	}
-	if s.MaxConnsPerIP > 0 {
+	if by.countsByIP {
 		s.perIP.Release(from)
 	}
 	return s.tooOften(from, now)
 }
 
+// countAddr counts a connection that has come already, when from now on they count by address.
+func (s *Server) countAddr(addr netip.Addr) network {
+	from := networkOf(addr)
+	if from != 0 {
+		s.perIP.Add(from)
+	}
+	return from
+}
+
 // checkAddr returns what acquireAddr would of one more connection, and takes nothing.
-func (s *Server) checkAddr(from network, now time.Duration) error {
-	if err := s.perIP.Check(from, now); err != nil {
-		return err
+func (s *Server) checkAddr(from network, by *policy, now time.Duration) error {
+	if most := by.MaxConnsPerIP; most > 0 && s.perIP.InUse(from) >= most {
+		return &limiter.ErrLimit{}
 	}
 	if s.arrivals.WaitN(from, now, 1) > 0 {
 		return s.tooOften(from, now)
@@ -106,16 +116,17 @@ func (s *Server) tooOften(from network, now time.Duration) error {
 	return &limiter.ErrLimit{RetryAfter: max(s.arrivals.WaitN(from, now, 1), 1)}
 }
 
-// user asks the limit of the user's connections. A probe takes nothing.
-func (q *quota) user(d *door, lr *loopRoute, r *upgrade.Request) error {
-	if d.srv.MaxConnsPerUser <= 0 || r.Identity == nil || r.Identity.Subject == "" {
+// user asks the limit of the user's connections, of which there may be most; 0 is no limit. A
+// probe takes nothing.
+func (q *quota) user(d *door, lr *loopRoute, most int, r *upgrade.Request) error {
+	if most <= 0 || r.Identity == nil || r.Identity.Subject == "" {
 		return nil
 	}
 	name := r.Identity.Subject
 	if r.IsProbe() {
-		return d.overConns(lr, r, errPerUser, d.srv.users.check(name, d.srv.MaxConnsPerUser))
+		return d.overConns(lr, r, errPerUser, d.srv.users.check(name, most))
 	}
-	if err := d.srv.users.acquire(name, d.srv.MaxConnsPerUser); err != nil {
+	if err := d.srv.users.acquire(name, most); err != nil {
 		if err := d.overConns(lr, r, errPerUser, err); err != nil {
 			return err
 		}
@@ -126,7 +137,7 @@ func (q *quota) user(d *door, lr *loopRoute, r *upgrade.Request) error {
 }
 
 func (q quota) release(srv *Server) {
-	if q.network != 0 && srv.MaxConnsPerIP > 0 {
+	if q.network != 0 {
 		srv.perIP.Release(q.network)
 	}
 	if q.name != "" {
@@ -151,7 +162,7 @@ func (d *door) overConns(lr *loopRoute, r *upgrade.Request, e *upgrade.Rejection
 	if !r.IsProbe() {
 		d.decisionsOf(lr).count(which, refusal)
 	}
-	if d.srv.LimitDryRun {
+	if d.policy.LimitDryRun {
 		d.srv.logDryRun(r, which)
 		return nil
 	}

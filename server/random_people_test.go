@@ -181,7 +181,7 @@ func (p *person) session(ctx context.Context) {
 		return nil
 	})
 	var reading sync.WaitGroup
-	h := &heard{world: p.world, route: path, last: make(map[string]int), gaps: strings.HasPrefix(path, "/drop") || strings.HasPrefix(path, "/warn") || p.s.sharesMessages}
+	h := &heard{world: p.world, route: path, last: make(map[string]int), gaps: strings.HasPrefix(path, "/drop") || strings.HasPrefix(path, "/warn") || p.s.policy.Load().sharesMessages}
 	naps := rand.New(rand.NewPCG(p.rng.Uint64(), 0))
 	reading.Go(func() { v.listen(h, naps) })
 	for n := p.rng.IntN(200); n > 0 && ctx.Err() == nil; n-- {

@@ -143,6 +143,7 @@ func (l *loop) handleInput(c Conn, s link, r *loopRoute, input []byte, end *endi
 // caught by handleInput, once for all of them: to catch it for each message would cost as
 // much as the reading.
 func (l *loop) events(c Conn, s link, r *loopRoute, p *frame.Protocol) (end ending, whole bool) {
+	tenure := l.tenures.at(s.Slot())
 	for frames, bytes := 0, 0; frames < framesPerTurn && bytes < bytesPerTurn; frames++ {
 		if l.owes > 0 {
 			l.holdBack(s)
@@ -158,6 +159,7 @@ func (l *loop) events(c Conn, s link, r *loopRoute, p *frame.Protocol) (end endi
 		ev := p.NextEvent()
 		if isWhole(ev) {
 			r.tally.MessagesIn++
+			tenure.messages++
 		}
 		dropped := false
 		if r.limited {

@@ -47,7 +47,7 @@ func (s *Server) logger() *slog.Logger {
 // limitLevel is the level at which limits are logged: in a dry run the operator wants to see
 // what they would do, and otherwise is not to be flooded.
 func (s *Server) limitLevel() slog.Level {
-	if s.LimitDryRun {
+	if s.policy.Load().LimitDryRun {
 		return slog.LevelInfo
 	}
 	return slog.LevelDebug

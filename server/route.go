@@ -134,13 +134,13 @@ type route struct {
 	pattern pattern.Pattern
 }
 
-// loopRoute is a route as one loop uses it: the chains composed, the door and the
-// framing configured.
+// loopRoute is a route as one loop uses it: the chains composed, and the limits and the
+// framing as the policy wants them.
 type loopRoute struct {
 	*route
-	index int
-	door  upgrade.Upgrader
-	frame frame.Config
+	index  int
+	Limits Limits // not those that the route began with
+	frame  frame.Config
 
 	limited bool // messages or bytes are counted here
 	decided decisions

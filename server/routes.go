@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // AppendRoutes appends, for people, what there is at each path, in the order in
@@ -13,10 +15,12 @@ import (
 // limits, and the middleware with its hooks, the outermost first. Send hooks run for
 // the groups that have them. It may be called before Start.
 func (s *Server) AppendRoutes(dst []byte) []byte {
+	now := s.Policy()
 	for _, r := range s.routes {
+		of := now.Routes[r.pattern.String()]
 		dst = append(append(dst, r.pattern.String()...), '\n')
-		dst = appendFacts(dst, "guards", s.guardsOf(r))
-		dst = appendFacts(dst, "limits", s.limitsOf(r))
+		dst = appendFacts(dst, "guards", now.guardsOf(r, of.Guards))
+		dst = appendFacts(dst, "limits", now.limitsOf(of.Limits))
 		dst = appendFacts(dst, "middleware", s.middlewareOf(r))
 	}
 	if s.Handler != nil {
@@ -38,13 +42,13 @@ func appendFacts(dst []byte, name string, facts []string) []byte {
 }
 
 // guardsOf are those of rows 8 to 13 of docs/CODES.md.
-func (s *Server) guardsOf(r *route) []string {
-	facts := []string{"origin: " + strings.Join(append([]string{"same host"}, s.Origins...), ", ")}
-	for _, g := range r.Guards {
+func (p *Policy) guardsOf(r *route, guards []upgrade.Guard) []string {
+	facts := []string{"origin: " + strings.Join(append([]string{"same host"}, p.Origins...), ", ")}
+	for _, g := range guards {
 		facts = append(facts, cmp.Or(g.Name, unnamed))
 	}
-	if s.MaxConnsPerUser > 0 {
-		facts = append(facts, fmt.Sprintf("connections of a user: %d", s.MaxConnsPerUser))
+	if p.MaxConnsPerUser > 0 {
+		facts = append(facts, fmt.Sprintf("connections of a user: %d", p.MaxConnsPerUser))
 	}
 	if r.Authorize != nil {
 		facts = append(facts, "authorize")
@@ -55,13 +59,13 @@ func (s *Server) guardsOf(r *route) []string {
 // unnamed is what guards and middleware without a name are called.
 const unnamed = "(unnamed)"
 
-func (s *Server) limitsOf(r *route) (facts []string) {
+func (p *Policy) limitsOf(of Limits) (facts []string) {
 	say := func(unlimited bool, format string, args ...any) {
 		if !unlimited {
 			facts = append(facts, fmt.Sprintf(format, args...))
 		}
 	}
-	m, b, user, ip := r.Limits.Messages, r.Limits.Bytes, s.MessagesPerUser, s.MessagesPerIP
+	m, b, user, ip := of.Messages, of.Bytes, p.MessagesPerUser, p.MessagesPerIP
 	say(m.Unlimited(), "messages: %v, burst %d", m.Limit, m.Burst)
 	say(b.Unlimited(), "bytes: %v, burst %d", b.Limit, b.Burst)
 	say(user.Unlimited(), "messages of a user: %v, burst %d", user.Limit, user.Burst)
@@ -69,9 +73,9 @@ func (s *Server) limitsOf(r *route) (facts []string) {
 	if len(facts) == 0 {
 		return nil
 	}
-	say(s.LimitDryRun, "over: %v", r.Limits.Over)
-	say(s.LimitDryRun || r.Limits.CloseAfter <= 0, "close after %d in a minute", r.Limits.CloseAfter)
-	say(!s.LimitDryRun, "over: let it pass, and count")
+	say(p.LimitDryRun, "over: %v", of.Over)
+	say(p.LimitDryRun || of.CloseAfter <= 0, "close after %d in a minute", of.CloseAfter)
+	say(!p.LimitDryRun, "over: let it pass, and count")
 	return facts
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,8 +29,9 @@ const MaxListeners = stream.MaxListeners
 type Listener = stream.Listener
 
 // Server is a WebSocket server. Set its fields, add routes, then ListenAndServe,
-// or Start and Wait. The fields are not to be changed afterwards. Of all sizes and
-// times, zero is the default and a negative value no limit. A Server is used once.
+// or Start and Wait. The fields are not to be changed afterwards: what can change is in a
+// Policy. Of all sizes and times, zero is the default and a negative value no limit. A Server
+// is used once.
 type Server struct {
 	// Where to listen: "host:port", several separated by commas; nowhere if it is empty,
 	// for connections that come by Adopt. Loops is the number of event loops, by default
@@ -104,6 +106,10 @@ type Server struct {
 	IdleTimeout      time.Duration // that it gives no sign of life and does not answer; 2 min
 	Drain            time.Duration // of Shutdown; 10 s
 
+	// TrackConns keeps of each connection since when it is open and how many messages it has
+	// sent, for Inspect: 16 bytes.
+	TrackConns bool
+
 	Deflate bool         // negotiate permessage-deflate, without context takeover
 	Origins []string     // besides the same host and none, as upgrade.Upgrader has them
 	Handler http.Handler // for requests that no route matches; default 404; on goroutines of net/http
@@ -120,22 +126,25 @@ type Server struct {
 	middleware []Middleware
 
 	// Set by Start.
-	engine         *stream.Engine[session, extra]
-	loops          []*loop
-	listeners      []Listener       // of Addr
-	addrs          []netip.AddrPort // of those that are of TCP
-	connLimit      int
-	reserve        int
-	begun          time.Time
-	nonce          uint64 // tells the IDs of its connections from those of other Servers
-	sharesMessages bool   // MessagesPerUser or MessagesPerIP is set
-	http           *httpSide
-	log            *logWriter
-	watch          watchdog
-	life           life
-	fault          atomic.Pointer[error] // of ours, for which the server ends
-	failed         chan error
-	done           chan struct{}
+	engine      *stream.Engine[session, extra]
+	loops       []*loop
+	listeners   []Listener       // of Addr
+	addrs       []netip.AddrPort // of those that are of TCP
+	files, room int              // that the process may open, and for connections
+	reserve     int
+	begun       time.Time
+	nonce       uint64 // tells the IDs of its connections from those of other Servers
+	http        *httpSide
+	log         *logWriter
+	watch       watchdog
+	life        life
+	fault       atomic.Pointer[error] // of ours, for which the server ends
+	failed      chan error
+	done        chan struct{}
+
+	// What the loops go by, or are about to; changing is held by the one who changes it.
+	policy   atomic.Pointer[policy]
+	changing sync.Mutex
 
 	// Shared by the loops.
 	perIP        limiter.Keyed[network]
@@ -150,6 +159,7 @@ type Server struct {
 	drainWindow  time.Duration
 	stats        stats
 	headers      headers
+	isInspecting atomic.Bool
 }
 
 // Route serves the WebSockets of a path, in the pattern syntax of net/http without
@@ -196,16 +206,12 @@ func (s *Server) Start() error {
 }
 
 func (s *Server) start() error {
-	s.perIP.Max, s.authorizing.Max = s.MaxConnsPerIP, or(s.MaxAuthorize, askedAtOnce)
+	s.authorizing.Max = or(s.MaxAuthorize, askedAtOnce)
 	s.arrivals.Rate = s.ConnRate
 	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
-	s.sharesMessages = !s.MessagesPerUser.Unlimited() || !s.MessagesPerIP.Unlimited()
 	s.begun, s.nonce = time.Now(), rand.Uint64()
 	s.failed, s.done = make(chan error, 1), make(chan struct{})
 	if err := s.validate(); err != nil {
-		return err
-	}
-	if err := s.setConnLimit(); err != nil {
 		return err
 	}
 	s.log = newLogWriter(s.logger())
@@ -290,25 +296,30 @@ const (
 	spareFiles = 64
 	// filesPerLoop is two epoll instances, an eventfd and a timerfd.
 	filesPerLoop = 4
+	// authorizeFiles is what authorizers need, which mostly ask somebody: as many as
+	// a forwardauth.Service has connections.
+	authorizeFiles = 64
 )
 
-// setConnLimit divides the descriptor limit: a part of it is the reserve for
-// connections that have been told to go. MaxConns is a promise, and what cannot be
-// kept is an error.
-func (s *Server) setConnLimit() error {
+// setRoom divides the descriptor limit: a part of it is the reserve for connections that have
+// been told to go.
+func (s *Server) setRoom() {
 	var limit unix.Rlimit
 	files := 1024
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
 		files = int(min(limit.Cur, 1<<30))
 	}
 	s.reserve = min(max(files/32, 16), 1024)
-	s.connLimit = files - s.reserve - max(spareFiles, spareFiles/2+filesPerLoop*s.loopCount())
-	if want := max(s.MaxConns, 1); s.connLimit < want {
-		return fmt.Errorf("%w: with %d and %d loops there is room for %d connections, not for %d",
-			ErrFiles, files, s.loopCount(), max(0, s.connLimit), want)
+	s.files = files
+	s.room = files - s.reserve - max(spareFiles, spareFiles/2+filesPerLoop*s.loopCount())
+	if slices.ContainsFunc(s.routes, func(r *route) bool { return r.Authorize != nil }) {
+		s.room -= authorizeFiles
 	}
-	if s.MaxConns > 0 {
-		s.connLimit = s.MaxConns
-	}
-	return nil
+}
+
+// errFiles says that there is no room for so many connections: MaxConns is a promise, and what
+// cannot be kept is an error.
+func (s *Server) errFiles(want int) error {
+	return fmt.Errorf("%w: with %d and %d loops there is room for %d connections, not for %d",
+		ErrFiles, s.files, s.loopCount(), max(0, s.room), want)
 }

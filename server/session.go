@@ -43,6 +43,7 @@ const (
 	owesWritable facts = 1 << (iota + 2) // something had to wait or was refused: Route.Writable is to be called
 	prepaid                              // a message has been taken of the shared buckets that has not come yet
 	spoiled                              // a part of the message under way was over the byte limit
+	odd                                  // its buckets are by the rates of a policy that is odd: see repace
 )
 
 func (f facts) state() state        { return state(f & stateBits) }

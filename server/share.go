@@ -11,6 +11,7 @@ import (
 // sharer names the buckets that a connection's messages share with those of other
 // connections: its user's and its address's, zero where there is none.
 type sharer struct {
+	policy  *policy
 	srv     *Server
 	user    string
 	network network
@@ -18,11 +19,11 @@ type sharer struct {
 
 // sharer returns whose buckets the connection's messages are taken from, too.
 func (m *meter) sharer(s link) sharer {
-	h := sharer{srv: m.srv}
-	if !m.srv.MessagesPerUser.Unlimited() {
+	h := sharer{policy: m.policy, srv: m.srv}
+	if !m.policy.MessagesPerUser.Unlimited() {
 		h.user = m.srv.users.subject(s.Data().ident)
 	}
-	if !m.srv.MessagesPerIP.Unlimited() {
+	if !m.policy.MessagesPerIP.Unlimited() {
 		h.network = m.networks.at(s.Slot())
 	}
 	return h
@@ -61,9 +62,9 @@ func (h sharer) owe(now time.Duration, n int) (over limit, wait time.Duration) {
 // will be until it has n.
 func (h sharer) waitFor(l limit, now time.Duration, n int) (limiter.Rate, time.Duration) {
 	if l == userLimit {
-		return h.srv.MessagesPerUser, h.srv.userMessages.WaitN(h.user, now, n)
+		return h.policy.MessagesPerUser, h.srv.userMessages.WaitN(h.user, now, n)
 	}
-	return h.srv.MessagesPerIP, h.srv.ipMessages.WaitN(h.network, now, n)
+	return h.policy.MessagesPerIP, h.srv.ipMessages.WaitN(h.network, now, n)
 }
 
 // refund gives back what a connection that ends has taken in advance.

@@ -15,43 +15,35 @@ import (
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/stream"
-	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
 
 // newLoop returns the owner of the streams of a loop.
 func newLoop(srv *Server, of *stream.Loop[session, extra]) *loop {
 	l := &loop{Loop: of, srv: srv, wall: time.Now}
-	l.door = door{loop: l, gate: upgrade.Upgrader{Origins: srv.Origins, MaxHeaderBytes: srv.MaxHead, TrustedProxies: srv.TrustedProxies}}
+	l.policy = srv.policy.Load()
+	l.before = l.policy
+	l.door = door{loop: l}
 	l.meter.loop, l.jobs.loop, l.groups.loop, l.drain.loop = l, l, l, l
 	l.mail.loop = l
 	l.data = make(perConn[any])
+	l.tenures.isTracked = srv.TrackConns
 	l.mail.limit = max(or(srv.MaxBacklog, 1<<20), cmp.Or(srv.maxBuffered()/srv.loopCount()/8, 16<<20)) // whatever the settings, there is one
 	l.unroutedRefused = refusedHooks(srv.middleware)
 	l.routes = make([]loopRoute, len(srv.routes))
 	for i, r := range srv.routes {
 		l.prepare(&l.routes[i], i, r)
 	}
+	l.obey()
 	return l
 }
 
 // prepare composes a route's chains for this loop.
 func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 	lr.route, lr.index = r, index
-	lr.door = upgrade.Upgrader{
-		Guards:       r.Guards,
-		Subprotocols: r.Subprotocols,
-		AcceptClose:  r.AcceptClose,
-		Origins:      l.srv.Origins,
-		Deflate:      l.srv.Deflate,
-	}
-	lr.limited = r.Limits.any() || l.srv.sharesMessages
-	lr.frame = frame.Config{
-		MaxMessage: l.srv.MaxMessage, Buffers: &l.Buffers, Fragments: true,
-		KeepDeflated: lr.limited && r.Limits.Cost == nil, // a Cost looks at the message
-	}
+	lr.frame = frame.Config{Buffers: &l.Buffers, Fragments: true}
 	mw := l.srv.around(r)
-	lr.upgrade = compose(mw, l.door.judgeBy(lr), func(m *Middleware) func(UpgradeFunc) UpgradeFunc { return m.Upgrade })
+	lr.upgrade = compose(mw, l.door.judgeBy(), func(m *Middleware) func(UpgradeFunc) UpgradeFunc { return m.Upgrade })
 	lr.open = compose(mw, orElse(r.Open, func(Conn) error { return nil }), func(m *Middleware) func(OpenFunc) OpenFunc { return m.Open })
 	lr.message = compose(mw, orElse(r.Message, func(Conn, Message) error { return nil }), func(m *Middleware) func(MessageFunc) MessageFunc { return m.Message })
 	lr.close = compose(mw, orElse(r.Close, func(Conn, error) {}), func(m *Middleware) func(CloseFunc) CloseFunc { return m.Close })
@@ -60,14 +52,7 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 
 // validate looks for what can never work.
 func (s *Server) validate() error {
-	if s.MaxHead < 0 || s.MaxHead > upgrade.MaxHeaderLimit {
-		return fmt.Errorf("server: MaxHead is %d: want 1 to %d, or 0 for 16 KiB", s.MaxHead, upgrade.MaxHeaderLimit)
-	}
 	for _, r := range s.routes {
-		door := upgrade.Upgrader{Origins: s.Origins, Subprotocols: r.Subprotocols}
-		if err := door.Validate(); err != nil {
-			return fmt.Errorf("server: route %s: %w", r.pattern, err)
-		}
 		offloaded := false
 		for _, m := range slices.Concat(s.middleware, r.Middleware) {
 			if offloaded && (m.offloads || m.OnLoop) {
@@ -111,21 +96,21 @@ func (s *Server) open() error {
 
 // newEngine makes the loops, which do not run yet.
 func (s *Server) newEngine() (err error) {
-	s.users = newUsers(s, s.loopCount())
-	admit := s.admitAddr
-	if s.LimitDryRun || s.MaxConnsPerIP <= 0 && s.ConnRate.Unlimited() {
-		admit = nil
+	first, err := s.begin()
+	if err != nil {
+		return err
 	}
 	var isProxy func(netip.Addr) bool
 	if !s.ProxyProtocol.IsZero() {
 		isProxy = s.ProxyProtocol.Has
 	}
+	s.users = newUsers(s, s.loopCount())
 	s.engine, err = stream.New(stream.Config[extra]{
 		Loops:        s.loopCount(),
-		MaxConns:     s.connLimit,
+		MaxConns:     first.connLimit,
 		Reserve:      s.reserve,
 		Source:       limiter.Network,
-		Admit:        admit,
+		Admit:        s.admitAddr,
 		IsProxy:      isProxy,
 		ReadHeader:   proxyheader.Read,
 		MaxBuffered:  s.maxBuffered(),
@@ -137,6 +122,9 @@ func (s *Server) newEngine() (err error) {
 		s.loops = append(s.loops, l)
 		return owner{l}
 	})
+	if err == nil {
+		s.engine.SetLimits(first.connLimit, first.asksAtAccept())
+	}
 	return err
 }
 

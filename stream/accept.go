@@ -123,7 +123,7 @@ func (l *acceptor[T, X]) assign(a adoption) {
 	a.isProxied = e.cfg.IsProxy(a.peer)
 	m := e.admit(a, from, l.poll.Now())
 	a.excess = m.standing == surplus
-	if (a.excess || e.Sockets() > e.cfg.MaxConns+e.cfg.Reserve) && !l.findRoom(a, from) {
+	if (a.excess || e.Sockets() > e.mostConns()+e.cfg.Reserve) && !l.findRoom(a, from) {
 		return
 	}
 	fewest := e.loops[0]
@@ -148,11 +148,11 @@ func (l *acceptor[T, X]) assign(a adoption) {
 // admit counts a newcomer, and says where it is to be. For one that is proxied the proxy's
 // address counts until its header names another.
 func (e *Engine[T, X]) admit(a adoption, from netip.Addr, now time.Duration) (m member) {
-	if !e.seat(e.cfg.MaxConns) {
+	if !e.seat(e.mostConns()) {
 		e.reserved.Add(1)
 		return member{standing: surplus}
 	}
-	if e.cfg.Admit == nil || !from.IsValid() || a.isProxied {
+	if !e.asks.Load() || !from.IsValid() || a.isProxied {
 		return member{}
 	}
 	if e.cfg.Admit(a.peer, e.sources.newcomers(from), now) {
@@ -176,7 +176,7 @@ func (l *acceptor[T, X]) findRoom(a adoption, from netip.Addr) (found bool) {
 	}()
 	l.makeRoom(from, true)
 	if !a.excess {
-		return e.Sockets() <= e.cfg.MaxConns+e.cfg.Reserve
+		return e.Sockets() <= e.mostConns()+e.cfg.Reserve
 	}
 	most := e.cfg.Reserve
 	if e.sources.hasMost(from) {

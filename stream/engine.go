@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/usher-ws/usher/poller"
@@ -22,7 +23,7 @@ type Config[X any] struct {
 	// to be told so (S.Excess), within Reserve, in which those that linger are counted,
 	// too. If the reserve is full, its streams make room: newcomers that have yet to
 	// Claim a place, then those that linger, of the Source that has most of them. What
-	// is dialled does not count.
+	// is dialled does not count. SetLimits sets another MaxConns.
 	MaxConns, Reserve int
 
 	// Source is what newcomers from an address count as, so that those of one source
@@ -79,6 +80,8 @@ type Engine[T, X any] struct {
 	listeners uint8
 	sources   sources
 	calm      int // how full the reserve may be until its streams are asked to make room
+	maxConns  atomic.Int64
+	asks      atomic.Bool // Config.Admit
 	account
 }
 
@@ -101,6 +104,7 @@ func New[T, X any](cfg Config[X], handler func(*Loop[T, X]) Handler[T, X]) (*Eng
 	if cfg.Loops > 1 { // which have to be asked, and may be busy
 		e.calm -= cfg.Reserve / 8
 	}
+	e.SetLimits(cfg.MaxConns, cfg.Admit != nil)
 	e.sources.init()
 	for id := range cfg.Loops {
 		l, err := newLoop(e, id, e.origin)
@@ -133,6 +137,15 @@ func (e *Engine[T, X]) Close() {
 		_ = l.Close()
 	}
 }
+
+// SetLimits sets another MaxConns, and whether Config.Admit is asked, for the streams that come
+// from now on. Safe for any goroutine.
+func (e *Engine[T, X]) SetLimits(maxConns int, asks bool) {
+	e.maxConns.Store(int64(maxConns))
+	e.asks.Store(asks && e.cfg.Admit != nil)
+}
+
+func (e *Engine[T, X]) mostConns() int { return int(e.maxConns.Load()) }
 
 // Origin is what the clock of all loops counts from, for a time that is later than the
 // pass's (Loop.Now). Safe for any goroutine.

@@ -65,7 +65,7 @@ func (l *Loop[T, X]) hail(i uint32, s *slot[T], client netip.AddrPort) {
 	e, peer := l.engine, l.remoteAddr(i, s).Addr()
 	from := e.cfg.Source(peer)
 	others, isPlaced := e.sources.move(k, from)
-	if !isPlaced || e.cfg.Admit == nil || !from.IsValid() {
+	if !isPlaced || !e.asks.Load() || !from.IsValid() {
 		return
 	}
 	if isAdmitted := e.cfg.Admit(peer, others, l.poll.Now()); !e.sources.rule(k, isAdmitted, &e.account) {

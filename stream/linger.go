@@ -110,7 +110,7 @@ func (l *lingering[T, X]) spare(i uint32, s *slot[T], o poller.Outgoing) bool {
 		return false
 	}
 	if s.flags&reserved != 0 {
-		if !l.engine.seat(l.engine.cfg.MaxConns) {
+		if !l.engine.seat(l.engine.mostConns()) {
 			return false
 		}
 		l.unlist(i, s)

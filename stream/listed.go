@@ -18,7 +18,7 @@ func (s S[T, X]) Claim() (isPlaced, isAdmitted bool) {
 		return s.slot.flags&reserved == 0, false
 	}
 	delete(l.members, s.i)
-	m, isPlaced := l.engine.sources.claim(k, &l.engine.account, l.engine.cfg.MaxConns)
+	m, isPlaced := l.engine.sources.claim(k, &l.engine.account, l.engine.mostConns())
 	s.slot.mark(isPlaced)
 	return isPlaced, m.opinion == admitted
 }

@@ -115,6 +115,15 @@ func (r *Request) RawQuery() []byte { return r.bytes(r.query) }
 // Host returns the host the client asked for, with its port if it named one.
 func (r *Request) Host() string { return string(r.bytes(r.host)) }
 
+// Scheme returns https if the request came over TLS that ends here, else http: a proxy before
+// us may have had it over TLS all the same.
+func (r *Request) Scheme() string {
+	if r.tls {
+		return "https"
+	}
+	return "http"
+}
+
 // Origin returns the Origin header, "" if there is none.
 func (r *Request) Origin() string { return string(r.firstOf(hOrigin)) }
 
@@ -194,6 +203,12 @@ func (r *Request) IsProbe() bool {
 	}
 	return false
 }
+
+// MayUseCookies reports whether the cookies of the request can be those of the user that
+// wants to come in: a browser sends them whatever page connects. It may not be a page of an
+// Origin that only "*" lets in, nor the other pages that [Bearer] tells of; without an Origin it
+// is no page. It is known when guards run, and for Authorize.
+func (r *Request) MayUseCookies() bool { return r.known[hOrigin].count == 0 || r.page.vouched }
 
 // BodyLength returns how many bytes of body follow the head; -1 if only the body's own end
 // tells, because it is chunked.

@@ -29,21 +29,29 @@ type admin struct {
 	listener net.Listener
 	server   *http.Server
 	usher    *server.Server
+	reloads  *reloads
 }
 
 // newAdmin listens on addr. It answers when it is started.
-func newAdmin(addr string, srv *server.Server, log *slog.Logger) (*admin, error) {
+func newAdmin(addr string, r *running) (*admin, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(metrics.NewCollector(srv), collectors.NewGoCollector(),
+	registry.MustRegister(metrics.NewCollector(r.srv), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	a := &admin{listener: listener, usher: srv}
+	registry.MustRegister(r.now.Load().collectors()...) // of the service, which stays
+	registry.MustRegister(r.reloads.collectors()...)
+	a := &admin{listener: listener, usher: r.srv, reloads: &r.reloads}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /stats", a.stats)
+	mux.HandleFunc("GET /connections", a.connections)
+	mux.HandleFunc("GET /connections/{id}", a.connection)
+	level := logLevel{r.level, r.log}
+	mux.HandleFunc("GET /log-level", level.show)
+	mux.HandleFunc("PUT /log-level", level.change)
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -55,7 +63,7 @@ func newAdmin(addr string, srv *server.Server, log *slog.Logger) (*admin, error)
 		Handler:           a.addressed(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute, // longer than the usual scrape interval
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelWarn),
 	}
 	return a, nil
 }

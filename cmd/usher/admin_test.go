@@ -194,7 +194,7 @@ func TestLimiterActionsAreMetrics(t *testing.T) {
 	}
 }
 
-// TestPromtool: the metrics pass Prometheus's own check.
+// TestPromtool: the metrics and the alerts pass Prometheus's own checks.
 func TestPromtool(t *testing.T) {
 	t.Parallel()
 	promtool, err := exec.LookPath("promtool")
@@ -212,6 +212,9 @@ func TestPromtool(t *testing.T) {
 	cmd.Stdin = strings.NewReader(text)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+	if out, err := exec.Command(promtool, "check", "rules", "../../packaging/prometheus/alerts.yaml").CombinedOutput(); err != nil {
+		t.Errorf("promtool check rules: %v\n%s", err, out)
 	}
 }
 

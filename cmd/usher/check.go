@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"regexp"
@@ -58,19 +59,16 @@ func (c *checkCmd) Run(stdout io.Writer, ctx *kong.Context, from *sources) error
 // judge returns the error with which usher serve would end at its start. given is as secrets
 // returns it.
 func (c *checkCmd) judge() (given bool, err error) {
-	secrets, given, err := c.secrets()
+	quiet := c.serveCmd
+	quiet.LogLevel = "warn" // what is well is in the output
+	ring := server.NewLogRing(quiet.logHandler(quiet.level()))
+	defer ring.Close(time.Second)
+	r, err := c.build(ring, new(slog.LevelVar))
 	if err != nil {
 		return false, err
 	}
-	quiet := c.serveCmd
-	quiet.LogLevel = "warn" // what is well is in the output
-	ring := server.NewLogRing(quiet.logHandler())
-	defer ring.Close(time.Second)
-	_, closeKeys, err := c.build(secrets, given, ring)
-	if err == nil {
-		closeKeys()
-	}
-	return given, err
+	defer r.close()
+	return r.now.Load().given, nil
 }
 
 // fromLine returns what a command line says of its flags.

@@ -7,12 +7,11 @@ import (
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
-	"github.com/usher-ws/usher/upgrade"
 )
 
 // routeEchoes adds the echoes that the flags ask for: an open one without limits unless a
-// rate was given, and one behind the token and the limits.
-func (s *serveCmd) routeEchoes(srv *server.Server, door upgrade.Guard) {
+// rate was given, and one behind the door and the limits.
+func (s *serveCmd) routeEchoes(srv *server.Server, by door) {
 	if s.Echo != "" {
 		r := server.Route{Limits: s.limits(), OnLimit: slowDown, Message: echo}
 		if s.Rate == nil {
@@ -22,10 +21,11 @@ func (s *serveCmd) routeEchoes(srv *server.Server, door upgrade.Guard) {
 	}
 	if s.EchoAuth != "" {
 		srv.Route(s.EchoAuth, server.Route{
-			Guards:  []upgrade.Guard{door},
-			Limits:  s.limits(),
-			OnLimit: slowDown,
-			Message: echo,
+			Guards:    by.guards(),
+			Authorize: by.authorize(),
+			Limits:    s.limits(),
+			OnLimit:   slowDown,
+			Message:   echo,
 		})
 	}
 }

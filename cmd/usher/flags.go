@@ -36,29 +36,30 @@ type serveCmd struct {
 	LeaveGrace  time.Duration `default:"2s" help:"How long a user still counts as present in a room after their last connection has gone."`
 	AnnounceMax int           `default:"200" help:"In rooms with more users than this, joins and leaves are announced together, once a second."`
 
-	Users   string   `placeholder:"HTPASSWD|demo|none" help:"The users who can log in at POST /token: those of a file made with htpasswd -B; demo, which is alice (wonderland) and bob (builder); or none. If not given: demo without a secret or key of yours, none with one."`
-	Origin  []string `placeholder:"PATTERN" help:"Let pages of these origins connect and log in, besides those of the same host: host, *.host, scheme://host:port, null, file://, or * for all. A token in a cookie counts only from a page of the same host or of a host named here."`
+	Users   string   `placeholder:"HTPASSWD|demo|none" live:"" help:"The users who can log in at POST /token: those of a file made with htpasswd -B; demo, which is alice (wonderland) and bob (builder); or none. If not given: demo without a secret or key of yours, none with one."`
+	Origin  []string `placeholder:"PATTERN" live:"" help:"Let pages of these origins connect and log in, besides those of the same host: host, *.host, scheme://host:port, null, file://, or * for all. A token in a cookie counts only from a page of the same host or of a host named here."`
 	Deflate bool     `help:"Offer permessage-deflate (RFC 7692), without context takeover: messages of 512 bytes or more go out compressed to clients that ask for it."`
 	secretFlag
 	keysFlags
+	authFlag
 
-	Rate      *limiter.Limit `placeholder:"50/s" help:"Messages of one connection, in the chat and at --echo-auth; --echo has no limits unless this flag is given."`
-	Burst     int            `default:"100" help:"How many of them may come at once; also the burst of --user-rate and --ip-rate."`
-	ByteRate  byteRate       `default:"0" help:"Bytes of one connection, like 64KiB/s. A frame counts with its header, and as 64 bytes at least; the burst is one second, or the largest message if that is more."`
-	OverLimit server.Action  `default:"warn" help:"What happens to a message over a rate: warn (drop it and say so), drop, delay (read it later) or close."`
+	Rate      *limiter.Limit `placeholder:"50/s" live:"" help:"Messages of one connection, in the chat and at --echo-auth; --echo has no limits unless this flag is given."`
+	Burst     int            `default:"100" live:"" help:"How many of them may come at once; also the burst of --user-rate and --ip-rate."`
+	ByteRate  byteRate       `default:"0" live:"" help:"Bytes of one connection, like 64KiB/s. A frame counts with its header, and as 64 bytes at least; the burst is one second, or the largest message if that is more."`
+	OverLimit server.Action  `default:"warn" live:"" help:"What happens to a message over a rate: warn (drop it and say so), drop, delay (read it later) or close."`
 
-	CloseAfter  int           `default:"0" help:"Close a connection that is over a rate this many times in a minute, whatever --over-limit says."`
-	UserRate    limiter.Limit `default:"0" help:"Messages of all connections of one user together."`
-	IPRate      limiter.Limit `name:"ip-rate" default:"0" help:"Messages of all connections of one address together, those at --echo too."`
-	LimitDryRun bool          `help:"Count and log what is over a limit, but let it pass."`
+	CloseAfter  int           `default:"0" live:"" help:"Close a connection that is over a rate this many times in a minute, whatever --over-limit says."`
+	UserRate    limiter.Limit `default:"0" live:"" help:"Messages of all connections of one user together."`
+	IPRate      limiter.Limit `name:"ip-rate" default:"0" live:"" help:"Messages of all connections of one address together, those at --echo too."`
+	LimitDryRun bool          `live:"" help:"Count and log what is over a limit, but let it pass."`
 
-	MaxConns        int      `placeholder:"N" help:"Connections in all; if not given, what the limit of open files allows. More than that is an error."`
-	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" help:"Connections of one address at once, from when they are accepted, or from when a proxy has said whose they are. Here and in --ip-rate an address of IPv6 counts as its /64, and one of IPv4 within IPv6 as that. Of more, those that say nothing are closed after a second, and those that send a request are told."`
-	MaxConnsPerUser int      `default:"0" help:"Connections of one user at once."`
+	MaxConns        int      `placeholder:"N" live:"" help:"Connections in all; if not given, what the limit of open files allows. More than that is an error."`
+	MaxConnsPerIP   int      `name:"max-conns-per-ip" default:"0" live:"" help:"Connections of one address at once, from when they are accepted, or from when a proxy has said whose they are. Here and in --ip-rate an address of IPv6 counts as its /64, and one of IPv4 within IPv6 as that. Of more, those that say nothing are closed after a second, and those that send a request are told."`
+	MaxConnsPerUser int      `default:"0" live:"" help:"Connections of one user at once."`
 	MaxRequests     int      `default:"256" help:"Log-ins, tickets and other requests by HTTP that are answered at once; the others wait, for --handshake-timeout at most. The page has no need to wait."`
-	MaxHead         byteSize `default:"16KiB" help:"The largest head of a request, cookies included: 1KiB to 1MiB."`
-	MaxRoomsPerUser int      `default:"100" help:"Rooms of the chat that one user may be in at once, however many connections there are in each."`
-	MaxMessage      byteSize `default:"64KiB" help:"The largest message; a text in the chat has up to 4,096 characters."`
+	MaxHead         byteSize `default:"16KiB" live:"" help:"The largest head of a request, cookies included: 1KiB to 1MiB."`
+	MaxRoomsPerUser int      `default:"100" live:"" help:"Rooms of the chat that one user may be in at once, however many connections there are in each."`
+	MaxMessage      byteSize `default:"64KiB" live:"" help:"The largest message; a text in the chat has up to 4,096 characters."`
 	MaxBuffered     byteSize `default:"256MiB" help:"Memory for data under way and for what connections leave in tables, of all together."`
 
 	HandshakeTimeout time.Duration `default:"10s" help:"The time in which the head of a request, and a body of up to 16 KiB, must be complete; a second with --max-conns or --max-conns-per-ip reached."`
@@ -68,9 +69,9 @@ type serveCmd struct {
 	IdleTimeout      time.Duration `default:"2m" help:"Close a client that shows no sign of life for this long and does not answer a ping; bytes that it takes are a sign of life."`
 	Drain            time.Duration `default:"10s" help:"The time over which SIGTERM or SIGINT closes all connections, shorter if they are few. Those that are left 2 s later are cut; a second signal ends the program at once."`
 
-	Admin     string `placeholder:"ADDR" help:"Serve /metrics, /stats, /healthz, /readyz and /debug/pprof here: an address that only operators can reach."`
+	Admin     string `placeholder:"ADDR" help:"Serve /metrics, /stats, /connections, /log-level, /healthz, /readyz and /debug/pprof here: an address that only operators can reach."`
 	LogFormat string `enum:"text,json" default:"text" help:"Format of the log on standard error: text or json."`
-	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"The lowest level that is logged: debug, info, warn or error."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" live:"" help:"The lowest level that is logged: debug, info, warn or error."`
 	AccessLog bool   `help:"Log every attempt, accepted or refused, and every end of a connection."`
 
 	PrintRoutes bool `help:"Print the guards, limits and middleware of each path, in their order, and exit."`
@@ -137,6 +138,9 @@ func (s *serveCmd) Validate() error {
 		return fmt.Errorf("--origin: %w", err)
 	}
 	if err := s.keysFlags.validate(); err != nil {
+		return err
+	}
+	if err := s.authFlag.validate(); err != nil {
 		return err
 	}
 	return validRooms(s.Rooms)

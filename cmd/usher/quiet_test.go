@@ -41,7 +41,7 @@ func TestQuietBehindProxies(t *testing.T) {
 	}
 }
 
-// TestQuiet is TestQuietBehindProxies with the defaults of nginx and of usher serve, for
+// TestQuiet is TestQuietBehindProxies with the defaults of each proxy and of usher serve, for
 // a while.
 func TestQuiet(t *testing.T) {
 	while, err := time.ParseDuration(os.Getenv("USHER_QUIET"))
@@ -49,12 +49,19 @@ func TestQuiet(t *testing.T) {
 		t.Skip("make quiet runs it: USHER_QUIET says for how long")
 	}
 	p := start(t, usher(t, "serve", "--listen", "127.0.0.1:0", "--echo", "/echo"))
-	c := joinQuiet(t, startNginx(t, p.addr, 0))
-	for begun := time.Now(); time.Since(begun) < while; {
-		c.want(t, "ping")
-		t.Logf("pinged after %v", time.Since(begun).Round(time.Millisecond))
+	for name, proxy := range map[string]func(t *testing.T, upstream string, timeout time.Duration) string{
+		"nginx": startNginx, "haproxy": startHAProxy, "caddy": startCaddy,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := joinQuiet(t, proxy(t, p.addr, 0))
+			for begun := time.Now(); time.Since(begun) < while; {
+				c.want(t, "ping")
+				t.Logf("pinged after %v", time.Since(begun).Round(time.Millisecond))
+			}
+			c.stays(t)
+		})
 	}
-	c.stays(t)
 }
 
 // quiet is a client behind a proxy that answers pings and says nothing by itself.
@@ -158,7 +165,8 @@ http {
 `, dir, upstream, cut), path, "-e", "stderr", "-p", dir, "-c")
 }
 
-// startHAProxy is startNginx for HAProxy, which has no default.
+// startHAProxy is startNginx for HAProxy. It has no default of its own, but Debian's
+// haproxy.cfg has one, 50 s.
 func startHAProxy(t *testing.T, upstream string, timeout time.Duration) string {
 	t.Helper()
 	path, err := exec.LookPath("haproxy")
@@ -168,6 +176,9 @@ func startHAProxy(t *testing.T, upstream string, timeout time.Duration) string {
 		}
 	}
 	dir := t.TempDir()
+	if timeout == 0 {
+		timeout = 50 * time.Second
+	}
 	return startProxy(t, dir, fmt.Sprintf(`
 defaults
 	mode http
@@ -180,6 +191,24 @@ listen quiet
 `, dir, upstream, timeout.Milliseconds()), path, "-db", "-f")
 }
 
+// startCaddy is startNginx for Caddy, which cuts no WebSocket, however silent it is.
+func startCaddy(t *testing.T, upstream string, _ time.Duration) string {
+	t.Helper()
+	path, err := exec.LookPath("caddy")
+	if err != nil {
+		missing(t, "caddy", "not installed; see make deps")
+	}
+	dir := t.TempDir()
+	return startProxy(t, dir, fmt.Sprintf(`{
+	admin off
+}
+http:// {
+	bind unix/%[1]s/socket
+	reverse_proxy %[2]s
+}
+`, dir, upstream), path, "run", "--adapter", "caddyfile", "--config")
+}
+
 // startProxy runs a proxy with a configuration, whose path goes behind args, until the
 // test ends. It returns when its socket is there.
 func startProxy(t *testing.T, dir, configuration, program string, args ...string) string {
@@ -190,6 +219,7 @@ func startProxy(t *testing.T, dir, configuration, program string, args ...string
 	}
 	said := newTranscript()
 	cmd := exec.Command(program, append(args, file)...)
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // where Caddy writes
 	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

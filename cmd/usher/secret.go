@@ -40,7 +40,7 @@ func (f *keyFile) UnmarshalText(text []byte) error {
 
 // secretFlag says where secrets come from, for all commands that need one.
 type secretFlag struct {
-	SecretFile []keyFile `placeholder:"[ALG:]FILE" help:"A file with the HS256 secret, one line of at least 32 bytes; HS384:FILE and HS512:FILE for those algorithms. The first of several signs tokens, and all verify them. If not given, the secret is in USHER_SECRET."`
+	SecretFile []keyFile `placeholder:"[ALG:]FILE" live:"" help:"A file with the HS256 secret, one line of at least 32 bytes; HS384:FILE and HS512:FILE for those algorithms. The first of several signs tokens, and all verify them. If not given, the secret is in USHER_SECRET."`
 }
 
 // secret signs and verifies tokens with an HMAC.
@@ -123,6 +123,6 @@ func newSecret() secret {
 // claimFlags are the issuer and audience of tokens: serve demands them, token writes
 // them.
 type claimFlags struct {
-	Issuer   string `placeholder:"ISS" help:"The issuer of tokens, claim iss."`
-	Audience string `placeholder:"AUD" help:"The audience of tokens, claim aud."`
+	Issuer   string `placeholder:"ISS" live:"" help:"The issuer of tokens, claim iss."`
+	Audience string `placeholder:"AUD" live:"" help:"The audience of tokens, claim aud."`
 }

@@ -13,21 +13,18 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/usher-ws/usher/chat"
+	"github.com/alecthomas/kong"
 	"github.com/usher-ws/usher/login"
 	"github.com/usher-ws/usher/server"
-	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
 )
 
 // Run serves until a signal ends it.
-func (s *serveCmd) Run(stdout io.Writer) error {
+func (s *serveCmd) Run(stdout io.Writer, ctx *kong.Context) error {
 	signals := catchSignals()
-	secrets, given, err := s.secrets()
-	if err != nil {
-		return err
-	}
-	ring := server.NewLogRing(s.logHandler())
+	settings, level := valuesOf(ctx.Selected().Flags), new(slog.LevelVar)
+	level.Set(s.level())
+	ring := server.NewLogRing(s.logHandler(level))
 	defer ring.Close(time.Second)
 	log := slog.New(ring)
 	slog.SetDefault(log) // whatever else logs does not wait for standard error either
@@ -39,11 +36,13 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), s.Loops+1))
 	}
-	srv, closeKeys, err := s.build(secrets, given, ring)
+	r, err := s.build(ring, level)
 	if err != nil {
 		return err
 	}
-	defer closeKeys()
+	r.settings = settings
+	defer r.close()
+	srv := r.srv
 	if s.PrintRoutes {
 		_, err := io.WriteString(stdout, upgrade.Redact(string(srv.AppendRoutes(nil))))
 		return err
@@ -58,7 +57,7 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	srv.Listeners = endpoints.all
 	var desk *admin
 	if s.Admin != "" {
-		if desk, err = newAdmin(s.Admin, srv, log); err != nil {
+		if desk, err = newAdmin(s.Admin, r); err != nil {
 			endpoints.close()
 			return fmt.Errorf("cannot listen: %w; choose another address with --admin", err)
 		}
@@ -67,14 +66,11 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	if err = srv.Start(); err != nil {
 		endpoints.close()
 	}
-	if errors.Is(err, server.ErrFiles) {
-		return usageError{fmt.Errorf("%w: raise that limit (ulimit -n), or lower --max-conns or --loops", err)}
-	}
 	if err != nil {
-		return fmt.Errorf("cannot start: %w", err)
+		return fmt.Errorf("cannot start: %w", explainFiles(err))
 	}
 	desk.start()
-	greeting, err := s.greeting(endpoints, desk, secrets, given)
+	greeting, err := s.greeting(endpoints, desk, r.now.Load())
 	if err != nil {
 		return err
 	}
@@ -88,40 +84,36 @@ func (s *serveCmd) Run(stdout io.Writer) error {
 	manager := newNotifier(log)
 	manager.tell("READY=1")
 	go manager.watchdog(srv, done)
-	return signals.serveUntil(srv, s.Drain, log, manager)
+	reload := func() {
+		manager.reloading()
+		r.reload(ctx.Args)
+		manager.tell("READY=1")
+	}
+	return signals.serveUntil(srv, s.Drain, log, manager, reload)
+}
+
+// explainFiles says what to do about server.ErrFiles.
+func explainFiles(err error) error {
+	if errors.Is(err, server.ErrFiles) {
+		return usageError{fmt.Errorf("%w: raise that limit (ulimit -n), or lower --max-conns or --loops", err)}
+	}
+	return err
 }
 
 // secrets returns what signs and verifies tokens with an HMAC, the one that signs first.
-// given says that the operator brought a secret or keys; else there is a secret for this run.
+// given says that the operator brought a secret, keys or a service; else there is a secret for
+// this run.
 func (s *serveCmd) secrets() (secrets []secret, given bool, err error) {
 	if secrets, err = s.read(); err != nil {
 		return nil, false, err
 	}
-	if secrets != nil || s.keysFlags.given() {
+	if secrets != nil || s.keysFlags.given() || s.AuthURL != "" {
 		return secrets, true, nil
 	}
 	if _, set := os.LookupEnv("USHER_SECRET"); set {
 		return nil, false, usageError{errors.New("the secret in USHER_SECRET is empty: make one with `openssl rand -hex 32`, or unset it for one that is good for this run")}
 	}
 	return []secret{newSecret()}, false, nil
-}
-
-// build returns the server with all that it serves. It reads what the settings name.
-// closeKeys ends what the keys do in the background.
-func (s *serveCmd) build(secrets []secret, given bool, ring *server.LogRing) (srv *server.Server, closeKeys func(), err error) {
-	log := slog.New(ring)
-	provider, app, closeKeys, err := s.apps(secrets, given, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	srv = s.server(log)
-	srv.Handler, srv.Answer = provider.Handler(app.Handler()), provider.Answer(app.Answer)
-	srv.Route(chat.Pattern, app.Route())
-	s.routeEchoes(srv, provider.Bearer())
-	if s.AccessLog {
-		srv.Use(middleware.Logging(ring))
-	}
-	return srv, closeKeys, nil
 }
 
 // server returns the server that the flags describe.
@@ -156,7 +148,10 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 
 		Origins: s.Origin,
 		Deflate: s.Deflate,
-		Logger:  log,
+
+		TrackConns: s.Admin != "",
+
+		Logger: log,
 	}
 }
 
@@ -168,9 +163,12 @@ func orNone[N int | time.Duration](n N) N {
 	return n
 }
 
-func (s *serveCmd) logHandler() slog.Handler {
-	var level slog.Level
+func (s *serveCmd) level() (level slog.Level) {
 	_ = level.UnmarshalText([]byte(s.LogLevel)) // which is one of four
+	return level
+}
+
+func (s *serveCmd) logHandler(level slog.Leveler) slog.Handler {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: redact}
 	if s.LogFormat == "json" {
 		return slog.NewJSONHandler(os.Stderr, options)
@@ -193,7 +191,7 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 
 // greeting returns what the start says on standard output: the addresses, and a URL that
 // works at once if nobody knows this run's secret.
-func (s *serveCmd) greeting(endpoints *endpoints, desk *admin, secrets []secret, given bool) ([]byte, error) {
+func (s *serveCmd) greeting(endpoints *endpoints, desk *admin, e *entrance) ([]byte, error) {
 	var b []byte
 	for _, name := range endpoints.names {
 		b = fmt.Appendf(b, "listening on %s\n", name)
@@ -201,12 +199,12 @@ func (s *serveCmd) greeting(endpoints *endpoints, desk *admin, secrets []secret,
 	if desk != nil {
 		b = fmt.Appendf(b, "admin on http://%s\n", desk.addr())
 	}
-	if given {
+	if e.given {
 		return b, nil
 	}
 	token, err := login.Token{
 		Subject: "alice", Issuer: s.Issuer, Audience: s.Audience, Issued: time.Now(), TTL: time.Hour,
-	}.Sign(secrets[0].text)
+	}.Sign(e.secrets[0].text)
 	if err != nil {
 		return nil, fmt.Errorf("cannot sign the demo token: %w", err)
 	}

@@ -50,6 +50,7 @@ var names = map[string][]string{
 	"serve --origin":         {"https://chat.example/", "https://", "a b"},
 	"serve --users":          {"."},
 	"serve --jwks":           {}, // what cannot be read fails at run time
+	"serve --auth-url":       {"auth", "127.0.0.1:9000", "ftp://h/", "http://", "http://me:secret@h/", "http://h/#a", " http://h/"},
 	"serve --issuer":         nil,
 	"serve --audience":       nil,
 	"serve --log-format":     {"xml", "JSON", " text"},
@@ -155,6 +156,8 @@ func goodValue(flag *kong.Flag) string {
 		return "127.0.0.1:0"
 	case strings.HasPrefix(flag.Name, "echo"):
 		return "/x"
+	case flag.Name == "auth-url":
+		return "http://127.0.0.1:9/"
 	}
 	return "1"
 }

@@ -17,7 +17,7 @@ import (
 // signals are the signals that serve handles.
 type signals struct {
 	leave  chan os.Signal // SIGTERM and SIGINT
-	ignore chan os.Signal // SIGHUP
+	reload chan os.Signal // SIGHUP
 }
 
 // catchSignals makes the program live through SIGHUP and SIGPIPE. Go would end a program
@@ -25,16 +25,16 @@ type signals struct {
 func catchSignals() *signals {
 	signal.Ignore(syscall.SIGPIPE)
 	s := &signals{make(chan os.Signal, 2), make(chan os.Signal, 1)}
-	signal.Notify(s.ignore, syscall.SIGHUP)
+	signal.Notify(s.reload, syscall.SIGHUP)
 	return s
 }
 
 // serveUntil returns when a first signal has drained the server. A second one ends
-// the program at once.
-func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.Logger, manager notifier) error {
+// the program at once. SIGHUP has reload called, once for several that come meanwhile.
+func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.Logger, manager notifier, reload func()) error {
 	go func() {
-		for range s.ignore {
-			log.Info("SIGHUP is ignored: settings are read at the start only")
+		for range s.reload {
+			reload()
 		}
 	}()
 	go func() {

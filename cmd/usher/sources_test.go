@@ -44,6 +44,8 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 		return [2]string{"10.0.0.0/8", "unix"}
 	case "echo", "echo-auth":
 		return [2]string{"/x", "/x/y"}
+	case "auth-url":
+		return [2]string{"http://127.0.0.1:9/auth", "https://auth.example"}
 	case "rooms", "origin", "issuer", "audience":
 		return [2]string{"this", "that"}
 	case "users", "secret-file", "public-key", "jwks":

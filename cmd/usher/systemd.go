@@ -109,6 +109,13 @@ func (n notifier) tell(state string) {
 	_, _ = n.conn.Write([]byte(state))
 }
 
+// reloading says that the service reads its settings again, until it says that it is ready.
+func (n notifier) reloading() {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // there is one
+	n.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
+}
+
 // watchdog tells systemd that all loops answer, twice in the time that it allows, until done
 // is closed. When one does not, it is not told, and starts the service anew.
 func (n notifier) watchdog(srv *server.Server, done <-chan struct{}) {

@@ -7,11 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/login"
-	"github.com/usher-ws/usher/upgrade"
 )
 
 // The words that --users takes instead of a file's name. A file of such a name is
@@ -21,45 +19,10 @@ const (
 	usersNone = "none"
 )
 
-// apps returns the identity provider and the chat behind it that the flags describe. given
-// says that the operator brought a secret or keys. closeKeys ends what the keys do in the
-// background.
-func (s *serveCmd) apps(secrets []secret, given bool, log *slog.Logger) (provider *login.Provider, app *chat.Chat, closeKeys func(), err error) {
-	check, byWhat, err := s.logIn(secrets != nil, given)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	door, closeKeys, err := s.verifier(secrets, log)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	var signs secret // none if keys are all there is
-	if secrets != nil {
-		signs = secrets[0]
-	}
-	provider, err = login.New(login.Config{
-		Secret: signs.text, Algorithm: signs.algorithm, Verifier: door, Issuer: s.Issuer, Audience: s.Audience,
-		CheckPassword: check, Origins: s.Origin, Logger: log,
-	})
-	if err == nil {
-		app, err = chat.New(chat.Config{
-			Guards: []upgrade.Guard{provider.Bearer()}, LogIn: byWhat, Origins: s.Origin,
-			Rooms: s.Rooms, MaxRoomsPerUser: orNone(s.MaxRoomsPerUser), Limits: s.limits(),
-			LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
-			History: orNone(s.History), HistoryBytes: s.historyBytes(), ReplayRate: s.replays(),
-		})
-	}
-	if err != nil {
-		closeKeys()
-		return nil, nil, nil, err
-	}
-	return provider, app, closeKeys, nil
-}
-
 // logIn returns what checks passwords, nil if nobody can log in, and how the page offers
 // it. secret says that there is one to sign tokens with, and given that the operator has
-// keys or a secret of their own: then the demo's users, whose passwords everybody knows, have
-// to be asked for.
+// keys, a secret or a service of their own: then the demo's users, whose passwords everybody
+// knows, have to be asked for.
 func (s *serveCmd) logIn(secret, given bool) (check func(ctx context.Context, username, password string) error, on chat.LogIn, err error) {
 	switch {
 	case s.Users == usersNone, s.Users == "" && given:

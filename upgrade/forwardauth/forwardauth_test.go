@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -41,6 +42,7 @@ func at(t *testing.T, url string) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Logger = slog.New(slog.DiscardHandler)
 	t.Cleanup(s.Close)
 	return s
 }
@@ -93,7 +95,8 @@ func rejection(t *testing.T, err error) *upgrade.Rejection {
 
 func TestNew(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"", "auth", "/auth", "127.0.0.1:9000", "ftp://h/", "http://", "http://h:x", "http://a b"} {
+	for _, bad := range []string{"", "auth", "/auth", "127.0.0.1:9000", "ftp://h/", "http://", "http://:80/", "http://h:x", "http://a b",
+		"http://me:secret@h/", "http://h/#a"} {
 		if _, err := New(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
@@ -113,13 +116,17 @@ func TestQuestion(t *testing.T) {
 		w.WriteHeader(204)
 	})
 	r, err := knock(t, context.Background(), s, "/ws/a%2Fb?ticket=s3cret&x=%20", "Authorization: Bearer a.b.c", "Cookie: a=b", "Cookie: c=d",
-		"Origin: https://chat.example", "X-Forwarded-For: 10.0.0.1", "X-Original-URI: /other", "X-Usher-Probe: true", "X-Secret: x", "User-Agent: y")
+		"Origin: https://chat.example", "X-Forwarded-For: 10.0.0.1", "X-Real-IP: 10.0.0.1", "X-Original-URI: /other", "X-Usher-Probe: true", "X-Usher-Sub: root",
+		"X-Secret: x", "User-Agent: y")
 	if err != nil || r.Identity == nil || r.Identity.Subject != "alice" {
 		t.Fatalf("%v, %+v", err, r.Identity)
 	}
+	const target = "/ws/a%2Fb?ticket=s3cret&x=%20"
 	want := http.Header{
 		"Authorization": {"Bearer a.b.c"}, "Cookie": {"a=b", "c=d"}, "Origin": {"https://chat.example"},
-		"X-Original-Uri": {"/ws/a%2Fb?ticket=s3cret&x=%20"}, "X-Forwarded-For": {"192.0.2.1"}, "X-Forwarded-Host": {"chat.example"},
+		"X-Original-Uri": {target}, "X-Original-Url": {"http://chat.example" + target}, "X-Original-Method": {"GET"},
+		"X-Forwarded-Uri": {target}, "X-Forwarded-Method": {"GET"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"chat.example"},
+		"X-Forwarded-For": {"192.0.2.1"}, "X-Real-Ip": {"192.0.2.1"},
 	}
 	delete(got, "User-Agent")
 	if fmt.Sprint(got) != fmt.Sprint(want) {
@@ -167,8 +174,14 @@ func TestVerdicts(t *testing.T) {
 		{429, header{"Retry-After": "soon"}, "", 429, "too_many_requests", "Retry-After: 1\r\n", "soon"},
 		{429, header{"Retry-After": "4000000000"}, "", 429, "too_many_requests", "Retry-After: 86400\r\n", ""},
 		{301, header{"Location": "http://127.0.0.1:1/"}, "", 503, "unavailable", "Retry-After: ", "Location"},
-		{400, nil, "bad", 503, "unavailable", "Retry-After: ", "bad"},
-		{418, nil, "tea", 503, "unavailable", "Retry-After: ", "tea"},
+		{400, header{"Connection": "X-Y", "X-Y": "z"}, "bad", 400, "", "Connection: close\r\n|\r\n\r\nbad", "X-Y"},
+		{402, header{"Content-Type": problem}, `{"code":"no_seat"}`, 402, "no_seat", `{"code":"no_seat"}`, "Retry-After"},
+		{422, header{"Content-Type": "application/json"}, `{"detail":[]}`, 422, "", "Content-Type: application/json\r\n|[]", ""},
+		{403, header{"WWW-Authenticate": "x\ty"}, "", 403, "forbidden", "WWW-Authenticate: x y\r\n", ""},
+		{407, header{"Proxy-Authenticate": "Basic"}, "", 503, "unavailable", "Retry-After: ", "Basic"},
+		{408, nil, "slow", 503, "unavailable", "Retry-After: ", "slow"},
+		{421, nil, "", 503, "unavailable", "Retry-After: ", ""},
+		{426, nil, "", 503, "unavailable", "Retry-After: ", "Upgrade"},
 		{500, nil, "at line 7 of auth.py", 503, "unavailable", "Retry-After: ", "auth.py"},
 		{503, header{"Retry-After": "999"}, "", 503, "unavailable", "Retry-After: ", "999"},
 	} {

@@ -49,12 +49,15 @@ func refusal(r *upgrade.Request, answer *http.Response) *upgrade.Rejection {
 // codeOf returns our code for a refusal that has none.
 func codeOf(r *upgrade.Request, status int) string {
 	switch status {
+	case http.StatusUnauthorized:
 	case http.StatusForbidden:
 		return upgrade.CodeForbidden
 	case http.StatusNotFound:
 		return upgrade.CodeNotFound
 	case http.StatusTooManyRequests:
 		return upgrade.CodeTooManyRequests
+	default:
+		return "" // the status in words
 	}
 	if r.Header("Authorization") == nil && r.Header("Cookie") == nil && len(r.RawQuery()) == 0 && len(upgrade.Subprotocol(nil, r)) == 0 {
 		return upgrade.CodeTokenMissing

@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -17,130 +22,198 @@ const (
 	defaultTimeout = 5 * time.Second // half of what a handshake has
 
 	maxHeader = 16 << 10 // of an answer; net/http's default is 10 MiB
-	maxIdle   = 64       // connections kept for the next question
+
+	// maxAsked is how many questions are asked at once, each on a connection of its own,
+	// which is kept for the next. maxWaiting others wait for their turn: with those that are
+	// asked they are fewer than the requests for which a server would ask.
+	maxAsked   = 64
+	maxWaiting = 448
+
+	// warnEvery is how often at most the log is told that the service fails.
+	warnEvery = 10 * time.Second
 )
 
 // Service is an HTTP service that decides which requests may come in. Make one with New;
-// its methods are safe for any goroutine.
+// its methods are safe for any goroutine. It asks 64 questions at a time; others wait, and the
+// addresses of clients take turns.
 type Service struct {
-	// Timeout bounds one question, from dialling to the last byte of the answer;
-	// 0 means 5 s. Do not change it once the Service is in use.
+	// Timeout bounds one question, from waiting for its turn to the last byte of the
+	// answer; 0 means 5 s. Do not change it once the Service is in use.
 	Timeout time.Duration
+
+	// Logger is told when the service fails to decide, every ten seconds at most; nil is
+	// slog.Default(). Do not change it once the Service is in use.
+	Logger *slog.Logger
 
 	url    string
 	client *http.Client
+	turns  limiter.Turns[netip.Addr]
+
+	// Verdicts that count for a while. Those that let in are apart, so that a flood of
+	// requests that are refused cannot crowd them out.
+	admitted, refused cache
+
+	counts  counts
+	lastLog atomic.Int64 // Unix seconds
+}
+
+// counts are the counters of Stats.
+type counts struct {
+	admitted, refused, failed, remembered atomic.Int64
+	asking                                atomic.Int64 // nanoseconds
+}
+
+// Stats is what a Service has done since New.
+type Stats struct {
+	Admitted int64 // questions whose answer let in
+	Refused  int64 // questions whose answer was a refusal
+	Failed   int64 // questions without an answer that decides, those that did not get their turn included
+
+	Remembered int64         // requests for which no question was needed
+	Asking     time.Duration // that all questions took together
+
+	Asked, Waiting int // questions at this moment, and requests that wait for their turn
+	Verdicts       int // that are remembered
+	Bytes          int // that these take
 }
 
 // New returns the service at an http or https URL. It does not connect yet.
 func New(rawURL string) (*Service, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("forwardauth: %w", upgrade.RedactError(err))
+	if err := CheckURL(rawURL); err != nil {
+		return nil, fmt.Errorf("forwardauth: %w", err)
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("forwardauth: %q: want a URL like http://127.0.0.1:9000/auth", upgrade.RedactURL(rawURL))
-	}
-	return &Service{url: rawURL, client: &http.Client{
+	s := &Service{url: rawURL, turns: limiter.Turns[netip.Addr]{Places: maxAsked, Waiting: maxWaiting}}
+	s.client = &http.Client{
 		Transport: &http.Transport{
-			MaxIdleConnsPerHost:    maxIdle,
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				// net/http goes on dialling when ctx has ended, for the next question.
+				return (&net.Dialer{Timeout: s.timeout()}).DialContext(ctx, network, addr)
+			},
+			MaxConnsPerHost:        maxAsked,
+			MaxIdleConnsPerHost:    maxAsked,
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: maxHeader,
+			ForceAttemptHTTP2:      true,
 			DisableCompression:     true, // the body is passed on as it comes
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}
+	return s, nil
+}
+
+// CheckURL says what is wrong with a URL that New would not take.
+func CheckURL(rawURL string) error {
+	u, err := url.Parse(rawURL)
+	switch {
+	case err != nil:
+		return upgrade.RedactError(err)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Fragment != "":
+		return fmt.Errorf("%q: want a URL like http://127.0.0.1:9000/auth", upgrade.RedactURL(rawURL))
+	case u.User != nil:
+		return fmt.Errorf("%q: a name and a password in the URL would be sent as the client's: leave them out", upgrade.RedactURL(rawURL))
+	}
+	return nil
 }
 
 // Close closes the connections that wait for the next question. The Service can still
 // be used.
 func (s *Service) Close() { s.client.CloseIdleConnections() }
 
-// Authorize asks the service about r. If it returns nil, r may come in, and r.Identity has
-// the name that the service gave, if it gave one. Every error is or wraps an
-// *upgrade.Rejection. It blocks until the service has answered, Timeout has passed or ctx
-// ends.
-func (s *Service) Authorize(ctx context.Context, r *upgrade.Request) error {
-	timeout := s.Timeout
-	if timeout <= 0 {
-		timeout = defaultTimeout
+// Stats returns the counters.
+func (s *Service) Stats() Stats {
+	st := Stats{
+		Admitted: s.counts.admitted.Load(), Refused: s.counts.refused.Load(), Failed: s.counts.failed.Load(),
+		Remembered: s.counts.remembered.Load(), Asking: time.Duration(s.counts.asking.Load()),
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	question, err := s.question(ctx, r)
+	st.Asked, st.Waiting = s.turns.InUse()
+	for _, c := range []*cache{&s.admitted, &s.refused} {
+		n, bytes := c.inUse()
+		st.Verdicts += n
+		st.Bytes += bytes
+	}
+	return st
+}
+
+// Authorize asks the service about r, unless it has answered the same question and said that
+// the answer still counts. If Authorize returns nil, r may come in, and r.Identity says as
+// whom, if that is known. Every error is or wraps an *upgrade.Rejection. It blocks until the
+// service has answered, Timeout has passed or ctx ends.
+func (s *Service) Authorize(ctx context.Context, r *upgrade.Request) error {
+	h, err := question(r)
 	if err != nil {
 		return err
 	}
-	answer, err := s.client.Do(question)
-	if err != nil {
-		return unavailable(upgrade.RedactError(err))
+	k, now := keyOf(h), time.Now()
+	v := s.admitted.find(k, now)
+	if v == nil {
+		v = s.refused.find(k, now)
 	}
-	defer answer.Body.Close()
-	switch answer.StatusCode {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests:
-		return refusal(r, answer)
+	if v != nil {
+		s.counts.remembered.Add(1)
+		return v.apply(r, now)
 	}
-	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return unavailable(fmt.Errorf("forwardauth: the service answered %d", answer.StatusCode))
+	if v, err = s.askInTurn(ctx, h, r); err != nil {
+		return s.fail(err)
 	}
-	if name := answer.Header.Get("X-Usher-Sub"); name != "" {
-		r.Identity = &upgrade.Identity{Subject: name}
+	if now = time.Now(); v.refusal == nil {
+		s.counts.admitted.Add(1)
+		s.admitted.keep(k, v, now)
+	} else {
+		s.counts.refused.Add(1)
+		s.refused.keep(k, v, now)
 	}
-	_, _ = io.CopyN(io.Discard, answer.Body, maxBody) // so that the connection can be used again
-	return nil
+	return v.apply(r, now)
 }
 
-// question returns the request for the service.
-func (s *Service) question(ctx context.Context, r *upgrade.Request) (*http.Request, error) {
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
-	if err != nil {
-		return nil, fmt.Errorf("forwardauth: %w", upgrade.RedactError(err))
-	}
-	for _, name := range []string{"Authorization", "Cookie", "Origin"} {
-		for value := range r.Values(name) {
-			q.Header.Add(name, string(value))
-		}
-	}
-	if err := addBearer(q.Header, r); err != nil {
+// askInTurn asks the service when it is the turn of the client's address.
+func (s *Service) askInTurn(ctx context.Context, h http.Header, r *upgrade.Request) (*verdict, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout())
+	defer cancel()
+	if err := s.turns.Acquire(ctx, limiter.Network(r.RemoteAddr.Addr())); err != nil {
 		return nil, err
 	}
-	target := string(r.RawPath())
-	if query := r.RawQuery(); len(query) > 0 {
-		target += "?" + string(query)
+	defer s.turns.Release()
+	begun := time.Now()
+	defer func() { s.counts.asking.Add(int64(time.Since(begun))) }()
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
+	if err != nil {
+		return nil, err
 	}
-	q.Header.Set("X-Original-URI", target)
-	q.Header.Set("X-Forwarded-Host", r.Host())
-	if addr := r.RemoteAddr.Addr(); addr.IsValid() {
-		q.Header.Set("X-Forwarded-For", addr.Unmap().String())
+	q.Header = h
+	answer, err := s.client.Do(q)
+	if err != nil {
+		return nil, err
 	}
-	if r.IsProbe() {
-		q.Header.Set("X-Usher-Probe", "true")
-	}
-	return q, nil
+	defer answer.Body.Close()
+	return read(answer, r)
 }
 
-// addBearer adds the token that a page could only send among its subprotocols.
-func addBearer(h http.Header, r *upgrade.Request) error {
-	for _, token := range upgrade.Subprotocol(nil, r) {
-		bearer := "Bearer " + string(token)
-		switch {
-		case len(h["Authorization"]) == 0:
-			h.Set("Authorization", bearer)
-		case h.Get("Authorization") != bearer:
-			return upgrade.ErrTokenAmbiguous
-		}
+func (s *Service) timeout() time.Duration {
+	if s.Timeout <= 0 {
+		return defaultTimeout
 	}
-	return nil
+	return s.Timeout
 }
 
 var errUnavailable = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable,
 	"The service that decides does not answer.")
 
-// unavailable returns the 503 for a service that did not decide. Clients that get it at
-// the same time should not come back at the same time.
-func unavailable(cause error) error {
-	wait := time.Second + rand.N(2*time.Second)
+// fail returns the 503 for a request that the service did not decide about. Clients that get
+// it at the same time should not come back at the same time.
+func (s *Service) fail(cause error) error {
+	cause = upgrade.RedactError(cause)
 	if errors.Is(cause, context.Canceled) {
 		return fmt.Errorf("%w: %w", errUnavailable, cause) // the client is gone
 	}
-	return fmt.Errorf("%w: %w", errUnavailable.WithRetryAfter(wait), cause)
+	s.counts.failed.Add(1)
+	now := time.Now().Unix()
+	if last := s.lastLog.Load(); now-last >= int64(warnEvery/time.Second) && s.lastLog.CompareAndSwap(last, now) {
+		log := s.Logger
+		if log == nil {
+			log = slog.Default()
+		}
+		log.Warn("forwardauth: the service did not decide", "service", upgrade.RedactURL(s.url),
+			"err", strings.ToValidUTF8(cause.Error(), "\uFFFD"), "failed", s.counts.failed.Load())
+	}
+	return fmt.Errorf("%w: %w", errUnavailable.WithRetryAfter(time.Second+rand.N(2*time.Second)), cause)
 }

@@ -15,6 +15,10 @@
 // signed with it. This also holds if the set has no key at all, or none of a known kind: it
 // was read, so its owner has revoked the keys.
 //
+// Where the settings change, Open the new Source with the old Keys as its Before, and give a
+// new Verifier to the door: what was Local there, a secret that is rotated, say, counts for the
+// Grace, too.
+//
 // A token that names an unknown key makes the goroutine read the set at once, but at most
 // every five seconds, however many such tokens there are. It is refused with 401 if the set
 // does not have the key, and with 503 and Retry-After if the set cannot be read. So list a

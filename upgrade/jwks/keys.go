@@ -34,6 +34,8 @@ type Keys struct {
 	listed  []jwt.Key // the keys that the set had when it was last read
 	retired []retired // keys that it had before, and has no more
 	failed  int       // how many readings in a row have failed
+	isSame  bool      // the set is that of Before, and may be empty
+	known   atomic.Pointer[known]
 
 	mu     sync.Mutex
 	round  chan struct{} // closed when the present reading ends; nil if there is none
@@ -49,15 +51,18 @@ type retired struct {
 	until time.Time
 }
 
+// known is what the goroutine that reads knew last, for Source.Before.
+type known struct {
+	listed  []jwt.Key
+	retired []retired
+}
+
 // Open reads the set, and again and again until Close. It fails if Location is a URL that
 // cannot be one of a set, or a file that cannot be read. A server that is down is no error:
-// it may come up later. Open waits for the first reading, for a few seconds at most.
+// it may come up later, and Ask says so with "" for the ID. Open waits for the first reading,
+// for a few seconds at most.
 func Open(s Source) (*Keys, error) {
 	if err := CheckLocation(s.Location); err != nil {
-		return nil, err
-	}
-	local, err := jwt.NewKeySet(s.Local...)
-	if err != nil {
 		return nil, err
 	}
 	if s.Logger == nil {
@@ -74,7 +79,10 @@ func Open(s Source) (*Keys, error) {
 		cancel:  cancel,
 		ended:   make(chan struct{}),
 	}
-	k.current.Store(local)
+	if err := k.begin(); err != nil {
+		cancel()
+		return nil, err
+	}
 	go k.run(ctx)
 	if _, err := k.Ask(ctx, ""); err != nil && !k.fetcher.remote {
 		k.Close()
@@ -82,6 +90,29 @@ func Open(s Source) (*Keys, error) {
 	}
 	return k, nil
 }
+
+// begin takes over what Before knows.
+func (k *Keys) begin() error {
+	if b := k.source.Before; b != nil {
+		k.source.Before = nil // its memory may go
+		was := b.known.Load()
+		k.listed, k.retired = was.listed, slices.Clone(was.retired)
+		k.isSame = k.source.Location == b.source.Location
+		if k.Fixed() {
+			k.retire(k.listed, nil)
+			k.listed = nil
+		}
+		k.retire(b.source.Local, k.source.Local)
+	}
+	k.drop(time.Now())
+	set, err := jwt.NewKeySet(k.all()...)
+	k.current.Store(set)
+	k.known.Store(&known{k.listed, k.retired})
+	return err
+}
+
+// Fixed reports whether there is no set to read, and so no key that Ask could learn.
+func (k *Keys) Fixed() bool { return k.source.Location == "" }
 
 // Close ends the reading. The keys that were read still count.
 func (k *Keys) Close() {
@@ -97,7 +128,7 @@ func (k *Keys) Current() *jwt.KeySet { return k.current.Load() }
 // key, a set that was read once is not read again.
 func (k *Keys) Ask(ctx context.Context, kid string) (*jwt.KeySet, error) {
 	k.mu.Lock()
-	if kid == "" && k.loaded {
+	if k.Fixed() || kid == "" && k.loaded {
 		k.mu.Unlock()
 		return k.Current(), nil
 	}
@@ -156,13 +187,13 @@ func (k *Keys) run(ctx context.Context) {
 				k.publish(time.Now()) // a key's grace has ended
 				continue
 			}
-			k.begin()
+			k.beginRound()
 		}
 		keys, err := k.fetcher.fetch(ctx, k.source.Logger)
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil && len(keys) == 0 && !k.loaded && !k.fetcher.remote {
+		if err == nil && len(keys) == 0 && !k.loaded && !k.isSame && !k.fetcher.remote {
 			err = errNoKeys // the file guards nothing, and nobody is going to mend it
 		}
 		if err == nil {
@@ -183,8 +214,8 @@ func (k *Keys) firstOf(next time.Time) (at time.Time, ok bool) {
 	return at, !at.IsZero()
 }
 
-// begin makes a round for a reading that Ask did not ask for.
-func (k *Keys) begin() {
+// beginRound makes a round for a reading that Ask did not ask for.
+func (k *Keys) beginRound() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	select {
@@ -201,24 +232,42 @@ func (k *Keys) learn(keys []jwt.Key) {
 	if len(keys) == 0 && (len(k.listed) > 0 || !k.loaded) {
 		k.source.Logger.Warn("jwks: no key in the set can be used; those that were count until their grace is over", "location", k.fetcher.name(), "grace", k.source.Grace)
 	}
-	for _, old := range k.listed {
-		if !slices.ContainsFunc(keys, old.Equal) {
-			k.retired = append(k.retired, retired{old, now.Add(k.source.Grace)})
-		}
-	}
+	k.retire(k.listed, keys)
 	k.listed = keys
 	k.publish(now)
 }
 
-// publish makes a new set of the keys that count, if they have changed.
-func (k *Keys) publish(now time.Time) {
+// retire has those of before that are not among now count for the grace.
+func (k *Keys) retire(before, now []jwt.Key) {
+	until := time.Now().Add(k.source.Grace)
+	for _, old := range before {
+		if !slices.ContainsFunc(now, old.Equal) {
+			k.retired = append(k.retired, retired{old, until})
+		}
+	}
+}
+
+// drop forgets the retired keys whose grace is over, and those that are back.
+func (k *Keys) drop(now time.Time) {
 	k.retired = slices.DeleteFunc(k.retired, func(r retired) bool {
-		return !now.Before(r.until) || slices.ContainsFunc(k.listed, r.Key.Equal)
+		return !now.Before(r.until) || slices.ContainsFunc(k.listed, r.Key.Equal) || slices.ContainsFunc(k.source.Local, r.Key.Equal)
 	})
+}
+
+// all returns the keys that count.
+func (k *Keys) all() []jwt.Key {
 	all := slices.Concat(k.listed, k.source.Local)
 	for _, r := range k.retired {
 		all = append(all, r.Key)
 	}
+	return all
+}
+
+// publish makes a new set of the keys that count, if they have changed.
+func (k *Keys) publish(now time.Time) {
+	k.drop(now)
+	k.known.Store(&known{k.listed, slices.Clone(k.retired)})
+	all := k.all()
 	if k.Current().Equal(all) {
 		return
 	}
@@ -228,6 +277,10 @@ func (k *Keys) publish(now time.Time) {
 		return
 	}
 	k.current.Store(set)
+	if k.Fixed() {
+		k.source.Logger.Info("jwks: earlier keys count no more", "retired", len(k.retired))
+		return
+	}
 	k.source.Logger.Info("jwks: the keys have changed", "location", k.fetcher.name(), "keys", names(k.listed), "retired", len(k.retired))
 }
 

@@ -46,7 +46,8 @@ func (k Key) Equal(other Key) bool {
 }
 
 // Keys says which keys there are. A *KeySet is the simplest; package upgrade/jwks has
-// the keys of a key server. Its methods are safe for any goroutine.
+// the keys of a key server. Its methods are safe for any goroutine. Keys that Ask never adds
+// to say so with a method Fixed() bool, and no token waits for it then.
 type Keys interface {
 	// Current returns the keys that are known now. It never waits. If any key has
 	// changed, it is another *KeySet: what was verified with the earlier one does

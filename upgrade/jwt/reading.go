@@ -178,8 +178,7 @@ func (r *reading) choose() {
 	algorithm := r.header.method.Alg() // what Verify will check, whatever alg calls it
 	var known bool
 	r.candidates, known = r.keys.candidates(algorithm, r.header.kid)
-	_, fixed := r.by.Keys.(*KeySet)
-	r.unexplained = !known && !fixed && r.by.Keys != nil && !isHMAC(algorithm) && algorithm != "none"
+	r.unexplained = !known && r.by.Keys != nil && !r.by.isFixed() && !isHMAC(algorithm) && algorithm != "none"
 }
 
 // IsSlow is upgrade.Verification's: a large key is slow, and so are many, and a key that

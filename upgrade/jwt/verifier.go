@@ -62,8 +62,19 @@ func (v *Verifier) Begin(token []byte, now time.Time) upgrade.Verification {
 // NeverSlow is what upgrade.SlowVerifier asks for: it reports whether no token takes long,
 // because the keys are known, few and quick.
 func (v *Verifier) NeverSlow() bool {
-	keys, fixed := v.Keys.(*KeySet)
-	return v.Keys == nil || fixed && (keys == nil || !keys.slow)
+	keys := v.current()
+	return v.Keys == nil || v.isFixed() && (keys == nil || !keys.slow)
+}
+
+// isFixed reports whether there can be no keys beside the current ones.
+func (v *Verifier) isFixed() bool {
+	switch keys := v.Keys.(type) {
+	case *KeySet:
+		return true
+	case interface{ Fixed() bool }:
+		return keys.Fixed()
+	}
+	return false
 }
 
 func (v *Verifier) current() *KeySet {

@@ -1,0 +1,150 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/login"
+	"github.com/usher-ws/usher/upgrade"
+	"github.com/usher-ws/usher/upgrade/jwks"
+	"github.com/usher-ws/usher/upgrade/jwt"
+)
+
+// entrance is all that says who may come in, as the settings and the files that they name have
+// it. It never changes: a reload makes another.
+type entrance struct {
+	door
+	logIn   chat.LogIn
+	secrets []secret
+	given   bool // the secrets, keys or service are the operator's
+	keys    *jwks.Keys
+	keysAt  string // --jwks
+
+	// What there is over HTTP.
+	handler http.Handler
+	answer  func(dst []byte, r *upgrade.Request) []byte
+}
+
+// entrance reads what the settings name. before is what it takes the place of, nil at the start:
+// keys of that count for their grace, and the service is the same.
+func (s *serveCmd) entrance(before *entrance, log *slog.Logger) (*entrance, error) {
+	e := &entrance{keysAt: s.JWKS}
+	var err error
+	if e.secrets, e.given, err = s.secrets(); err != nil {
+		return nil, err
+	}
+	switch {
+	case before == nil:
+		e.service, err = s.service(log)
+		before = new(entrance)
+	case !e.given && before.given:
+		err = usageError{errors.New("no secret and no key is left: a secret of its own, and with it the demo users, a server has from its start or not at all: name a --secret-file")}
+	default:
+		e.service = before.service
+		if !e.given {
+			e.secrets = before.secrets // those of the run
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	check, logIn, err := s.logIn(e.secrets != nil, e.given)
+	if err != nil {
+		return nil, err
+	}
+	e.logIn = logIn
+	if e.secrets != nil || s.keysFlags.given() {
+		err = s.provide(e, before, check, log)
+	}
+	return e, err
+}
+
+// provide gives e what judges tokens, and makes them for those whose password check finds
+// right.
+func (s *serveCmd) provide(e, before *entrance, check func(ctx context.Context, username, password string) error, log *slog.Logger) (err error) {
+	if e.keys, err = s.openKeys(e.secrets, before.keys, log); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			e.keys.Close()
+		}
+	}()
+	if before.keys != nil && before.keysAt != s.JWKS {
+		if _, err := e.keys.Ask(context.Background(), ""); err != nil {
+			return errors.New("--jwks: the set at this URL cannot be read: mend that first")
+		}
+	}
+	var signs secret // none if keys are all there is
+	if e.secrets != nil {
+		signs = e.secrets[0]
+	}
+	config := login.Config{
+		Secret: signs.text, Algorithm: signs.algorithm, Issuer: s.Issuer, Audience: s.Audience,
+		Verifier:      &jwt.Verifier{Keys: e.keys, Issuer: s.Issuer, Audience: s.Audience, Leeway: s.Leeway},
+		CheckPassword: check, Origins: s.Origin, Logger: log,
+	}
+	if before.provider != nil {
+		e.provider, err = before.provider.With(config)
+	} else {
+		e.provider, err = login.New(config)
+	}
+	return err
+}
+
+// openKeys returns the keys that tokens may be signed with: the secrets, and all others.
+func (f *keysFlags) openKeys(secrets []secret, before *jwks.Keys, log *slog.Logger) (*jwks.Keys, error) {
+	var local []jwt.Key
+	for _, s := range secrets {
+		local = append(local, jwt.Key{Algorithm: s.algorithm, Key: s.text})
+	}
+	for _, file := range f.PublicKey {
+		text, err := readLines("--public-key", file.path)
+		if err != nil {
+			return nil, err
+		}
+		keys, err := jwt.ParsePEM(text, file.algorithm)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--public-key %s: %w", file.path, err)}
+		}
+		local = append(local, keys...)
+	}
+	keys, err := jwks.Open(jwks.Source{
+		Location: f.JWKS, Local: local, Before: before, Refresh: orNone(f.JWKSRefresh), Grace: orNone(f.JWKSGrace), Logger: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the key set: %w; name a URL or a file with --jwks", err)
+	}
+	return keys, nil
+}
+
+// chat returns the settings of the chat behind e.
+func (s *serveCmd) chat(e *entrance) chat.Config {
+	return chat.Config{
+		Guards: e.guards(), Authorize: e.authorize(), LogIn: e.logIn, Origins: s.Origin,
+		Rooms: s.Rooms, MaxRoomsPerUser: orNone(s.MaxRoomsPerUser), Limits: s.limits(),
+		LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
+		History: orNone(s.History), HistoryBytes: s.historyBytes(), ReplayRate: s.replays(),
+	}
+}
+
+// leadTo has e answer over HTTP, in front of the chat.
+func (e *entrance) leadTo(app *chat.Chat) {
+	e.handler, e.answer = app.Handler(), app.Answer
+	if e.provider != nil {
+		e.handler, e.answer = e.provider.Handler(e.handler), e.provider.Answer(e.answer)
+	}
+}
+
+// close ends what the keys do in the background. Another entrance may have the service.
+func (e *entrance) close() {
+	if e.keys != nil {
+		e.keys.Close()
+	}
+}

@@ -1,0 +1,9 @@
+package handshake
+
+import (
+	"testing"
+
+	"github.com/usher-ws/usher/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
