@@ -235,7 +235,7 @@ func runProxy(t *testing.T, dir, configuration string, cmd *exec.Cmd) {
 	}
 	said := newTranscript()
 	cmd.Args = append(cmd.Args, file)
-	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // where Caddy writes
+	cmd.Env = append(cmd.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // where Caddy writes
 	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
