@@ -151,7 +151,7 @@ func TestSignalsAreToldOf(t *testing.T) {
 	}
 	defer ws.Close()
 	p.signal(t, syscall.SIGHUP)
-	<-p.stderr.await("SIGHUP is ignored")
+	<-p.stderr.await("the settings were read again")
 	p.signal(t, syscall.SIGINT)
 	line := <-p.stderr.await("draining")
 	for _, want := range []string{"second signal", "signal=interrupt", "connections=1", "at_most=1h0m2s"} {
