@@ -141,7 +141,7 @@ func listening(t *testing.T, cmd *exec.Cmd) (addr string) {
 	return addr
 }
 
-// SIGHUP is logged and ignored. The program logs what a drain does and how it went. Few
+// SIGHUP has the settings read again, and says so. The program logs what a drain does and how it went. Few
 // clients are sent away in a fraction of --drain.
 func TestSignalsAreToldOf(t *testing.T) {
 	p := serve(t, "--echo", "/echo", "--drain", "1h")
