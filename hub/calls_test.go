@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
 )
 
 // This file has the functions that a hub is given call the hub back: nothing may wait for
@@ -47,6 +48,7 @@ var calls = map[string]func(x *stage, i int){
 	"Hub.Publish":     func(x *stage, i int) { _ = x.Publish("lobby", frame.OpText, hello(0)) },
 	"Hub.PublishFunc": func(x *stage, i int) { _ = x.PublishFunc("lobby", frame.OpText, hello) },
 	"Hub.Record":      func(x *stage, i int) { _ = x.Record("lobby", frame.OpText, hello(0)) },
+	"Hub.SetLimits":   func(x *stage, i int) { x.SetLimits(10+i, limiter.Rate{}) },
 	"Hub.RecordFunc":  func(x *stage, i int) { _ = x.RecordFunc("lobby", frame.OpText, hello) },
 
 	"Topic.Name":        func(x *stage, i int) { x.host.Topic().Name() },

@@ -185,8 +185,7 @@ listen quiet
 // startCaddy is startNginx for Caddy, which cuts no WebSocket, however silent it is.
 func startCaddy(t *testing.T, upstream string, _ time.Duration) string {
 	t.Helper()
-	path := installed(t, "caddy")
-	dir := t.TempDir()
+	path, dir := installed(t, "caddy"), t.TempDir()
 	return startProxy(t, dir, fmt.Sprintf(`{
 	admin off
 }
@@ -202,7 +201,9 @@ http:// {
 func startProxy(t *testing.T, dir, configuration, program string, args ...string) string {
 	t.Helper()
 	socket := filepath.Join(dir, "socket")
-	runProxy(t, dir, configuration, exec.Command(program, args...))
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // where Caddy writes
+	runProxy(t, dir, configuration, cmd)
 	eventually(t, program+" listens", func() bool {
 		c, err := net.Dial("unix", socket)
 		if err == nil {
@@ -235,7 +236,6 @@ func runProxy(t *testing.T, dir, configuration string, cmd *exec.Cmd) {
 	}
 	said := newTranscript()
 	cmd.Args = append(cmd.Args, file)
-	cmd.Env = append(cmd.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // where Caddy writes
 	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
