@@ -202,7 +202,7 @@ func startProxy(t *testing.T, dir, configuration, program string, args ...string
 	t.Helper()
 	socket := filepath.Join(dir, "socket")
 	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // where Caddy writes
+	cmd.Env = append(cmd.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // where Caddy writes
 	runProxy(t, dir, configuration, cmd)
 	eventually(t, program+" listens", func() bool {
 		c, err := net.Dial("unix", socket)
