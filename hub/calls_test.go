@@ -45,10 +45,10 @@ var calls = map[string]func(x *stage, i int){
 	"Hub.Member":      func(x *stage, i int) { x.Member("lobby", x.idle[i].Conn) },
 	"Hub.MayJoin":     func(x *stage, i int) { _ = x.MayJoin("lobby", "new") },
 	"Hub.Len":         func(x *stage, i int) { x.Len() },
+	"Hub.SetLimits":   func(x *stage, i int) { x.SetLimits(0, limiter.Rate{}) },
 	"Hub.Publish":     func(x *stage, i int) { _ = x.Publish("lobby", frame.OpText, hello(0)) },
 	"Hub.PublishFunc": func(x *stage, i int) { _ = x.PublishFunc("lobby", frame.OpText, hello) },
 	"Hub.Record":      func(x *stage, i int) { _ = x.Record("lobby", frame.OpText, hello(0)) },
-	"Hub.SetLimits":   func(x *stage, i int) { x.SetLimits(10+i, limiter.Rate{}) },
 	"Hub.RecordFunc":  func(x *stage, i int) { _ = x.RecordFunc("lobby", frame.OpText, hello) },
 
 	"Topic.Name":        func(x *stage, i int) { x.host.Topic().Name() },
