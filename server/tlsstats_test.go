@@ -156,7 +156,10 @@ func TestTLSStats(t *testing.T) {
 		{"peer_bad_certificate", as(func(c *tls.Config) { c.RootCAs = nil })},
 		{"certificate_required", as(func(c *tls.Config) { c.Certificates = nil })},
 		{"handshake_failure", as(func(c *tls.Config) { c.Certificates, c.MaxVersion = nil, tls.VersionTLS12 })},
-		{"unknown_ca", as(func(c *tls.Config) { c.Certificates = []tls.Certificate{signed(t, "eve", nil)} })},
+		{"unknown_ca", as(func(c *tls.Config) {
+			eve := signed(t, "eve", nil)
+			c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &eve, nil }
+		})},
 	} {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
