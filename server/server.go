@@ -166,6 +166,7 @@ type Server struct {
 	drainWindow  time.Duration
 	stats        stats
 	headers      headers
+	handshakes   handshakes
 	isInspecting atomic.Bool
 }
 
