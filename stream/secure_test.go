@@ -46,7 +46,13 @@ var testCert = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 // runTLS starts an engine that listens with TLS.
 func runTLS(t testing.TB, cfg config, set func(o *owner)) (*engine, []*owner, netip.AddrPort) {
 	t.Helper()
-	e, owners := run(t, withTLS(t, cfg), set)
+	return runWith(t, withTLS(t, cfg), set)
+}
+
+// runWith is runTLS with the Config's own certificates.
+func runWith(t testing.TB, cfg config, set func(o *owner)) (*engine, []*owner, netip.AddrPort) {
+	t.Helper()
+	e, owners := run(t, cfg, set)
 	fd, at := listenTCP(t)
 	if err := e.Listen([]Listener{{FD: fd, TLS: true}}, func(err error) { t.Error(err) }); err != nil {
 		t.Fatal(err)
