@@ -59,6 +59,15 @@ func (t *secure) remove(i uint32) {
 	}
 }
 
+// forget drops all expanded ciphers, which comes once a second: those that are used are made anew,
+// and those of streams that have become idle neither stay nor hold up the heap they lie in, which
+// is full of handshakes of the past.
+func (t *secure) forget() {
+	if t.ciphers != nil {
+		*t.ciphers = [cipherSlots]record.Ciphers{}
+	}
+}
+
 // ciphersOf are for stream i, though they may be another's so far.
 func (t *secure) ciphersOf(i uint32) *record.Ciphers { return &t.ciphers[i%cipherSlots] }
 
