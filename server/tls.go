@@ -116,7 +116,7 @@ func tlsReason(err error) string {
 		return "timeout"
 	case errors.Is(err, stream.ErrEvicted):
 		return "evicted"
-	case errors.Is(err, stream.ErrAhead):
+	case errors.Is(err, stream.ErrLongHello):
 		return "too_much"
 	case errors.Is(err, stream.ErrShed):
 		return "memory"
