@@ -119,8 +119,11 @@ func (d *door) expireHead(s link) {
 		return
 	}
 	cause := stream.ErrHangup
-	if s.AwaitsHeader() {
+	switch {
+	case s.AwaitsHeader():
 		cause = errHeaderTimeout
+	case s.State() == stream.Securing:
+		cause = stream.ErrNotSecured
 	}
 	d.dropHead(s)
 	s.Data().facts.become(over)
