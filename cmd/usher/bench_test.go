@@ -83,6 +83,26 @@ func TestBenchProcesses(t *testing.T) {
 	}
 }
 
+// TestBenchTLS: a server that is started gets a certificate, which all processes trust, and is
+// measured over TLS.
+func TestBenchTLS(t *testing.T) {
+	t.Parallel()
+	path, err := buildTested()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spawn := path + " serve --echo /echo --loops 1 --listen tls://{addr} --tls-cert {cert} --tls-key {key}"
+	r, code := measured(t, "idle", "wss://127.0.0.1:"+freePorts(t, 2)+"/echo", "--conns", "40", "--per-process", "25", "--steps", "2", "--hold", "100ms",
+		"--spawn", spawn)
+	if code != 0 || !r.OK || r.figure("open") != 40 || r.figure("fds") < 40 {
+		t.Errorf("exit code %d, got %+v", code, r)
+	}
+	r, code = measured(t, "handshake", "wss://127.0.0.1:"+freePorts(t, 1)+"/echo", "-d", "300ms", "--warmup", "0", "--conns", "3", "--insecure", "--spawn", spawn)
+	if code != 0 || !r.OK || r.figure("handshakes") == 0 || !strings.Contains(r.Headline, "TLS included") {
+		t.Errorf("exit code %d, got %+v", code, r)
+	}
+}
+
 // freePorts returns a range of n ports that nobody uses, as a URL has it. They are
 // below those that the kernel gives to clients.
 func freePorts(t *testing.T, n int) string {
