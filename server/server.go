@@ -256,7 +256,7 @@ func (s *Server) Adopt(fd int) error {
 	if p := s.life.phase(); p != running && p != draining {
 		return s.life.not(running)
 	}
-	if err := s.engine.Adopt(fd); err != nil {
+	if err := s.engine.Adopt(fd, s.TLS != nil); err != nil {
 		return fmt.Errorf("server: cannot adopt: %w", err)
 	}
 	return nil

@@ -17,9 +17,13 @@ import (
 // until another takes the place: 1.6 KB each. Making them anew costs a microsecond.
 const cipherSlots = 512
 
+// secureSlots is for how many slots record.Conns are allocated together, 54 KiB: memory that was
+// used before is cleared whole, so that of larger ones all is touched for a few.
+const secureSlots = 256
+
 // secure is what a loop has for TLS.
 type secure struct {
-	conns   []*[chunkSlots]record.Conn // by slot; the kernel backs what is touched
+	conns   []*[secureSlots]record.Conn // by slot
 	ciphers *[cipherSlots]record.Ciphers
 	sealed  []byte   // records on their way out, of every stream in turn
 	untold  []uint64 // the tokens of streams that are Untold
@@ -28,8 +32,8 @@ type secure struct {
 
 // conn returns what TLS keeps of stream i, or nil if it is in the clear, so far.
 func (t *secure) conn(i uint32) *record.Conn {
-	if k := int(i / chunkSlots); k < len(t.conns) && t.conns[k] != nil {
-		if c := &t.conns[k][i%chunkSlots]; c.Version() != 0 {
+	if k := int(i / secureSlots); k < len(t.conns) && t.conns[k] != nil {
+		if c := &t.conns[k][i%secureSlots]; c.Version() != 0 {
 			return c
 		}
 	}
@@ -38,17 +42,17 @@ func (t *secure) conn(i uint32) *record.Conn {
 
 // add begins to keep a connection of stream i.
 func (t *secure) add(i uint32, c *record.Conn) {
-	k := int(i / chunkSlots)
+	k := int(i / secureSlots)
 	for len(t.conns) <= k {
 		t.conns = append(t.conns, nil)
 	}
 	if t.conns[k] == nil {
-		t.conns[k] = new([chunkSlots]record.Conn)
+		t.conns[k] = new([secureSlots]record.Conn)
 	}
 	if t.ciphers == nil {
 		t.ciphers = new([cipherSlots]record.Ciphers)
 	}
-	t.conns[k][i%chunkSlots] = *c
+	t.conns[k][i%secureSlots] = *c
 }
 
 // remove forgets the secrets of stream i.

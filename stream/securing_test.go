@@ -35,11 +35,10 @@ func withTLS(t testing.TB, cfg config) config {
 func (r *rig) adoptTLS() (s link, peer int) {
 	r.Helper()
 	mine, peer := r.pair()
-	r.e.secured[0] = true
 	r.e.live.Add(1)
 	r.l.conns.Add(1)
 	i := r.l.slab.upcoming()
-	r.l.adopt(adoption{fd: mine, listener: 1})
+	r.l.adopt(adoption{fd: mine, isSecured: true})
 	return r.l.At(i), peer
 }
 
