@@ -95,7 +95,7 @@ func (o owner) Victim(s link) {
 func (o owner) Ended(s link, cause error) (keep bool) {
 	if s.AwaitsHeader() {
 		o.noteHeader(s, cause)
-	} else if s.HasTLS() {
+	} else if o.srv.speaksTLS(s) {
 		o.noteTLS(s, cause)
 	}
 	switch table[s.Data().facts.state()][ended].do {

@@ -136,6 +136,7 @@ type Server struct {
 	engine      *stream.Engine[session, extra]
 	loops       []*loop
 	listeners   []Listener       // of Addr
+	ports       []Listener       // all of them, by the numbers that streams know them by
 	addrs       []netip.AddrPort // of those that are of TCP
 	files, room int              // that the process may open, and for connections
 	reserve     int
@@ -233,7 +234,7 @@ func (s *Server) start() error {
 	}
 	s.watch.start(s)
 	_ = s.life.goOn(starting, running)
-	_ = s.engine.Listen(slices.Concat(s.listeners, s.Listeners), s.fail)
+	_ = s.engine.Listen(s.ports, s.fail)
 	return nil
 }
 

@@ -60,6 +60,14 @@ func (o owner) Secured(s link, state *tls.ConnectionState) {
 	}
 }
 
+// speaksTLS reports whether a connection begins with a handshake.
+func (s *Server) speaksTLS(c link) bool {
+	if k := c.Listener(); k >= 0 {
+		return s.ports[k].TLS
+	}
+	return s.TLS != nil
+}
+
 // noteTLS counts the end of a connection with TLS, if that is to blame.
 func (o owner) noteTLS(s link, cause error) {
 	h := &o.srv.handshakes

@@ -124,11 +124,6 @@ func (s S[T, X]) LocalAddr() netip.AddrPort {
 	return addr
 }
 
-// HasTLS reports whether the stream was accepted by a Listener with TLS.
-func (s S[T, X]) HasTLS() bool {
-	return s.slot.listener != 0 && s.loop.engine.secured[s.slot.listener-1]
-}
-
 // IsSecure reports whether the stream's handshake of TLS is done.
 func (s S[T, X]) IsSecure() bool { return s.loop.secure.conn(s.i) != nil }
 
