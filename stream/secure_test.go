@@ -11,7 +11,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"github.com/usher-ws/usher/record"
 	"io"
 	"math/big"
 	"net"
@@ -19,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/usher-ws/usher/record"
 )
 
 // testCert is a certificate for 127.0.0.1, and the pool that it is verified by.
