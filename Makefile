@@ -85,7 +85,7 @@ fuzz:
 
 # All figures: the packages' own, usher beside everybody, beside the nearest for longer,
 # with a crowd of idle ones, and one loop beside two. With ALSO='NAME=COMMAND' another
-# server is measured, too. It takes an hour or so.
+# server is measured, too, and with ALSOTLS one that speaks TLS. It takes an hour or so.
 PEERS := gws,gorilla,coder,gnet,nbio,greatws,gobwas
 
 bench:
@@ -99,6 +99,8 @@ bench:
 		--questions paced-p99,paced-p999,idle-auth
 	./usher bench versus --questions echo-20,echo-20x16 -d 400ms --out bench/results/loops \
 		--also 'two loops=./usher serve --listen {addr} --echo /echo --loops 2'
+	./usher bench versus --peers gorilla,nbio $(if $(ALSOTLS),--also '$(ALSOTLS)') -d 800ms --out bench/results/tls \
+		--questions echo-tls,handshake-tls,idle-tls --conns 9000
 
 # What an idle connection costs, without a name, with one, and with one in a room: usher beside
 # the leanest, in one run. SLOPES='--rounds 9' for more.

@@ -176,9 +176,8 @@ type measurement struct {
 	tail    load.Tally // what came after the end, of what began before
 	series  []Sample
 	server  spent
-	cut     bool // by ctx
-	pending int  // what did not come in the end
-
+	cut     bool          // by ctx
+	pending int           // what did not come in the end
 	process time.Duration // CPU of this one
 }
 

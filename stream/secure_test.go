@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/usher-ws/usher/record"
 )
 
 // testCert is a certificate for 127.0.0.1, and the pool that it is verified by.
@@ -257,5 +259,27 @@ func TestDialTLS(t *testing.T) {
 	})
 	if cause := <-done; cause != ErrHangup || got.Len() != 100_000 {
 		t.Errorf("ended with %v after %d bytes", cause, got.Len())
+	}
+}
+
+// Expanded ciphers are dropped with each look at the deadlines, which comes once a second, and
+// made anew when they are needed.
+func TestCiphersForgotten(t *testing.T) {
+	e, _, at := runTLS(t, roomy(), echoes)
+	c := dialTLS(t, at, &tls.Config{})
+	got := make([]byte, 5)
+	for range 3 {
+		io.WriteString(c, "hello")
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != "hello" {
+			t.Fatalf("%q, %v", got, err)
+		}
+		for _, l := range e.Loops() {
+			on(t, l, func() {
+				events[mark, bag]{l}.lookAround(0)
+				if l.secure.ciphers != nil && *l.secure.ciphers != [cipherSlots]record.Ciphers{} {
+					t.Error("ciphers are left")
+				}
+			})
+		}
 	}
 }
