@@ -43,8 +43,9 @@ done
 done=0 round=0 warm=
 while [ "$done" -lt "$CONNECTS" ]; do
 	round=$((round + 1)) # of other users than the one before
-	n=$("$USHER" bench handshake "ws://127.0.0.1:{$first..$last}/ws/lobby" --conns $((50 * SERVERS)) -d 20s --json \
-		--secret-file "$dir/secret" --sub "comes-$round" 2>/dev/null | awk -F'[:,]' '/"key": "handshakes"/ { k = 1 } k && /"value"/ { print int($2); exit }')
+	"$USHER" bench handshake "ws://127.0.0.1:{$first..$last}/ws/lobby" --conns $((50 * SERVERS)) -d 20s --json \
+		--secret-file "$dir/secret" --sub "comes-$round" >"$dir/round" 2>"$dir/said" || cat "$dir/said" # on a busy machine some are late
+	n=$(awk -F'[:,]' '/"key": "handshakes"/ { k = 1 } k && /"value"/ { print int($2); exit }' "$dir/round")
 	done=$((done + ${n:?nobody was let in}))
 	sleep 8 # those that left are forgotten, and so is their garbage
 	: "${warm:=$(resident)}"

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -172,5 +173,44 @@ func TestAnswer(t *testing.T) {
 	}
 	if all := 6 * 5 * 7 * 3; left == 0 || left > all*3/4 {
 		t.Errorf("%d of %d are left to the Handler", left, all)
+	}
+}
+
+// TestSetConfig: what can change of a Config changes, all of it or with an error none.
+func TestSetConfig(t *testing.T) {
+	const page = "https://new.example"
+	c := newChat(t, Config{})
+	front := func() (lets bool, html, index string) {
+		get := func(accept string) *httptest.ResponseRecorder {
+			r := httptest.NewRequest("OPTIONS", "/", nil)
+			if accept != "" {
+				r = httptest.NewRequest("GET", "/", nil)
+				r.Header.Set("Accept", accept)
+			}
+			r.Header.Set("Origin", page)
+			w := httptest.NewRecorder()
+			c.Handler().ServeHTTP(w, r)
+			return w
+		}
+		return get("").Header().Get("Access-Control-Allow-Origin") == page, get("text/html").Body.String(), get("application/json").Body.String()
+	}
+	guards := c.Route().Guards
+	for _, wrong := range []Config{{}, {Guards: guards, LogIn: "x"}, {Guards: guards, LogIn: ByDemo, Origins: []string{page + "/"}}} {
+		if err := c.SetConfig(wrong); err == nil {
+			t.Errorf("%+v is taken", wrong)
+		}
+	}
+	if lets, html, index := front(); lets || !strings.Contains(html, `data-login="token"`) || strings.Contains(index, "/token") {
+		t.Errorf("with mistakes: got %v, %s", lets, index)
+	}
+	limits := server.Limits{CloseAfter: 7}
+	if err := c.SetConfig(Config{Guards: guards[:1], LogIn: ByPassword, Origins: []string{page}, Limits: limits}); err != nil {
+		t.Fatal(err)
+	}
+	if lets, html, index := front(); !lets || !strings.Contains(html, `data-login="password"`) || !strings.Contains(index, "/token") {
+		t.Errorf("got %v, %s", lets, index)
+	}
+	if r := c.Route(); r.Limits.CloseAfter != 7 || len(r.Guards) != 2 {
+		t.Errorf("the route: got %+v", r)
 	}
 }

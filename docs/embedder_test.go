@@ -17,15 +17,16 @@ var modulesOf = func() map[string][]string {
 	const deflate = "github.com/klauspost/compress"
 	door := []string{"github.com/gobwas/httphead", "github.com/gobwas/ws", deflate}
 	loop := []string{"github.com/mailru/easygo", "golang.org/x/sys"}
-	client := []string{deflate, "github.com/mailru/easygo", "golang.org/x/sys"}
-	server := slices.Concat(door, []string{"github.com/mailru/easygo", "github.com/pires/go-proxyproto", "golang.org/x/sys"})
+	records := []string{"golang.org/x/crypto", "golang.org/x/sys"}
+	client := slices.Concat([]string{deflate, "github.com/mailru/easygo"}, records)
+	server := slices.Concat(door, []string{"github.com/mailru/easygo", "github.com/pires/go-proxyproto"}, records)
 	return map[string][]string{
 		"limiter":             nil,
 		"frame":               {deflate},
-		"record":              {"golang.org/x/crypto", "golang.org/x/sys"},
-		"record/handshake":    {"golang.org/x/crypto", "golang.org/x/sys"},
+		"record":              records,
+		"record/handshake":    records,
 		"poller":              loop,
-		"stream":              loop,
+		"stream":              slices.Concat([]string{"github.com/mailru/easygo"}, records),
 		"client":              client,
 		"upgrade":             door,
 		"upgrade/ticket":      door,

@@ -86,8 +86,8 @@ func TestLean(t *testing.T) {
 		"upgrade/jwt":         tokens,
 		"upgrade/jwks":        append([]string{"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time"}, tokens...),
 		"login":               append([]string{module + "/upgrade/jwt", module + "/upgrade/ticket", "golang.org/x/crypto"}, tokens...),
-		"server":              append([]string{module + "/server/internal", module + "/stream", module + "/poller", module + "/internal", "github.com/mailru/easygo", "github.com/pires/go-proxyproto", "golang.org/x/sys"}, door...),
-		"client":              {module + "/stream", module + "/poller", module + "/frame", module + "/internal", deflate, "github.com/mailru/easygo", "golang.org/x/sys"},
+		"server":              append([]string{module + "/server/internal", module + "/stream", module + "/poller", module + "/record", module + "/internal", "github.com/mailru/easygo", "github.com/pires/go-proxyproto", "golang.org/x/crypto", "golang.org/x/sys"}, door...),
+		"client":              {module + "/stream", module + "/poller", module + "/frame", module + "/record", module + "/internal", deflate, "github.com/mailru/easygo", "golang.org/x/crypto", "golang.org/x/sys"},
 	} {
 		for _, got := range foreign(t, pkg) {
 			if !slices.ContainsFunc(want, func(w string) bool { return got == w || strings.HasPrefix(got, w+"/") }) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
 )
 
 // This file has the functions that a hub is given call the hub back: nothing may wait for
@@ -44,6 +45,7 @@ var calls = map[string]func(x *stage, i int){
 	"Hub.Member":      func(x *stage, i int) { x.Member("lobby", x.idle[i].Conn) },
 	"Hub.MayJoin":     func(x *stage, i int) { _ = x.MayJoin("lobby", "new") },
 	"Hub.Len":         func(x *stage, i int) { x.Len() },
+	"Hub.SetLimits":   func(x *stage, i int) { x.SetLimits(0, limiter.Rate{}) },
 	"Hub.Publish":     func(x *stage, i int) { _ = x.Publish("lobby", frame.OpText, hello(0)) },
 	"Hub.PublishFunc": func(x *stage, i int) { _ = x.PublishFunc("lobby", frame.OpText, hello) },
 	"Hub.Record":      func(x *stage, i int) { _ = x.Record("lobby", frame.OpText, hello(0)) },

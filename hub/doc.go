@@ -35,7 +35,8 @@
 // A Member is a handle, which [Hub.Member] makes when it is asked, on any goroutine. The hub
 // keeps none: a member takes about 70 bytes of its tables, in which there is no pointer for
 // each, so that the garbage collector has nothing to do with a million of them. Programs that
-// keep the Member of each connection give that up.
+// keep the Member of each connection give that up. What the tables take counts in
+// server.Server.MaxBuffered.
 //
 // [Topic.Publish] goes from the publisher's goroutine straight to the topic's group. All else
 // (joining, leaving, statuses, direct messages, presence) is one table under one mutex;

@@ -264,4 +264,21 @@ func TestReplayRate(t *testing.T) {
 	c := home.dial()
 	home.bring(c, "lobby", "carl")
 	c.wantHeard("before", "again", "again", "again", "again")
+
+	// SetLimits: bob has used two of four, and may be in no third topic.
+	home.SetLimits(2, limiter.Rate{Limit: limiter.Every(24 * time.Hour), Burst: 4})
+	for _, heard := range []int{5, 5, 0} {
+		c := home.dial()
+		home.bring(c, "lobby", "bob")
+		c.wantHeard([]string{"before", "again", "again", "again", "again"}[:heard]...)
+		if _, err := home.Join("another", "bob", home.dial().Conn); err != ErrTooManyOfUser {
+			t.Errorf("a third topic: got %v", err)
+		}
+		home.Member("lobby", c.Conn).Leave()
+	}
+	home.SetLimits(0, limiter.Rate{})
+	home.join("another", "bob")
+	d := home.dial()
+	home.bring(d, "lobby", "bob")
+	d.wantHeard("before", "again", "again", "again", "again")
 }

@@ -134,14 +134,13 @@ type Hub struct {
 }
 
 // SetLimits sets other values of MaxTopicsPerUser and ReplayRate, for the joins that come from
-// now on: they are the ones that can change while the hub is used. Nobody has to leave. One
-// call after the other.
+// now on: they are the ones that can change while the hub is used. Nobody has to leave.
 func (h *Hub) SetLimits(maxTopicsPerUser int, replay limiter.Rate) {
 	h.replays.begin(h)
-	h.replays.of.SetRate(replay, time.Since(began))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.MaxTopicsPerUser = maxTopicsPerUser
+	h.replays.of.SetRate(replay, time.Since(began))
 }
 
 // Join makes c, a connection of the user, a member of the topic, and makes the topic if

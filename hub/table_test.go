@@ -73,3 +73,19 @@ func TestTablesCountOnce(t *testing.T) {
 		}
 	}
 }
+
+// A user that comes and goes within LeaveGrace leaves one trace, however often.
+func TestComingAndGoingIsBounded(t *testing.T) {
+	h := &Hub{LeaveGrace: time.Hour}
+	home := serve(t, h)
+	c := home.dial()
+	home.join("lobby", "somebody else")
+	for range 5000 {
+		home.bring(c, "lobby", "alice").Leave()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n, m := cap(h.leaving), len(h.away); n > 64 || m != 1 || h.seats.Len() != 2 || h.seats.names.Len() != 2 {
+		t.Errorf("room for %d that leave, %d away, %d seats and %d names; want little, 1, 2 and 2", n, m, h.seats.Len(), h.seats.names.Len())
+	}
+}

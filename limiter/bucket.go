@@ -72,9 +72,9 @@ func (b *Bucket) CancelN(r Rate, now time.Duration, n int) {
 	b.set(t, max(0, b.used(t)-p.cost(n)))
 }
 
-// Change goes over from one Rate to another. What is missing of a full bucket stays missing,
-// up to a whole one of the new rate, so that nobody who kept to the old rate is in debt by the new;
-// a debt that DelayN has made stays one. Where either is no limit, the bucket is full.
+// Change goes over from one Rate to another. What was used stays used, but at most a whole burst
+// of the new rate, so that nobody who kept to the old rate is in debt by the new; a debt that
+// DelayN has made is added to that. Where either is no limit, the bucket is full.
 func (b *Bucket) Change(from, to Rate, now time.Duration) {
 	if from.Unlimited() || to.Unlimited() {
 		*b = 0

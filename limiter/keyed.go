@@ -42,11 +42,12 @@ type Keyed[K comparable] struct {
 	Max  int  // places per key at once; zero or less is no limit
 	Rate Rate // of each key; zero is no limit
 
-	once   sync.Once
-	seed   maphash.Seed
-	swept  atomic.Uint32        // the shard that Sweep looked at last
-	latest atomic.Pointer[Rate] // of SetRate; a shard may not have it yet
-	shards [keyedShards]keyedShard
+	once    sync.Once
+	seed    maphash.Seed
+	swept   atomic.Uint32        // the shard that Sweep looked at last
+	setting sync.Mutex           // one SetRate after the other
+	latest  atomic.Pointer[Rate] // of SetRate; a shard may not have it yet
+	shards  [keyedShards]keyedShard
 }
 
 // keyedShards spreads the lock: with a few loops accepting at once, two of them
@@ -183,8 +184,10 @@ func (q *Keyed[K]) CancelN(k K, now time.Duration, n int) {
 
 // SetRate limits each key to another rate from now on; what it has used stays used, as by
 // Bucket.Change. It takes one lock after the other, each for as long as it takes to look at a
-// 64th of the keys. Not for several goroutines at once.
+// 64th of the keys. Safe for any goroutine.
 func (q *Keyed[K]) SetRate(rate Rate, now time.Duration) {
+	q.setting.Lock()
+	defer q.setting.Unlock()
 	q.latest.Store(&rate)
 	for i := range q.shards {
 		s := &q.shards[i]

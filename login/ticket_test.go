@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -46,5 +47,41 @@ func TestTicketRoute(t *testing.T) {
 		if err == nil && (r.Identity.Subject != "alice" || r.Identity.Claims["iss"] != "usher" || r.Identity.Claims["aud"] != "chat") {
 			t.Errorf("got %+v", r.Identity)
 		}
+	}
+}
+
+// TestWith: another provider takes over tickets and attempts, and signs with its own secret.
+func TestWith(t *testing.T) {
+	p := newProvider(t, Config{})
+	for range 10 {
+		ask(p, "POST", "/token", "username=bob&password=wrong", formType)
+	}
+	token := func(p *Provider) string {
+		var grant struct {
+			Token string `json:"access_token"`
+		}
+		_ = json.Unmarshal(ask(p, "POST", "/token", "username=alice&password=wonderland", formType).Body.Bytes(), &grant)
+		return grant.Token
+	}
+	var grant struct{ Ticket string }
+	_ = json.Unmarshal(ask(p, "POST", "/ticket", "", "Authorization: Bearer "+token(p)).Body.Bytes(), &grant)
+	next, err := p.With(Config{Secret: []byte(strings.Repeat("n", 32)), CheckPassword: CheckDemo, Origins: []string{"https://new.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := ask(next, "POST", "/token", "username=bob&password=builder", formType); w.Code != 429 {
+		t.Errorf("behind ten wrong passwords: got %d, want 429", w.Code)
+	}
+	if w := ask(next, "POST", "/ticket", "", "Authorization: Bearer "+token(p)); w.Code != 401 {
+		t.Errorf("a token of the other secret: got %d, want 401", w.Code)
+	}
+	if w := ask(next, "POST", "/token", "username=alice&password=wonderland", formType, "Origin: https://new.example"); w.Code != 200 {
+		t.Errorf("a page of the new origin: got %d, want 200", w.Code)
+	}
+	if _, err := next.tickets.Spend([]byte(grant.Ticket), time.Now()); err != nil {
+		t.Errorf("a ticket of before: %v", err)
+	}
+	if _, err := p.With(Config{CheckPassword: CheckDemo}); err == nil {
+		t.Error("without a secret there is no error")
 	}
 }

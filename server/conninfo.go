@@ -4,10 +4,10 @@ package server
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
+	"github.com/usher-ws/usher/internal/text"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
@@ -20,7 +20,7 @@ type ConnInfo struct {
 	ID          string            `json:"id"` // as Conn.ID
 	Route       string            `json:"route"`
 	Path        map[string]string `json:"path,omitempty"` // what the wildcards of the route have matched
-	Remote      netip.AddrPort    `json:"remote"`
+	Remote      string            `json:"remote"`         // its address as it is logged
 	User        string            `json:"user,omitempty"`
 	Expires     time.Time         `json:"expires,omitzero"` // the token
 	Subprotocol string            `json:"subprotocol,omitempty"`
@@ -69,7 +69,7 @@ func (l *loop) inspect(s link) ConnInfo {
 	place := l.places.At(d.place)
 	id := l.srv.users.get(d.ident)
 	i := ConnInfo{
-		ID: c.ID(), Route: place.route.pattern.String(), Remote: c.RemoteAddr(), User: upgrade.Redact(string(id.name)),
+		ID: c.ID(), Route: place.route.pattern.String(), Remote: text.Peer(c.RemoteAddr()), User: upgrade.Redact(string(id.name)),
 		Subprotocol: place.proto, Compressed: c.window() != 0, Groups: l.groups.count(d.group),
 		Silent: time.Duration(d.last.Elapsed(l.Tick())) * stream.TickLength, Buffered: s.Waiting(), Partial: s.Extra().partial.Size(),
 	}

@@ -59,6 +59,7 @@
 //	mailbox       where other goroutines leave what they want of a loop
 //	party         who that is charged to: a connection or a group; what it has there is its share
 //	flow          what was left in a mailbox and has to keep an order; flows take turns
+//	tables        of users, places, limits and members: what is kept beside data under way
 //	Group         connections that are sent the same messages; Left tells of those that ended
 //	Attachment    a value that some connections have beside Conn.Data
 //	depart        to end what is the user's: groups, Close, quotas; once

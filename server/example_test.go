@@ -83,6 +83,29 @@ func ExampleServer_UserConns() {
 	})
 }
 
+// A Policy is what of a server's settings can change while it runs.
+func ExampleServer_SetPolicy() {
+	s := &server.Server{Addr: "127.0.0.1:0", MaxConnsPerUser: 8}
+	s.Route("/echo", server.Route{Message: func(c server.Conn, m server.Message) error { return c.Send(m.Opcode, m.Data) }})
+	if err := s.Start(); err != nil {
+		log.Fatal(err)
+	}
+	p := s.Policy()
+	p.MaxConnsPerUser = 4
+	p.Routes["/echo"] = server.RoutePolicy{Limits: server.Limits{Messages: limiter.Rate{Limit: 50, Burst: 100}}}
+	fmt.Println(s.SetPolicy(p))
+
+	p.MaxConnsPerUser, p.Origins = 2, []string{"https://"}
+	err := s.SetPolicy(p)
+	fmt.Println(err != nil, s.Policy().MaxConnsPerUser)
+	if err := s.Shutdown(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// <nil>
+	// true 4
+}
+
 // Middleware is a struct of hooks. The first listed is the outermost, and the server tells
 // which hooks of which middleware run for a path.
 func ExampleMiddleware() {

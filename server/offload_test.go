@@ -92,7 +92,6 @@ func (w *workshop) let(n int) {
 func TestOffload(t *testing.T) {
 	const conns, messages, workers = 8, 200, 3
 	w := newWorkshop()
-	close(w.gate)
 	w.said = make(chan error, conns*messages)
 	s := &Server{Loops: 2}
 	s.Route("/work/{room}", w.route(workers))
@@ -117,9 +116,11 @@ func TestOffload(t *testing.T) {
 			}
 		})
 	}
+	eventually(t, "all workers have a message", func() bool { return w.most.Load() == workers })
+	close(w.gate)
 	all.Wait()
-	if n := w.most.Load(); n < 2 || n > workers {
-		t.Errorf("%d messages were handled at once, want 2 to %d", n, workers)
+	if n := w.most.Load(); n > workers {
+		t.Errorf("%d messages were handled at once, want %d", n, workers)
 	}
 }
 
@@ -269,7 +270,7 @@ func TestOffloadPausesReading(t *testing.T) {
 		}
 	}
 	eventually(t, "the last is over", func() bool { b.drive.Wake(); return b.s.Extra().line == nil })
-	if got := b.l.Buffers.InUse(); got != 0 {
+	if got := b.l.Buffers.InUse() - b.l.tables; got != 0 {
 		t.Errorf("%d bytes are still lent", got)
 	}
 }

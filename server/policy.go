@@ -85,8 +85,8 @@ func (s *Server) Policy() Policy {
 //
 // The errors are of a Policy that could not be started with, of a pattern that is no route's,
 // and of a server that does not run; ErrFiles for a MaxConns that there is no room for; and
-// ErrOnLoop in a callback, which the loop cannot wait for. It is for any other goroutine, one
-// call after the other, and waits while a callback holds up a loop.
+// ErrOnLoop in a callback, which the loop cannot wait for. It is safe for any other goroutine.
+// It waits for another call that is under way, and while a callback holds up a loop.
 func (s *Server) SetPolicy(next Policy) error {
 	if s.here() != nil {
 		return ErrOnLoop

@@ -44,7 +44,7 @@ func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request, isProxied bool)
 	isPlaced, isCharged := s.Claim()
 	isCharged = isCharged && !isProxied
 	switch {
-	case !isPlaced || lr != nil && d.haveNoRoom():
+	case !isPlaced || lr != nil && d.hasNoRoom():
 		return q, errFull.WithRetryAfter(jitter(5 * time.Second))
 	case wasExcess:
 		d.await(s)

@@ -107,7 +107,7 @@ func TestQuotasNeverLeak(t *testing.T) {
 			}
 		})
 	}
-	all.Wait()
+	changed := changeUntil(t, s, &all)
 	eventually(t, "all connections end", func() bool { return s.total() == 0 && s.asking.InUse() == 0 })
 	for last := range byte(6) {
 		for _, a := range []netip.Addr{
@@ -136,7 +136,7 @@ func TestQuotasNeverLeak(t *testing.T) {
 			t.Errorf("no authorizer went way %d", i)
 		}
 	}
-	t.Logf("let in %d, refused %d, hung up %d", tally[letIn].Load(), tally[refused].Load(), tally[hungUp].Load())
+	t.Logf("%d policies; let in %d, refused %d, hung up %d", changed, tally[letIn].Load(), tally[refused].Load(), tally[hungUp].Load())
 	for _, o := range []outcome{letIn, refused, hungUp} {
 		if n := tally[o].Load(); n < total/10 {
 			t.Errorf("outcome %d came %d times of %d: the mix is not one", o, n, total)
@@ -145,6 +145,28 @@ func TestQuotasNeverLeak(t *testing.T) {
 	if n := tally[unanswered].Load(); n != 0 {
 		t.Errorf("%d waited for an answer and got none", n)
 	}
+}
+
+// changeUntil changes how connections are counted until all are done, and returns how often.
+func changeUntil(t *testing.T, s *Server, all *sync.WaitGroup) (changes int) {
+	t.Helper()
+	first, done := s.Policy(), make(chan struct{})
+	go func() { defer close(done); all.Wait() }()
+	for ; !isClosed(done); changes++ {
+		p := first
+		switch changes % 4 {
+		case 1:
+			p.MaxConnsPerIP, p.MaxConnsPerUser, p.ConnRate = 0, 0, limiter.Rate{}
+		case 2:
+			p.MessagesPerIP = limiter.Rate{Limit: 1, Burst: 1}
+		case 3:
+			p.MaxConnsPerIP, p.LimitDryRun = 1, true
+		}
+		if err := s.SetPolicy(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return changes
 }
 
 // outcome is what came of a visit.

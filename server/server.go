@@ -56,12 +56,12 @@ type Server struct {
 	// of 536 bytes at most and within HandshakeTimeout. What begins otherwise is closed and
 	// counted, Stats.ProxyHeaderErrors.
 	//
-	// TrustedProxies are believed what X-Forwarded-For and Forwarded say of a request; see
-	// upgrade.Upgrader.Trace. The peer of a connection with a PROXY header is the one that
-	// this names.
+	// TrustedProxies are proxies whose X-Forwarded-For and Forwarded are believed; see
+	// upgrade.Upgrader.Trace. If a connection has a PROXY header, its peer is the one that the
+	// header names.
 	//
-	// The address that they name is what limits, logs, net/http and Conn.RemoteAddr have. Such
-	// a connection counts for it once it is known. By default nobody is either.
+	// The address that a proxy names is the one that limits, logs, net/http and Conn.RemoteAddr
+	// have. The connection counts for it from when it is known. By default there are no proxies.
 	ProxyProtocol  upgrade.Proxies
 	TrustedProxies upgrade.Proxies
 

@@ -31,8 +31,8 @@ func (l *loop) weighTables() {
 	}
 }
 
-// haveNoRoom reports whether tables take as much as they may.
-func (l *loop) haveNoRoom() bool {
+// hasNoRoom reports whether tables take as much as they may.
+func (l *loop) hasNoRoom() bool {
 	most := l.srv.maxBuffered() / len(l.srv.loops)
 	return most > 0 && l.tableBytes() > most-most/4
 }

@@ -73,7 +73,8 @@ func (u *users) acquire(name string, most int) error {
 	if t.isFull(name, hash, most) {
 		return &limiter.ErrLimit{}
 	}
-	t.names.At(t.need(name, hash)).places++
+	var few [128]byte // so many do not need the heap
+	t.names.At(t.need(name, hash, appendUser(few[:0], name))).places++
 	return nil
 }
 
@@ -100,7 +101,7 @@ func (u *users) add(c Conn, id *upgrade.Identity, hasPlace bool, scratch *[]byte
 	*scratch = appendDetails(appendUser((*scratch)[:0], id.Subject), id)
 	t, hash := u.enterFor(id.Subject)
 	defer u.leave(t, t.size())
-	i, k := t.need(id.Subject, hash), t.conns.Take()
+	i, k := t.need(id.Subject, hash, *scratch), t.conns.Take()
 	of := t.names.At(i)
 	if !hasPlace {
 		of.places++

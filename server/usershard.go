@@ -81,14 +81,13 @@ func (t *userShard) find(name string, hash uint64) uint32 {
 	return i
 }
 
-// need returns the number of a user, who is here from now on.
-func (t *userShard) need(name string, hash uint64) uint32 {
+// need returns the number of a user, who is here from now on. If it was not, its name is kept
+// with what both says beside.
+func (t *userShard) need(name string, hash uint64, both []byte) uint32 {
 	i := t.find(name, hash)
 	if i == 0 {
-		var few [128]byte // so many do not need the heap
-		b := appendUser(few[:0], name)
-		i = t.names.Add(b)
-		t.text += len(b)
+		i = t.names.Add(both)
+		t.text += len(both)
 		t.index.Add(t, i)
 	}
 	return i

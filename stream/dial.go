@@ -55,8 +55,7 @@ func (l *Loop[T, X]) connected(i uint32, s *slot[T]) {
 	l.handler.Opened(l.of(i, s))
 	l.leave(i, s, call)
 	if s.gen.Load()&genBits == call.gen && s.state == Securing {
-		l.arm(i, s, armedRead)
-		l.beginHandshake(i, s)
+		l.beginHandshake(i, s, l.exts.get(s.ext).sealed.shake)
 	}
 }
 

@@ -24,5 +24,8 @@
 // has it, and where there is too little room for those that have none, the address that has
 // most of it makes room first.
 //
+// A stream that comes through a proxy begins with a header that says where it comes from
+// (Config.IsProxy). It counts for the proxy until that is known, and the header is no Input.
+//
 // The package runs on Linux.
 package stream

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -236,6 +237,9 @@ func TestHeaderOfTheLeaving(t *testing.T) {
 // What keeps the addresses of a loop's streams.
 func TestPeers(t *testing.T) {
 	var p peers
+	if got := unsafe.Sizeof(peer{}); got != 18 {
+		t.Errorf("an address is %d bytes, want 18", got)
+	}
 	for _, none := range []string{"", "[::]:80", "0.0.0.0:80"} {
 		addr, _ := netip.ParseAddrPort(none)
 		p.set(5*chunkSlots, addr)

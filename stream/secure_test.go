@@ -18,8 +18,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/usher-ws/usher/record/handshake"
 )
 
 // testCert is a certificate for 127.0.0.1, and the pool that it is verified by.
@@ -48,12 +46,12 @@ var testCert = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 // runTLS starts an engine that listens with TLS.
 func runTLS(t testing.TB, cfg config, set func(o *owner)) (*engine, []*owner, netip.AddrPort) {
 	t.Helper()
-	cert, _ := testCert()
-	shaker, err := handshake.NewServer(&tls.Config{Certificates: []tls.Certificate{cert}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.TLS, cfg.NotTLS = shaker, []byte("HTTP/1.1 400 Bad Request\r\n\r\n")
+	return runWith(t, withTLS(t, cfg), set)
+}
+
+// runWith is runTLS with the Config's own certificates.
+func runWith(t testing.TB, cfg config, set func(o *owner)) (*engine, []*owner, netip.AddrPort) {
+	t.Helper()
 	e, owners := run(t, cfg, set)
 	fd, at := listenTCP(t)
 	if err := e.Listen([]Listener{{FD: fd, TLS: true}}, func(err error) { t.Error(err) }); err != nil {

@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/usher-ws/usher/internal/drawn"
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/record/handshake"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,9 +28,12 @@ type cellRig struct {
 // bring brings a stream into a state, by the way it would come there.
 func (c *cellRig) bring(to State) {
 	c.Helper()
-	if to == Dialing {
+	switch to {
+	case Dialing:
 		c.s, c.peer = c.dial()
-	} else {
+	case Securing:
+		c.s, c.peer = c.adoptTLS()
+	default:
 		c.s, c.peer = c.adopt()
 	}
 	switch to {
@@ -103,6 +108,9 @@ var errCut = errors.New("cut")
 func keep(c *cellRig) { c.o.ended = func(link, error) bool { return true } }
 
 func onOpened(do func(link)) func(*cellRig) { return func(c *cellRig) { c.o.opened = do } }
+func onSecured(do func(link)) func(*cellRig) {
+	return func(c *cellRig) { c.o.secured = func(s link, _ *tls.ConnectionState) { do(s) } }
+}
 func onResume(do func(link)) func(*cellRig) { return func(c *cellRig) { c.o.resume = do } }
 func onDue(do func(link)) func(*cellRig)    { return func(c *cellRig) { c.o.due = do } }
 
@@ -208,6 +216,34 @@ var stimuli = []stimulus{
 	{"its owner is patient", Dialing, due, chain(tell(due), told("due")), Dialing},
 	{"its owner is not", Dialing, due, chain(onDue(cut), tell(due), untold("opened"), because(errCut)), Free},
 	{"kept", Dialing, due, chain(onDue(cut), keep, tell(due)), Gone},
+
+	{"nothing there", Securing, readable, tell(readable), Securing},
+	{"some of its hello", Securing, readable, chain(says("\x16\x03\x01\x02"), tell(readable), untold("input")), Securing},
+	{"its hello", Securing, readable, chain(greets, tell(readable)), Securing},
+	{"half an end behind its hello", Securing, readable, chain(greets, tell(readable), ends, tell(readable)), Securing},
+	{"HTTP, and room for no answer", Securing, readable, chain(says("GET / HTTP/1.1\r\n"), answers(plenty), tell(readable)), Finishing},
+	{"HTTP", Securing, readable, chain(says("GET / HTTP/1.1\r\n"), answers([]byte("no")), tell(readable)), Lingering},
+	{"neither", Securing, readable, chain(says("\x80hello"), tell(readable), because(handshake.ErrNotTLS)), Free},
+	{"a hello without an end", Securing, readable, chain(says("\x16\x03\x01\x00\x04\x01\x00\xff\xff"), floods, because(ErrLongHello)), Free},
+	{"its end", Securing, readable, chain(ends, tell(readable), because(ErrHangup)), Free},
+	{"its end, and kept", Securing, readable, chain(ends, keep, tell(readable)), Gone},
+	{"stale", Securing, writable, tell(writable), Securing},
+	{"some taken", Securing, writable, chain(fullWire, greets, tell(readable), answered, checkWrites, takes, tell(writable)), Securing},
+	{"secure", Securing, writable, chain(shakes, tell(writable), told("secured")), Flowing},
+	{"secure, and held before", Securing, writable, chain(func(c *cellRig) { c.s.Hold(Custom) }, shakes, tell(writable), told("secured")), Held},
+	{"secure, and much is said", Securing, writable, chain(onSecured(fill), shakes, tell(writable)), Held},
+	{"secure, and all is said", Securing, writable, chain(onSecured(leave), shakes, tell(writable)), Finishing},
+	{"secure, and left alone", Securing, writable, chain(onSecured(finish), shakes, tell(writable)), Lingering},
+	{"secure, and not wanted", Securing, writable, chain(onSecured(cut), shakes, tell(writable), because(errCut)), Free},
+	{"secure, and kept", Securing, writable, chain(onSecured(cut), keep, shakes, tell(writable)), Gone},
+	{"refused", Securing, writable, chain(says("\x16\x03\x01\x00\x04\x01\x00\x00\x00"), tell(readable), isOver, tell(writable), untold("secured")), Lingering},
+	{"hung up", Securing, hangup, chain(hangUp, tell(hangup), because(ErrHangup)), Free},
+	{"hung up behind its hello", Securing, hangup, chain(greets, tell(readable), hangUp, tell(hangup), because(ErrHangup)), Free},
+	{"hung up, and kept", Securing, hangup, chain(hangUp, keep, tell(hangup)), Gone},
+	{"its owner is patient", Securing, due, chain(tell(due), told("due")), Securing},
+	{"its owner is not", Securing, due, chain(onDue(cut), tell(due), untold("secured"), because(errCut)), Free},
+	{"its owner has a last word", Securing, due, chain(onDue(finish), tell(due), because(ErrNotSecured)), Free},
+	{"kept", Securing, due, chain(onDue(cut), keep, tell(due)), Gone},
 
 	{"nothing there", Flowing, readable, chain(tell(readable), untold("input")), Flowing},
 	{"bytes", Flowing, readable, chain(onInput(nothing), tell(readable), told("input")), Flowing},
@@ -353,7 +389,7 @@ func TestEveryCell(t *testing.T) {
 	for _, st := range stimuli {
 		seen[st.state][st.event][st.want] = true
 		t.Run(fmt.Sprintf("%v/%v/%s", st.state, st.event, st.name), func(t *testing.T) {
-			c := &cellRig{rig: newRig(t, roomy())}
+			c := &cellRig{rig: newRig(t, withTLS(t, roomy()))}
 			c.bring(st.state)
 			c.checkArmed()
 			st.do(c)
@@ -392,6 +428,9 @@ func (c *cellRig) checkArmed() {
 		return
 	case Dialing:
 		write = true
+	case Securing:
+		h := c.l.exts.get(c.s.slot.ext).sealed.shake
+		read, write = h == nil || h.isHearing(), h != nil && len(h.unsent) > 0
 	case Flowing:
 		read, write = true, waiting
 	case Held:

@@ -70,7 +70,7 @@ func (l *Loop[T, X]) beginWaiting(i uint32, s *slot[T]) *ext[X] {
 // settle chooses the state that fits: bytes that wait, a reason to be held, or neither.
 func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
 	waiting := s.ext != 0 && l.exts.get(s.ext).outbox.waiting > 0
-	if s.why&^Backlog == 0 && s.ext != 0 && l.exts.get(s.ext).sealed.isUntold() && (!waiting || l.engine.cfg.ReadAlways) {
+	if l.isTellable(s) {
 		s.why |= Untold
 		l.secure.untold = append(l.secure.untold, token(i, s.gen.Load()))
 		l.poll.Again()
@@ -107,10 +107,11 @@ func (l *Loop[T, X]) flush(i uint32, s *slot[T]) {
 	for total := 0; x.outbox.waiting > 0 && !full; {
 		var n int
 		var ok bool
+		sent := l.sent
 		if n, full, ok = l.flushSome(i, s, x); !ok {
 			return
 		}
-		if n > 0 {
+		if l.sent > sent {
 			x.stalled = StartClock(l.Ran())
 		}
 		if total += n; total >= poller.SendLimit && !full {

@@ -17,9 +17,9 @@ type Forwarded struct {
 // Trace sets r.RemoteAddr: to peer, which has sent r; or if that is one of u.TrustedProxies,
 // to the client that its headers name. X-Forwarded-For and Forwarded (RFC 7239) are read from
 // the right, past trusted proxies only. An entry that is no address ends the walk at the last
-// of these. What the same proxy says of the host and the scheme, in Forwarded or else in
-// X-Forwarded-Host and X-Forwarded-Proto, is what the Origin has to be the same as. A peer on
-// a unix socket is the zero AddrPort.
+// of these. From then on an Origin is compared with the host and the scheme that the same proxy
+// names, in Forwarded or else in X-Forwarded-Host and X-Forwarded-Proto. A peer on a unix
+// socket is the zero AddrPort.
 //
 // Trace follows Read or Parse and precedes Respond. The error is a *Rejection: 400
 // forwarded_conflict if both headers name a client, and not the same one. A proxy that writes

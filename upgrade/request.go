@@ -120,10 +120,13 @@ func (r *Request) RawQuery() []byte { return r.bytes(r.query) }
 // Host returns the host the client asked for, with its port if it named one.
 func (r *Request) Host() string { return string(r.bytes(r.host)) }
 
-// Scheme returns https if the request came over TLS that ends here, else http: a proxy before
-// us may have had it over TLS all the same.
+// Scheme returns by what the client has asked, http or https: as a trusted proxy says, or by
+// whether TLS ends here.
 func (r *Request) Scheme() string {
-	if r.TLS != nil {
+	switch {
+	case r.forwarded.Proto != "":
+		return r.forwarded.Proto
+	case r.TLS != nil:
 		return "https"
 	}
 	return "http"

@@ -18,8 +18,8 @@ type Upgrader struct {
 	Guards  []Guard
 	Origins []string
 
-	// TrustedProxies are believed what they say of the client: see Trace. Without any, the
-	// headers by which proxies say it are anybody's, and are ignored.
+	// TrustedProxies are the proxies whose headers are believed: see Trace. From everybody
+	// else such headers are ignored.
 	TrustedProxies Proxies
 
 	// Subprotocols are those that the server speaks, the preferred one first.

@@ -87,10 +87,11 @@ func (d door) collectors() (all []prometheus.Collector) {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "usher_auth_" + name, Help: help},
 			func() float64 { return float64(read(d.service.Stats())) }))
 	}
-	const questions = "Questions to the service of --auth-url, by what became of them; failed are those without a verdict."
+	const questions = "Questions to the service of --auth-url, by what became of them; failed are those without a verdict, abandoned those whose client has gone or whose --handshake-timeout has passed."
 	counter("questions_total", "admitted", questions, func(st forwardauth.Stats) float64 { return float64(st.Admitted) })
 	counter("questions_total", "refused", questions, func(st forwardauth.Stats) float64 { return float64(st.Refused) })
 	counter("questions_total", "failed", questions, func(st forwardauth.Stats) float64 { return float64(st.Failed) })
+	counter("questions_total", "abandoned", questions, func(st forwardauth.Stats) float64 { return float64(st.Abandoned) })
 	counter("question_seconds_total", "", "Time that all questions to the service took together.", func(st forwardauth.Stats) float64 { return st.Asking.Seconds() })
 	counter("remembered_total", "", "Requests whose verdict was remembered, so that the service was not asked.", func(st forwardauth.Stats) float64 { return float64(st.Remembered) })
 	gauge("questions", "Questions that the service has not answered yet.", func(st forwardauth.Stats) int { return st.Asked })

@@ -86,7 +86,12 @@ const maxLoops = 1024
 func (*serveCmd) Help() string {
 	return "The values shown are the defaults; 0 means no limit. For a list, use commas or repeat the flag. " +
 		"Rates are N/s, N/m or N/h; sizes take KiB and MiB; times are like 300ms, 10s or 5m. " +
-		"What the command line leaves out is taken from the environment (USHER_MAX_CONNS for --max-conns), then from the file that --config names."
+		"What the command line leaves out is taken from the environment (USHER_MAX_CONNS for --max-conns), then from the file that --config names.\n\n" +
+		"SIGHUP has the file read again, with all files that settings name, and changes these while the server runs: " +
+		"--audience, --burst, --byte-rate, --close-after, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
+		"--log-level, --max-conns, --max-conns-per-ip, --max-conns-per-user, --max-head, --max-message, --max-rooms-per-user, --origin, " +
+		"--over-limit, --public-key, --rate, --secret-file, --user-rate, --users. Connections stay, and take the new limits. " +
+		"With a mistake nothing changes. The other settings need a restart, which the log says of those that are not what they were."
 }
 
 // Validate is called by kong. The server accepts whatever passes here.

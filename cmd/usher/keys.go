@@ -18,7 +18,7 @@ import (
 type keysFlags struct {
 	JWKS        string        `name:"jwks" placeholder:"URL|FILE" live:"" help:"A JSON Web Key Set whose keys may sign tokens, besides the secret."`
 	JWKSRefresh time.Duration `name:"jwks-refresh" default:"5m" live:"" help:"How often --jwks is read."`
-	JWKSGrace   time.Duration `name:"jwks-grace" default:"10m" live:"" help:"How long a key still counts that is no longer in --jwks. A set that cannot be read changes nothing."`
+	JWKSGrace   time.Duration `name:"jwks-grace" default:"10m" live:"" help:"How long a key still counts that is no longer in --jwks, and a secret or public key that is no longer there after SIGHUP. A set that cannot be read changes nothing."`
 	PublicKey   []keyFile     `placeholder:"[ALG:]FILE" live:"" help:"Public keys in PEM that verify tokens, besides the secret. RSA means RS256 unless ALG names another algorithm, as in PS256:key.pem."`
 	Leeway      time.Duration `default:"0" live:"" help:"How far the exp and nbf of a token may be off."`
 	claimFlags

@@ -31,7 +31,6 @@ import (
 type site struct {
 	dir       string
 	addr      string // of the proxy
-	upstream  string // of usher
 	admin     string // of usher
 	cert, key string // files
 	both      string // a file with both
@@ -46,31 +45,24 @@ func TestProxyFiles(t *testing.T) {
 	for _, tt := range []struct {
 		program, file string
 		adapt         func(t *testing.T, s *site, text string) string
-		args          func(s *site, file string) []string
+		args          []string // the file goes behind them
 	}{
-		{"nginx", "nginx.conf", adaptNginx, func(s *site, file string) []string {
-			return []string{"-e", "stderr", "-p", s.dir, "-c", file, "-g", "daemon off; master_process off; pid " + s.dir + "/pid; error_log stderr;"}
-		}},
-		{"haproxy", "haproxy.cfg", adaptHAProxy, func(_ *site, file string) []string { return []string{"-db", "-f", file} }},
-		{"caddy", "Caddyfile", adaptCaddy, func(_ *site, file string) []string {
-			return []string{"run", "--adapter", "caddyfile", "--config", file}
-		}},
+		{"nginx", "nginx.conf", adaptNginx, []string{"-e", "stderr", "-g", "daemon off; master_process off;", "-c"}},
+		{"haproxy", "haproxy.cfg", adaptHAProxy, []string{"-db", "-f"}},
+		{"caddy", "Caddyfile", adaptCaddy, []string{"run", "--adapter", "caddyfile", "--config"}},
 	} {
 		t.Run(tt.program, func(t *testing.T) {
 			t.Parallel()
-			program, err := exec.LookPath(tt.program)
-			if err != nil {
-				if program, err = exec.LookPath("/usr/sbin/" + tt.program); err != nil {
-					missing(t, tt.program, "not installed; see make deps")
-				}
-			}
+			cmd := exec.Command(installed(t, tt.program), tt.args...)
 			text := packaging(t, "proxies/"+tt.file)
 			s := newSite(t)
 			p := serve(t, append(flagsNamedIn(t, s, text), "--max-conns-per-ip", "1", "--access-log")...)
-			s.upstream = p.addr
-			text = replaced(t, text, "127.0.0.1:8080", s.upstream)
-			file := writeFile(t, filepath.Join(s.dir, tt.file), tt.adapt(t, s, text))
-			s.start(t, program, tt.args(s, file)...)
+			cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+s.dir, "XDG_DATA_HOME="+s.dir) // where Caddy writes
+			runProxy(t, s.dir, tt.adapt(t, s, replaced(t, text, "127.0.0.1:8080", p.addr)), cmd)
+			eventually(t, tt.program+" passes on", func() bool {
+				status, _ := s.page("127.0.0.9")
+				return status == http.StatusOK
+			})
 			s.visit(t)
 			if said := p.stderr.String(); !strings.Contains(said, "remote=127.0.0.2") || strings.Contains(said, "remote=192.0.2.7") {
 				t.Errorf("the log has not the client's address, or one that it made up:\n%s", said)
@@ -92,7 +84,7 @@ func flagsNamedIn(t *testing.T, s *site, text string) []string {
 }
 
 func adaptNginx(t *testing.T, s *site, text string) string {
-	temporary := "http {\n"
+	temporary := "pid " + s.dir + "/pid;\nerror_log stderr;\nhttp {\n"
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		temporary += fmt.Sprintf("%s_temp_path %s/%[1]s;\n", kind, s.dir)
 	}
@@ -153,39 +145,6 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// start runs the proxy until the test ends, and returns when usher answers through it.
-func (s *site) start(t *testing.T, program string, args ...string) {
-	t.Helper()
-	said := newTranscript()
-	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+s.dir, "XDG_DATA_HOME="+s.dir) // where Caddy writes
-	cmd.Stdout, cmd.Stderr = said, said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		cmd.Wait()
-	}()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-gone
-		if t.Failed() {
-			t.Logf("%s said:\n%s", program, tail(said.String(), 8<<10))
-		}
-	})
-	eventually(t, program+" passes on", func() bool {
-		select {
-		case <-gone:
-			t.Fatalf("%s has ended: %s", program, said)
-		default:
-		}
-		status, _ := s.page(t, "127.0.0.9")
-		return status == http.StatusOK
-	})
-}
-
 // from dials the proxy from an address of 127.0.0.0/8.
 func (s *site) from(addr string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -195,8 +154,7 @@ func (s *site) from(addr string) func(context.Context, string, string) (net.Conn
 }
 
 // page fetches the page; the status is 0 if that fails.
-func (s *site) page(t *testing.T, from string) (status int, body string) {
-	t.Helper()
+func (s *site) page(from string) (status int, body string) {
 	web := http.Client{Transport: &http.Transport{
 		DialContext: s.from(from), TLSClientConfig: &tls.Config{RootCAs: s.roots}, DisableKeepAlives: true,
 	}}
@@ -272,7 +230,7 @@ func (s *site) visit(t *testing.T) {
 		t.Fatalf("another address: %v (%v)", err, resp)
 	}
 	other.Close()
-	if status, body := s.page(t, "127.0.0.5"); status != http.StatusOK || !strings.Contains(body, "<html") {
+	if status, body := s.page("127.0.0.5"); status != http.StatusOK || !strings.Contains(body, "<html") {
 		t.Errorf("the page: got %d, %q", status, tail(body, 200))
 	}
 }

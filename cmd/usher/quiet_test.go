@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -128,12 +129,7 @@ func (q *quiet) stays(t *testing.T) {
 // connection after this much silence; 0 is its default, 60 s.
 func startNginx(t *testing.T, upstream string, timeout time.Duration) string {
 	t.Helper()
-	path, err := exec.LookPath("nginx")
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/nginx"); err != nil { // not on everybody's PATH
-			missing(t, "nginx", "not installed; see make deps")
-		}
-	}
+	path := installed(t, "nginx")
 	dir, cut := t.TempDir(), ""
 	if timeout > 0 {
 		cut = fmt.Sprintf("proxy_read_timeout %ds;", timeout/time.Second)
@@ -169,12 +165,7 @@ http {
 // haproxy.cfg has one, 50 s.
 func startHAProxy(t *testing.T, upstream string, timeout time.Duration) string {
 	t.Helper()
-	path, err := exec.LookPath("haproxy")
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/haproxy"); err != nil {
-			missing(t, "haproxy", "not installed; see make deps")
-		}
-	}
+	path := installed(t, "haproxy")
 	dir := t.TempDir()
 	if timeout == 0 {
 		timeout = 50 * time.Second
@@ -194,11 +185,7 @@ listen quiet
 // startCaddy is startNginx for Caddy, which cuts no WebSocket, however silent it is.
 func startCaddy(t *testing.T, upstream string, _ time.Duration) string {
 	t.Helper()
-	path, err := exec.LookPath("caddy")
-	if err != nil {
-		missing(t, "caddy", "not installed; see make deps")
-	}
-	dir := t.TempDir()
+	path, dir := installed(t, "caddy"), t.TempDir()
 	return startProxy(t, dir, fmt.Sprintf(`{
 	admin off
 }
@@ -213,24 +200,10 @@ http:// {
 // test ends. It returns when its socket is there.
 func startProxy(t *testing.T, dir, configuration, program string, args ...string) string {
 	t.Helper()
-	file, socket := filepath.Join(dir, "conf"), filepath.Join(dir, "socket")
-	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	said := newTranscript()
-	cmd := exec.Command(program, append(args, file)...)
-	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // where Caddy writes
-	cmd.Stdout, cmd.Stderr = said, said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s said:\n%s", program, tail(said.String(), 8<<10))
-		}
-	})
+	socket := filepath.Join(dir, "socket")
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(cmd.Environ(), "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // where Caddy writes
+	runProxy(t, dir, configuration, cmd)
 	eventually(t, program+" listens", func() bool {
 		c, err := net.Dial("unix", socket)
 		if err == nil {
@@ -239,4 +212,39 @@ func startProxy(t *testing.T, dir, configuration, program string, args ...string
 		return err == nil
 	})
 	return socket
+}
+
+// installed returns where a proxy is; if it is nowhere the test is skipped.
+func installed(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if path, err = exec.LookPath("/usr/sbin/" + name); err != nil { // not on everybody's PATH
+			missing(t, name, "not installed; see make deps")
+		}
+	}
+	return path
+}
+
+// runProxy runs a proxy, whose last argument is the path of its configuration, until the test
+// ends.
+func runProxy(t *testing.T, dir, configuration string, cmd *exec.Cmd) {
+	t.Helper()
+	file := filepath.Join(dir, "conf")
+	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said := newTranscript()
+	cmd.Args = append(cmd.Args, file)
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM) // which its workers hear of
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("%q said:\n%s", cmd.Args, tail(said.String(), 8<<10))
+		}
+	})
 }

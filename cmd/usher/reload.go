@@ -48,7 +48,7 @@ func (r *running) reload(args []string) {
 	changed, kept, err := r.readAgain(args, from)
 	if err != nil {
 		r.reloads.Failed.Add(1)
-		r.log.Error("the settings stay as they were: they cannot be read again", "err", from.explain(err))
+		r.log.Warn("the settings stay as they were: they cannot be read again", "err", from.explain(err))
 		return
 	}
 	r.reloads.OK.Add(1)

@@ -79,8 +79,9 @@ var names = map[string][]string{
 	"bench --token":       nil,
 	"bench --sub":         nil,
 	"bench --secret-file": {"."},
+	"bench --ca":          {".", "/dev/null"},
 	"bench --html":        nil,
-	"bench --at":          {"x", "http://127.0.0.1/", "ws://", "ws://127.0.0.1:{2..1}/", "wss://127.0.0.1/"},
+	"bench --at":          {"x", "http://127.0.0.1/", "ws://", "ws://127.0.0.1:{2..1}/", "wss://"},
 }
 
 // needed returns the arguments that a command needs beside the flag, and those that let it

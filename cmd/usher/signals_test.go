@@ -141,7 +141,7 @@ func listening(t *testing.T, cmd *exec.Cmd) (addr string) {
 	return addr
 }
 
-// SIGHUP is logged and ignored. The program logs what a drain does and how it went. Few
+// SIGHUP has the settings read again, and says so. The program logs what a drain does and how it went. Few
 // clients are sent away in a fraction of --drain.
 func TestSignalsAreToldOf(t *testing.T) {
 	p := serve(t, "--echo", "/echo", "--drain", "1h")
@@ -151,7 +151,7 @@ func TestSignalsAreToldOf(t *testing.T) {
 	}
 	defer ws.Close()
 	p.signal(t, syscall.SIGHUP)
-	<-p.stderr.await("SIGHUP is ignored")
+	<-p.stderr.await("the settings were read again")
 	p.signal(t, syscall.SIGINT)
 	line := <-p.stderr.await("draining")
 	for _, want := range []string{"second signal", "signal=interrupt", "connections=1", "at_most=1h0m2s"} {

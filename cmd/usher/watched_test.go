@@ -114,7 +114,9 @@ func servedMetrics(t *testing.T) map[string][]string {
 		series, _, _ := strings.Cut(line, "} ")
 		name, inside, _ := strings.Cut(series, "{")
 		name, _, _ = strings.Cut(name, " ")
-		labels[name] = []string{"job", "instance"}
+		if labels[name] == nil {
+			labels[name] = []string{"job", "instance"}
+		}
 		for _, l := range labelName.FindAllStringSubmatch(inside, -1) {
 			labels[name] = append(labels[name], l[1], l[0])
 		}

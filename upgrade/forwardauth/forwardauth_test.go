@@ -292,6 +292,9 @@ func TestClientGone(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	<-taken
+	if st := s.Stats(); st.Abandoned != 1 || st.Failed != 0 {
+		t.Errorf("%+v", st)
+	}
 
 	// The same over a connection: Upgrade notices.
 	u := &upgrade.Upgrader{Authorize: s.Authorize}

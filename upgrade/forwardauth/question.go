@@ -1,6 +1,7 @@
 package forwardauth
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"maps"
@@ -33,7 +34,7 @@ func question(r *upgrade.Request) (http.Header, error) {
 	if query := r.RawQuery(); len(query) > 0 {
 		target += "?" + string(query)
 	}
-	scheme, host := r.Scheme(), r.Host()
+	scheme, host := r.Scheme(), cmp.Or(r.Forwarded().Host, r.Host())
 	for name, value := range map[string]string{
 		"X-Original-URI": target, "X-Original-Method": r.Method(), "X-Original-URL": scheme + "://" + host + target,
 		"X-Forwarded-Uri": target, "X-Forwarded-Method": r.Method(), "X-Forwarded-Proto": scheme, "X-Forwarded-Host": host,

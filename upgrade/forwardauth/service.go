@@ -59,15 +59,17 @@ type Service struct {
 
 // counts are the counters of Stats.
 type counts struct {
-	admitted, refused, failed, remembered atomic.Int64
-	asking                                atomic.Int64 // nanoseconds
+	admitted, refused, failed, abandoned atomic.Int64
+	remembered                           atomic.Int64
+	asking                               atomic.Int64 // nanoseconds
 }
 
 // Stats is what a Service has done since New.
 type Stats struct {
-	Admitted int64 // questions whose answer let in
-	Refused  int64 // questions whose answer was a refusal
-	Failed   int64 // questions without an answer that decides, those that did not get their turn included
+	Admitted  int64 // questions whose answer let in
+	Refused   int64 // questions whose answer was a refusal
+	Failed    int64 // questions without an answer that decides, those that did not get their turn included
+	Abandoned int64 // questions whose client has gone, or whose handshake has taken too long
 
 	Remembered int64         // requests for which no question was needed
 	Asking     time.Duration // that all questions took together
@@ -89,6 +91,7 @@ func New(rawURL string) (*Service, error) {
 				// net/http goes on dialling when ctx has ended, for the next question.
 				return (&net.Dialer{Timeout: s.timeout()}).DialContext(ctx, network, addr)
 			},
+			TLSHandshakeTimeout:    defaultTimeout,
 			MaxConnsPerHost:        maxAsked,
 			MaxIdleConnsPerHost:    maxAsked,
 			IdleConnTimeout:        time.Minute,
@@ -122,7 +125,7 @@ func (s *Service) Close() { s.client.CloseIdleConnections() }
 // Stats returns the counters.
 func (s *Service) Stats() Stats {
 	st := Stats{
-		Admitted: s.counts.admitted.Load(), Refused: s.counts.refused.Load(), Failed: s.counts.failed.Load(),
+		Admitted: s.counts.admitted.Load(), Refused: s.counts.refused.Load(), Failed: s.counts.failed.Load(), Abandoned: s.counts.abandoned.Load(),
 		Remembered: s.counts.remembered.Load(), Asking: time.Duration(s.counts.asking.Load()),
 	}
 	st.Asked, st.Waiting = s.turns.InUse()
@@ -203,6 +206,7 @@ var errUnavailable = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeU
 func (s *Service) fail(cause error) error {
 	cause = upgrade.RedactError(cause)
 	if errors.Is(cause, context.Canceled) {
+		s.counts.abandoned.Add(1)
 		return fmt.Errorf("%w: %w", errUnavailable, cause) // the client is gone
 	}
 	s.counts.failed.Add(1)

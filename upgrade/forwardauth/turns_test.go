@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,38 @@ func TestReusedConnections(t *testing.T) {
 	}
 }
 
+// TestBehindProxies: the service is told what a trusted proxy says of the client, and nothing
+// that the client says of itself.
+func TestBehindProxies(t *testing.T) {
+	t.Parallel()
+	var got http.Header
+	s := service(t, func(_ http.ResponseWriter, req *http.Request) { got = req.Header })
+	trusted, err := upgrade.ParseProxies([]string{"192.0.2.0/24"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "GET /ws HTTP/1.1\r\nHost: inner\r\nX-Forwarded-For: 10.0.0.1, 198.51.100.7\r\n" +
+		"X-Forwarded-Host: chat.example\r\nX-Forwarded-Proto: https\r\n\r\n"
+	for peer, want := range map[string]string{
+		"192.0.2.1:4711":   "[198.51.100.7] [chat.example] [https] [https://chat.example/ws]",
+		"203.0.113.9:4711": "[203.0.113.9] [inner] [http] [http://inner/ws]",
+	} {
+		door, r := &upgrade.Upgrader{TrustedProxies: trusted}, new(upgrade.Request)
+		if err := door.Parse([]byte(head), r); err != nil {
+			t.Fatal(err)
+		}
+		if err := door.Trace(r, netip.MustParseAddrPort(peer)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Authorize(context.Background(), r); err != nil {
+			t.Fatal(err)
+		}
+		if told := fmt.Sprint(got["X-Forwarded-For"], got["X-Forwarded-Host"], got["X-Forwarded-Proto"], got["X-Original-Url"]); told != want {
+			t.Errorf("%s: told %s, want %s", peer, told, want)
+		}
+	}
+}
+
 // TestCookies: those of a page that only "*" lets in are not its own.
 func TestCookies(t *testing.T) {
 	t.Parallel()
@@ -120,4 +153,34 @@ func TestCookies(t *testing.T) {
 			t.Errorf("%+v: got %s, %v", c, got, err)
 		}
 	}
+}
+
+// TestSilentTLS: a service that says nothing in the TLS handshake keeps no place for good.
+func TestSilentTLS(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, err := io.Copy(io.Discard, conn) // until the other side gives up
+				conn.Close()
+				ended <- err
+			}()
+		}
+	}()
+	t.Cleanup(func() { ln.Close() })
+	s := at(t, "https://"+ln.Addr().String())
+	s.Timeout = 200 * time.Millisecond
+	if _, err := knock(t, context.Background(), s, "/ws"); rejection(t, err).Status != 503 {
+		t.Errorf("got %v", err)
+	}
+	<-ended
 }
