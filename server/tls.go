@@ -30,7 +30,7 @@ type TLSStats struct {
 
 	// Failed are handshakes that were not completed, besides by alerts for not_tls (another
 	// protocol, as HTTP in the clear), timeout (HandshakeTimeout), hangup, evicted (there were too
-	// many at once), too_much (was sent ahead), memory (ran out) and other.
+	// many at once), long_hello, memory (ran out) and other.
 	Failed map[string]int64 `json:"failed"`
 
 	// Faults are what has ended connections after their handshake, besides alerts truncated: the
@@ -125,7 +125,7 @@ func tlsReason(err error) string {
 	case errors.Is(err, stream.ErrEvicted):
 		return "evicted"
 	case errors.Is(err, stream.ErrLongHello):
-		return "too_much"
+		return "long_hello"
 	case errors.Is(err, stream.ErrShed):
 		return "memory"
 	case errors.Is(err, stream.ErrHangup), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &errno):

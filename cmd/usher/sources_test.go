@@ -105,7 +105,10 @@ type places struct {
 // printed.
 func (p places) ask(t *testing.T, dir, command string, flag *kong.Flag) (code int, stdout, stderr string) {
 	t.Helper()
-	args := append([]string{command}, beside(dir, flag.Name, max(1, strings.Count(p.file, "\n- ")))...)
+	args := []string{command}
+	if p != (places{}) {
+		args = append(args, beside(dir, flag.Name, max(1, strings.Count(p.file, "\n- ")))...)
+	}
 	if p.file != "" {
 		config := filepath.Join(dir, "usher.yaml")
 		if err := os.WriteFile(config, []byte("# settings\n"+p.file), 0o600); err != nil {

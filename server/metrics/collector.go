@@ -130,7 +130,7 @@ var families = []family{
 				say(float64(st.TLS.Resumed), "resumed")
 			}
 		}),
-	counter("usher_tls_handshake_failures_total", "Handshakes of TLS that were not completed, by reason: the name of an alert, with peer_ before those of the peer, or not_tls, timeout, hangup, evicted, too_much, memory, other.", []string{"reason"},
+	counter("usher_tls_handshake_failures_total", "Handshakes of TLS that were not completed, by reason: the name of an alert, with peer_ before those of the peer, or not_tls, timeout, hangup, evicted, long_hello, memory, other.", []string{"reason"},
 		perReason(func(t *server.TLSStats) map[string]int64 { return t.Failed })),
 	counter("usher_tls_faults_total", "Connections that ended by a fault of TLS after their handshake, by reason: the name of an alert, with peer_ before those of the peer, or truncated.", []string{"reason"},
 		perReason(func(t *server.TLSStats) map[string]int64 { return t.Faults })),
