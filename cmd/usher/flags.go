@@ -90,7 +90,7 @@ func (*serveCmd) Help() string {
 		"SIGHUP has the file read again, with all files that settings name, and changes these while the server runs: " +
 		"--audience, --burst, --byte-rate, --close-after, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
 		"--log-level, --max-conns, --max-conns-per-ip, --max-conns-per-user, --max-head, --max-message, --max-rooms-per-user, --origin, " +
-		"--over-limit, --public-key, --rate, --secret-file, --user-rate, --users. Connections stay, and take the new limits. " +
+		"--over-limit, --public-key, --rate, --secret-file, --tls-cert, --tls-client-ca, --tls-key, --tls-min, --user-rate, --users. Connections stay, and take the new limits. " +
 		"With a mistake nothing changes. The other settings need a restart, which the log says of those that are not what they were."
 }
 
