@@ -107,8 +107,13 @@ func TestAdoptTLS(t *testing.T) {
 	if err := e.Adopt(ours, true); err != nil {
 		t.Fatal(err)
 	}
-	file := os.NewFile(uintptr(theirs), "peer") // closed by pairOf
+	copied, err := unix.Dup(theirs) // that pairOf closes, and the File its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(copied), "peer")
 	conn, err := net.FileConn(file)
+	file.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
