@@ -58,11 +58,13 @@ deb: static
 image: static
 	packaging/image/build $(DIST)/usher-$(GOARCH) $(GOARCH)
 
-# The tests write the names of clients they miss into $$USHER_SKIPPED.
+# The tests write the names of clients they miss into $$USHER_SKIPPED. Allocations are counted without
+# the race detector, which adds some.
 test:
 	@skipped=$$(mktemp); trap 'rm -f "$$skipped"' EXIT; status=0; \
 	echo "go test $(RACE) -timeout $(TIMEOUT) ./..."; \
 	USHER_SKIPPED="$$skipped" go test $(RACE) -timeout $(TIMEOUT) ./... || status=$$?; \
+	echo "go test -run Alloc ./upgrade/..."; go test -run Alloc ./upgrade/... || status=$$?; \
 	if [ -z "$(RACE)" ]; then echo "without the race detector, for want of a C compiler"; fi; \
 	if [ -s "$$skipped" ]; then \
 		echo "skipped, for want of these foreign clients (make deps installs them):" $$(sort -u "$$skipped"); \
