@@ -21,7 +21,7 @@ var floors = map[string]int{
 	"upgrade": 1, "poller": 1,
 	"stream": 2,
 	"server": 3, "client": 3,
-	"hub":  4,
+	"hub": 4, "guard": 4,
 	"chat": 5, "login": 5, "bench": 5, "cmd/usher": 6, "interop": 6,
 }
 
