@@ -27,6 +27,19 @@ func (l *Loop[T, X]) transmit(i uint32, s *slot[T], b []byte, parts []Part) {
 	l.relieve()
 }
 
+// pass is S.Pass.
+func (l *Loop[T, X]) pass(i uint32, s *slot[T], b []byte) {
+	gen := s.gen.Load() & genBits
+	l.transmit(i, s, b, nil)
+	if s.gen.Load()&genBits != gen || s.ext == 0 {
+		return
+	}
+	if x := l.exts.get(s.ext); x.outbox.waiting > 0 && !x.passes {
+		x.passes = true
+		l.settle(i, s)
+	}
+}
+
 // send gives b to the kernel, and reports false if that has ended the stream. One that is
 // read from while bytes wait is left to be read: what its peer said before it ended may
 // still be there.
@@ -69,8 +82,10 @@ func (l *Loop[T, X]) beginWaiting(i uint32, s *slot[T]) *ext[X] {
 
 // settle chooses the state that fits: bytes that wait, a reason to be held, or neither.
 func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
-	waiting := s.ext != 0 && l.exts.get(s.ext).outbox.waiting > 0
-	if s.why&^Backlog == 0 && s.ext != 0 && l.exts.get(s.ext).sealed.isUntold() && (!waiting || l.engine.cfg.ReadAlways) {
+	x := l.exts.get(s.ext)
+	waiting := x.outbox.waiting > 0
+	isRead := !waiting || l.engine.cfg.ReadAlways || x.passes // unless there is another reason
+	if s.why&^Backlog == 0 && isRead && x.sealed.isUntold() {
 		s.why |= Untold
 		l.secure.untold = append(l.secure.untold, token(i, s.gen.Load()))
 		l.poll.Again()
@@ -81,8 +96,8 @@ func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
 	case s.state == Finishing:
 		l.lingering.begin(i, s)
 	case s.state != Flowing && s.state != Held:
-	case waiting && l.engine.cfg.ReadAlways && s.why&^Backlog == 0:
-		s.state = Flowing
+	case waiting && isRead && s.why&^Backlog == 0:
+		s.state, s.why = Flowing, 0
 		l.arm(i, s, armedRead|armedWrite)
 	case waiting:
 		s.state = Held
