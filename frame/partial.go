@@ -36,6 +36,10 @@ func (q *Partial) Size() int {
 	return cap(q.msg) + cap(q.control) + cap(q.tail)
 }
 
+// InFrame reports whether the rest of a data frame is yet to come, before which nothing else
+// may be said where it is relayed. q may be nil.
+func (q *Partial) InFrame() bool { return q != nil && q.inFrame && !q.frame.Opcode.IsControl() }
+
 // Release hands all memory back to cfg.Buffers: the connection is gone. q may
 // be nil, and may be released again. Not for a Partial that a Protocol works on.
 func (q *Partial) Release(cfg *Config) {

@@ -68,11 +68,8 @@ const keepCopied = 64 << 10
 // Unread returns how many bytes of the input Next has yet to read.
 func (r *Relay) Unread() int { return r.p.Unread() }
 
-// InFrame reports whether the rest of a data frame is yet to come, before which nothing else
-// may be said.
-func (r *Relay) InFrame() bool {
-	return r.p.q != nil && r.p.q.inFrame && !r.p.q.frame.Opcode.IsControl()
-}
+// InFrame is Partial.InFrame.
+func (r *Relay) InFrame() bool { return r.p.q.InFrame() }
 
 // InMessage is Protocol.InMessage.
 func (r *Relay) InMessage() bool { return r.p.InMessage() }

@@ -9,12 +9,20 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// CodeInvalid is the code of a refusal, as those of package upgrade: 502, the application has
-// answered what no WebSocket server may.
-const CodeInvalid = "upstream_invalid"
+// The codes of what goes wrong between a guard and the application behind it, as those of
+// package upgrade.
+const (
+	CodeUnreachable = "upstream_unreachable" // 502: there is no connection to it, or it has ended without an answer
+	CodeInvalid     = "upstream_invalid"     // 502: it has answered what no WebSocket server may
+	CodeTimeout     = "upstream_timeout"     // 504: it has not answered in time
+)
 
 // retryAfter is what a client is told whose application did not answer: enough for a restart.
 const retryAfter = 2 * time.Second
 
-// errInvalid is shared and never modified.
-var errInvalid = upgrade.Reject(http.StatusBadGateway, CodeInvalid, "The application has given an answer that is not valid.").WithRetryAfter(retryAfter)
+// The refusals, which are shared and never modified.
+var (
+	errUnreachable = upgrade.Reject(http.StatusBadGateway, CodeUnreachable, "The application cannot be reached.").WithRetryAfter(retryAfter)
+	errInvalid     = upgrade.Reject(http.StatusBadGateway, CodeInvalid, "The application has given an answer that is not valid.").WithRetryAfter(retryAfter)
+	errTimeout     = upgrade.Reject(http.StatusGatewayTimeout, CodeTimeout, "The application did not answer in time.").WithRetryAfter(retryAfter)
+)

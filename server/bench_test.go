@@ -35,6 +35,10 @@ type bench struct {
 	isBusy  bool       // others keep its workers busy
 	onDrain func(Conn) // what else Drain does there
 
+	upstream string // where /relay leads, a unix socket
+	listener int    // of it
+	client   link   // for which a connection that was dialled is there
+
 	opened, closed int // how often Open and Close were called on the bench's own routes
 }
 
@@ -109,6 +113,7 @@ func (b *bench) routes(s *Server) {
 	route("/slow/ask", Route{Guards: slowly, Authorize: ask})
 	route("/ask", Route{Message: echo, Authorize: ask})
 	route("/ask/work", Route{Message: b.work, Authorize: ask, Middleware: work})
+	route("/relay", Route{Relay: b.relay()})
 	route("/work", Route{Message: b.work, Guards: isAlice, Middleware: work, Writable: func(c Conn) {
 		if b.onDrain != nil {
 			b.onDrain(c)
@@ -252,6 +257,7 @@ var (
 	isOpen       = stage{open, stream.Flowing}
 	isHeld       = stage{open, stream.Held}
 	isWinding    = stage{winding, stream.Held}
+	isCalled     = stage{called, stream.Flowing}
 	isGone       = stage{winding, stream.Gone}
 	isFinishing  = stage{over, stream.Finishing}
 	isLingering  = stage{over, stream.Lingering}
@@ -305,6 +311,10 @@ func (b *bench) bring(to stage) {
 			b.gate <- true
 			eventually(b, "it is said", func() bool { b.drive.Wake(); return b.l.Sent() > before || b.s.Waiting() > 0 })
 		}
+	case isCalled:
+		b.listen()
+		b.ask("/relay")
+		b.accept()
 	case isWinding, isGone:
 		b.ask("/work")
 		b.receive()

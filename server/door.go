@@ -239,8 +239,18 @@ func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
 	return nil, nil
 }
 
-// admit lets a request in, unless the route fails to say what is to be kept of it.
+// admit lets a request in, unless the route relays it and has to ask.
 func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
+	lr := d.places.At(place).route
+	if lr.Relay != nil {
+		d.dial(s, place, q, r, early)
+		return
+	}
+	d.letIn(s, place, q, r, response, early)
+}
+
+// letIn opens a connection with what the route wants to keep of its request.
+func (d *door) letIn(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
 	lr := d.places.At(place).route
 	if lr.Keep == nil {
 		d.seat(s, place, q, r, nil, response, early)

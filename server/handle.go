@@ -5,6 +5,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"runtime/debug"
 	"time"
 
@@ -19,6 +20,10 @@ type owner struct{ *loop }
 
 // Opened is stream.Handler's: the request is awaited.
 func (o owner) Opened(s link) {
+	if s.Data().facts.state() == called {
+		o.request(s)
+		return
+	}
 	s.Data().last = stream.StartClock(o.Ran())
 	o.door.await(s)
 }
@@ -26,6 +31,10 @@ func (o owner) Opened(s link) {
 // Secured is stream.Handler's: guards will ask, and net/http. What is not kept refers to all of
 // the handshake.
 func (o owner) Secured(s link, state *tls.ConnectionState) {
+	if s.Data().facts.state() == called {
+		o.request(s)
+		return
+	}
 	s.NeedExtra().tls = &tls.ConnectionState{
 		Version: state.Version, HandshakeComplete: true, DidResume: state.DidResume, CipherSuite: state.CipherSuite,
 		NegotiatedProtocol: state.NegotiatedProtocol, ServerName: state.ServerName,
@@ -60,6 +69,10 @@ func (o owner) Input(s link, b []byte, eof bool) {
 		o.door.withdraw(s)
 	case hearEnd:
 		o.hearEnd(s)
+	case hearUpstream:
+		o.hearUpstream(s, b)
+	case abandonUp:
+		s.Cut(io.EOF)
 	}
 }
 
@@ -70,6 +83,8 @@ func (o owner) Resume(s link) {
 		o.goOn(s)
 	case utter:
 		o.door.utter(s)
+	case goOnUp:
+		o.goOnUp(s)
 	}
 }
 
@@ -88,6 +103,8 @@ func (o owner) Due(s link) {
 			return
 		}
 		o.expireOpen(s)
+	case abandonUp:
+		s.Cut(context.DeadlineExceeded)
 	}
 }
 
@@ -96,7 +113,7 @@ func (o owner) Victim(s link) {
 	switch table[s.Data().facts.state()][victim].do {
 	case shed:
 		o.shed(s)
-	case forget, withdraw:
+	case forget, withdraw, abandonUp:
 		o.srv.stats.shed.Add(1)
 		s.Cut(stream.ErrShed)
 	}
@@ -114,6 +131,8 @@ func (o owner) Ended(s link, cause error) (keep bool) {
 		o.door.withdraw(s)
 	case part:
 		o.door.part(s, cause)
+	case loseUpstream:
+		o.loseUpstream(s, cause)
 	case forget:
 		o.door.dropHead(s)
 	}

@@ -1,0 +1,345 @@
+//go:build linux
+
+package guard
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/server"
+)
+
+// front starts a server with a guard in front of an application.
+func front(t *testing.T, g *Guard, srv *server.Server) (url string) {
+	t.Helper()
+	srv.Addr, srv.Logger = "127.0.0.1:0", slog.New(slog.NewTextHandler(t.Output(), nil))
+	srv.Loops = 1
+	srv.Route("/{path...}", server.Route{Relay: g.Relay()})
+	if err := srv.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cut, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = srv.Shutdown(cut)
+		if err := srv.Wait(); err != nil {
+			t.Error(err)
+		}
+		if n := srv.Stats().Buffered; n != 0 {
+			t.Errorf("%d bytes are still lent", n)
+		}
+	})
+	return "ws://" + srv.Addrs()[0].String()
+}
+
+// application serves what f does with a connection, with gorilla/websocket.
+func application(t *testing.T, f func(c *websocket.Conn)) *Guard {
+	t.Helper()
+	up := websocket.Upgrader{EnableCompression: true, ReadBufferSize: 1 << 10}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			t.Errorf("the application: %v", err)
+			return
+		}
+		defer c.Close()
+		f(c)
+	}))
+	t.Cleanup(srv.Close)
+	return &Guard{Upstream: netip.MustParseAddrPort(srv.Listener.Addr().String())}
+}
+
+func echo(c *websocket.Conn) {
+	for {
+		kind, b, err := c.ReadMessage()
+		if err != nil || c.WriteMessage(kind, b) != nil {
+			return
+		}
+	}
+}
+
+func connect(t *testing.T, url string) *websocket.Conn {
+	t.Helper()
+	d := websocket.Dialer{EnableCompression: true}
+	c, resp, err := d.Dial(url, nil)
+	if err != nil {
+		t.Fatalf("%v, %+v", err, resp)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// TestMessages: messages of all lengths come back through the guard, compressed or not, in one
+// frame or many, and so do pings.
+func TestMessages(t *testing.T) {
+	url := front(t, application(t, echo), &server.Server{MaxMessage: 1 << 20})
+	for _, compressed := range []bool{false, true} {
+		c := connect(t, url+"/ws")
+		c.EnableWriteCompression(compressed)
+		pongs := make(chan string, 10)
+		c.SetPongHandler(func(s string) error { pongs <- s; return nil })
+		for _, n := range []int{0, 1, 125, 126, 65_535, 65_536, 1 << 20, 5} {
+			want := bytes.Repeat([]byte("ö-"), n/3+1)[:n]
+			go func() {
+				w, _ := c.NextWriter(websocket.BinaryMessage) // a frame for each 4 KiB
+				for b := range slices.Chunk(want, 1000) {
+					_, _ = w.Write(b)
+				}
+				w.Close()
+			}()
+			kind, got, err := c.ReadMessage()
+			if err != nil || kind != websocket.BinaryMessage || !bytes.Equal(got, want) {
+				t.Fatalf("%d bytes: got %d of kind %d, %v", n, len(got), kind, err)
+			}
+		}
+		if err := c.WriteControl(websocket.PingMessage, []byte("there?"), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.WriteMessage(websocket.TextMessage, []byte("x"))
+		if _, got, err := c.ReadMessage(); string(got) != "x" || err != nil {
+			t.Fatalf("got %q, %v", got, err)
+		}
+		if got := <-pongs; got != "there?" {
+			t.Errorf("pong %q", got)
+		}
+	}
+}
+
+// TestApplications: one that is behind TLS, or a unix socket, is an application like any other.
+func TestApplications(t *testing.T) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, err := new(websocket.Upgrader).Upgrade(w, r, nil); err == nil {
+			defer c.Close()
+			echo(c)
+		}
+	})
+	secure := httptest.NewTLSServer(handler)
+	t.Cleanup(secure.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(secure.Certificate())
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := httptest.NewUnstartedServer(handler)
+	local.Listener.Close()
+	local.Listener = l
+	local.Start()
+	t.Cleanup(local.Close)
+	for name, g := range map[string]*Guard{
+		"tls":  {Upstream: netip.MustParseAddrPort(secure.Listener.Addr().String()), TLS: &tls.Config{RootCAs: roots, ServerName: "example.com"}},
+		"unix": {Unix: path},
+	} {
+		c := connect(t, front(t, g, &server.Server{MaxMessage: 1 << 20}))
+		for _, n := range []int{0, 5, 1 << 20} {
+			_ = c.WriteMessage(websocket.BinaryMessage, make([]byte, n))
+			if _, got, err := c.ReadMessage(); err != nil || len(got) != n {
+				t.Fatalf("%s: got %d bytes of %d, %v", name, len(got), n, err)
+			}
+		}
+	}
+	g := &Guard{Upstream: netip.MustParseAddrPort(secure.Listener.Addr().String()), TLS: &tls.Config{ServerName: "example.com"}}
+	if _, resp, _ := websocket.DefaultDialer.Dial(front(t, g, new(server.Server)), nil); resp == nil || resp.StatusCode != 502 {
+		t.Errorf("a certificate that nobody vouches for: got %+v", resp)
+	}
+}
+
+// TestCloses: a close frame reaches the other side with its code and its reason.
+func TestCloses(t *testing.T) {
+	heard := make(chan error, 1)
+	url := front(t, application(t, func(c *websocket.Conn) {
+		_, b, err := c.ReadMessage()
+		if string(b) == "close" {
+			_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4321, "as you like"), time.Time{})
+			_, _, err = c.ReadMessage()
+		}
+		heard <- err
+	}), new(server.Server))
+	c := connect(t, url)
+	_ = c.WriteMessage(websocket.TextMessage, []byte("close"))
+	if _, _, err := c.ReadMessage(); !isClose(err, 4321, "as you like") {
+		t.Errorf("the client heard %v", err)
+	}
+	if err := <-heard; !isClose(err, 4321, "as you like") {
+		t.Errorf("the application heard %v", err)
+	}
+	c = connect(t, url)
+	_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4000, "bye"), time.Time{})
+	if err := <-heard; !isClose(err, 4000, "bye") {
+		t.Errorf("the application heard %v", err)
+	}
+	if _, _, err := c.ReadMessage(); !isClose(err, 4000, "bye") {
+		t.Errorf("the client heard %v", err)
+	}
+	c = connect(t, url) // vanishes
+	c.Close()
+	if err := <-heard; !isClose(err, 1001, "") {
+		t.Errorf("the application of a client that has gone heard %v", err)
+	}
+}
+
+func isClose(err error, code int, reason string) bool {
+	e, ok := err.(*websocket.CloseError)
+	return ok && e.Code == code && e.Text == reason
+}
+
+// TestUpstreamDies: a client whose application has gone hears 1014, which gorilla takes for an
+// error of the protocol, or is cut within a frame; it does not hang.
+func TestUpstreamDies(t *testing.T) {
+	for within, want := range map[string]string{"": "1014", "\x82\x05ha": "unexpected EOF"} {
+		url := front(t, application(t, func(c *websocket.Conn) {
+			_, _ = io.WriteString(c.NetConn(), within)
+		}), new(server.Server))
+		if _, _, err := connect(t, url).ReadMessage(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: the client heard %v, want %s", within, err, want)
+		}
+	}
+}
+
+// TestDrain: both sides are told.
+func TestDrain(t *testing.T) {
+	heard := make(chan error, 1)
+	srv := new(server.Server)
+	url := front(t, application(t, func(c *websocket.Conn) {
+		_, _, err := c.ReadMessage()
+		heard <- err
+	}), srv)
+	c := connect(t, url)
+	go func() { _ = srv.Shutdown(context.Background()) }()
+	if _, _, err := c.ReadMessage(); !websocket.IsCloseError(err, 1001) {
+		t.Errorf("the client heard %v", err)
+	}
+	if err := <-heard; !isClose(err, 1001, "") {
+		t.Errorf("the application heard %v", err)
+	}
+}
+
+// TestBroken: what breaks the protocol or the limits reaches no application.
+func TestBroken(t *testing.T) {
+	heard := make(chan error, 1)
+	url := front(t, application(t, func(c *websocket.Conn) {
+		_, _, err := c.ReadMessage()
+		heard <- err
+	}), &server.Server{MaxMessage: 1000})
+	for in, code := range map[string]int{
+		"\x82\x81abcdx\xff": 1002, "\x83\x80abcd": 1002, "\x82\xfe\x10\x00abcd": 1009,
+	} {
+		c := connect(t, url)
+		_, _ = io.WriteString(c.NetConn(), in)
+		if _, _, err := c.ReadMessage(); !websocket.IsCloseError(err, code) {
+			t.Errorf("%q: the client heard %v, want %d", in, err, code)
+		}
+		if err := <-heard; err != nil && !isClose(err, 1001, "") {
+			t.Errorf("%q: the application heard %v", in, err)
+		}
+	}
+}
+
+// TestNoAnswer: a client whose application does not answer as it should is told why.
+func TestNoAnswer(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	says := func(what string) netip.AddrPort {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+				_, _ = c.Read(make([]byte, 4096))
+				_, _ = io.WriteString(c, what)
+				c.Close()
+			}
+		}()
+		return netip.MustParseAddrPort(l.Addr().String())
+	}
+	at := func(l net.Listener) netip.AddrPort { return netip.MustParseAddrPort(l.Addr().String()) }
+	for name, c := range map[string]struct {
+		g      Guard
+		status int
+		body   string
+	}{
+		"silent":         {Guard{Upstream: at(silent), Timeout: time.Millisecond}, 504, CodeTimeout},
+		"gone":           {Guard{Upstream: at(gone)}, 502, CodeUnreachable},
+		"no socket":      {Guard{Unix: filepath.Join(t.TempDir(), "none")}, 502, CodeUnreachable},
+		"says nothing":   {Guard{Upstream: says("")}, 502, CodeUnreachable},
+		"no WebSocket":   {Guard{Upstream: says("HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n")}, 502, CodeInvalid},
+		"refuses":        {Guard{Upstream: says("HTTP/1.1 418 X\r\nContent-Length: 3\r\n\r\ntea")}, 418, "tea"},
+		"refuses by end": {Guard{Upstream: says("HTTP/1.0 403 X\r\n\r\nnot you")}, 403, "not you"},
+	} {
+		url := front(t, &c.g, new(server.Server))
+		_, resp, err := websocket.DefaultDialer.Dial(url, nil)
+		if err == nil || resp == nil {
+			t.Errorf("%s: got %v", name, err)
+			continue
+		}
+		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != c.status || !strings.Contains(string(body), c.body) {
+			t.Errorf("%s: got %d %q, want %d %q", name, resp.StatusCode, body, c.status, c.body)
+		}
+	}
+}
+
+// TestSlowReader: a side that reads nothing stops the other, and neither waits for the other
+// to be read from: what both say at once arrives when they read.
+func TestSlowReader(t *testing.T) {
+	const messages, size = 800, 100_000 // more than all kernels on the way take
+	heard, over := make(chan int, 1), make(chan bool)
+	url := front(t, application(t, func(c *websocket.Conn) {
+		c.EnableWriteCompression(false)
+		go func() { // at any time
+			n := 0
+			for ; n < messages; n++ {
+				if _, b, err := c.ReadMessage(); err != nil || len(b) != size {
+					break
+				}
+			}
+			heard <- n
+		}()
+		for range messages {
+			if c.WriteMessage(websocket.BinaryMessage, make([]byte, size)) != nil {
+				break
+			}
+		}
+		<-over
+	}), &server.Server{MaxMessage: size})
+	defer close(over)
+	c := connect(t, url)
+	c.EnableWriteCompression(false)
+	for range messages { // and only then reads
+		if err := c.WriteMessage(websocket.BinaryMessage, make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := <-heard; n != messages {
+		t.Errorf("%d messages arrived, want %d", n, messages)
+	}
+	for k := range messages {
+		if _, b, err := c.ReadMessage(); err != nil || len(b) != size {
+			t.Fatalf("message %d: %d bytes, %v", k, len(b), err)
+		}
+	}
+}
