@@ -38,6 +38,7 @@ type bench struct {
 	upstream string // where /relay leads, a unix socket
 	listener int    // of it
 	client   link   // for which a connection that was dialled is there
+	far      int    // the client's peer
 
 	opened, closed int // how often Open and Close were called on the bench's own routes
 }
@@ -227,11 +228,13 @@ func (b *bench) send(data string) {
 }
 
 // receive returns what the peer can read now.
-func (b *bench) receive() string {
+func (b *bench) receive() string { return b.receiveFrom(b.peer) }
+
+func (b *bench) receiveFrom(fd int) string {
 	var all []byte
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := unix.Read(b.peer, buf)
+		n, err := unix.Read(fd, buf)
 		if n <= 0 || err != nil {
 			return string(all)
 		}

@@ -157,7 +157,7 @@ func (o owner) Failed(err error) { o.srv.fail(err) }
 // Fault is stream.Handler's. A panic of our own is the end of the connection that was
 // dealt with, or if there was none, of the server, by a drain.
 func (o owner) Fault(s link, err error) {
-	o.inside, o.departing, o.owes = false, 0, 0
+	o.inside, o.departing, o.owes, o.relay.inside = false, 0, 0, 0
 	o.busy.Store(0)
 	if err == nil {
 		return // the user's, and dealt with

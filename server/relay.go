@@ -224,7 +224,12 @@ func (d *door) connect(s, up link, got *Answer, rest []byte) {
 	defer d.Buffers.Put(head)
 	defer d.Buffers.Put(a.early)
 	d.letIn(s, a.place, a.quota, a.request, got.Response, a.early)
-	if len(rest) > 0 && up.Data().facts.state() == called {
+	switch _, ok := d.pairs.of(d.loop, up); {
+	case !ok: // it was let in, and has ended
+	case !s.Data().facts.isUsers(): // it was refused after all
+		d.pairs.part(up)
+		d.leaveUpstream(up, false)
+	case len(rest) > 0:
 		owner{d.loop}.passDown(up, rest)
 	}
 }

@@ -6,8 +6,11 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"testing"
 	"time"
 
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
 )
@@ -39,6 +42,7 @@ func (b *bench) relay() *Relay {
 func (b *bench) accept() {
 	b.Helper()
 	far := b.peer
+	b.far = far
 	b.Cleanup(func() { unix.Close(far) })
 	up, ok := b.l.pairs.of(b.l, b.s)
 	if !ok {
@@ -69,6 +73,54 @@ func (b *bench) listen() {
 	if err := unix.Listen(fd, 8); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// A client that is refused after the other server has let it in leaves nothing behind there.
+func TestRefusedAfterAnswer(t *testing.T) {
+	b := newBench(t, &Server{})
+	for k := range b.l.routes {
+		b.l.routes[k].route.Keep = func(*upgrade.Request) any { panic("no") }
+	}
+	b.bring(isCalled)
+	b.send("HTTP/1.1 101 X\r\n\r\n\x82\x01x")
+	relays(isLingering, readable)(b)
+	got := []byte(b.receive())
+	if h, n, err := frame.ParseHeader(got); err != nil || n+2 != len(got) || h.Opcode != frame.OpClose || !h.Masked || b.at() != isLingering {
+		t.Errorf("the other server heard %x, and is %v", got, b.at())
+	} else if frame.Mask(got[n:], h.Mask, 0); string(got[n:]) != "\x03\xe9" {
+		t.Errorf("the other server heard the code %x, want 1001", got[n:])
+	}
+}
+
+// Each side is held while bytes wait on the other, and heard again when they have left.
+func TestRelayHolds(t *testing.T) {
+	b := newBench(t, &Server{MaxMessage: -1})
+	b.bring(isCalled)
+	b.send("HTTP/1.1 101 X\r\n\r\n")
+	relays(isOpen, readable)(b)
+	header := frame.AppendHeader(nil, frame.Header{Fin: true, Opcode: frame.OpBinary, Length: 1 << 20})
+	b.send(string(header))
+	for sent := 0; b.s.State() != stream.Held; sent += 4096 {
+		if sent > 1<<20-4096 {
+			t.Fatal("it was not held")
+		}
+		b.send(string(make([]byte, 4096)))
+		readable(b)
+	}
+	if waiting := b.client.Waiting(); waiting == 0 || waiting > 64<<10 || b.client.State() != stream.Flowing {
+		t.Errorf("%d bytes wait for the client, which is %v", waiting, stageOf(b.client))
+	}
+	b.checkInterest(false)
+	for b.client.Waiting() > 0 {
+		if b.receiveFrom(b.far) == "" {
+			t.Fatal("there is nothing to take")
+		}
+		b.drive.Writable(b.client)
+	}
+	if b.s.State() != stream.Flowing {
+		t.Errorf("after all has left it is %v", b.at())
+	}
+	b.client.Cut(unix.ECONNRESET)
 }
 
 // relays is do, after which the client is where it is to be.
