@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
 )
 
@@ -28,6 +30,8 @@ func front(t *testing.T, g *Guard, srv *server.Server) (url string) {
 	t.Helper()
 	srv.Addr, srv.Logger = "127.0.0.1:0", slog.New(slog.NewTextHandler(t.Output(), nil))
 	srv.Loops = 1
+	srv.Route("/delay", server.Route{Relay: g.Relay(), Limits: server.Limits{Messages: limiter.Rate{Limit: 1000, Burst: 1}, Over: server.Delay}})
+	srv.Route("/close", server.Route{Relay: g.Relay(), Limits: server.Limits{Messages: limiter.Rate{Limit: limiter.Every(time.Hour), Burst: 2}, Over: server.Disconnect}})
 	srv.Route("/{path...}", server.Route{Relay: g.Relay()})
 	if err := srv.Start(); err != nil {
 		t.Fatal(err)
@@ -247,6 +251,62 @@ func TestBroken(t *testing.T) {
 		if err := <-heard; err != nil && !isClose(err, 1001, "") {
 			t.Errorf("%q: the application heard %v", in, err)
 		}
+	}
+}
+
+// TestLimits: messages over a limit wait, in their order, or end the connection before they
+// have begun to reach the application.
+func TestLimits(t *testing.T) {
+	heard := make(chan error, 1)
+	url := front(t, application(t, func(c *websocket.Conn) {
+		for {
+			kind, b, err := c.ReadMessage()
+			if err != nil {
+				heard <- err
+				return
+			}
+			_ = c.WriteMessage(kind, b)
+		}
+	}), new(server.Server))
+	c := connect(t, url+"/delay")
+	c.EnableWriteCompression(false)
+	var all []byte
+	const messages = 50
+	for k := range messages {
+		all = (&frame.Config{Client: true}).AppendFrame(all, frame.OpBinary, []byte{byte(k)}, nil)
+	}
+	began := time.Now()
+	if _, err := c.NetConn().Write(all); err != nil {
+		t.Fatal(err)
+	}
+	for k := range messages {
+		if _, b, err := c.ReadMessage(); err != nil || len(b) != 1 || b[0] != byte(k) {
+			t.Fatalf("message %d: got %v, %v", k, b, err)
+		}
+	}
+	if took := time.Since(began); took < (messages-2)*time.Millisecond {
+		t.Errorf("%d messages took %v at 1,000 a second", messages, took)
+	}
+	c.Close()
+	<-heard
+	c = connect(t, url+"/close")
+	for range 3 {
+		_ = c.WriteMessage(websocket.BinaryMessage, make([]byte, 10_000))
+	}
+	n := 0
+	for ; ; n++ {
+		if _, _, err := c.ReadMessage(); err != nil {
+			if !websocket.IsCloseError(err, 1008) {
+				t.Errorf("the client heard %v, want 1008", err)
+			}
+			break
+		}
+	}
+	if n > 2 {
+		t.Errorf("%d messages came back, want 2 at most", n)
+	}
+	if err := <-heard; !isClose(err, 1001, "") {
+		t.Errorf("the application heard %v", err)
 	}
 }
 

@@ -52,7 +52,24 @@ func (l *loop) passUp(s link, r *loopRoute, input []byte) (end ending) {
 	p, tenure, whole := &l.relay.parser, l.tenures.at(s.Slot()), false
 	p.Resume(&r.frame, s.Data().frame, s.Extra().partial)
 	p.Receive(input)
-	for pc := p.Next(); pc.Kind != frame.NoEvent; pc = p.Next() {
+	isOver := false
+	for {
+		if l.meter.slows(r) && p.Unread() > 0 && !p.InMessage() {
+			if wait, e := l.meter.mustWait(s, r); wait {
+				end.err, isOver = e, e != nil
+				break // what is left is held by Suspend
+			}
+		}
+		pc := p.Next()
+		if pc.Kind == frame.NoEvent {
+			break
+		}
+		if r.limited {
+			if end.err = l.meter.admitPiece(s, r, pc, p.TakeCost()); end.err != nil {
+				isOver = true
+				break
+			}
+		}
 		switch pc.Kind {
 		case frame.FrameEvent:
 			if pc.Opcode != frame.OpContinuation {
@@ -79,6 +96,9 @@ func (l *loop) passUp(s link, r *loopRoute, input []byte) (end ending) {
 	switch _, ok = l.pairs.of(l, s); {
 	case !ok && end.err == nil:
 		end.err = errUpstreamLost
+	case ok && isOver: // the frame that is over the limit has not begun to pass
+		l.pairs.part(s)
+		l.leaveUpstream(up, false)
 	case ok && end.err != nil && end.err.byPeer: // what it has to say is said
 		l.pairs.part(s)
 		l.finishUpstream(up, nil)

@@ -56,9 +56,6 @@ func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 // validate looks for what can never work.
 func (s *Server) validate() error {
 	for _, r := range s.routes {
-		if r.Relay != nil && r.Limits.any() {
-			return fmt.Errorf("server: route %s: what is relayed has no Limits", r.pattern)
-		}
 		offloaded := false
 		for _, m := range slices.Concat(s.middleware, r.Middleware) {
 			if offloaded && (m.offloads || m.OnLoop) {
