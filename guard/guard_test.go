@@ -98,7 +98,9 @@ func TestMessages(t *testing.T) {
 		c.SetPongHandler(func(s string) error { pongs <- s; return nil })
 		for _, n := range []int{0, 1, 125, 126, 65_535, 65_536, 1 << 20, 5} {
 			want := bytes.Repeat([]byte("ö-"), n/3+1)[:n]
+			said := make(chan bool)
 			go func() {
+				defer close(said)
 				w, _ := c.NextWriter(websocket.BinaryMessage) // a frame for each 4 KiB
 				for b := range slices.Chunk(want, 1000) {
 					_, _ = w.Write(b)
@@ -109,6 +111,7 @@ func TestMessages(t *testing.T) {
 			if err != nil || kind != websocket.BinaryMessage || !bytes.Equal(got, want) {
 				t.Fatalf("%d bytes: got %d of kind %d, %v", n, len(got), kind, err)
 			}
+			<-said
 		}
 		if err := c.WriteControl(websocket.PingMessage, []byte("there?"), time.Time{}); err != nil {
 			t.Fatal(err)
