@@ -169,7 +169,13 @@ func TestApplications(t *testing.T) {
 // TestCloses: a close frame reaches the other side with its code and its reason.
 func TestCloses(t *testing.T) {
 	heard := make(chan error, 1)
+	quiet := make(chan bool, 1)
 	url := front(t, application(t, func(c *websocket.Conn) {
+		select {
+		case <-quiet:
+			c.SetCloseHandler(func(int, string) error { return nil })
+		default:
+		}
 		_, b, err := c.ReadMessage()
 		if string(b) == "close" {
 			_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4321, "as you like"), time.Time{})
@@ -190,13 +196,39 @@ func TestCloses(t *testing.T) {
 	if err := <-heard; !isClose(err, 4000, "bye") {
 		t.Errorf("the application heard %v", err)
 	}
-	if _, _, err := c.ReadMessage(); !isClose(err, 4000, "bye") {
-		t.Errorf("the client heard %v", err)
+	if _, _, err := c.ReadMessage(); !isClose(err, 4000, "") { // gorilla answers with the code alone
+		t.Errorf("the client heard of the answer %v", err)
 	}
+	quiet <- true
+	c = connect(t, url) // and is not answered
+	_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4000, "bye"), time.Time{})
+	if _, _, err := c.ReadMessage(); !isClose(err, 1005, "") {
+		t.Errorf("the client that was not answered heard %v", err)
+	}
+	<-heard
 	c = connect(t, url) // vanishes
 	c.Close()
 	if err := <-heard; !isClose(err, 1001, "") {
 		t.Errorf("the application of a client that has gone heard %v", err)
+	}
+}
+
+// TestCloseDestroysNothing: what an application answers to what came before a close reaches the
+// client before the close.
+func TestCloseDestroysNothing(t *testing.T) {
+	c := connect(t, front(t, application(t, echo), new(server.Server)))
+	said, says := []byte(nil), frame.Config{Client: true}
+	for _, text := range []string{"a", "b", "c"} {
+		said = says.AppendFrame(said, frame.OpText, []byte(text), nil)
+	}
+	_, _ = c.NetConn().Write(says.AppendCloseFrame(said, 4000, ""))
+	for _, want := range []string{"a", "b", "c"} {
+		if _, got, err := c.ReadMessage(); string(got) != want || err != nil {
+			t.Fatalf("got %q, %v, want %q", got, err, want)
+		}
+	}
+	if _, _, err := c.ReadMessage(); !isClose(err, 4000, "") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -261,6 +261,8 @@ func (o owner) loseUpstream(up link, cause error) (keep bool) {
 	case !ok || o.reply.tok == s.Token(): // it is its own event, which looks
 	case inFrame:
 		s.Cut(errTruncated)
+	case s.Data().frame.Done(): // its close has passed, and is not answered
+		o.end(s, frame.AppendCloseFrame(nil, 0, ""), &CloseError{Code: frame.StatusNoStatusRcvd, byPeer: true})
 	default:
 		o.conclude(s, nil, errUpstreamLost)
 	}

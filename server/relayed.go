@@ -80,11 +80,11 @@ func (l *loop) passUp(s link, r *loopRoute, input []byte) (end ending) {
 			if string(pc.Data) == string(l.srv.relayPing) {
 				continue // it was ours
 			}
-		case frame.CloseEvent:
-			l.bye = frame.AppendCloseFrame(l.bye[:0], pc.Code, string(pc.Data))
-			end = ending{&CloseError{Code: pc.Code, Reason: string(pc.Data), byPeer: true}, l.bye}
+		case frame.CloseEvent: // the other server's closes the connection, or its end
+			up.SetDue(l.Deadline(l.srv.writeTimeout()))
 		case frame.ErrorEvent:
-			end = ending{err: &CloseError{Code: pc.Code, Err: pc.Err}}
+			l.bye = frame.AppendCloseFrame(l.bye[:0], pc.Code, pc.Err.(*frame.ProtocolError).Msg)
+			end = ending{&CloseError{Code: pc.Code, Err: pc.Err}, l.bye}
 		}
 		whole = whole || !p.InMessage()
 		p.Pass()
@@ -96,12 +96,9 @@ func (l *loop) passUp(s link, r *loopRoute, input []byte) (end ending) {
 	switch _, ok = l.pairs.of(l, s); {
 	case !ok && end.err == nil:
 		end.err = errUpstreamLost
-	case ok && isOver: // the frame that is over the limit has not begun to pass
+	case ok && end.err != nil: // a frame that is over the limit has not begun to pass
 		l.pairs.part(s)
-		l.leaveUpstream(up, false)
-	case ok && end.err != nil && end.err.byPeer: // what it has to say is said
-		l.pairs.part(s)
-		l.finishUpstream(up, nil)
+		l.leaveUpstream(up, !isOver && partial.InFrame())
 	case ok && up.Waiting() > 0:
 		s.Hold(byPeer)
 	}
@@ -151,7 +148,11 @@ func (o owner) passDown(up link, b []byte) {
 		o.leaveUpstream(up, false)
 	case bye != nil:
 		o.pairs.part(up)
-		o.finishUpstream(up, bye)
+		echo := bye
+		if bye.byPeer = s.Data().frame.Done(); bye.byPeer { // it is the answer to the client's
+			echo = nil
+		}
+		o.finishUpstream(up, echo)
 		o.end(s, frame.AppendCloseFrame(nil, bye.Code, bye.Reason), bye)
 	case isBad:
 		o.hangUpOn(up)
@@ -167,7 +168,7 @@ func (l *loop) finishUpstream(up link, e *CloseError) {
 	l.dropUpstream(up)
 	var out []byte
 	if e != nil {
-		out = l.relay.up.AppendCloseFrame(l.bye[:0], e.Code, e.Reason)
+		out = l.relay.up.AppendCloseFrame(nil, e.Code, e.Reason)
 	}
 	up.Finish(out)
 }
@@ -188,7 +189,12 @@ func (l *loop) partUpstream(s link) {
 	if !ok {
 		return
 	}
-	if l.pairs.part(s); l.relay.inside != up.Token() {
+	l.pairs.part(s)
+	switch {
+	case l.relay.inside == up.Token(): // it looks itself
+	case s.Data().frame.Done(): // the client's close has passed
+		l.finishUpstream(up, nil)
+	default:
 		l.leaveUpstream(up, s.Extra().partial.InFrame())
 	}
 }
