@@ -49,25 +49,43 @@ func (l *loop) passUp(s link, r *loopRoute, input []byte) (end ending) {
 	if !ok {
 		return ending{err: errUpstreamLost}
 	}
-	p, tenure, whole := &l.relay.parser, l.tenures.at(s.Slot()), false
+	p := &l.relay.parser
 	p.Resume(&r.frame, s.Data().frame, s.Extra().partial)
 	p.Receive(input)
-	isOver := false
+	end, isOver, whole := l.readUp(s, up, r)
+	up.Pass(p.Passed())
+	state, partial := p.Suspend()
+	s.Data().frame = state
+	l.keepPartial(s, partial, whole)
+	switch _, ok = l.pairs.of(l, s); {
+	case !ok && end.err == nil:
+		end.err = errUpstreamLost
+	case ok && end.err != nil: // a frame that is over the limit has not begun to pass
+		l.pairs.part(s)
+		l.leaveUpstream(up, !isOver && partial.InFrame())
+	case ok && up.Waiting() > 0:
+		s.Hold(byPeer)
+	}
+	return end
+}
+
+// readUp has the parser pass what a client may say, until it has to stop: that is in end, if it
+// is for good, and isOver says that it is for a limit. whole is as for events.
+func (l *loop) readUp(s, up link, r *loopRoute) (end ending, isOver, whole bool) {
+	p, tenure := &l.relay.parser, l.tenures.at(s.Slot())
 	for {
 		if l.meter.slows(r) && p.Unread() > 0 && !p.InMessage() {
-			if wait, e := l.meter.mustWait(s, r); wait {
-				end.err, isOver = e, e != nil
-				break // what is left is held by Suspend
+			if wait, e := l.meter.mustWait(s, r); wait { // what is left is held by Suspend
+				return ending{err: e}, e != nil, whole
 			}
 		}
 		pc := p.Next()
 		if pc.Kind == frame.NoEvent {
-			break
+			return end, false, whole
 		}
 		if r.limited {
-			if end.err = l.meter.admitPiece(s, r, pc, p.TakeCost()); end.err != nil {
-				isOver = true
-				break
+			if e := l.meter.admitPiece(s, r, pc, p.TakeCost()); e != nil {
+				return ending{err: e}, true, whole
 			}
 		}
 		switch pc.Kind {
@@ -89,20 +107,6 @@ func (l *loop) passUp(s link, r *loopRoute, input []byte) (end ending) {
 		whole = whole || !p.InMessage()
 		p.Pass()
 	}
-	up.Pass(p.Passed())
-	state, partial := p.Suspend()
-	s.Data().frame = state
-	l.keepPartial(s, partial, whole)
-	switch _, ok = l.pairs.of(l, s); {
-	case !ok && end.err == nil:
-		end.err = errUpstreamLost
-	case ok && end.err != nil: // a frame that is over the limit has not begun to pass
-		l.pairs.part(s)
-		l.leaveUpstream(up, !isOver && partial.InFrame())
-	case ok && up.Waiting() > 0:
-		s.Hold(byPeer)
-	}
-	return end
 }
 
 // passDown passes on what a server has said.
