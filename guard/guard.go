@@ -31,13 +31,18 @@ type Guard struct {
 
 	// CheckText refuses text of clients that is not UTF-8 with 1007, unless it is compressed.
 	CheckText bool
+
+	// WarnText and MaxLifetime are server.Relay's.
+	WarnText    string
+	MaxLifetime time.Duration
 }
 
 const defaultTimeout = 10 * time.Second
 
 // Relay returns what a server.Route needs.
 func (g *Guard) Relay() *server.Relay {
-	return &server.Relay{Call: g.call, Answer: g.answer, Failed: g.failed, CheckText: g.CheckText}
+	return &server.Relay{Call: g.call, Answer: g.answer, Failed: g.failed, CheckText: g.CheckText,
+		WarnText: g.WarnText, MaxLifetime: g.MaxLifetime}
 }
 
 func (g *Guard) call(r *upgrade.Request) (server.Call, error) {
@@ -47,9 +52,9 @@ func (g *Guard) call(r *upgrade.Request) (server.Call, error) {
 	}, nil
 }
 
-func (g *Guard) answer(dst []byte, r *upgrade.Request, b []byte, eof bool) (server.Answer, error) {
-	a, err := g.Forward.passAnswer(dst, r, false, b, eof)
-	return server.Answer{Status: a.status, Response: a.response, Size: a.n, Deflate: a.deflate}, err
+func (g *Guard) answer(dst []byte, r *upgrade.Request, forgetful bool, b []byte, eof bool) (server.Answer, error) {
+	a, err := g.Forward.passAnswer(dst, r, forgetful, b, eof)
+	return server.Answer{Status: a.status, Response: a.response, Size: a.n, Deflate: a.deflate, Takeover: a.takeover}, err
 }
 
 // failed says why there is no answer.

@@ -5,8 +5,8 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"time"
@@ -25,9 +25,11 @@ type Relay struct {
 	Call func(r *upgrade.Request) (Call, error)
 
 	// Answer reads what has been answered so far, all of b, which ended there if eof, and
-	// appends what the client gets for it to dst. A zero Answer asks for more; an error
-	// refuses the request. b may be changed, and is valid until Answer returns.
-	Answer func(dst []byte, r *upgrade.Request, b []byte, eof bool) (Answer, error)
+	// appends what the client gets for it to dst. forgetful says that messages may be left out,
+	// as the route drops what is over its limits: then compressed ones of the client's must not
+	// refer to those before them. A zero Answer asks for more; an error refuses the request. b
+	// may be changed, and is valid until Answer returns.
+	Answer func(dst []byte, r *upgrade.Request, forgetful bool, b []byte, eof bool) (Answer, error)
 
 	// Failed returns the refusal for a request that got no answer: cause is an errno, io.EOF,
 	// ErrShed of package stream, or context.DeadlineExceeded after the Call's timeout.
@@ -35,6 +37,15 @@ type Relay struct {
 
 	// CheckText refuses text of clients that is not UTF-8, unless it is compressed.
 	CheckText bool
+
+	// WarnText is what clients are told that are over a limit whose action is Warn, at most
+	// once a second, between two messages of the other server's. Without it Warn is an error.
+	WarnText string
+
+	// MaxLifetime is for how long a connection is relayed: then it is closed with 1001, up to
+	// a tenth earlier, so that those that came at once do not come back at once. 0 is for any
+	// time.
+	MaxLifetime time.Duration
 }
 
 // Call is a request to another server.
@@ -52,6 +63,7 @@ type Answer struct {
 	Response []byte // whole
 	Size     int    // how many bytes were the answer
 	Deflate  bool   // messages may come compressed
+	Takeover bool   // and the client's may refer to those before them
 }
 
 // dialled is what is kept of a Call until it is answered.
@@ -156,7 +168,10 @@ func (d *door) readAnswer(up link, b []byte, eof bool) bool {
 	lr := d.places.At(a.place).route
 	d.enter(lr)
 	var got Answer
-	err := d.try(func() (err error) { got, err = lr.Relay.Answer(d.resp[:0], a.request, b, eof); return sane(err) })
+	err := d.try(func() (err error) {
+		got, err = lr.Relay.Answer(d.resp[:0], a.request, lr.drops(), b, eof)
+		return sane(err)
+	})
 	switch {
 	case err == nil && got.Status == 0 && !eof:
 		return false
@@ -187,25 +202,6 @@ func (d *door) takeAnswered(s link) *question {
 	return d.takeQuestion(s)
 }
 
-// hangUpOn ends a connection that was dialled, which nobody is paired with any more.
-func (l *loop) hangUpOn(up link) {
-	l.pairs.part(up)
-	l.dropUpstream(up)
-	up.Cut(nil)
-}
-
-// dropUpstream gives back what a connection that was dialled had, which is nobody's from now
-// on.
-func (l *loop) dropUpstream(up link) {
-	up.Data().facts.become(over)
-	if up.HasExtra() {
-		x := up.Extra()
-		l.Buffers.Put(x.head)
-		x.head, x.call = nil, nil
-		l.dropInput(up)
-	}
-}
-
 // connect begins to relay: the client hears that it is let in, and both what the other has said
 // since.
 func (d *door) connect(s, up link, got *Answer, rest []byte) {
@@ -219,7 +215,11 @@ func (d *door) connect(s, up link, got *Answer, rest []byte) {
 	head := x.head // rest may be in it
 	x.head, x.call = nil, nil
 	up.TrimExtra()
-	up.SetDue(0)
+	if got.Takeover {
+		up.Data().facts |= needsAll
+	}
+	most := d.places.At(a.place).route.Relay.MaxLifetime
+	up.SetDue(d.Deadline(most - rand.N(most/10+1)))
 	d.resp = got.Response
 	defer d.Buffers.Put(head)
 	defer d.Buffers.Put(a.early)
@@ -228,65 +228,8 @@ func (d *door) connect(s, up link, got *Answer, rest []byte) {
 	case !ok: // it was let in, and has ended
 	case !s.Data().facts.isUsers(): // it was refused after all
 		d.pairs.part(up)
-		d.leaveUpstream(up, false)
+		d.leaveUpstream(up)
 	case len(rest) > 0:
 		owner{d.loop}.passDown(up, rest)
 	}
 }
-
-// goOnUp lets the client be heard again, since all that it has said has left.
-func (o owner) goOnUp(up link) {
-	s, ok := o.pairs.of(o.loop, up)
-	if !ok || s.Why()&byPeer == 0 {
-		return
-	}
-	if s.Go(byPeer); s.Why() == 0 {
-		o.proceed(s)
-	}
-}
-
-// loseUpstream is the end of a connection that was dialled. Its client is told.
-func (o owner) loseUpstream(up link, cause error) (keep bool) {
-	s, ok := o.pairs.of(o.loop, up)
-	if ok && up.Extra().call != nil {
-		if s.Extra().question != nil { // else it is the client that has gone
-			o.endOfAnswer(s, up, cause)
-		}
-		ok = false
-	}
-	inFrame := up.Extra().partial.InFrame()
-	o.pairs.part(up)
-	o.dropUpstream(up)
-	switch {
-	case !ok || o.reply.tok == s.Token(): // it is its own event, which looks
-	case inFrame:
-		s.Cut(errTruncated)
-	case s.Data().frame.Done(): // its close has passed, and is not answered
-		o.end(s, frame.AppendCloseFrame(nil, 0, ""), &CloseError{Code: frame.StatusNoStatusRcvd, byPeer: true})
-	default:
-		o.conclude(s, nil, errUpstreamLost)
-	}
-	return false
-}
-
-// endOfAnswer reads an answer that the end of the connection has made whole, or else refuses
-// the client.
-func (o owner) endOfAnswer(s, up link, cause error) {
-	if head := up.Extra().head; head == nil || !errors.Is(cause, io.EOF) || !o.door.readAnswer(up, head, true) {
-		o.door.unanswered(s, cause)
-	}
-}
-
-// unanswered refuses a client whose Call got no answer.
-func (d *door) unanswered(s link, cause error) {
-	a := d.takeAnswered(s)
-	lr := d.places.At(a.place).route
-	err := d.failed(lr, a.request, cause)
-	d.abandon(a)
-	d.refuse(s, lr, a.request, err)
-}
-
-var (
-	errTruncated    = errors.New("server: what was relayed ended within a frame")
-	errUpstreamLost = &CloseError{Code: frame.StatusBadGateway, Reason: "upstream_lost"}
-)

@@ -21,7 +21,7 @@ func (b *bench) relay() *Relay {
 		Call: func(*upgrade.Request) (Call, error) {
 			return Call{Unix: b.upstream, Request: []byte("GET / HTTP/1.1\r\n\r\n"), Timeout: time.Hour}, nil
 		},
-		Answer: func(dst []byte, _ *upgrade.Request, in []byte, _ bool) (a Answer, _ error) {
+		Answer: func(dst []byte, _ *upgrade.Request, _ bool, in []byte, _ bool) (a Answer, _ error) {
 			head, _, found := bytes.Cut(in, []byte("\r\n\r\n"))
 			if !found {
 				return a, nil
@@ -121,6 +121,15 @@ func TestRelayHolds(t *testing.T) {
 		t.Errorf("after all has left it is %v", b.at())
 	}
 	b.client.Cut(unix.ECONNRESET)
+}
+
+// inFrame is do, in the middle of a frame of the other server's.
+func inFrame(do func(*bench)) func(*bench) {
+	return func(b *bench) {
+		b.send("HTTP/1.1 101 X\r\n\r\n\x82\x02x")
+		readable(b)
+		do(b)
+	}
 }
 
 // relays is do, after which the client is where it is to be.
