@@ -2,7 +2,7 @@
 #
 #   make test    needs Go and nothing else, installs nothing, and names the
 #                foreign clients it had to skip
-#   make deps    installs those: npm modules and Debian packages
+#   make deps    installs those: npm modules, Debian packages and Pebble
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -142,6 +142,10 @@ pings:
 quiet:
 	USHER_QUIET=5m10s go test -run '^TestQuiet$$' -parallel 3 -count 1 -timeout 0 -v ./cmd/usher
 
+# A CA for tests, which no go.mod needs to know.
+PEBBLE         := github.com/letsencrypt/pebble/v2/cmd
+PEBBLE_VERSION := v2.10.3
+
 # What is installed must not start: that is what policy-rc.d says meanwhile.
 deps:
 	@want=(); \
@@ -170,6 +174,7 @@ deps:
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${want[@]}"; \
 	fi
 	cd $(CLIENTS) && npm ci
+	GOFLAGS=-mod=mod GOOS= GOARCH= go install $(PEBBLE)/pebble@$(PEBBLE_VERSION) $(PEBBLE)/pebble-challtestsrv@$(PEBBLE_VERSION)
 
 # Not part of lint: it asks the vulnerability database, which is elsewhere.
 vuln:
