@@ -17,7 +17,7 @@ import (
 // until another takes the place: 1.6 KB each. Making them anew costs a microsecond.
 const cipherSlots = 512
 
-// secureSlots is for how many slots record.Conns are allocated together, 54 KiB: memory that was
+// secureSlots is for how many slots record.Conns are allocated together, 38 KiB: memory that was
 // used before is cleared whole, so that of larger ones all is touched for a few.
 const secureSlots = 256
 
