@@ -3,7 +3,6 @@
 package stream
 
 import (
-	"io"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -35,7 +34,7 @@ type negotiation struct {
 	isTold  bool      // the loop is going to look
 	in      []byte    // of the peer
 	isFull  bool      // nothing more is read until in is empty
-	isEnd   bool      // there is nothing behind in
+	last    error     // what comes behind in, io.EOF or worse; nil if that is not known
 	out     []byte    // for the peer, and not yet the loop's
 	gone    error     // why there is no stream any more
 	isOver  bool
@@ -90,14 +89,14 @@ func (h *negotiation) told() bool {
 func (h *negotiation) Read(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for len(h.in) == 0 && !h.isEnd && h.gone == nil {
+	for len(h.in) == 0 && h.last == nil && h.gone == nil {
 		h.changed.Wait()
 	}
 	switch {
 	case h.gone != nil:
 		return 0, h.gone
 	case len(h.in) == 0:
-		return 0, io.EOF
+		return 0, h.last
 	}
 	n := copy(b, h.in)
 	if h.in = h.in[n:]; len(h.in) == 0 && h.isFull {
@@ -138,14 +137,16 @@ func (h *negotiation) hear(b []byte) {
 func (h *negotiation) isHearing() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !h.isFull && !h.isEnd
+	return !h.isFull && h.last == nil
 }
 
-// hearEnd says that the peer says nothing more.
-func (h *negotiation) hearEnd() {
+// hearEnd says that the peer says nothing more, and why.
+func (h *negotiation) hearEnd(why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.isEnd = true
+	if h.last == nil {
+		h.last = why
+	}
 	h.changed.Signal()
 }
 
