@@ -90,7 +90,9 @@ func (h *health) rest(now time.Duration, why trouble) {
 func (h *health) probed(now time.Duration, why trouble) {
 	switch {
 	case h.state != resting: // a client was quicker
-	case why != isWell && why.isTheirs():
+	case why == noPorts, why == noResources: // nothing is shown
+		h.until = now + firstRest
+	case why != isWell && why != busy: // where others wait to be accepted somebody is there
 		if !h.why.isToConnect() {
 			h.fails = 0 // it is another failure
 		}
