@@ -161,7 +161,7 @@ func TestRosterAtRandom(t *testing.T) {
 					case 2:
 						x.probed(now, trouble(rnd.IntN(int(numTroubles))))
 					}
-					if x := r.targets[k]; (x.state == well) != (x.why == isWell) || x.state == resting && (x.until <= x.since || x.until-x.since > maxRestOfTrial) {
+					if x := r.targets[k]; (x.state == well) != (x.why == isWell) || x.state == resting && (x.until <= x.since || x.until-now > maxRestOfTrial) {
 						t.Fatalf("seed %d: %+v", seed, x)
 					}
 				}
