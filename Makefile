@@ -58,11 +58,13 @@ deb: static
 image: static
 	packaging/image/build $(DIST)/usher-$(GOARCH) $(GOARCH)
 
-# The tests write the names of clients they miss into $$USHER_SKIPPED.
+# The tests write the names of clients they miss into $$USHER_SKIPPED. Allocations are counted without
+# the race detector, which adds some.
 test:
 	@skipped=$$(mktemp); trap 'rm -f "$$skipped"' EXIT; status=0; \
 	echo "go test $(RACE) -timeout $(TIMEOUT) ./..."; \
 	USHER_SKIPPED="$$skipped" go test $(RACE) -timeout $(TIMEOUT) ./... || status=$$?; \
+	echo "go test -run Alloc ./upgrade/..."; go test -run Alloc ./upgrade/... || status=$$?; \
 	if [ -z "$(RACE)" ]; then echo "without the race detector, for want of a C compiler"; fi; \
 	if [ -s "$$skipped" ]; then \
 		echo "skipped, for want of these foreign clients (make deps installs them):" $$(sort -u "$$skipped"); \
@@ -85,7 +87,7 @@ fuzz:
 
 # All figures: the packages' own, usher beside everybody, beside the nearest for longer,
 # with a crowd of idle ones, and one loop beside two. With ALSO='NAME=COMMAND' another
-# server is measured, too. It takes an hour or so.
+# server is measured, too, and with ALSOTLS one that speaks TLS. It takes an hour or so.
 PEERS := gws,gorilla,coder,gnet,nbio,greatws,gobwas
 
 bench:
@@ -99,6 +101,8 @@ bench:
 		--questions paced-p99,paced-p999,idle-auth
 	./usher bench versus --questions echo-20,echo-20x16 -d 400ms --out bench/results/loops \
 		--also 'two loops=./usher serve --listen {addr} --echo /echo --loops 2'
+	./usher bench versus --peers gorilla,nbio $(if $(ALSOTLS),--also '$(ALSOTLS)') -d 800ms --out bench/results/tls \
+		--questions echo-tls,handshake-tls,idle-tls --conns 9000
 
 # What an idle connection costs, without a name, with one, and with one in a room: usher beside
 # the leanest, in one run. SLOPES='--rounds 9' for more.

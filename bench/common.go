@@ -16,9 +16,10 @@ import (
 // Common has the settings of all scenarios. URL is required; the zero value of every
 // other one is useful.
 type Common struct {
-	// The server. A URL may stand for many: "ws://127.0.0.1:{9001..9053}/echo".
+	// The server, of ws:// or wss://. A URL may stand for many: "ws://127.0.0.1:{9001..9053}/echo".
 	// Spawn is a command that starts one for each, with {addr}, {host} and {port}
-	// replaced. PIDs are the server's processes; without them, those that listen on
+	// replaced; {cert} and {key} are files with a certificate that is made for the run, and
+	// trusted, and with its key. PIDs are the server's processes; without them, those that listen on
 	// the ports of this machine are found.
 	URL   string
 	Spawn string
@@ -29,6 +30,9 @@ type Common struct {
 	Origin       string
 	Subprotocols string
 	Token        Token
+
+	// How servers of wss:// are verified.
+	TLS TLS
 
 	// How many, and how long.
 	Conns    int           // default 100

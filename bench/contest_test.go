@@ -12,7 +12,7 @@ import (
 // TestContest: a difference is one only beyond what usher shows against itself.
 func TestContest(t *testing.T) {
 	asked := []question{{name: "q", title: "A question", unit: Nanos}}
-	c := newContest("machine", asked, []contender{{name: self}, {name: again}, {name: "near"}, {name: "far"}, {name: "broken"}, {name: "short"}})
+	c := newContest("machine", asked, []contender{{name: self, command: "c"}, {name: again, command: "c"}, {name: "near", command: "c"}, {name: "far", command: "c"}, {name: "broken", command: "c"}, {name: "short", command: "c"}})
 	for round := range 9 {
 		base := Number(1000 * (1 + 0.4*float64(round%2))) // a machine of two speeds
 		drift := Number(1 + 0.02*float64(round%3))

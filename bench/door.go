@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/usher-ws/usher/bench/internal/load"
+	"github.com/usher-ws/usher/bench/internal/proc"
 )
 
 // Handshake measures a server's door: connect, upgrade, close, and again, over
@@ -31,11 +33,12 @@ func (h Handshake) Run(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	r := s.report
-	r.throughput("handshakes", m)
-	r.latency("", "connect to upgraded", m.Latency, m.Late)
-	r.efforts("handshake", m, s)
-	r.add("handshakes", "handshakes", float64(m.Received), Count)
-	return r.finish(r.found("each")), nil
+	with := s.included()
+	r.throughput("handshakes"+with, m)
+	r.latency("", "connect to upgraded"+with, m.Latency, m.Late)
+	r.efforts("handshake"+with, m, s)
+	r.add("handshakes", "handshakes"+with, float64(m.Received), Count)
+	return r.finish(r.found("each" + with)), nil
 }
 
 // Run measures. See the package's words on ctx and errors.
@@ -62,14 +65,15 @@ func (f Refuse) Run(ctx context.Context) (*Report, error) {
 	refused := r.Faults.Of(load.Refused)
 	dialed := refused + r.Faults.Without(load.Refused).Total()
 	r.Faults = r.Faults.Without(load.Refused) // as it should be
-	r.throughput("refusals", m)
+	with := s.included()
+	r.throughput("refusals"+with, m)
 	r.add("read_status", "refused clients that read the status", 100*float64(refused)/float64(dialed), Percent)
 	bodies := 100 * float64(m.Bodies+m.tail.Bodies) / float64(m.Received+m.tail.Received+uint64(m.lost()))
 	r.add("read_all", "refused clients that read status and body", bodies, Percent)
-	r.latency("", "connect to refused", m.Latency, m.Late)
-	r.efforts("refusal", m, s)
+	r.latency("", "connect to refused"+with, m.Latency, m.Late)
+	r.efforts("refusal"+with, m, s)
 	r.Tables = append(r.Tables, statuses)
-	return r.finish(r.found("each") + fmt.Sprintf(", %.1f %% read status and body", bodies)), nil
+	return r.finish(r.found("each"+with) + fmt.Sprintf(", %.1f %% read status and body", bodies)), nil
 }
 
 // lost is how many of the measured went away without an answer.
@@ -95,9 +99,22 @@ func runDoor(ctx context.Context, c *Common, scenario string, p plan) (*session,
 	if err != nil {
 		return s, nil, err
 	}
+	if s.isSecure() && s.crew.processes == 0 {
+		s.charge(&m)
+	}
 	s.report.Cut, s.report.Series = m.cut, m.series
 	if m.Received == 0 && s.report.Faults.Total() == 0 {
 		return s, nil, errors.Join(errNothing, s.fleet.fallen())
 	}
 	return s, &m, nil
+}
+
+// charge counts the whole process as the client, whose half of the handshakes of TLS runs beside
+// its loops.
+func (s *session) charge(m *measurement) {
+	m.CPU = m.process
+	if cores := proc.Processors(os.Getpid()); cores > 0 {
+		m.Busy = max(m.Busy, float64(m.CPU)/float64(m.Wall)/float64(cores))
+	}
+	s.report.note("The client's CPU is that of its process: handshakes of TLS run beside its loops.")
 }

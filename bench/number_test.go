@@ -168,7 +168,7 @@ func TestRise(t *testing.T) {
 // TestContestWithheld: a contender without a run has no figures.
 func TestContestWithheld(t *testing.T) {
 	asked := []question{{name: "q", title: "A question", unit: Nanos}}
-	c := newContest("machine", asked, []contender{{name: self}, {name: again}, {name: "broken"}})
+	c := newContest("machine", asked, []contender{{name: self, command: "c"}, {name: again, command: "c"}, {name: "broken", command: "c"}})
 	c.record(0, 0, 0, Run{Value: 1000}, nil)
 	c.record(0, 1, 0, Run{Value: 1010}, nil)
 	c.record(0, 2, 0, Run{}, errors.New("withheld: the client was late itself"))

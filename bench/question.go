@@ -24,6 +24,7 @@ type question struct {
 	flags     string
 	usherPath string
 	token     ticketing
+	secure    bool // over TLS
 }
 
 // ticketing is which token usher is shown.
@@ -56,6 +57,10 @@ func questions(ctx context.Context) []question {
 				c.Conns = 10_000
 				return Fanout{Common: c, Text: true, Window: window}.Run(ctx)
 			}}
+	}
+	overTLS := func(q question) question {
+		q.secure, q.peers = true, []string{"gorilla", "nbio"}
+		return q
 	}
 	idle := func(silent bool) func(v *Versus, c Common) (*Report, error) {
 		return func(v *Versus, c Common) (*Report, error) {
@@ -93,13 +98,29 @@ func questions(ctx context.Context) []question {
 			path: "/echo", flags: "--echo-auth /echo --secret-file {secret}", token: eachItsOwn, ask: idle(false)},
 		{name: "idle-room", title: "Idle: server RSS per connection, usher's each with a token of its own and in one room, the others' silent", key: "rss_per_connection",
 			unit: Bytes, path: "/echo", flags: "--secret-file {secret}", usherPath: "/ws/lobby", token: eachItsOwn, ask: idle(true)},
+		overTLS(echo("echo-tls", "Echo over TLS: server CPU per message, 100 connections, 20 B", perMessage, 100, Echo{Size: 20})),
+		overTLS(question{name: "handshake-tls", title: "Handshake with TLS: server CPU each", key: perMessage, unit: Nanos,
+			path: "/echo", flags: "--echo /echo", ask: handshake}),
+		overTLS(question{name: "idle-tls", title: "Idle over TLS: server anonymous memory per connection", key: "anon_per_connection", unit: Bytes,
+			path: "/echo", flags: "--echo /echo", ask: idle(false)}),
 	}
 }
 
 // asks reports whether the contender has an answer to q; for those of Others that is
-// not known.
+// not known, but whether they speak TLS.
 func (q *question) asks(c contender) bool {
+	if q.command(c) == "" {
+		return false
+	}
 	return c.usher() || c.other || len(q.peers) == 0 || slices.Contains(q.peers, c.name)
+}
+
+// command is how c is started for q, "" if it is not.
+func (q *question) command(c contender) string {
+	if q.secure {
+		return c.secure
+	}
+	return c.command
 }
 
 // asked returns the questions that were named, or all.

@@ -34,7 +34,7 @@ func TestDoors(t *testing.T) {
 	if got, err := doorsOf(t.Context(), "ws://[::1]"); err != nil || got[0].Addr.String() != "[::1]:80" || got[0].Path != "/" {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	for _, bad := range []string{"http://127.0.0.1/", "wss://127.0.0.1/", "ws:///x", "ws://u@127.0.0.1/", "ws://127.0.0.1:99999/", "::"} {
+	for _, bad := range []string{"http://127.0.0.1/", "ws:///x", "ws://u@127.0.0.1/", "ws://127.0.0.1:99999/", "::"} {
 		if _, err := doorsOf(t.Context(), bad); err == nil {
 			t.Errorf("%q: got no error", bad)
 		}

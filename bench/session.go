@@ -17,6 +17,7 @@ import (
 type session struct {
 	c      *Common
 	doors  []load.Target
+	own    pair // of the servers, if they want it
 	fleet  *fleet
 	crew   *crew
 	unpin  func()
@@ -33,16 +34,16 @@ func begin(ctx context.Context, c *Common, scenario string, p plan) (s *session,
 		return s, err
 	}
 	s.report = newReport(scenario, c.URL)
-	if c.Spawn != "" {
-		if s.fleet, err = spawn(ctx, c.Spawn, s.doors, c.PinServer); err != nil {
-			return s, err
-		}
-		s.report.set("spawn", c.Spawn)
+	if err = s.launch(ctx); err != nil {
+		return s, err
 	}
 	if s.unpin, err = pinSelf(c.PinClient); err != nil {
 		return s, err
 	}
 	if s.server, err = findServer(c.PIDs, s.fleet, s.doors); err != nil {
+		return s, err
+	}
+	if err := s.secure(ctx); err != nil {
 		return s, err
 	}
 	crew, err := s.newCrew(p)
@@ -72,7 +73,7 @@ func (s *session) newCrew(p plan) (*crew, error) {
 		return nil, err
 	}
 	p.Door.Padding, p.Door.First = padding, first
-	p.Targets = s.doors
+	p.Targets, p.TLS = s.doors, s.c.TLS
 	p.Sources = sources(s.doors, p.Conns, p.Role == doorRole || p.Role == hostileRole)
 	p.Timeout = cmp.Or(p.Timeout, s.c.Timeout)
 	return newCrew(s.c, p)
@@ -84,6 +85,7 @@ func (s *session) end() {
 	_ = s.crew.close()
 	s.unpin()
 	s.fleet.stop()
+	s.own.remove()
 }
 
 // progress calls Common.Progress, if there is one.
@@ -174,8 +176,9 @@ type measurement struct {
 	tail    load.Tally // what came after the end, of what began before
 	series  []Sample
 	server  spent
-	cut     bool // by ctx
-	pending int  // what did not come in the end
+	cut     bool          // by ctx
+	pending int           // what did not come in the end
+	process time.Duration // CPU of this one
 }
 
 // play starts what the crew does, lets it warm up, and measures it for the
@@ -230,7 +233,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // the server at the beginning.
 func (s *session) measure(ctx context.Context, phase string, before look) (m measurement, err error) {
 	d := s.c.Duration
-	begin := time.Now()
+	begin, used := time.Now(), processCPU()
 	last := before
 	for elapsed := time.Duration(0); elapsed < d && !m.cut; elapsed = time.Since(begin) {
 		m.cut = !pause(ctx, min(sampleEvery, d-elapsed))
@@ -247,6 +250,7 @@ func (s *session) measure(ctx context.Context, phase string, before look) (m mea
 		s.progress(phase, float64(time.Since(begin))/float64(d), "%s/s, p99 %v, %d errors",
 			at.Rate.or(significant), at.P99.or(duration), s.report.Faults.Total())
 	}
+	m.process = processCPU() - used
 	m.server = before.until(s.server.look())
 	return m, s.fleet.fallen()
 }

@@ -35,9 +35,22 @@ const (
 	startAtOnce = 8
 )
 
+// launch starts the servers of a session, if it is to.
+func (s *session) launch(ctx context.Context) error {
+	if s.c.Spawn == "" {
+		return nil
+	}
+	err := s.certify()
+	if err == nil {
+		s.fleet, err = spawn(ctx, s.c.Spawn, s.doors, s.own, s.c.PinServer)
+		s.report.set("spawn", s.c.Spawn)
+	}
+	return err
+}
+
 // spawn starts a server for each door and waits until all of them listen. It is an error
 // if some other program listens there already.
-func spawn(ctx context.Context, template string, doors []load.Target, cpus []int) (*fleet, error) {
+func spawn(ctx context.Context, template string, doors []load.Target, own pair, cpus []int) (*fleet, error) {
 	f := &fleet{}
 	for from := 0; from < len(doors); from += startAtOnce {
 		batch := doors[from:min(from+startAtOnce, len(doors))]
@@ -45,7 +58,7 @@ func spawn(ctx context.Context, template string, doors []load.Target, cpus []int
 			if listens(d) {
 				return f, fmt.Errorf("spawn: somebody listens on %v already", d.Addr)
 			}
-			s, err := start(template, d, cpus)
+			s, err := start(template, d, own, cpus)
 			if err != nil {
 				return f, err
 			}
@@ -60,14 +73,14 @@ func spawn(ctx context.Context, template string, doors []load.Target, cpus []int
 	return f, nil
 }
 
-func start(template string, d load.Target, cpus []int) (*spawned, error) {
+func start(template string, d load.Target, own pair, cpus []int) (*spawned, error) {
 	addr := d.Addr.Addr().String()
 	port := strconv.Itoa(int(d.Addr.Port()))
 	words, err := split(template)
 	if err != nil || len(words) == 0 {
 		return nil, usagef("spawn: %q is no command", template)
 	}
-	fill := strings.NewReplacer("{addr}", net.JoinHostPort(addr, port), "{host}", addr, "{port}", port)
+	fill := strings.NewReplacer("{addr}", net.JoinHostPort(addr, port), "{host}", addr, "{port}", port, "{cert}", own.cert, "{key}", own.key)
 	for i := range words {
 		words[i] = fill.Replace(words[i])
 	}

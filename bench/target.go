@@ -80,12 +80,13 @@ func doorOf(ctx context.Context, raw string, known map[string]netip.Addr) (d loa
 	if err != nil {
 		return d, usagef("%v: %s", err, wanted)
 	}
-	port := cmp.Or(u.Port(), "80")
+	port, name := cmp.Or(u.Port(), "80"), ""
+	if u.Scheme == "wss" {
+		port, name = cmp.Or(u.Port(), "443"), u.Hostname()
+	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	switch {
-	case u.Scheme == "wss":
-		return d, usagef("URL %q: wss is not spoken here; measure behind the TLS", raw)
-	case u.Scheme != "ws":
+	case u.Scheme != "ws" && u.Scheme != "wss":
 		return d, usagef("URL %q has the scheme %s: %s", raw, scheme, wanted)
 	case u.Hostname() == "":
 		return d, usagef("URL %q has no host: %s", raw, wanted)
@@ -107,6 +108,7 @@ func doorOf(ctx context.Context, raw string, known map[string]netip.Addr) (d loa
 		Addr: netip.AddrPortFrom(addr, uint16(n)),
 		Host: u.Host,
 		Path: u.RequestURI(),
+		Name: name,
 	}, nil
 }
 

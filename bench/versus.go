@@ -28,7 +28,7 @@ import (
 type Versus struct {
 	Peers  []string // names, which are directories of Source
 	Source string   // where the peers' module is; default "bench/peers"
-	Others []string // further servers as NAME=COMMAND, with {addr}, {host} or {port} in it
+	Others []string // further servers as NAME=COMMAND, with {addr}, {host} or {port} in it, and {cert} and {key} if it speaks TLS
 	Usher  string   // the program; default this one
 	Rounds int      // default 9
 
@@ -53,8 +53,10 @@ const (
 
 // contender is a server and how it is started; usher has flags of each question's.
 type contender struct {
-	name, command string
-	other         bool // one of Versus.Others
+	name    string
+	command string
+	secure  string // for questions over TLS
+	other   bool   // one of Versus.Others
 }
 
 func (c contender) usher() bool { return c.name == self || c.name == again }
@@ -149,11 +151,19 @@ func (v *Versus) complete() error {
 
 // contenders builds the peers into dir.
 func (v *Versus) contenders(ctx context.Context, dir string) ([]contender, error) {
-	usher := strconv.Quote(v.Usher) + " serve --listen {addr} "
-	list := []contender{{name: self, command: usher}, {name: again, command: usher}}
+	usher := contender{name: self,
+		command: strconv.Quote(v.Usher) + " serve --listen {addr} ",
+		secure:  strconv.Quote(v.Usher) + " serve --listen tls://{addr} --tls-cert {cert} --tls-key {key} ",
+	}
+	list := []contender{usher, usher}
+	list[1].name = again
 	for _, o := range v.Others {
 		name, command, _ := strings.Cut(o, "=")
-		list = append(list, contender{name: name, command: command, other: true})
+		if strings.Contains(command, "{cert}") {
+			list = append(list, contender{name: name, secure: command, other: true})
+		} else {
+			list = append(list, contender{name: name, command: command, other: true})
+		}
 	}
 	if len(v.Peers) == 0 {
 		return list, nil
@@ -168,7 +178,8 @@ func (v *Versus) contenders(ctx context.Context, dir string) ([]contender, error
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("building the peer %s: %w\n%s", p, err, out)
 		}
-		list = append(list, contender{name: p, command: strconv.Quote(path) + " -listen {addr}"})
+		command := strconv.Quote(path) + " -listen {addr}"
+		list = append(list, contender{name: p, command: command, secure: command + " -cert {cert} -key {key}"})
 	}
 	return list, nil
 }
@@ -179,17 +190,21 @@ func (v *Versus) measure(q *question, c contender, dir string, secret []byte) (R
 	if err != nil {
 		return Run{}, err
 	}
+	command, scheme := q.command(c), "ws"
+	if q.secure {
+		scheme = "wss"
+	}
 	path, token := q.path, Token{}
 	if c.usher() {
-		c.command += strings.ReplaceAll(q.flags, "{secret}", strconv.Quote(filepath.Join(dir, secretName)))
+		command += strings.ReplaceAll(q.flags, "{secret}", strconv.Quote(filepath.Join(dir, secretName)))
 		path = cmp.Or(q.usherPath, path)
 		if q.token != noToken {
 			token = Token{Secret: secret, Shared: q.token == oneToken}
 		}
 	}
 	r, err := q.ask(v, Common{
-		URL:       "ws://127.0.0.1:" + strconv.Itoa(port) + path,
-		Spawn:     c.command,
+		URL:       scheme + "://127.0.0.1:" + strconv.Itoa(port) + path,
+		Spawn:     command,
 		Token:     token,
 		Duration:  v.Duration,
 		Warmup:    v.Duration / 4,

@@ -38,6 +38,7 @@ type plan struct {
 	First   int // the number of the first connection, among those of all workers
 	Targets []load.Target
 	Door    doorPlan
+	TLS     TLS
 	Sources []netip.Addr
 	AtOnce  int
 	Timeout time.Duration
@@ -85,7 +86,10 @@ type worker struct {
 // newWorker starts a client as planned.
 func newWorker(p plan) (*worker, error) {
 	w := &worker{plan: p}
-	var err error
+	secure, err := p.TLS.config()
+	if err != nil {
+		return nil, err
+	}
 	w.client, err = load.New(load.Config{
 		Conns:   p.Conns,
 		Targets: turned(p.Targets, p.First),
@@ -97,6 +101,7 @@ func newWorker(p plan) (*worker, error) {
 			Padding:      p.Door.Padding,
 			First:        p.Door.First,
 		},
+		TLS:     secure,
 		Sources: turned(p.Sources, p.First),
 		AtOnce:  p.AtOnce,
 		Timeout: p.Timeout,

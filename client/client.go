@@ -20,8 +20,8 @@ import (
 // the loop and must not block. They may call any method of the Client and of its streams,
 // but nothing may be asked of a stream that has ended.
 type Owner[T any] interface {
-	// Request returns what to ask for: s has connected, and is Dialing. It is asked again
-	// when the answer has come, to see whether that fits: then s is Asked, and a Token
+	// Request returns what to ask for: s has connected, and is Dialing or, with TLS, Securing.
+	// It is asked again when the answer has come, to see whether that fits: then s is Asked, and a Token
 	// does not matter. It is valid until the next call.
 	Request(s Stream[T]) *Request
 	// Upgraded says that s is Open. r is valid until the callback returns.
@@ -98,7 +98,8 @@ func (c *Client[T]) Dial(to netip.AddrPort, from netip.Addr, tag T) (Stream[T], 
 	return s, err
 }
 
-// DialTLS is Dial with a handshake of TLS before the request; see stream.Loop.
+// DialTLS is Dial with a handshake of TLS before the request, for which the timeout is too; see
+// stream.Loop.
 func (c *Client[T]) DialTLS(to netip.AddrPort, from netip.Addr, tag T, config *tls.Config) (Stream[T], error) {
 	s, err := c.loop.DialTLS(to, from, Session[T]{Tag: tag}, config)
 	if err == nil {
@@ -109,9 +110,11 @@ func (c *Client[T]) DialTLS(to netip.AddrPort, from netip.Addr, tag T, config *t
 
 // Opened is stream.Handler's: s has connected, and the request is sent unless TLS is first.
 func (c *Client[T]) Opened(s Stream[T]) {
-	if s.State() != stream.Securing {
-		c.ask(s)
+	if s.State() == stream.Securing {
+		s.Data().state = Securing
+		return
 	}
+	c.ask(s)
 }
 
 // Secured is stream.Handler's: the request is sent.
@@ -153,6 +156,8 @@ func (c *Client[T]) Due(s Stream[T]) {
 	switch s.Data().state {
 	case Dialing:
 		s.Cut(End{Kind: CannotConnect, Code: int(unix.ETIMEDOUT)})
+	case Securing:
+		s.Cut(End{Kind: TLSFailed, Reason: "no answer in time"})
 	case Asked:
 		s.Cut(End{Kind: NoAnswer})
 	case Leaving:

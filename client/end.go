@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/record"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,13 +28,14 @@ const (
 	Closed                        // by a close frame; Code: its code
 	Broken                        // the server broke the protocol; Code: the close code for that
 	NoGoodbye                     // our close frame was not answered in time
+	TLSFailed                     // the handshake, or a record behind it; Reason: what was wrong
 )
 
 // String names the kind.
 func (k Kind) String() string {
 	names := [...]string{
 		"ended", "cannot connect", "no answer to the request", "malformed answer to the request", "refused", "reset",
-		"cut without a close frame", "closed", "protocol broken by the server", "close not answered",
+		"cut without a close frame", "closed", "protocol broken by the server", "close not answered", "TLS failed",
 	}
 	if int(k) < len(names) {
 		return names[k]
@@ -46,7 +48,7 @@ func (k Kind) String() string {
 type End struct {
 	Kind   Kind
 	Code   int    // what it means depends on Kind
-	Reason string // of the server's close frame
+	Reason string // of the server's close frame, or of TLSFailed
 }
 
 // Error says it in a few words, without the reason.
@@ -88,12 +90,16 @@ func (c *Client[T]) Ended(s Stream[T], cause error) (keep bool) {
 }
 
 // endOf is what an end of the stream means that was not our decision; io.EOF is the peer's
-// FIN. There may have been an answer whose end is the end of the stream; after our close
+// FIN, with or without the close_notify that should come before it: the close frame has said
+// more. There may have been an answer whose end is the end of the stream; after our close
 // frame the end is what we waited for.
 func (c *Client[T]) endOf(s Stream[T], cause error) End {
 	end := End{Kind: Reset, Code: Errno(cause)}
-	if cause == io.EOF {
+	switch {
+	case cause == io.EOF || cause == record.ErrTruncated:
 		end = End{Kind: Cut}
+	case s.Data().state == Securing || isOfRecords(cause):
+		return End{Kind: TLSFailed, Reason: reasonOf(cause)}
 	}
 	switch s.Data().state {
 	case Dialing:
@@ -112,4 +118,23 @@ func (c *Client[T]) endOf(s Stream[T], cause error) End {
 		}
 	}
 	return end
+}
+
+// isOfRecords reports whether a stream ended for what was wrong with a record.
+func isOfRecords(cause error) bool {
+	var wrong *record.Error
+	var alert record.PeerAlert
+	return errors.As(cause, &wrong) || errors.As(cause, &alert)
+}
+
+// reasonOf is cause without what package stream says of it.
+func reasonOf(cause error) string {
+	switch inner := errors.Unwrap(cause); {
+	case errors.Is(cause, io.EOF):
+		return "the server hung up"
+	case inner != nil:
+		return inner.Error()
+	default:
+		return cause.Error()
+	}
 }

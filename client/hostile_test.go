@@ -16,7 +16,7 @@ import (
 )
 
 // greet reads a request and returns the head of the 101 that fits it.
-func greet(c *net.TCPConn) string {
+func greet(c io.Reader) string {
 	r, err := http.ReadRequest(bufio.NewReader(c))
 	if err != nil {
 		return ""

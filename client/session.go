@@ -19,10 +19,11 @@ type State uint8
 
 // The states.
 const (
-	Dialing State = iota // connecting is under way
-	Asked                // the request is sent, or a part of it
-	Open                 // upgraded
-	Leaving              // our close frame is sent; the peer's or its FIN is awaited
+	Dialing  State = iota // connecting is under way
+	Securing              // connected, and the handshake of TLS is under way
+	Asked                 // the request is sent, or a part of it
+	Open                  // upgraded
+	Leaving               // our close frame is sent; the peer's or its FIN is awaited
 )
 
 // Session is what is kept with every connection.

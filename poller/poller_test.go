@@ -255,6 +255,20 @@ func (s *spinner) After() {
 	s.goOn(s.loop)
 }
 
+// start starts the loop, which is the caller's to close.
+func (s *spinner) start(t testing.TB) *Loop {
+	t.Helper()
+	loop, err := New(s, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.loop = loop
+	if err := loop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return loop
+}
+
 // A loop that spins or goes on makes passes although nothing is ready, and neglects nobody:
 // what is posted runs, a timer fires, a listener is served, a connection is read,
 // and Close ends it.
@@ -278,14 +292,7 @@ func testGoingOn(t *testing.T, goOn func(*Loop)) {
 		s.loop.Remove(a)
 		ready <- data
 	}
-	loop, err := New(s, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.loop = loop
-	if err := loop.Start(); err != nil {
-		t.Fatal(err)
-	}
+	loop := s.start(t)
 	s.onLoop(t, func() {})
 	for s.passes.Load() < enough {
 		runtime.Gosched()
@@ -318,14 +325,7 @@ func TestAgain(t *testing.T) {
 			enough <- true
 		}
 	}
-	loop, err := New(s, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.loop = loop
-	if err := loop.Start(); err != nil {
-		t.Fatal(err)
-	}
+	loop := s.start(t)
 	defer loop.Close()
 	loop.Wake()
 	<-enough

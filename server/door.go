@@ -119,8 +119,11 @@ func (d *door) expireHead(s link) {
 		return
 	}
 	cause := stream.ErrHangup
-	if s.AwaitsHeader() {
+	switch {
+	case s.AwaitsHeader():
 		cause = errHeaderTimeout
+	case s.State() == stream.Securing:
+		cause = stream.ErrNotSecured
 	}
 	d.dropHead(s)
 	s.Data().facts.become(over)
@@ -247,27 +250,6 @@ func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response
 		return
 	}
 	d.letIn(s, place, q, r, response, early)
-}
-
-// letIn opens a connection with what the route wants to keep of its request.
-func (d *door) letIn(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
-	lr := d.places.At(place).route
-	if lr.Keep == nil {
-		d.seat(s, place, q, r, nil, response, early)
-		return
-	}
-	kept, err := any(nil), errExited // unless it returns
-	defer func() {
-		if err != nil {
-			q.release(d.srv)
-			d.places.Drop(place)
-			d.refuse(s, lr, r, err)
-			return
-		}
-		d.seat(s, place, q, r, kept, response, early)
-	}()
-	d.enter(lr)
-	err = d.try(func() error { kept = lr.Keep(r); return nil })
 }
 
 // refuse answers a request that is not let in; the answer says what err does. lr is nil if no

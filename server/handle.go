@@ -4,7 +4,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"runtime/debug"
 	"time"
@@ -13,7 +12,7 @@ import (
 )
 
 // This file is what a loop's streams tell it: it looks up in the table what is to be done.
-// Mail, which carries more, is dispatched in answer.go.
+// Mail, which carries more, is dispatched in answer.go, and Secured is in tls.go.
 
 // owner is a loop as its streams see it: a stream.Handler.
 type owner struct{ *loop }
@@ -26,20 +25,6 @@ func (o owner) Opened(s link) {
 	}
 	s.Data().last = stream.StartClock(o.Ran())
 	o.door.await(s)
-}
-
-// Secured is stream.Handler's: guards will ask, and net/http. What is not kept refers to all of
-// the handshake.
-func (o owner) Secured(s link, state *tls.ConnectionState) {
-	if s.Data().facts.state() == called {
-		o.request(s)
-		return
-	}
-	s.NeedExtra().tls = &tls.ConnectionState{
-		Version: state.Version, HandshakeComplete: true, DidResume: state.DidResume, CipherSuite: state.CipherSuite,
-		NegotiatedProtocol: state.NegotiatedProtocol, ServerName: state.ServerName,
-		PeerCertificates: state.PeerCertificates, VerifiedChains: state.VerifiedChains,
-	}
 }
 
 // Input is stream.Handler's. A request whose peer has hung up is not answered: nobody would
@@ -123,6 +108,8 @@ func (o owner) Victim(s link) {
 func (o owner) Ended(s link, cause error) (keep bool) {
 	if s.AwaitsHeader() {
 		o.noteHeader(s, cause)
+	} else if o.srv.speaksTLS(s) {
+		o.noteTLS(s, cause)
 	}
 	switch table[s.Data().facts.state()][ended].do {
 	case lose:

@@ -5,6 +5,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -54,7 +55,26 @@ func (p *person) dial() (net.Conn, error) {
 	if p.rng.IntN(4) == 0 {
 		_ = c.(*net.TCPConn).SetLinger(0)
 	}
-	return c, nil
+	if p.s.TLS == nil {
+		return c, nil
+	}
+	over := tls.Client(c, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12 + uint16(p.rng.IntN(2))})
+	if err := over.Handshake(); err != nil {
+		c.Close()
+		return nil, err // cut off since others needed the place, or the memory
+	}
+	return over, nil
+}
+
+// endWrite says that c writes nothing more.
+func endWrite(c net.Conn) { _ = c.(interface{ CloseWrite() error }).CloseWrite() }
+
+// tcp is what is below c.
+func tcp(c net.Conn) *net.TCPConn {
+	if over, ok := c.(*tls.Conn); ok {
+		c = over.NetConn()
+	}
+	return c.(*net.TCPConn)
 }
 
 // narrowly has the kernel keep little for a connection, on either side of it.
@@ -102,7 +122,7 @@ func (p *person) halfHead(ctx context.Context) {
 	}
 	_, _ = io.WriteString(c, head)
 	if p.rng.IntN(2) == 0 {
-		_ = c.(*net.TCPConn).CloseWrite()
+		endWrite(c)
 	}
 	if p.rng.IntN(3) > 0 {
 		_, _ = io.Copy(io.Discard, c)
@@ -311,10 +331,10 @@ func (v *visitor) leave(ctx context.Context) {
 		_ = v.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "bye"), time.Now().Add(time.Hour))
 		v.rest(ctx, 50)
 	case 1:
-		_ = v.raw.(*net.TCPConn).CloseWrite()
+		endWrite(v.raw)
 		v.rest(ctx, 50)
 	case 2:
-		_ = v.raw.(*net.TCPConn).SetLinger(0)
+		_ = tcp(v.raw).SetLinger(0)
 	case 3: // half a message
 		b := masked(frame.OpBinary, make([]byte, 1+v.rng.IntN(60_000)))
 		_, _ = v.raw.Write(b[:v.rng.IntN(len(b))])

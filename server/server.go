@@ -137,6 +137,7 @@ type Server struct {
 	engine      *stream.Engine[session, extra]
 	loops       []*loop
 	listeners   []Listener       // of Addr
+	ports       []Listener       // all of them, by the numbers that streams know them by
 	addrs       []netip.AddrPort // of those that are of TCP
 	files, room int              // that the process may open, and for connections
 	reserve     int
@@ -168,6 +169,7 @@ type Server struct {
 	drainWindow  time.Duration
 	stats        stats
 	headers      headers
+	handshakes   handshakes
 	isInspecting atomic.Bool
 }
 
@@ -234,7 +236,7 @@ func (s *Server) start() error {
 	}
 	s.watch.start(s)
 	_ = s.life.goOn(starting, running)
-	_ = s.engine.Listen(slices.Concat(s.listeners, s.Listeners), s.fail)
+	_ = s.engine.Listen(s.ports, s.fail)
 	return nil
 }
 
@@ -257,7 +259,7 @@ func (s *Server) Adopt(fd int) error {
 	if p := s.life.phase(); p != running && p != draining {
 		return s.life.not(running)
 	}
-	if err := s.engine.Adopt(fd); err != nil {
+	if err := s.engine.Adopt(fd, s.TLS != nil); err != nil {
 		return fmt.Errorf("server: cannot adopt: %w", err)
 	}
 	return nil

@@ -81,11 +81,11 @@ func (s *Server) open() error {
 			s.listeners = append(s.listeners, Listener{FD: fd, TLS: s.TLS != nil})
 		}
 	}
-	all := slices.Concat(s.listeners, s.Listeners)
-	if len(all) > MaxListeners {
-		return fmt.Errorf("server: %d places to listen at: want %d or fewer", len(all), MaxListeners)
+	s.ports = slices.Concat(s.listeners, s.Listeners)
+	if len(s.ports) > MaxListeners {
+		return fmt.Errorf("server: %d places to listen at: want %d or fewer", len(s.ports), MaxListeners)
 	}
-	for _, l := range all {
+	for _, l := range s.ports {
 		bound, err := poller.Local(l.FD)
 		if err != nil {
 			return err

@@ -38,6 +38,8 @@ type Stats struct {
 	// missing, malformed, too_large, ended or timeout. Nil without ProxyProtocol.
 	ProxyHeaderErrors map[string]int64 `json:"proxy_header_errors,omitempty"`
 
+	TLS *TLSStats `json:"tls,omitempty"` // nil without Server.TLS
+
 	Total  RouteStats   `json:"total"`
 	Routes []RouteStats `json:"routes"` // in the order in which they are tried; last, "" for what no route matches
 	Limits []LimitCount `json:"limits"` // as LimitStats
@@ -100,6 +102,9 @@ func (s *Server) Stats() Stats {
 	st.Requests, st.RequestsWaiting = s.http.inUse()
 	if !s.ProxyProtocol.IsZero() {
 		st.ProxyHeaderErrors = s.headers.snapshot()
+	}
+	if s.TLS != nil {
+		st.TLS = s.handshakes.snapshot()
 	}
 	for k, copied := range s.survey(st.Loops) {
 		if copied == nil {

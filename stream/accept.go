@@ -26,6 +26,7 @@ type adoption struct {
 	listener  uint8      // its number and one; 0: none
 	excess    bool       // without a place among MaxConns
 	isProxied bool       // it begins with a header
+	isSecured bool       // it begins with a handshake, behind the header
 	inherited bool       // given to the acceptor, which is to assign it
 }
 
@@ -61,7 +62,7 @@ func (l *acceptor[T, X]) acceptSome(from listening, n int) {
 		conn, peer, errno := poller.Accept(from.FD)
 		switch errno {
 		case 0:
-			l.assign(adoption{fd: conn, peer: peer.Addr(), listener: from.number + 1})
+			l.assign(adoption{fd: conn, peer: peer.Addr(), listener: from.number + 1, isSecured: from.TLS})
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
@@ -237,7 +238,7 @@ func (l *Loop[T, X]) adopt(a adoption) {
 	i, s := l.slab.take()
 	l.at = i
 	s.fd, s.state, s.listener = int32(a.fd), Flowing, a.listener
-	if a.listener != 0 && l.engine.secured[a.listener-1] {
+	if a.isSecured {
 		s.state = Securing
 	}
 	if a.excess {

@@ -3,7 +3,11 @@
 package stream
 
 import (
+	"crypto/tls"
 	"errors"
+	"io"
+	"net"
+	"os"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -40,7 +44,7 @@ func TestAdopt(t *testing.T) {
 	})
 	for range 5 {
 		ours, _ := pairOf(t, unix.SOCK_STREAM)
-		if err := e.Adopt(ours); err != nil {
+		if err := e.Adopt(ours, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,7 +69,7 @@ func TestAdopt(t *testing.T) {
 		fd   int
 		want error
 	}{"datagrams": {datagrams, nil}, "not connected": {alone, unix.ENOTCONN}, "no descriptor": {-1, unix.EBADF}} {
-		if err := e.Adopt(c.fd); err == nil || c.want != nil && !errors.Is(err, c.want) {
+		if err := e.Adopt(c.fd, false); err == nil || c.want != nil && !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want an error %v", what, err, c.want)
 		}
 	}
@@ -79,11 +83,11 @@ func TestAdoptTooLate(t *testing.T) {
 	late, _ := pairOf(t, unix.SOCK_STREAM)
 	defer unix.Close(late)
 	on(t, e.Loops()[0], func() {
-		if err := e.Adopt(ours); err != nil {
+		if err := e.Adopt(ours, false); err != nil {
 			t.Error(err)
 		}
 		e.Loops()[0].StopAdopting()
-		if err := e.Adopt(late); err == nil {
+		if err := e.Adopt(late, false); err == nil {
 			t.Error("got no error")
 		}
 	})
@@ -93,5 +97,33 @@ func TestAdoptTooLate(t *testing.T) {
 	}
 	if n := e.live.Load(); n != 0 || e.Loops()[0].Streams() != 0 {
 		t.Errorf("%d count, want none", n)
+	}
+}
+
+// Inherited sockets begin with a handshake if they are to.
+func TestAdoptTLS(t *testing.T) {
+	e, _ := run(t, withTLS(t, roomy()), echoes)
+	ours, theirs := pairOf(t, unix.SOCK_STREAM)
+	if err := e.Adopt(ours, true); err != nil {
+		t.Fatal(err)
+	}
+	copied, err := unix.Dup(theirs) // that pairOf closes, and the File its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(copied), "peer")
+	conn, err := net.FileConn(file)
+	file.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, pool := testCert()
+	c := tls.Client(conn, &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"})
+	if _, err := io.WriteString(c, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.ReadFull(c, make([]byte, 5)); err != nil {
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }

@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,6 +20,35 @@ import (
 // TestClients: whatever many clients do to several loops at once, they are served as long
 // as they behave, and nothing of them is left: streams, files, goroutines, buffers, counts.
 func TestClients(t *testing.T) {
+	t.Run("clear", func(t *testing.T) {
+		testClients(t, serve, func(addr string) (halfCloser, error) {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				return nil, err
+			}
+			return c.(halfCloser), nil
+		})
+	})
+	t.Run("TLS", func(t *testing.T) {
+		_, pool := testCert()
+		testClients(t, serveTLS, func(addr string) (halfCloser, error) {
+			return tls.Dial("tcp", addr, &tls.Config{RootCAs: pool})
+		})
+	})
+}
+
+// halfCloser is a connection that can say its last and go on reading.
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
+func serveTLS(t testing.TB, cfg config, set func(*owner)) (*engine, []*owner, string) {
+	e, owners, at := runTLS(t, cfg, set)
+	return e, owners, at.String()
+}
+
+func testClients(t *testing.T, serve func(testing.TB, config, func(*owner)) (*engine, []*owner, string), dial func(addr string) (halfCloser, error)) {
 	const clients, visits = 16, 40
 	cfg := roomy()
 	cfg.Loops, cfg.MaxConns, cfg.Reserve, cfg.WriteTimeout, cfg.MaxBuffered = 3, 100, 20, time.Second, 8<<20
@@ -49,7 +79,7 @@ func TestClients(t *testing.T) {
 			}
 		}
 	})
-	visit(t, addr, nil) // what is made at first use is made now
+	visit(t, addr, nil, dial) // what is made at first use is made now
 	eventually(t, "it is quiet", func() bool { return e.Sockets() == 0 })
 	files, goroutines := openFiles(), runtime.NumGoroutine()
 	stop := make(chan bool)
@@ -77,7 +107,7 @@ func TestClients(t *testing.T) {
 		rng := rand.New(rand.NewPCG(2, uint64(k)))
 		all.Go(func() {
 			for range visits {
-				if visit(t, addr, rng) {
+				if visit(t, addr, rng, dial) {
 					served.Add(1)
 				}
 			}
@@ -104,13 +134,14 @@ func TestClients(t *testing.T) {
 
 // visit does what one client may do, chosen by rng, and reports whether it was served
 // well. With a nil rng it behaves.
-func visit(t testing.TB, addr string, rng *rand.Rand) (served bool) {
-	conn, err := net.Dial("tcp", addr)
+func visit(t testing.TB, addr string, rng *rand.Rand, dial func(addr string) (halfCloser, error)) (served bool) {
+	c, err := dial(addr)
 	if err != nil {
-		t.Error(err)
-		return false
+		if _, isPlain := c.(*net.TCPConn); isPlain {
+			t.Error(err)
+		}
+		return false // in a handshake it can be evicted
 	}
-	c := conn.(*net.TCPConn)
 	defer c.Close()
 	way := 0
 	if rng != nil {
@@ -121,7 +152,11 @@ func visit(t testing.TB, addr string, rng *rand.Rand) (served bool) {
 		return false
 	case 2: // resets
 		io.WriteString(c, "hello")
-		c.SetLinger(0)
+		tcp := net.Conn(c)
+		if over, ok := tcp.(*tls.Conn); ok {
+			tcp = over.NetConn()
+		}
+		tcp.(*net.TCPConn).SetLinger(0)
 		return false
 	case 3: // asks for much and takes nothing
 		for k := 0; k < 100; k++ {

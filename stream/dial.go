@@ -52,6 +52,9 @@ func (l *Loop[T, X]) dial(fd int, to unix.Sockaddr, data T) (S[T, X], error) {
 	return l.of(i, s), nil // if the kernel has connected already, epoll tells of it
 }
 
+// IsDialled reports whether the stream was dialled.
+func (s S[T, X]) IsDialled() bool { return s.slot.flags&uncounted != 0 }
+
 // connected learns how the connecting went.
 func (l *Loop[T, X]) connected(i uint32, s *slot[T]) {
 	code, err := unix.GetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_ERROR)
@@ -70,8 +73,7 @@ func (l *Loop[T, X]) connected(i uint32, s *slot[T]) {
 	l.handler.Opened(l.of(i, s))
 	l.leave(i, s, call)
 	if s.gen.Load()&genBits == call.gen && s.state == Securing {
-		l.arm(i, s, armedRead)
-		l.beginHandshake(i, s)
+		l.beginHandshake(i, s, l.exts.get(s.ext).sealed.shake)
 	}
 }
 

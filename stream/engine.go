@@ -84,7 +84,6 @@ type Engine[T, X any] struct {
 	loops     []*Loop[T, X]
 	acceptor  acceptor[T, X] // loop 0's
 	listeners uint8
-	secured   [MaxListeners]bool // by the numbers of the listeners: whether they speak TLS
 	sources   sources
 	calm      int // how full the reserve may be until its streams are asked to make room
 	maxConns  atomic.Int64
@@ -184,7 +183,6 @@ func (e *Engine[T, X]) Listen(all []Listener, failed func(error)) error {
 	return e.loops[0].Post(func() {
 		acceptor := events[T, X]{e.loops[0]}
 		for _, one := range all {
-			e.secured[e.listeners] = one.TLS
 			if err := acceptor.listen(listening{one, e.listeners}); err != nil {
 				failed(err)
 			}
@@ -194,11 +192,11 @@ func (e *Engine[T, X]) Listen(all []Listener, failed func(error)) error {
 }
 
 // Adopt takes over a connected stream socket that was accepted, or made, elsewhere: it
-// becomes a stream as if a listening socket had accepted it. It is made non-blocking and
-// close-on-exec. After an error it is still the caller's; otherwise it is the engine's, and
-// closed if the loops stop adopting before it has begun. Only between Start and Close. Safe
-// for any goroutine.
-func (e *Engine[T, X]) Adopt(fd int) error {
+// becomes a stream as if a listening socket had accepted it, one with TLS if isSecured says so.
+// It is made non-blocking and close-on-exec. After an error it is still the caller's; otherwise
+// it is the engine's, and closed if the loops stop adopting before it has begun. Only between
+// Start and Close. Safe for any goroutine.
+func (e *Engine[T, X]) Adopt(fd int, isSecured bool) error {
 	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil {
 		return os.NewSyscallError("getsockopt", err)
@@ -218,7 +216,7 @@ func (e *Engine[T, X]) Adopt(fd int) error {
 		return os.NewSyscallError("getpeername", unix.ENOTCONN) // it has gone meanwhile
 	}
 	acceptor := e.loops[0]
-	if !acceptor.inbox.put(adoption{fd: fd, peer: peer.Addr(), inherited: true}) {
+	if !acceptor.inbox.put(adoption{fd: fd, peer: peer.Addr(), isSecured: isSecured, inherited: true}) {
 		return poller.ErrClosed
 	}
 	acceptor.Wake()

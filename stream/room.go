@@ -23,12 +23,12 @@ func (l *Loop[T, X]) makeRoom(from netip.Addr, here bool) {
 		if !ok {
 			return
 		}
-		if here && int(m.loop) == l.id {
+		isOnItsWay := m.tok == 0 // and its loop looks when it adopts it, also if it is this one
+		if here && int(m.loop) == l.id && !isOnItsWay {
 			l.evict(m.tok)
 			continue
 		}
-		e.owed.Add(1)
-		if m.tok != 0 { // else its loop looks when it adopts it
+		if e.owed.Add(1); !isOnItsWay {
 			e.loops[m.loop].ask(m.tok)
 		}
 	}

@@ -110,6 +110,26 @@ func indexOf(t *testing.T, word string) int {
 }
 
 // However many streams a loop is asked to evict, it looks at so many in a turn, and wakes up
+// A stream that is to make room while it is on its way to its loop is waited for, also by that
+// loop, which evicts it when it has adopted it.
+func TestRoomOfThoseOnTheirWay(t *testing.T) {
+	r := newRig(t, roomy())
+	r.e.calm = 0
+	fd, _ := r.pair()
+	r.e.reserved.Add(1)
+	r.l.conns.Add(1)
+	k := r.e.sources.add(netip.Addr{}, member{standing: surplus, loop: int32(r.l.id)})
+	r.l.inbox.put(adoption{fd: fd, member: k, excess: true})
+	r.l.makeRoom(netip.Addr{}, true)
+	if n := r.e.owed.Load(); n != 1 {
+		t.Errorf("%d are owed, want 1", n)
+	}
+	r.d.Wake()
+	if st := r.e.Stats(); r.e.owed.Load() != 0 || st.Reserved != 0 || st.TurnedAway != 1 {
+		t.Errorf("%d are owed, %+v", r.e.owed.Load(), st)
+	}
+}
+
 // for the rest.
 func TestEvictionsPerTurn(t *testing.T) {
 	r := newRig(t, roomy())

@@ -17,9 +17,13 @@ import (
 // until another takes the place: 1.6 KB each. Making them anew costs a microsecond.
 const cipherSlots = 512
 
+// secureSlots is for how many slots record.Conns are allocated together, 54 KiB: memory that was
+// used before is cleared whole, so that of larger ones all is touched for a few.
+const secureSlots = 256
+
 // secure is what a loop has for TLS.
 type secure struct {
-	conns   []*[chunkSlots]record.Conn // by slot; the kernel backs what is touched
+	conns   []*[secureSlots]record.Conn // by slot
 	ciphers *[cipherSlots]record.Ciphers
 	sealed  []byte   // records on their way out, of every stream in turn
 	untold  []uint64 // the tokens of streams that are Untold
@@ -28,8 +32,8 @@ type secure struct {
 
 // conn returns what TLS keeps of stream i, or nil if it is in the clear, so far.
 func (t *secure) conn(i uint32) *record.Conn {
-	if k := int(i / chunkSlots); k < len(t.conns) && t.conns[k] != nil {
-		if c := &t.conns[k][i%chunkSlots]; c.Version() != 0 {
+	if k := int(i / secureSlots); k < len(t.conns) && t.conns[k] != nil {
+		if c := &t.conns[k][i%secureSlots]; c.Version() != 0 {
 			return c
 		}
 	}
@@ -38,17 +42,17 @@ func (t *secure) conn(i uint32) *record.Conn {
 
 // add begins to keep a connection of stream i.
 func (t *secure) add(i uint32, c *record.Conn) {
-	k := int(i / chunkSlots)
+	k := int(i / secureSlots)
 	for len(t.conns) <= k {
 		t.conns = append(t.conns, nil)
 	}
 	if t.conns[k] == nil {
-		t.conns[k] = new([chunkSlots]record.Conn)
+		t.conns[k] = new([secureSlots]record.Conn)
 	}
 	if t.ciphers == nil {
 		t.ciphers = new([cipherSlots]record.Ciphers)
 	}
-	t.conns[k][i%chunkSlots] = *c
+	t.conns[k][i%secureSlots] = *c
 }
 
 // remove forgets the secrets of stream i.
@@ -56,6 +60,15 @@ func (t *secure) remove(i uint32) {
 	if c := t.conn(i); c != nil {
 		c.Clear()
 		t.ciphersOf(i).Clear()
+	}
+}
+
+// forget drops all expanded ciphers, which comes once a second: those that are used are made anew,
+// and those of streams that have become idle neither stay nor hold up the heap they lie in, which
+// is full of handshakes of the past.
+func (t *secure) forget() {
+	if t.ciphers != nil {
+		*t.ciphers = [cipherSlots]record.Ciphers{}
 	}
 }
 
@@ -101,6 +114,10 @@ func (x *sealed) fault() error {
 // readSealed is read for records.
 func (l *Loop[T, X]) readSealed(i uint32, s *slot[T], c *record.Conn) bool {
 	x := l.exts.get(s.ext)
+	if x.sealed.isEarly {
+		l.hearEarly(i, s, x)
+		return true
+	}
 	before := len(x.sealed.in)
 	n, errno := l.recv(s, before)
 	switch {
@@ -109,6 +126,7 @@ func (l *Loop[T, X]) readSealed(i uint32, s *slot[T], c *record.Conn) bool {
 	case n == 0 && errno != 0:
 		l.release(i, s, errno)
 	case n == 0 && x.sealed.end != nil: // whether that is known or not
+		l.need(i, s).sealed.told = true
 		l.handOver(i, s, nil)
 	case n == 0:
 		l.need(i, s).sealed.end = c.End()
@@ -128,6 +146,7 @@ func (l *Loop[T, X]) hearRecords(i uint32, s *slot[T], c *record.Conn, before, n
 		if size, _ := c.In.Size(x.sealed.in); before+n < size {
 			x.sealed.in = l.Buffers.Append(x.sealed.in, l.buf[before:before+n])
 			l.exts.rank(s.ext)
+			l.relieve()
 			return
 		}
 		copy(l.buf, x.sealed.in)
@@ -168,6 +187,16 @@ func (l *Loop[T, X]) handOver(i uint32, s *slot[T], b []byte) {
 // isUntold reports whether there is something that the owner has yet to be told.
 func (x *sealed) isUntold() bool { return x.isEarly || x.end != nil && !x.told }
 
+// isTellable reports whether nothing is in the way of telling the owner what it has yet to be
+// told.
+func (l *Loop[T, X]) isTellable(s *slot[T]) bool {
+	if s.ext == 0 || s.state != Flowing && s.state != Held || s.why&^Backlog != 0 {
+		return false
+	}
+	x := l.exts.get(s.ext)
+	return x.sealed.isUntold() && (x.outbox.waiting == 0 || l.isReadOn(x))
+}
+
 // tellAll tells the owners of streams that nothing holds any more what they have yet to be told:
 // of an end, or what came with the end of the handshake. It has a pass of its own, since a stream
 // may be held when it comes.
@@ -182,23 +211,26 @@ func (l events[T, X]) tellAll() {
 		if s == nil {
 			continue
 		}
-		if s.why &^= Untold; s.state != Held || s.why&^Backlog != 0 {
+		l.at = i
+		if s.why &^= Untold; !l.isTellable(s) {
 			l.settle(i, s)
 			continue
 		}
-		l.at = i
 		s.state, s.why = Flowing, 0
-		switch x := l.need(i, s); {
-		case x.sealed.isEarly:
-			b := x.sealed.in
-			x.sealed.in, x.sealed.isEarly = nil, false
-			l.openRecords(i, s, l.secure.conn(i), b)
-			l.Buffers.Put(b)
-		default:
+		if x := l.need(i, s); x.sealed.isEarly {
+			l.hearEarly(i, s, x)
+		} else {
 			x.sealed.told = true
 			l.handOver(i, s, nil)
 		}
 	}
+}
+
+// hearEarly opens what came with the end of the handshake.
+func (l *Loop[T, X]) hearEarly(i uint32, s *slot[T], x *ext[X]) {
+	n := copy(l.buf, x.sealed.in)
+	l.dropBeginning(&x.sealed)
+	l.openRecords(i, s, l.secure.conn(i), l.buf[:n])
 }
 
 // sealedAtOnce is how much is sealed to be sent at once: the kernel is given no more than

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/usher-ws/usher/record"
 )
 
 // testCert is a certificate for 127.0.0.1, and the pool that it is verified by.
@@ -46,7 +48,13 @@ var testCert = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 // runTLS starts an engine that listens with TLS.
 func runTLS(t testing.TB, cfg config, set func(o *owner)) (*engine, []*owner, netip.AddrPort) {
 	t.Helper()
-	e, owners := run(t, withTLS(t, cfg), set)
+	return runWith(t, withTLS(t, cfg), set)
+}
+
+// runWith is runTLS with the Config's own certificates.
+func runWith(t testing.TB, cfg config, set func(o *owner)) (*engine, []*owner, netip.AddrPort) {
+	t.Helper()
+	e, owners := run(t, cfg, set)
 	fd, at := listenTCP(t)
 	if err := e.Listen([]Listener{{FD: fd, TLS: true}}, func(err error) { t.Error(err) }); err != nil {
 		t.Fatal(err)
@@ -251,5 +259,27 @@ func TestDialTLS(t *testing.T) {
 	})
 	if cause := <-done; cause != ErrHangup || got.Len() != 100_000 {
 		t.Errorf("ended with %v after %d bytes", cause, got.Len())
+	}
+}
+
+// Expanded ciphers are dropped with each look at the deadlines, which comes once a second, and
+// made anew when they are needed.
+func TestCiphersForgotten(t *testing.T) {
+	e, _, at := runTLS(t, roomy(), echoes)
+	c := dialTLS(t, at, &tls.Config{})
+	got := make([]byte, 5)
+	for range 3 {
+		io.WriteString(c, "hello")
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != "hello" {
+			t.Fatalf("%q, %v", got, err)
+		}
+		for _, l := range e.Loops() {
+			on(t, l, func() {
+				events[mark, bag]{l}.lookAround(0)
+				if l.secure.ciphers != nil && *l.secure.ciphers != [cipherSlots]record.Ciphers{} {
+					t.Error("ciphers are left")
+				}
+			})
+		}
 	}
 }

@@ -6,13 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/netip"
-	"runtime/debug"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/record/handshake"
@@ -31,152 +27,33 @@ const (
 	// honest one takes milliseconds, and as long as its peer is away.
 	maxHandshakes = 512
 
-	// maxAhead is how much of what a peer says may wait for crypto/tls, which takes no message
-	// of more than 64 KiB.
-	maxAhead = 128 << 10
+	// maxGoroutines is how many goroutines the handshakes of accepted streams may have, those
+	// included whose stream has ended and that are still within a function of the tls.Config.
+	maxGoroutines = 2 * maxHandshakes
+
+	// maxHello is how long a ClientHello may be, several times what the longest take.
+	maxHello = 32 << 10
+
+	// maxAhead is from how many bytes on that wait for crypto/tls nothing more is read. At most
+	// as much again is read at once.
+	maxAhead = 16 << 10
 )
 
 // Causes of an end that comes before a stream is secure. What crypto/tls refuses is an error
 // of its own.
 var (
 	ErrNotSecured = errors.New("stream: the handshake was not done in time")
-	ErrAhead      = errors.New("stream: the peer says too much before its handshake is done")
+	ErrLongHello  = errors.New("stream: the peer begins with too long a hello")
 )
 
 // securing are the handshakes of a loop.
 type securing struct {
-	running int
-	order   []uint64 // the tokens of accepted streams whose handshakes have begun, the oldest first
+	begun      int      // streams whose handshakes have begun
+	goroutines int      // theirs, and of those that have ended
+	order      []uint64 // the tokens of accepted streams whose handshakes have begun, the oldest first
 
 	mu   sync.Mutex
 	told []*negotiation // that have something for the loop
-}
-
-// negotiation is a handshake that is under way, and the net.Conn that crypto/tls has of it. Nothing of it
-// blocks but Read; deadlines are the stream's.
-type negotiation struct {
-	loop *securing
-	wake func()
-	do   func(net.Conn) (*handshake.Result, error)
-	tok  uint64
-
-	local, remote netip.AddrPort
-
-	// The loop's.
-	isRunning bool
-	unsent    []byte
-
-	mu      sync.Mutex
-	changed sync.Cond // on mu
-	isTold  bool      // the loop is going to look
-	in      []byte    // of the peer
-	isEnd   bool      // there is nothing behind in
-	out     []byte    // for the peer, and not yet the loop's
-	gone    error     // why there is no stream any more
-	isOver  bool
-	result  *handshake.Result
-	err     error
-}
-
-// begin starts the goroutine.
-func (h *negotiation) begin() {
-	go func() {
-		r, err := h.run()
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if h.result, h.err, h.isOver = r, err, true; h.gone != nil && r != nil {
-			r.Conn.Clear()
-		}
-		h.tell()
-	}()
-}
-
-// run calls crypto/tls, and with it functions of a tls.Config.
-func (h *negotiation) run() (r *handshake.Result, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			r, err = nil, &PanicError{p, debug.Stack()}
-		}
-	}()
-	return h.do(h)
-}
-
-// tell has the loop look at h. It is called under mu.
-func (h *negotiation) tell() {
-	if h.isTold {
-		return
-	}
-	h.isTold = true
-	h.loop.mu.Lock()
-	h.loop.told = append(h.loop.told, h)
-	h.loop.mu.Unlock()
-	h.wake()
-}
-
-// Read is net.Conn's.
-func (h *negotiation) Read(b []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for len(h.in) == 0 && !h.isEnd && h.gone == nil {
-		h.changed.Wait()
-	}
-	switch {
-	case h.gone != nil:
-		return 0, h.gone
-	case len(h.in) == 0:
-		return 0, io.EOF
-	}
-	n := copy(b, h.in)
-	h.in = h.in[n:]
-	return n, nil
-}
-
-// Write is net.Conn's. It takes all, as an error would stay with crypto/tls.
-func (h *negotiation) Write(b []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.out = append(h.out, b...)
-	h.tell()
-	return len(b), nil
-}
-
-// Close is net.Conn's. The stream is the loop's to end.
-func (h *negotiation) Close() error { return nil }
-
-func (h *negotiation) LocalAddr() net.Addr              { return net.TCPAddrFromAddrPort(h.local) }
-func (h *negotiation) RemoteAddr() net.Addr             { return net.TCPAddrFromAddrPort(h.remote) }
-func (h *negotiation) SetDeadline(time.Time) error      { return nil }
-func (h *negotiation) SetReadDeadline(time.Time) error  { return nil }
-func (h *negotiation) SetWriteDeadline(time.Time) error { return nil }
-
-// hear takes what the peer has said, and reports false if that is too much.
-func (h *negotiation) hear(b []byte) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.in = append(h.in, b...)
-	h.changed.Signal()
-	return len(h.in) <= maxAhead
-}
-
-// hearEnd says that the peer says nothing more.
-func (h *negotiation) hearEnd() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.isEnd = true
-	h.changed.Signal()
-}
-
-// end says that there will be nothing more.
-func (h *negotiation) end(cause error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.gone == nil {
-		h.gone = cause
-	}
-	if h.result != nil {
-		h.result.Conn.Clear()
-	}
-	h.changed.Broadcast()
 }
 
 // newHandshake makes the handshake of a stream, which has yet to begin.
@@ -193,96 +70,123 @@ func (l *Loop[T, X]) negotiate(i uint32, s *slot[T]) {
 	if s.flags&awaitsHeader != 0 && !l.readHeader(i, s) {
 		return
 	}
-	n, errno := l.recv(s, 0)
+	from := len(l.buf) - maxAhead
+	n, errno := l.recv(s, from)
+	h := l.exts.get(s.ext).sealed.shake
 	switch {
 	case n == 0 && errno == unix.EAGAIN:
-		return
-	case n == 0 && errno == 0 && l.exts.get(s.ext).sealed.shake != nil: // crypto/tls may have all it needs
-		l.exts.get(s.ext).sealed.shake.hearEnd()
-		l.arm(i, s, s.flags&armedWrite)
-		return
+	case n == 0 && errno == 0 && h != nil: // crypto/tls may have all it needs
+		h.hearEnd()
+		l.watchShake(i, s, h)
 	case n == 0 && errno == 0:
 		l.release(i, s, ErrHangup)
-		return
 	case n == 0:
 		l.release(i, s, errno)
-		return
+	case h == nil:
+		l.hearHello(i, s, l.buf[from:from+n])
+	default:
+		h.hear(l.buf[from : from+n])
+		l.watchShake(i, s, h)
 	}
-	if h := l.exts.get(s.ext).sealed.shake; h == nil {
-		l.hearHello(i, s, l.buf[:n])
-	} else if !h.hear(l.buf[:n]) {
-		l.release(i, s, ErrAhead)
+}
+
+// watchShake has epoll tell of what a handshake waits for.
+func (l *Loop[T, X]) watchShake(i uint32, s *slot[T], h *negotiation) {
+	var want flags
+	if h.isHearing() {
+		want |= armedRead
 	}
+	if len(h.unsent) > 0 {
+		want |= armedWrite
+	}
+	l.arm(i, s, want)
 }
 
 // hearHello gathers what a client says first, and begins the handshake when that is whole.
 func (l *Loop[T, X]) hearHello(i uint32, s *slot[T], b []byte) {
 	if x := l.exts.get(s.ext); len(x.sealed.in) > 0 {
-		b = append(x.sealed.in, b...)
+		x.sealed.in = l.Buffers.Append(x.sealed.in, b)
+		b = x.sealed.in
 	}
 	cfg := &l.engine.cfg
 	switch size, err := handshake.HelloSize(b); {
-	case err != nil:
+	case err != nil && 'A' <= b[0] && b[0] <= 'Z': // as a method of HTTP
 		l.endWith(i, s, err)
-		if 'A' <= b[0] && b[0] <= 'Z' { // as a method of HTTP
-			l.finish(i, s, cfg.NotTLS)
-		} else {
-			l.release(i, s, err)
-		}
-	case len(b) > maxAhead:
-		l.release(i, s, ErrAhead)
+		l.finish(i, s, cfg.NotTLS)
+	case err != nil:
+		l.release(i, s, err)
+	case size > maxHello || size == 0 && len(b) > maxHello:
+		l.release(i, s, ErrLongHello)
 	case size == 0 || size > len(b):
-		x := l.need(i, s)
-		x.sealed.in = l.Buffers.Append(x.sealed.in, b[len(x.sealed.in):])
+		if x := l.need(i, s); x.sealed.in == nil {
+			x.sealed.in = l.Buffers.Append(nil, b)
+		}
 		l.exts.rank(s.ext)
+		l.relieve()
 	default:
 		l.newHandshake(i, s, func(c net.Conn) (*handshake.Result, error) {
 			return cfg.TLS.Handshake(context.Background(), c, nil)
 		})
-		x := l.exts.get(s.ext)
-		_ = x.sealed.shake.hear(b)
-		l.Buffers.Put(x.sealed.in)
-		x.sealed.in = nil
-		l.beginInOrder(i, s)
+		h := l.exts.get(s.ext).sealed.shake
+		h.hear(b)
+		l.dropBeginning(&l.need(i, s).sealed)
+		l.beginInOrder(i, s, h)
+		l.relieve()
 	}
+}
+
+// dropBeginning gives back what was gathered.
+func (l *Loop[T, X]) dropBeginning(x *sealed) {
+	l.Buffers.Put(x.in)
+	x.in, x.isEarly = nil, false
 }
 
 // endWith notes what a stream ends for. It has not become secure, and says its last now.
 func (l *Loop[T, X]) endWith(i uint32, s *slot[T], why error) {
 	x := l.need(i, s)
+	l.dropBeginning(&x.sealed)
 	x.sealed.end, x.sealed.told = why, true
 	s.state = Flowing
 }
 
 // beginInOrder begins a handshake that was made, and ends the oldest if there are too many.
-func (l *Loop[T, X]) beginInOrder(i uint32, s *slot[T]) {
+func (l *Loop[T, X]) beginInOrder(i uint32, s *slot[T], h *negotiation) {
 	t := &l.secure.securing
-	for t.running >= maxHandshakes && len(t.order) > 0 {
-		tok := t.order[0]
-		t.order = t.order[1:]
-		if k, other := l.slab.find(tok); other != nil && other.state == Securing {
-			l.engine.evicted.Add(1)
-			l.release(k, other, ErrEvicted)
-		}
+	if t.goroutines >= maxGoroutines {
+		l.engine.turnedAway.Add(1)
+		l.release(i, s, ErrEvicted)
+		return
 	}
+	t.order = append(t.order, token(i, s.gen.Load()))
 	if len(t.order) > 2*maxHandshakes {
 		t.order = slices.DeleteFunc(t.order, func(tok uint64) bool {
 			_, other := l.slab.find(tok)
 			return other == nil || other.state != Securing
 		})
 	}
-	t.order = append(t.order, token(i, s.gen.Load()))
-	l.beginHandshake(i, s)
+	l.beginHandshake(i, s, h)
+	for t.begun > maxHandshakes && len(t.order) > 1 {
+		tok := t.order[0]
+		t.order = t.order[1:]
+		if k, other := l.slab.find(tok); other != nil && other.state == Securing {
+			before := l.at
+			l.at = k
+			l.engine.evicted.Add(1)
+			l.release(k, other, ErrEvicted)
+			l.at = before
+		}
+	}
 }
 
 // beginHandshake begins a handshake that was made.
-func (l *Loop[T, X]) beginHandshake(i uint32, s *slot[T]) {
-	h := l.exts.get(s.ext).sealed.shake
+func (l *Loop[T, X]) beginHandshake(i uint32, s *slot[T], h *negotiation) {
 	h.remote = poller.Peer(int(s.fd))
 	h.local, _ = poller.Local(int(s.fd))
-	h.isRunning = true
-	l.secure.running++
-	h.begin()
+	h.hasBegun = true
+	l.secure.begun++
+	l.secure.goroutines++
+	l.watchShake(i, s, h)
+	go h.run()
 }
 
 // attendHandshakes looks at those that have something for the loop.
@@ -298,6 +202,12 @@ func (l events[T, X]) attendHandshakes() {
 			t.told = nil
 		}
 		t.mu.Unlock()
+		if h.told() {
+			t.goroutines--
+			if p, ok := h.err.(*PanicError); ok {
+				l.logError("stream: panic in a handshake", "panic", p.Value, "stack", string(p.Stack))
+			}
+		}
 		if i, s := l.slab.find(h.tok); s != nil && s.state == Securing && l.exts.get(s.ext).sealed.shake == h {
 			l.at = i
 			l.reply(i, s)
@@ -313,24 +223,21 @@ func (l *Loop[T, X]) reply(i uint32, s *slot[T]) {
 	}
 	h.mu.Lock()
 	h.unsent = append(h.unsent, h.out...)
-	h.out, h.isTold = nil, false
+	h.out = nil
 	isOver := h.isOver
 	h.mu.Unlock()
-	for len(h.unsent) > 0 {
+	for full := false; len(h.unsent) > 0 && !full; {
 		n, errno := l.wire.send(int(s.fd), h.unsent, false)
 		if errno != 0 && errno != unix.EAGAIN {
 			l.release(i, s, errno)
 			return
 		}
 		l.sent += uint64(n)
+		full = n < min(len(h.unsent), poller.SendLimit)
 		h.unsent = h.unsent[n:]
-		if n == 0 {
-			l.arm(i, s, s.flags&armedRead|armedWrite)
-			return
-		}
 	}
-	l.arm(i, s, s.flags&armedRead)
-	if isOver {
+	l.watchShake(i, s, h)
+	if isOver && len(h.unsent) == 0 {
 		l.concludeHandshake(i, s, h)
 	}
 }
@@ -367,8 +274,8 @@ func (l *Loop[T, X]) dropHandshake(x *sealed) {
 	}
 	x.shake = nil
 	l.Buffers.Forget(handshakeSize)
-	if h.isRunning {
-		l.secure.running--
+	if h.hasBegun {
+		l.secure.begun--
 	}
 	h.end(net.ErrClosed)
 }

@@ -3,11 +3,16 @@
 package stream
 
 import (
+	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/usher-ws/usher/record/handshake"
@@ -30,11 +35,10 @@ func withTLS(t testing.TB, cfg config) config {
 func (r *rig) adoptTLS() (s link, peer int) {
 	r.Helper()
 	mine, peer := r.pair()
-	r.e.secured[0] = true
 	r.e.live.Add(1)
 	r.l.conns.Add(1)
 	i := r.l.slab.upcoming()
-	r.l.adopt(adoption{fd: mine, listener: 1})
+	r.l.adopt(adoption{fd: mine, isSecured: true})
 	return r.l.At(i), peer
 }
 
@@ -140,4 +144,151 @@ func (k *keeping) Write(b []byte) (n int, err error) {
 	}
 	k.later = append(k.later, b...)
 	return len(b), nil
+}
+
+// Whatever a function of the tls.Config does, its stream alone ends, and no other waits.
+func TestHandshakeFaults(t *testing.T) {
+	cert, _ := testCert()
+	var do atomic.Pointer[func()]
+	shaker, err := handshake.NewServer(&tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if f := do.Load(); f != nil {
+			(*f)()
+		}
+		return &cert, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, logged := withTLS(t, roomy()), make(chan string, 10)
+	cfg.TLS = shaker
+	cfg.LogError = func(msg string, _ ...any) { logged <- msg }
+	e, owners, at := runWith(t, cfg, echoes)
+	for name, f := range map[string]func(){"panics": func() { panic("on purpose") }, "exits": runtime.Goexit} {
+		do.Store(&f)
+		_, err := tls.Dial("tcp", at.String(), &tls.Config{InsecureSkipVerify: true})
+		if err == nil {
+			t.Errorf("%s: the handshake is done", name)
+		}
+		if name == "panics" {
+			<-logged
+		}
+	}
+	do.Store(nil)
+	c := dialTLS(t, at, &tls.Config{})
+	io.WriteString(c, "hello")
+	if n, err := io.ReadFull(c, make([]byte, 5)); err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	l := e.Loops()[0]
+	eventually(t, "the goroutines have ended", func() (isSo bool) {
+		on(t, l, func() { isSo = l.secure.goroutines == 0 && l.secure.begun == 0 && len(owners[0].lives) == 1 })
+		return isSo
+	})
+}
+
+// What a client says right behind its handshake waits in the kernel, however much it is, until
+// crypto/tls is done and nothing holds the stream.
+func TestTalksAhead(t *testing.T) {
+	cert, pool := testCert()
+	going := make(chan bool)
+	shaker, err := handshake.NewServer(&tls.Config{
+		Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert,
+		VerifyPeerCertificate: func([][]byte, [][]*x509.Certificate) error { <-going; return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := withTLS(t, roomy())
+	cfg.TLS = shaker
+	var got []byte
+	l := make(chan link, 1)
+	over := make(chan bool)
+	e, _, at := runWith(t, cfg, func(o *owner) {
+		o.secured = func(s link, _ *tls.ConnectionState) {
+			s.Hold(Custom)
+			l <- s
+		}
+		o.input = func(s link, b []byte, eof bool) {
+			if s.Why()&Custom != 0 {
+				t.Error("heard though it is held")
+			}
+			if got = append(got, b...); eof {
+				close(over)
+				s.Finish(nil)
+			}
+		}
+	})
+	c := dialTLS(t, at, &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, MinVersion: tls.VersionTLS13})
+	go func() {
+		c.Write(counting[:1<<20])
+		c.CloseWrite()
+	}()
+	loop := e.Loops()[0]
+	eventually(t, "much waits", func() (isSo bool) {
+		on(t, loop, func() {
+			for s := range loop.All() {
+				h := loop.exts.get(s.slot.ext).sealed.shake
+				isSo = h != nil && !h.isHearing()
+			}
+		})
+		return isSo
+	})
+	on(t, loop, func() {
+		for s := range loop.All() {
+			if h := loop.exts.get(s.slot.ext).sealed.shake; len(h.in) > 2*maxAhead {
+				t.Errorf("%d bytes wait for crypto/tls", len(h.in))
+			}
+		}
+	})
+	close(going)
+	s := <-l
+	on(t, loop, func() { s.Go(Custom) })
+	<-over
+	if !bytes.Equal(got, counting[:1<<20]) {
+		t.Errorf("%d bytes, and not those that were said", len(got))
+	}
+}
+
+// Functions of the tls.Config that do not return have so many goroutines and no more.
+func TestStuckHandshakes(t *testing.T) {
+	cert, _ := testCert()
+	going := make(chan bool)
+	shaker, err := handshake.NewServer(&tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		<-going
+		return &cert, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := withTLS(t, roomy())
+	cfg.TLS = shaker
+	e, _, at := runWith(t, cfg, echoes)
+	hello, loop := clientHello(t), e.Loops()[0]
+	for range maxGoroutines + 50 {
+		c, err := net.Dial("tcp", at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.Write(hello)
+	}
+	eventually(t, "some were turned away", func() bool { return e.Stats().TurnedAway == 50 })
+	on(t, loop, func() {
+		if n := loop.secure.goroutines; n != maxGoroutines {
+			t.Errorf("%d goroutines, want %d", n, maxGoroutines)
+		}
+		if n := loop.secure.begun; n != maxHandshakes {
+			t.Errorf("%d handshakes, want %d", n, maxHandshakes)
+		}
+	})
+	close(going)
+	eventually(t, "those of streams that have ended return", func() (isSo bool) {
+		on(t, loop, func() { isSo = loop.secure.goroutines <= maxHandshakes })
+		return isSo
+	})
+	c := dialTLS(t, at, &tls.Config{})
+	io.WriteString(c, "hello")
+	if n, err := io.ReadFull(c, make([]byte, 5)); err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
 }

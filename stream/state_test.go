@@ -224,7 +224,7 @@ var stimuli = []stimulus{
 	{"HTTP, and room for no answer", Securing, readable, chain(says("GET / HTTP/1.1\r\n"), answers(plenty), tell(readable)), Finishing},
 	{"HTTP", Securing, readable, chain(says("GET / HTTP/1.1\r\n"), answers([]byte("no")), tell(readable)), Lingering},
 	{"neither", Securing, readable, chain(says("\x80hello"), tell(readable), because(handshake.ErrNotTLS)), Free},
-	{"a hello without an end", Securing, readable, chain(says("\x16\x03\x01\x00\x04\x01\x00\xff\xff"), floods, because(ErrAhead)), Free},
+	{"a hello without an end", Securing, readable, chain(says("\x16\x03\x01\x00\x04\x01\x00\xff\xff"), floods, because(ErrLongHello)), Free},
 	{"its end", Securing, readable, chain(ends, tell(readable), because(ErrHangup)), Free},
 	{"its end, and kept", Securing, readable, chain(ends, keep, tell(readable)), Gone},
 	{"stale", Securing, writable, tell(writable), Securing},
@@ -430,7 +430,7 @@ func (c *cellRig) checkArmed() {
 		write = true
 	case Securing:
 		h := c.l.exts.get(c.s.slot.ext).sealed.shake
-		read, write = h == nil || !h.isEnd, h != nil && len(h.unsent) > 0
+		read, write = h == nil || h.isHearing(), h != nil && len(h.unsent) > 0
 	case Flowing:
 		read, write = true, waiting
 	case Held:

@@ -151,16 +151,6 @@ func (s S[T, X]) WriteParts(b []byte, parts []Part) {
 	}
 }
 
-// Pass is Write for what another stream has said. The stream goes on being read from while
-// bytes wait: its peer need not take what others say in order to be heard, and where both
-// sides of a relay would wait to be taken first, neither would ever be. It is for the owner to
-// Hold the other stream as long as bytes wait here, until Resume.
-func (s S[T, X]) Pass(b []byte) {
-	if st := s.slot.state; st == Flowing || st == Held {
-		s.loop.pass(s.i, s.slot, b)
-	}
-}
-
 // Waiting returns how many bytes wait for the peer to take them.
 func (s S[T, X]) Waiting() int {
 	if s.slot.ext == 0 {

@@ -46,6 +46,7 @@ func (l events[T, X]) lookAtDeadlines() {
 // what came in time is read first.
 func (l events[T, X]) lookAround(late time.Duration) {
 	l.sweepAt = l.tick + sweepEvery
+	l.secure.forget()
 	if late >= lateTick {
 		l.late++
 	}

@@ -23,6 +23,7 @@ type walker struct {
 	listener int
 	at       netip.AddrPort
 	depth    int
+	isTLS    bool
 	steps    []string // of the walk, for when it fails
 }
 
@@ -34,12 +35,13 @@ type walked struct {
 	written int
 	taken   int
 	dialled bool
+	far     *farEnd // of TLS
 }
 
 const mostWalked = 6
 
 func newWalker(t testing.TB, cfg config, next func() byte) *walker {
-	w := &walker{rig: newRig(t, cfg), next: next}
+	w := &walker{rig: newRig(t, cfg), next: next, isTLS: cfg.TLS != nil}
 	w.listener, w.at = listenTCP(t)
 	act := func(s link) {
 		if w.depth < 3 && w.next()%2 == 0 {
@@ -48,8 +50,17 @@ func newWalker(t testing.TB, cfg config, next func() byte) *walker {
 			w.depth--
 		}
 	}
-	w.o.opened, w.o.resume, w.o.due, w.o.victim = act, act, act, act
-	w.o.input = func(s link, _ []byte, eof bool) {
+	w.o.resume, w.o.due, w.o.victim = act, act, act
+	w.o.opened = func(s link) {
+		if x := w.of(s); x != nil {
+			w.secure(x)
+		}
+		act(s)
+	}
+	w.o.input = func(s link, b []byte, eof bool) {
+		if x := w.of(s); x != nil && x.far != nil {
+			w.heard(x, b)
+		}
 		if act(s); eof && w.next()%2 == 0 {
 			s.Finish(nil)
 		}
@@ -60,6 +71,16 @@ func newWalker(t testing.TB, cfg config, next func() byte) *walker {
 		return keep
 	}
 	return w
+}
+
+// of returns what is known of a stream.
+func (w *walker) of(s link) *walked {
+	for _, x := range w.streams {
+		if x.tok == s.Token() {
+			return x
+		}
+	}
+	return nil
 }
 
 // some chooses a stream, more often s than others.
@@ -170,6 +191,12 @@ func (w *walker) verb(x *walked) {
 			bag.b = nil
 		}
 		fd, discount, err := s.Detach()
+		if s.IsSecure() {
+			if err == nil {
+				w.Error("a secure stream was detached")
+			}
+			return
+		}
 		if err != nil {
 			w.Errorf("detach: %v", err)
 			return
@@ -182,7 +209,11 @@ func (w *walker) verb(x *walked) {
 
 // peerDoes has a peer do something.
 func (w *walker) peerDoes(x *walked) {
-	if x == nil || x.peer < 0 {
+	if x == nil || x.peer < 0 || w.isTLS && x.s.State() == Dialing {
+		return
+	}
+	if x.far != nil {
+		w.farDoes(x)
 		return
 	}
 	switch w.next() % 6 {
@@ -280,6 +311,7 @@ func (w *walker) begin() {
 	opened := w.o.opened
 	w.o.opened = func(s link) { // it may have ended when adopting returns
 		x.s, x.tok = s, s.Token()
+		w.secure(x)
 		w.o.opened = opened
 		opened(s)
 	}
@@ -329,7 +361,7 @@ func (w *walker) check() {
 	for s := range w.l.All() {
 		if s.slot.ext != 0 {
 			x := w.l.exts.get(s.slot.ext)
-			held, waits := 0, -x.outbox.sent
+			held, waits := 0, len(x.sealed.out)-x.outbox.sent
 			for _, p := range x.outbox.pieces[x.outbox.first:] {
 				if waits += len(p.b); p.refs == 0 {
 					lent += cap(p.b)
@@ -339,7 +371,7 @@ func (w *walker) check() {
 				held += w.l.weighPiece(p)
 			}
 			held += cap(x.outbox.pieces) * refCost
-			lent += cap(x.owner.b) + cap(x.outbox.pieces)*refCost
+			lent += cap(x.owner.b) + cap(x.outbox.pieces)*refCost + x.sealed.size()
 			if held != x.outbox.held || waits != x.outbox.waiting {
 				w.Fatalf("slot %d holds %d bytes and %d wait, want %d and %d", s.i, x.outbox.held, x.outbox.waiting, held, waits)
 			}
@@ -378,6 +410,9 @@ func (w *walker) check() {
 			if isHeld = why != 0 || waiting; always {
 				isHeld = why&^Backlog != 0
 			}
+			if x := w.l.exts.get(s.slot.ext); w.l.isTellable(s.slot) {
+				w.Fatalf("slot %d has not been told of %v, and is not going to be", s.i, x.sealed.end)
+			}
 			wantRead = !isHeld
 			if waiting != (why&Backlog != 0) && !always {
 				w.Fatalf("slot %d: waiting %v, why %b", s.i, waiting, why)
@@ -392,8 +427,8 @@ func (w *walker) check() {
 			}
 		case Lingering:
 			wantRead = w.l.exts.get(s.slot.ext).discarded <= lingerBytes
-			if waiting {
-				w.Fatalf("slot %d lingers while bytes wait", s.i)
+			if waiting || why != 0 {
+				w.Fatalf("slot %d lingers, waiting %v, why %b", s.i, waiting, why)
 			}
 		case Gone:
 			if s.slot.fd >= 0 || waiting {
@@ -475,13 +510,16 @@ func (w *walker) walk() {
 // TestWalk: whatever is done, by whom and in whatever order, the table of streams, epoll,
 // the buffers, the counts and the owner agree after every step.
 func TestWalk(t *testing.T) {
-	for _, always := range []bool{false, true} {
+	for kind := range 4 {
 		for seed := range uint64(8) {
-			t.Run(fmt.Sprint(always, " ", seed), func(t *testing.T) {
+			always, isTLS := kind&1 != 0, kind&2 != 0
+			t.Run(fmt.Sprintf("always %v, TLS %v, %d", always, isTLS, seed), func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(1, seed))
 				left := 3000
 				cfg := roomy()
-				cfg.ReadAlways = always
+				if cfg.ReadAlways = always; isTLS {
+					cfg = withTLS(t, cfg)
+				}
 				cfg.MaxBuffered, cfg.MaxConns, cfg.Reserve = 4<<20, 3, 2
 				var w *walker
 				w = newWalker(t, cfg, func() byte {
@@ -498,11 +536,14 @@ func TestWalk(t *testing.T) {
 }
 
 func FuzzWalk(f *testing.F) {
-	f.Add(false, []byte("stream"))
-	f.Add(true, []byte("a walk of a few steps on a few streams, which nobody has planned"))
-	f.Fuzz(func(t *testing.T, always bool, choices []byte) {
+	f.Add(false, false, []byte("stream"))
+	f.Add(true, false, []byte("a walk of a few steps on a few streams, which nobody has planned"))
+	f.Add(true, true, []byte("a walk of a few steps on a few streams, which nobody has planned"))
+	f.Fuzz(func(t *testing.T, always, isTLS bool, choices []byte) {
 		cfg := roomy()
-		cfg.ReadAlways = always
+		if cfg.ReadAlways = always; isTLS {
+			cfg = withTLS(t, cfg)
+		}
 		cfg.MaxBuffered, cfg.MaxConns, cfg.Reserve = 4<<20, 3, 2
 		var w *walker
 		w = newWalker(t, cfg, func() byte {

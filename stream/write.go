@@ -27,19 +27,6 @@ func (l *Loop[T, X]) transmit(i uint32, s *slot[T], b []byte, parts []Part) {
 	l.relieve()
 }
 
-// pass is S.Pass.
-func (l *Loop[T, X]) pass(i uint32, s *slot[T], b []byte) {
-	gen := s.gen.Load() & genBits
-	l.transmit(i, s, b, nil)
-	if s.gen.Load()&genBits != gen || s.ext == 0 {
-		return
-	}
-	if x := l.exts.get(s.ext); x.outbox.waiting > 0 && !x.passes {
-		x.passes = true
-		l.settle(i, s)
-	}
-}
-
 // send gives b to the kernel, and reports false if that has ended the stream. One that is
 // read from while bytes wait is left to be read: what its peer said before it ended may
 // still be there.
@@ -82,10 +69,8 @@ func (l *Loop[T, X]) beginWaiting(i uint32, s *slot[T]) *ext[X] {
 
 // settle chooses the state that fits: bytes that wait, a reason to be held, or neither.
 func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
-	x := l.exts.get(s.ext)
-	waiting := x.outbox.waiting > 0
-	isRead := !waiting || l.engine.cfg.ReadAlways || x.passes // unless there is another reason
-	if s.why&^Backlog == 0 && isRead && x.sealed.isUntold() {
+	waiting := s.ext != 0 && l.exts.get(s.ext).outbox.waiting > 0
+	if l.isTellable(s) {
 		s.why |= Untold
 		l.secure.untold = append(l.secure.untold, token(i, s.gen.Load()))
 		l.poll.Again()
@@ -96,7 +81,7 @@ func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
 	case s.state == Finishing:
 		l.lingering.begin(i, s)
 	case s.state != Flowing && s.state != Held:
-	case waiting && isRead && s.why&^Backlog == 0:
+	case waiting && s.why&^Backlog == 0 && l.isReadOn(l.exts.get(s.ext)):
 		s.state, s.why = Flowing, 0
 		l.arm(i, s, armedRead|armedWrite)
 	case waiting:
@@ -122,10 +107,11 @@ func (l *Loop[T, X]) flush(i uint32, s *slot[T]) {
 	for total := 0; x.outbox.waiting > 0 && !full; {
 		var n int
 		var ok bool
+		sent := l.sent
 		if n, full, ok = l.flushSome(i, s, x); !ok {
 			return
 		}
-		if n > 0 {
+		if l.sent > sent {
 			x.stalled = StartClock(l.Ran())
 		}
 		if total += n; total >= poller.SendLimit && !full {

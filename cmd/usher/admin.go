@@ -43,6 +43,7 @@ func newAdmin(addr string, r *running) (*admin, error) {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(r.now.Load().collectors()...) // of the service, which stays
 	registry.MustRegister(r.reloads.collectors()...)
+	registry.MustRegister(r.certs.collectors()...)
 	a := &admin{listener: listener, usher: r.srv, reloads: &r.reloads}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -34,7 +35,7 @@ type benchCmd struct {
 
 // benchFlags are the flags of all scenarios.
 type benchFlags struct {
-	URL string `arg:"" help:"The address of the server, ws://HOST:PORT/PATH; {9001..9053} in it stands for many."`
+	URL string `arg:"" help:"The address of the server, ws://HOST:PORT/PATH or wss://; {9001..9053} in it stands for many."`
 
 	Conns    int           `default:"100" help:"Number of connections: with fanout of members, with flood and hostile of neighbours, with handshake and refuse of those that connect at once."`
 	Duration time.Duration `short:"d" default:"10s" help:"How long to measure; with hostile, how long each attack lasts. Not for idle."`
@@ -47,7 +48,7 @@ type benchFlags struct {
 	PinClient  []int `placeholder:"CPU" help:"The processors of the client."`
 
 	PID   []int  `name:"pid" placeholder:"PID" help:"The processes of the server; if not given, those that listen on the port on this machine."`
-	Spawn string `placeholder:"COMMAND" help:"Start the server with this command, once for each URL; {addr}, {host} and {port} are filled in."`
+	Spawn string `placeholder:"COMMAND" help:"Start the server with this command, once for each URL; {addr}, {host} and {port} are filled in, and with wss:// {cert} and {key}, a certificate made for the run, and trusted."`
 
 	Header      []string `short:"H" sep:"none" placeholder:"NAME:VALUE" help:"A header for the request."`
 	Origin      string   `help:"The Origin header."`
@@ -56,6 +57,9 @@ type benchFlags struct {
 	Sub         string   `default:"bench" placeholder:"NAME" help:"With --secret-file: the subject of the tokens, followed by a number."`
 	OneToken    bool     `help:"With --secret-file: use one token for all connections, without a number."`
 	SecretFile  string   `placeholder:"FILE" help:"Make a token for each connection with the HS256 secret in this file."`
+
+	CA       string `name:"ca" placeholder:"FILE" help:"With wss://: the authorities whose certificates are good, in PEM; if not given, those of this machine."`
+	Insecure bool   `help:"With wss://: take any certificate."`
 
 	JSON bool   `name:"json" help:"Print the report as JSON."`
 	HTML string `name:"html" placeholder:"FILE" help:"Also write the report to this file, as a page with charts."`
@@ -66,8 +70,16 @@ func (f *benchFlags) Validate() error { return f.validate() }
 
 // validate checks the flags of all scenarios, and adds the errors of a scenario's own
 // flags. It refuses 0 where the harness would take it for the default.
-func (f *benchFlags) validate(own ...error) error {
+func (f *benchFlags) validate(own ...error) error { return f.validateFor([]string{f.URL}, own...) }
+
+// validateFor is validate for a scenario that connects to all of urls.
+func (f *benchFlags) validateFor(urls []string, own ...error) error {
+	isSecure := slices.ContainsFunc(urls, func(u string) bool { return strings.HasPrefix(u, "wss:") })
 	switch {
+	case (f.CA != "" || f.Insecure) && !isSecure:
+		return errors.New("--ca and --insecure: no TLS is spoken with ws://: want a URL of wss://")
+	case f.CA != "" && f.Insecure:
+		return errors.New("--ca and --insecure: certificates are verified or not: give one of them")
 	case len(f.PinServer) > 0 && f.Spawn == "":
 		return errors.New("--pin-server: no server is started here: give --spawn, or start it with taskset")
 	case f.Token != "" && f.SecretFile != "":
@@ -100,6 +112,7 @@ func (f *benchFlags) common(meter *bench.Meter) (bench.Common, error) {
 
 		PerProcess: f.PerProcess, PinServer: f.PinServer, PinClient: f.PinClient,
 		Worker: []string{"/proc/self/exe", "bench", "worker"},
+		TLS:    bench.TLS{Insecure: f.Insecure},
 
 		Duration: f.Duration, Warmup: orNone(f.Warmup), Timeout: f.Timeout,
 		Progress: meter.Show,
@@ -110,6 +123,13 @@ func (f *benchFlags) common(meter *bench.Meter) (bench.Common, error) {
 			return c, err
 		}
 		c.Token.Secret = secrets[0].text
+	}
+	if f.CA != "" {
+		pem, err := os.ReadFile(f.CA)
+		if err != nil {
+			return c, usageError{fmt.Errorf("--ca: %w", err)}
+		}
+		c.TLS.CA = pem
 	}
 	return c, nil
 }

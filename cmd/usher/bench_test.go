@@ -83,6 +83,26 @@ func TestBenchProcesses(t *testing.T) {
 	}
 }
 
+// TestBenchTLS: a server that is started gets a certificate, which all processes trust, and is
+// measured over TLS.
+func TestBenchTLS(t *testing.T) {
+	t.Parallel()
+	path, err := buildTested()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spawn := path + " serve --echo /echo --loops 1 --listen tls://{addr} --tls-cert {cert} --tls-key {key}"
+	r, code := measured(t, "idle", "wss://127.0.0.1:"+freePorts(t, 2)+"/echo", "--conns", "40", "--per-process", "25", "--steps", "2", "--hold", "100ms",
+		"--spawn", spawn)
+	if code != 0 || !r.OK || r.figure("open") != 40 || r.figure("fds") < 40 {
+		t.Errorf("exit code %d, got %+v", code, r)
+	}
+	r, code = measured(t, "handshake", "wss://127.0.0.1:"+freePorts(t, 1)+"/echo", "-d", "300ms", "--warmup", "0", "--conns", "3", "--insecure", "--spawn", spawn)
+	if code != 0 || !r.OK || r.figure("handshakes") == 0 || !strings.Contains(r.Headline, "TLS included") {
+		t.Errorf("exit code %d, got %+v", code, r)
+	}
+}
+
 // freePorts returns a range of n ports that nobody uses, as a URL has it. They are
 // below those that the kernel gives to clients.
 func freePorts(t *testing.T, n int) string {
@@ -126,7 +146,12 @@ func TestBenchErrors(t *testing.T) {
 		{"echo x", 2, `URL "x" has no scheme`},
 		{"echo 127.0.0.1:80/echo", 2, "has no scheme"},
 		{"echo http://x/", 2, "has the scheme http: want one like ws://"},
-		{"echo wss://x/", 2, "wss is not spoken"},
+		{"echo ws://127.0.0.1:1/ --insecure", 2, "no TLS is spoken with ws://"},
+		{"flood ws://127.0.0.1:1/ --at ws://127.0.0.1:2/ --ca f", 2, "no TLS is spoken with ws://"},
+		{"echo wss://127.0.0.1:1/ --insecure --ca f", 2, "give one of them"},
+		{"echo wss://127.0.0.1:1/ --ca /dev/null", 2, "no certificate for --ca"},
+		{"echo wss://127.0.0.1:1/ --ca /nowhere", 2, "--ca: open /nowhere: no such file"},
+		{"echo wss://127.0.0.1:1/", 1, "connection refused"},
 		{"echo ws:///echo", 2, "has no host"},
 		{"echo ws://127.0.0.1:/", 2, "no port"},
 		{"echo ws://127.0.0.1:65536/", 2, "no port"},

@@ -46,12 +46,12 @@ func perSecond(l *limiter.Limit) float64 {
 // benchVersus is usher bench versus.
 type benchVersus struct {
 	Peers     []string      `placeholder:"NAME" help:"The other servers: gws, gorilla, coder, gnet, nbio, greatws, gobwas."`
-	Also      []string      `sep:"none" placeholder:"NAME=COMMAND" help:"A server of yours with /echo, /fanout and /refuse; {addr}, {host} and {port} are filled in."`
+	Also      []string      `sep:"none" placeholder:"NAME=COMMAND" help:"A server of yours with /echo, /fanout and /refuse; {addr}, {host} and {port} are filled in. With {cert} and {key} in its command it is asked what is about TLS, and nothing else."`
 	Source    string        `default:"bench/peers" help:"The directory of the module with their servers."`
 	Rounds    int           `default:"9" help:"How often each server is measured."`
 	Duration  time.Duration `short:"d" default:"2s" help:"How long each measurement takes."`
-	Questions []string      `placeholder:"NAME" help:"Ask only these questions: echo-20, echo-512, echo-16k, echo-20x16, echo-20-text, echo-20x16-text, paced-p99, paced-p999, fanout-1, fanout-8, handshake, handshake-jwt, refuse, idle, idle-auth, idle-user, idle-room."`
-	Conns     int           `default:"19000" help:"Number of connections of the questions idle, idle-auth, idle-user and idle-room."`
+	Questions []string      `placeholder:"NAME" help:"Ask only these questions: echo-20, echo-512, echo-16k, echo-20x16, echo-20-text, echo-20x16-text, paced-p99, paced-p999, fanout-1, fanout-8, handshake, handshake-jwt, refuse, idle, idle-auth, idle-user, idle-room, echo-tls, handshake-tls, idle-tls."`
+	Conns     int           `default:"19000" help:"Number of connections of the questions that begin with idle."`
 	PinServer []int         `default:"0" help:"The processors of the servers."`
 	PinClient []int         `default:"1" help:"The processors of the client."`
 	Out       string        `default:"bench/results" help:"The directory for the results."`
@@ -171,7 +171,7 @@ func (b *benchNeighbours) neighbours(c bench.Common) bench.Neighbours {
 
 // validate checks these flags too.
 func (b *benchNeighbours) validate(own ...error) error {
-	return b.benchFlags.validate(append(own, atLeast("--size", int(b.Size), 1))...)
+	return b.validateFor([]string{b.URL, b.At}, append(own, atLeast("--size", int(b.Size), 1))...)
 }
 
 // benchFlood is usher bench flood.

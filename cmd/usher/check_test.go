@@ -30,7 +30,7 @@ func TestCheckIsAFile(t *testing.T) {
 			args = append(args, "--"+flag.Name+"="+goodValues(t, dir, flag)[0])
 		}
 	}
-	args = append(args, `--origin=*.example,null,https://a.example:8443`, "--origin=file://", "--listen=unix:/run/usher.sock?mode=0660,systemd:,systemd:a", "--rooms", "a,b")
+	args = append(args, `--origin=*.example,null,https://a.example:8443`, "--origin=file://", "--listen=unix:/run/usher.sock?mode=0660,systemd:,systemd:a,tls://127.0.0.1:8443,tls://systemd:b", "--rooms", "a,b")
 	config := filepath.Join(dir, "usher.yaml")
 	var lines [2]string
 	for k, args := range [][]string{args, {"check", "--config", config}} {

@@ -20,8 +20,10 @@ import (
 type serveCmd struct {
 	configFlag
 
-	Listen    []string `default:"127.0.0.1:8080" placeholder:"HOST:PORT|unix:PATH|systemd:[NAME]" help:"Where to listen, 127.0.0.1:8080 if not given. Port 0 takes a free one; unix:/run/usher.sock?mode=0660 makes a unix socket with these permissions, 0666 if there are none; systemd: takes the sockets of a .socket unit, or those of a name."`
+	Listen    []string `default:"127.0.0.1:8080" placeholder:"[tls://]HOST:PORT|unix:PATH|systemd:[NAME]" help:"Where to listen, 127.0.0.1:8080 if not given. Port 0 takes a free one; tls:// in front of that, or of systemd:, means https and wss, with the certificate of --tls-cert; unix:/run/usher.sock?mode=0660 makes a unix socket with these permissions, 0666 if there are none; systemd: takes the sockets of a .socket unit, or those of a name."`
 	ReusePort bool     `help:"Let other processes of the same user listen on the same ports, each of which gets its part of the connections."`
+
+	tlsFlags
 
 	ProxyProtocol []string `placeholder:"CIDR|unix" help:"Connections from these networks, or on unix sockets, come through a proxy, and must begin with a PROXY header, version 1 or 2, which says where they come from."`
 	TrustedProxy  []string `placeholder:"CIDR|unix" help:"Requests from these networks, or on unix sockets, come through proxies: believe what their X-Forwarded-For or Forwarded says of the client, and compare an Origin with their X-Forwarded-Host and X-Forwarded-Proto. The address that a proxy names is the one that limits and logs know."`
@@ -88,7 +90,7 @@ func (*serveCmd) Help() string {
 		"SIGHUP has the file read again, with all files that settings name, and changes these while the server runs: " +
 		"--audience, --burst, --byte-rate, --close-after, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
 		"--log-level, --max-conns, --max-conns-per-ip, --max-conns-per-user, --max-head, --max-message, --max-rooms-per-user, --origin, " +
-		"--over-limit, --public-key, --rate, --secret-file, --user-rate, --users. Connections stay, and take the new limits. " +
+		"--over-limit, --public-key, --rate, --secret-file, --tls-cert, --tls-client-ca, --tls-key, --tls-min, --user-rate, --users. Connections stay, and take the new limits. " +
 		"With a mistake nothing changes. The other settings need a restart, which the log says of those that are not what they were."
 }
 

@@ -26,6 +26,8 @@ type endpoint struct {
 	path string      // of a unix socket; "" for others
 	perm fs.FileMode // of its file
 
+	tls bool
+
 	systemd bool   // sockets that systemd has passed
 	name    string // those of this name only, if it is not ""
 }
@@ -40,12 +42,20 @@ const (
 
 // parseEndpoint reads a value of --listen.
 func parseEndpoint(text string) (endpoint, error) {
+	if inner, ok := strings.CutPrefix(text, tlsPrefix); ok {
+		d, err := parseEndpoint(inner)
+		if err != nil || d.tls || d.path != "" {
+			err = fmt.Errorf("%q: want tls:// and an address, like tls://0.0.0.0:8443, or tls://systemd:NAME", text)
+		}
+		d.tls = true
+		return d, err
+	}
 	switch {
 	case strings.HasPrefix(text, systemdPrefix):
 		return endpoint{text: text, systemd: true, name: strings.TrimPrefix(text, systemdPrefix)}, nil
 	case !strings.HasPrefix(text, unixPrefix):
 		if !isAddress(text) {
-			return endpoint{}, fmt.Errorf("%q is not an address: want systemd:, unix:/run/usher.sock or HOST:PORT, like 127.0.0.1:8080", text)
+			return endpoint{}, fmt.Errorf("%q is not an address: want systemd:, unix:/run/usher.sock or HOST:PORT, like 127.0.0.1:8080; tls:// before an address is for TLS", text)
 		}
 		return endpoint{text: text}, nil
 	}
@@ -104,11 +114,11 @@ func openEndpoints(texts []string, reusePort bool) (d *endpoints, err error) {
 			if passed == nil {
 				passed = takePassed()
 			}
-			err = d.takeFrom(passed, one.name)
+			err = d.takeFrom(passed, one)
 		case one.path != "":
 			err = d.listenUnix(one)
 		default:
-			err = d.listenTCP(one.text, reusePort)
+			err = d.listenTCP(one, reusePort)
 		}
 		if err != nil {
 			return d, err
@@ -117,18 +127,21 @@ func openEndpoints(texts []string, reusePort bool) (d *endpoints, err error) {
 	return d, nil
 }
 
-func (d *endpoints) add(fd int, shared bool) error {
-	d.all = append(d.all, server.Listener{FD: fd, Shared: shared})
-	name, err := nameOf(fd)
+func (d *endpoints) add(fd int, shared, isTLS bool) error {
+	d.all = append(d.all, server.Listener{FD: fd, Shared: shared, TLS: isTLS})
+	name, err := nameOf(fd, isTLS)
 	d.names = append(d.names, name)
 	return err
 }
 
 // nameOf returns where a listening socket can be reached.
-func nameOf(fd int) (string, error) {
+func nameOf(fd int, isTLS bool) (string, error) {
 	addr, err := poller.Local(fd)
 	if err != nil {
 		return "", err
+	}
+	if addr.IsValid() && isTLS {
+		return "https://" + addr.String(), nil
 	}
 	if addr.IsValid() {
 		return "http://" + addr.String(), nil
@@ -143,16 +156,16 @@ func nameOf(fd int) (string, error) {
 	return "", errors.New("the socket is neither one of IP nor a unix socket")
 }
 
-func (d *endpoints) listenTCP(addr string, reusePort bool) error {
+func (d *endpoints) listenTCP(one endpoint, reusePort bool) error {
 	listen := poller.Listen
 	if reusePort {
 		listen = poller.ListenReusePort
 	}
-	fd, err := listen(addr)
+	fd, err := listen(strings.TrimPrefix(one.text, tlsPrefix))
 	if err != nil {
 		return err
 	}
-	return d.add(fd, false)
+	return d.add(fd, false, one.tls)
 }
 
 // listenUnix opens a unix socket. A file that a program has left behind makes room.
@@ -171,7 +184,7 @@ func (d *endpoints) listenUnix(one endpoint) error {
 	if f, err := fileAt(one.path); err == nil {
 		d.files = append(d.files, f)
 	}
-	return d.add(fd, false)
+	return d.add(fd, false, false)
 }
 
 // lockBeside keeps other programs like this one from opening a socket in the same directory,
@@ -240,12 +253,20 @@ func (d *endpoints) close() {
 	d.removeFiles()
 }
 
-// reachable returns a URL that a client on this machine can use, with what to say about it.
-func (d *endpoints) reachable(scheme, path string) string {
-	for _, name := range d.names {
-		if addr, err := netip.ParseAddrPort(strings.TrimPrefix(name, "http://")); err == nil {
-			return fmt.Sprintf("%s://%s%s", scheme, reachable(addr), path)
+// reachable returns a URL of WebSocket that a client on this machine can use, with what to say
+// about it.
+func (d *endpoints) reachable(path string) string {
+	scheme := func(k int) string {
+		if d.all[k].TLS {
+			return "wss"
+		}
+		return "ws"
+	}
+	for k, name := range d.names {
+		_, host, _ := strings.Cut(name, "://")
+		if addr, err := netip.ParseAddrPort(host); err == nil {
+			return fmt.Sprintf("%s://%s%s", scheme(k), reachable(addr), path)
 		}
 	}
-	return fmt.Sprintf("%s://localhost%s over %s", scheme, path, d.names[0])
+	return fmt.Sprintf("%s://localhost%s over %s", scheme(0), path, d.names[0])
 }

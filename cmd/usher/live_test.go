@@ -20,6 +20,7 @@ import (
 // do.
 var unseenSettings = []string{
 	"users", "secret-file", "public-key", "jwks-refresh", "jwks-grace", "leeway", "issuer", "audience", "max-rooms-per-user",
+	"tls-cert", "tls-key", "tls-min", "tls-client-ca",
 }
 
 // seen returns what of a server's settings can be seen.
@@ -51,12 +52,13 @@ func TestLive(t *testing.T) {
 			}
 		}
 		write(good[0])
-		r := runHere(t, "serve", "--config", config)
+		args := append([]string{"serve", "--config", config}, beside(dir, flag.Name, 1)...)
+		r := runHere(t, args...)
 		before := r.seen()
 		reload := func(value string, wantChanged, wantKept []string) {
 			t.Helper()
 			write(value)
-			changed, kept, err := r.readAgain([]string{"serve", "--config", config}, new(sources))
+			changed, kept, err := r.readAgain(args, new(sources))
 			if err != nil || !slices.Equal(changed, wantChanged) || !slices.Equal(kept, wantKept) {
 				t.Errorf("--%s, %q: changed %q, kept %q, %v, want %q and %q", flag.Name, value, changed, kept, err, wantChanged, wantKept)
 			}

@@ -138,10 +138,10 @@ func start(t testing.TB, cmd *exec.Cmd) *program {
 	}()
 	t.Cleanup(func() { p.bury(t) })
 
-	const banner = "listening on http://"
+	const banner = "listening on http" // or https
 	select {
 	case line := <-p.stdout.await(banner):
-		_, p.addr, _ = strings.Cut(line, banner)
+		_, p.addr, _ = strings.Cut(line, "://")
 		p.addr = strings.TrimRight(strings.Fields(p.addr)[0], "/")
 	case <-p.done:
 		t.Fatalf("%q: got %v, want a line with %q\n%s%s", cmd.Args, p.err, banner, p.stdout, p.stderr)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
@@ -93,6 +94,11 @@ func (r *running) readAgain(args []string, from *sources) (changed, kept []strin
 
 // goOver goes over to the settings of next, all of them or none.
 func (r *running) goOver(next *serveCmd) error {
+	seen := next.states()
+	handshakes, err := next.tlsFlags.config(r.certs != nil, time.Now())
+	if err != nil {
+		return err
+	}
 	before := r.now.Load()
 	e, err := next.entrance(before, r.log)
 	if err != nil {
@@ -111,6 +117,9 @@ func (r *running) goOver(next *serveCmd) error {
 	}
 	_ = r.app.SetConfig(config) // which New takes
 	r.enter(e)
+	if r.certs != nil {
+		r.certs.take(handshakes, next.tlsFlags, seen)
+	}
 	r.level.Set(next.level())
 	before.close()
 	return nil

@@ -21,6 +21,7 @@ type running struct {
 	level *slog.LevelVar
 	log   *slog.Logger
 	now   atomic.Pointer[entrance]
+	certs *certificates // nil without TLS
 
 	mu       sync.Mutex     // of those that change something
 	settings map[string]any // what the flags of these names are
@@ -33,6 +34,10 @@ type running struct {
 // to follow.
 func (s *serveCmd) build(ring *server.LogRing, level *slog.LevelVar) (*running, error) {
 	r := &running{level: level, log: slog.New(ring)}
+	var err error
+	if r.certs, err = s.openCertificates(); err != nil {
+		return nil, err
+	}
 	e, err := s.entrance(nil, r.log)
 	if err != nil {
 		return nil, err
@@ -43,7 +48,7 @@ func (s *serveCmd) build(ring *server.LogRing, level *slog.LevelVar) (*running, 
 	}
 	r.enter(e)
 	r.srv = s.server(r.log)
-	r.srv.Handler, r.srv.Answer = r, r.answer
+	r.srv.Handler, r.srv.Answer, r.srv.TLS = r, r.answer, r.certs.config()
 	s.route(r.srv, r.app, e)
 	if s.AccessLog {
 		r.srv.Use(middleware.Logging(ring))

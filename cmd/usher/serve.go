@@ -81,6 +81,7 @@ func (s *serveCmd) Run(stdout io.Writer, ctx *kong.Context) error {
 	done := make(chan struct{})
 	defer close(done)
 	go (&memory{budget: int(s.MaxBuffered), buffered: srv.Buffered, sockets: srv.Sockets}).keep(done)
+	go r.watchCertificates(done)
 	manager := newNotifier(log)
 	manager.tell("READY=1")
 	go manager.watchdog(srv, done)
@@ -213,5 +214,5 @@ func (s *serveCmd) greeting(endpoints *endpoints, desk *admin, e *entrance) ([]b
 		room = s.Rooms[0]
 	}
 	return fmt.Appendf(b, "no secret given, so this run has its own; for an hour this gets in:\n  %s\n",
-		endpoints.reachable("ws", "/ws/"+room+"?token="+token)), nil
+		endpoints.reachable("/ws/"+room+"?token="+token)), nil
 }

@@ -40,7 +40,7 @@ var listsOfNames = []string{",", "a,", ",a", "a,,b", "a, ,b"}
 // empty ones, and for lists besides listsOfNames. nil is for flags that take any text.
 var names = map[string][]string{
 	"serve --config":         {"."},
-	"serve --listen":         {"here", "127.0.0.1", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80"},
+	"serve --listen":         {"here", "127.0.0.1", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80", "tls://", "tls://127.0.0.1", "tls://unix:/run/usher.sock", "tls://tls://127.0.0.1:0"},
 	"serve --admin":          {"here", "9090", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536"},
 	"serve --echo":           {"echo", "/{x}", "/a b", "/a/", "//", "/a?b", "/a%20b"},
 	"serve --echo-auth":      {"echo", "/{x}", "/a b", "/a/", "//", "/a?b", "/a%20b"},
@@ -49,6 +49,10 @@ var names = map[string][]string{
 	"serve --trusted-proxy":  {"here", "10.0.0.0/33", "fd00::1/8", "300.0.0.1", "fe80::1%lo/64", "UNIX", "*"},
 	"serve --origin":         {"https://chat.example/", "https://", "a b"},
 	"serve --users":          {"."},
+	"serve --tls-cert":       {"."},
+	"serve --tls-key":        {"."},
+	"serve --tls-min":        {"1.1", "1", "TLS1.2", " 1.3"},
+	"serve --tls-client-ca":  {"."},
 	"serve --jwks":           {}, // what cannot be read fails at run time
 	"serve --auth-url":       {"auth", "127.0.0.1:9000", "ftp://h/", "http://", "http://me:secret@h/", "http://h/#a", " http://h/"},
 	"serve --issuer":         nil,
@@ -75,8 +79,9 @@ var names = map[string][]string{
 	"bench --token":       nil,
 	"bench --sub":         nil,
 	"bench --secret-file": {"."},
+	"bench --ca":          {".", "/dev/null"},
 	"bench --html":        nil,
-	"bench --at":          {"x", "http://127.0.0.1/", "ws://", "ws://127.0.0.1:{2..1}/", "wss://127.0.0.1/"},
+	"bench --at":          {"x", "http://127.0.0.1/", "ws://", "ws://127.0.0.1:{2..1}/", "wss://"},
 }
 
 // needed returns the arguments that a command needs beside the flag, and those that let it

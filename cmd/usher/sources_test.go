@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -48,7 +49,7 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 		return [2]string{"http://127.0.0.1:9/auth", "https://auth.example"}
 	case "rooms", "origin", "issuer", "audience":
 		return [2]string{"this", "that"}
-	case "users", "secret-file", "public-key", "jwks":
+	case "users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca":
 		return [2]string{filepath.Join(dir, flag.Name+"-1"), filepath.Join(dir, flag.Name+"-2")}
 	}
 	t.Fatalf("--%s: say which values it takes", flag.Name)
@@ -63,10 +64,29 @@ var goodFiles = map[string]string{
 	"jwks":        `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
 }
 
+// beside returns the arguments without which the flag of that name cannot be given n times.
+func beside(dir, name string, n int) (args []string) {
+	if !strings.HasPrefix(name, "tls-") {
+		return nil
+	}
+	args = []string{"--listen=tls://127.0.0.1:0"}
+	for range n {
+		for _, other := range []string{"tls-cert", "tls-key"} {
+			if other != name {
+				args = append(args, "--"+other+"="+filepath.Join(dir, other+"-1"))
+			}
+		}
+	}
+	return args
+}
+
 // writeGoodFiles writes the files that goodValues names.
 func writeGoodFiles(t *testing.T, dir string) {
 	t.Helper()
-	for name, text := range goodFiles {
+	cert, key := selfSigned(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	good := maps.Clone(goodFiles)
+	good["tls-cert"], good["tls-key"], good["tls-client-ca"] = cert, key, cert
+	for name, text := range good {
 		for _, end := range []string{"-1", "-2"} {
 			if err := os.WriteFile(filepath.Join(dir, name+end), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
@@ -86,6 +106,9 @@ type places struct {
 func (p places) ask(t *testing.T, dir, command string, flag *kong.Flag) (code int, stdout, stderr string) {
 	t.Helper()
 	args := []string{command}
+	if p != (places{}) {
+		args = append(args, beside(dir, flag.Name, max(1, strings.Count(p.file, "\n- ")))...)
+	}
 	if p.file != "" {
 		config := filepath.Join(dir, "usher.yaml")
 		if err := os.WriteFile(config, []byte("# settings\n"+p.file), 0o600); err != nil {

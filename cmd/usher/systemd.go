@@ -49,11 +49,11 @@ func takePassed() *passed {
 }
 
 // takeFrom takes the sockets of a name, or all if it is "".
-func (d *endpoints) takeFrom(p *passed, name string) error {
+func (d *endpoints) takeFrom(p *passed, one endpoint) error {
 	if p.err != nil {
 		return p.err
 	}
-	found := false
+	name, found := one.name, false
 	for k := range p.names {
 		if name != "" && p.names[k] != name {
 			continue
@@ -73,7 +73,7 @@ func (d *endpoints) takeFrom(p *passed, name string) error {
 		}
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // which those it accepts inherit
 		p.taken[k], found = true, true
-		if err := d.add(fd, true); err != nil {
+		if err := d.add(fd, true, one.tls); err != nil {
 			return err
 		}
 	}

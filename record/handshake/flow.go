@@ -6,8 +6,11 @@ const (
 	headerSize = 5
 
 	changeCipherSpec = 20
+	alertRecord      = 21
 	handshakeRecord  = 22
 	applicationData  = 23
+
+	alertSize = 2
 )
 
 // flow follows the records that go in one direction during a handshake.
@@ -19,6 +22,7 @@ type flow struct {
 
 	sealed bool   // behind a ChangeCipherSpec: TLS 1.2 seals all that follows
 	hello  []byte // what handshake messages begin with, up to helloSize
+	last   byte   // that has passed
 	kept   []byte // records that may be sealed, whole
 	most   int    // of them is kept, in bytes, and what passes last; 0: all
 }
@@ -44,6 +48,7 @@ func (f *flow) pass(b []byte) {
 		}
 		n := min(f.left, len(b))
 		f.body(b[:n])
+		f.last = b[n-1]
 		b = b[n:]
 	}
 }

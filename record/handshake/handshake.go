@@ -65,7 +65,7 @@ func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 // Handshake does the handshake of a connection, and waits for it; the deadlines are those of
 // conn, and if ctx can be cancelled, conn is closed when it is. early is what was read from
 // conn before, if anything was (see HelloSize); it is borrowed for as long as the Result is. After
-// an error the alert for it is written, and conn is the caller's to close. conn may be written
+// an *Error the alert for it is written, and conn is the caller's to close. conn may be written
 // to, and read from behind Result.Rest, once Handshake has returned.
 func (s *Server) Handshake(ctx context.Context, conn net.Conn, early []byte) (*Result, error) {
 	t := &tap{Conn: conn, ahead: early}
@@ -93,7 +93,7 @@ func (t *tap) run(ctx context.Context, c *tls.Conn, role record.Role) (*Result, 
 	defer t.forget()
 	t.in.most = mostHeard
 	if err := c.HandshakeContext(ctx); err != nil {
-		return nil, err
+		return nil, t.explain(c, role, err)
 	}
 	r := new(Result)
 	if err := r.finish(t, c, role); err != nil {

@@ -64,7 +64,7 @@ func TestHandshakeInPieces(t *testing.T) {
 			}()
 			say(t, y, 1, 20_000)
 			y.end(nil)
-			if _, err := y.next(); err != io.EOF {
+			if _, err := y.next(); !errors.Is(err, io.EOF) {
 				t.Errorf("got %v, want EOF", err)
 			}
 		})
@@ -117,17 +117,17 @@ func TestHandshakesThatFail(t *testing.T) {
 	if err := fails("HTTP", t.Context(), func(c net.Conn) { io.WriteString(c, "GET / HTTP/1.1\r\n\r\n") }); !errors.As(err, new(tls.RecordHeaderError)) {
 		t.Errorf("HTTP: got %v, want an error of the header", err)
 	}
-	if err := fails("nothing", t.Context(), func(c net.Conn) { c.Close() }); err != io.EOF {
+	if err := fails("nothing", t.Context(), func(c net.Conn) { c.Close() }); !errors.Is(err, io.EOF) {
 		t.Errorf("nothing: got %v, want EOF", err)
 	}
 	if err := fails("half a hello", t.Context(), func(c net.Conn) {
 		c.Write([]byte{22, 3, 1, 1, 0, 1})
 		c.Close()
-	}); err != io.ErrUnexpectedEOF {
+	}); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("half a hello: got %v, want an unexpected EOF", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := fails("cancelled", ctx, func(net.Conn) { cancel() }); err != context.Canceled {
+	if err := fails("cancelled", ctx, func(net.Conn) { cancel() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: got %v", err)
 	}
 	a, _ := tcpPair(t)

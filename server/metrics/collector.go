@@ -57,6 +57,18 @@ func perWord(read func(r *server.RouteStats) map[string]int64) func(*server.Stat
 	}
 }
 
+// perReason reads what TLS counts by reasons.
+func perReason(read func(t *server.TLSStats) map[string]int64) func(*server.Stats, func(float64, ...string)) {
+	return func(st *server.Stats, say func(float64, ...string)) {
+		if st.TLS == nil {
+			return
+		}
+		for reason, n := range read(st.TLS) {
+			say(float64(n), reason)
+		}
+	}
+}
+
 // perLoop reads a number of each loop.
 func perLoop(read func(l *server.LoopStats) float64) func(*server.Stats, func(float64, ...string)) {
 	return func(st *server.Stats, say func(float64, ...string)) {
@@ -111,6 +123,17 @@ var families = []family{
 				say(float64(n), reason)
 			}
 		}),
+	counter("usher_tls_handshakes_total", "Handshakes of TLS that were completed: full, or resumed by a ticket.", []string{"kind"},
+		func(st *server.Stats, say func(float64, ...string)) {
+			if st.TLS != nil {
+				say(float64(st.TLS.Handshakes-st.TLS.Resumed), "full")
+				say(float64(st.TLS.Resumed), "resumed")
+			}
+		}),
+	counter("usher_tls_handshake_failures_total", "Handshakes of TLS that were not completed, by reason: the name of an alert, with peer_ before those of the peer, or not_tls, timeout, hangup, evicted, long_hello, memory, other.", []string{"reason"},
+		perReason(func(t *server.TLSStats) map[string]int64 { return t.Failed })),
+	counter("usher_tls_faults_total", "Connections that ended by a fault of TLS after their handshake, by reason: the name of an alert, with peer_ before those of the peer, or truncated.", []string{"reason"},
+		perReason(func(t *server.TLSStats) map[string]int64 { return t.Faults })),
 	gauge("usher_sockets", "Open sockets, those in a handshake and those that linger included.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.Sockets) })),
 	gauge("usher_requests", "Requests by HTTP that are answered at the moment.", nil,

@@ -4,6 +4,7 @@ package load
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -46,6 +47,7 @@ type Target struct {
 	Addr netip.AddrPort
 	Host string // for the header
 	Path string // with the query
+	Name string // of the server, which its certificate has to be for; "" is without TLS
 }
 
 // Config says what a Client dials. Conns and Targets are required.
@@ -56,6 +58,9 @@ type Config struct {
 	// Request is what is asked for, beside the target. The zero Request is a bare
 	// upgrade.
 	Request Request
+
+	// TLS is for the handshake with targets that have a Name, which goes in; nil is an empty one.
+	TLS *tls.Config
 
 	// Sources are addresses to dial from, used in turn; none: the kernel's choice.
 	Sources []netip.Addr
@@ -80,6 +85,7 @@ type Client struct {
 	loop     *client.Loop[uint32]
 	ws       *client.Client[uint32]
 	requests []client.Request // one for each target
+	secure   []*tls.Config    // one for each target, nil for those without TLS
 
 	// Connections.
 	places []place  // by number
@@ -131,6 +137,11 @@ func New(cfg Config, player func(*Client) Player) (*Client, error) {
 	}
 	for i := range cfg.Targets {
 		c.requests = append(c.requests, cfg.Request.of(&cfg.Targets[i]))
+		if i > 0 && cfg.Targets[i].Name == cfg.Targets[i-1].Name {
+			c.secure = append(c.secure, c.secure[i-1])
+		} else {
+			c.secure = append(c.secure, cfg.secure(cfg.Targets[i].Name))
+		}
 	}
 	var err error
 	c.engine, err = stream.New(stream.Config[client.Extra]{Loops: 1, ReadAlways: true, Weigh: client.Weigh}, c.handler)
@@ -157,6 +168,21 @@ func (c *Client) handler(l *client.Loop[uint32]) stream.Handler[client.Session[u
 	o.Client = client.New(l, o, client.Config{Timeout: c.cfg.Timeout, MaxMessage: c.cfg.MaxMessage})
 	c.loop, c.ws = l, o.Client
 	return o
+}
+
+// secure returns the Config of the handshakes with a server of a name, nil if there are none.
+// HTTP/1.1 is the protocol that browsers ask for when they want a WebSocket.
+func (cfg *Config) secure(name string) *tls.Config {
+	if name == "" {
+		return nil
+	}
+	config := &tls.Config{}
+	if cfg.TLS != nil {
+		config = cfg.TLS.Clone()
+	}
+	config.ServerName = name
+	config.NextProtos = []string{"http/1.1"}
+	return config
 }
 
 // Do runs f on the loop and waits for it. Safe for any goroutine but the loop's.

@@ -64,7 +64,7 @@ func (c *Client) dial(i int) {
 		c.aim++
 	}
 	c.tally.Dialed++
-	s, err := c.ws.Dial(c.target(i).Addr, source, uint32(i))
+	s, err := c.connect(i, source)
 	if err != nil {
 		c.closed(i, client.End{Kind: client.CannotConnect, Code: client.Errno(err)})
 		return
@@ -73,7 +73,15 @@ func (c *Client) dial(i int) {
 	c.places[i] = place(s.Slot())
 }
 
-func (c *Client) target(i int) *Target { return &c.cfg.Targets[i%len(c.cfg.Targets)] }
+// connect begins to connect, with a handshake of TLS behind it if the target has a name.
+func (c *Client) connect(i int, source netip.Addr) (link, error) {
+	k := i % len(c.cfg.Targets)
+	to := c.cfg.Targets[k].Addr
+	if config := c.secure[k]; config != nil {
+		return c.ws.DialTLS(to, source, uint32(i), config)
+	}
+	return c.ws.Dial(to, source, uint32(i))
+}
 
 // Leave says goodbye to connection i as RFC 6455 §7.1.2 wants it: a close frame,
 // then the server's, or its end of the stream, then ours.

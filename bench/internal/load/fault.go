@@ -26,6 +26,7 @@ const (
 	Closed        = Kind(client.Closed)
 	Broken        = Kind(client.Broken)
 	NoGoodbye     = Kind(client.NoGoodbye)
+	TLSFailed     = Kind(client.TLSFailed)
 
 	LetIn Kind = iota + 1 // upgraded, although a refusal was expected
 

@@ -23,7 +23,7 @@ func numberOf(s link) int { return int(s.Data().Tag) }
 func (o *side) Request(s link) *client.Request {
 	i := numberOf(s)
 	r := &o.c.requests[i%len(o.c.requests)]
-	if o.c.cfg.Request.Token != nil && s.Data().State() == client.Dialing {
+	if o.c.cfg.Request.Token != nil && s.Data().State() != client.Asked {
 		r.Token = o.c.cfg.Request.Token(i)
 	}
 	return r
@@ -58,7 +58,7 @@ func (o *side) Closed(s link, end client.End) {
 	c := o.c
 	c.worked = true
 	switch s.Data().State() {
-	case client.Dialing, client.Asked:
+	case client.Dialing, client.Securing, client.Asked:
 		c.onWay--
 	case client.Open:
 		c.opened--

@@ -1,6 +1,7 @@
 // Gorilla echoes with github.com/gorilla/websocket on net/http: a goroutine for
 // each connection, write buffers pooled while they are not in use. At /fanout a
-// message goes to all there, prepared once; at /refuse nobody gets in.
+// message goes to all there, prepared once; at /refuse nobody gets in. With -cert and -key it speaks
+// TLS, crypto/tls's.
 package main
 
 import (
@@ -81,6 +82,11 @@ func main() {
 	http.HandleFunc("/fanout", fanout)
 	http.HandleFunc("/refuse", refuse)
 	listen := flag.String("listen", "127.0.0.1:9001", "address")
+	cert := flag.String("cert", "", "`file` with the certificate, in PEM")
+	key := flag.String("key", "", "`file` with its key")
 	flag.Parse()
+	if *cert != "" {
+		log.Fatal(http.ListenAndServeTLS(*listen, *cert, *key, nil))
+	}
 	log.Fatal(http.ListenAndServe(*listen, nil))
 }

@@ -1,5 +1,6 @@
 // Nbio echoes with github.com/lesismal/nbio: event loops, handlers called on them,
-// payloads given back to its allocator.
+// payloads given back to its allocator. With -cert and -key it speaks TLS, its own copy of crypto/tls
+// that does not block.
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lesismal/llib/std/crypto/tls"
 	"github.com/lesismal/nbio/logging"
 	"github.com/lesismal/nbio/nbhttp"
 	"github.com/lesismal/nbio/nbhttp/websocket"
@@ -19,6 +21,8 @@ import (
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:9001", "address")
+	cert := flag.String("cert", "", "`file` with the certificate, in PEM")
+	key := flag.String("key", "", "`file` with its key")
 	flag.Parse()
 	logging.SetLevel(logging.LevelError)
 	upgrader := websocket.NewUpgrader()
@@ -27,7 +31,7 @@ func main() {
 	upgrader.OnMessage(func(c *websocket.Conn, kind websocket.MessageType, data []byte) {
 		_ = c.WriteMessage(kind, data)
 	})
-	engine := nbhttp.NewEngine(nbhttp.Config{
+	config := nbhttp.Config{
 		Network:                 "tcp",
 		Addrs:                   []string{*listen},
 		NPoller:                 runtime.GOMAXPROCS(0),
@@ -39,7 +43,16 @@ func main() {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = upgrader.Upgrade(w, r, nil)
 		}),
-	})
+	}
+	if *cert != "" {
+		pair, err := tls.LoadX509KeyPair(*cert, *key)
+		if err != nil {
+			log.Fatal(err)
+		}
+		config.Addrs, config.AddrsTLS = nil, []string{*listen}
+		config.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
+	}
+	engine := nbhttp.NewEngine(config)
 	if err := engine.Start(); err != nil {
 		log.Fatal(err)
 	}

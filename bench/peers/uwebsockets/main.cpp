@@ -1,22 +1,21 @@
-// The echo of uWebSockets, for usher bench versus --also. It is not Go, and so not built
-// with the others: bench/README.md says how.
+// The echo of uWebSockets, for usher bench versus --also: uws PORT, or uws PORT CERT KEY to speak
+// TLS. It is not Go, and so not built with the others: bench/README.md says how.
 #include "App.h"
 
 #include <cstdio>
 #include <cstdlib>
 
-int main(int argc, char **argv) {
+template <bool SSL> static void serve(uWS::TemplatedApp<SSL> &&app, int port) {
     struct Nothing {};
-    int port = argc > 1 ? atoi(argv[1]) : 9001;
-    uWS::App()
-        .ws<Nothing>("/echo", {
+    app
+        .template ws<Nothing>("/echo", {
             .compression = uWS::DISABLED,
             .maxPayloadLength = 64 * 1024,
             .idleTimeout = 300,
             .maxBackpressure = 1024 * 1024,
             .message = [](auto *ws, std::string_view message, uWS::OpCode op) { ws->send(message, op); },
         })
-        .ws<Nothing>("/fanout", {
+        .template ws<Nothing>("/fanout", {
             .compression = uWS::DISABLED,
             .maxPayloadLength = 64 * 1024,
             .idleTimeout = 300,
@@ -40,4 +39,15 @@ int main(int argc, char **argv) {
             }
         })
         .run();
+}
+
+int main(int argc, char **argv) {
+    int port = argc > 1 ? atoi(argv[1]) : 9001;
+#ifndef LIBUS_NO_SSL
+    if (argc > 3) {
+        serve(uWS::SSLApp({.key_file_name = argv[3], .cert_file_name = argv[2]}), port);
+        return 0;
+    }
+#endif
+    serve(uWS::App(), port);
 }

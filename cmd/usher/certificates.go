@@ -1,0 +1,151 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/tls"
+	"os"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// certificates are the settings of handshakes as they are now: a handshake takes those that it
+// finds, so a change touches no connection that is there.
+type certificates struct {
+	now atomic.Pointer[tls.Config]
+
+	OK     atomic.Int64 // how often files that had changed were taken
+	Failed atomic.Int64 // and were not
+
+	// Of running.mu.
+	flags tlsFlags
+	read  []fileState // of the files that now is made of, or that were no good
+	last  []fileState // when they were last looked at
+}
+
+// lookEvery is how often the files are looked at. What has changed is read when it has not
+// changed again by the next look: a certificate and its key come one after the other.
+const lookEvery = 2 * time.Second
+
+// fileState tells a file from one that took its place, or was written anew.
+type fileState struct {
+	dev, ino uint64
+	size     int64
+	changed  time.Time
+}
+
+// states looks at the files of f.
+func (f *tlsFlags) states() []fileState {
+	var all []fileState
+	for _, path := range slices.Concat(f.TLSCert, f.TLSKey, []string{f.TLSClientCA}) {
+		var s fileState
+		if info, err := os.Stat(path); err == nil {
+			s.size, s.changed = info.Size(), info.ModTime()
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				s.dev, s.ino = st.Dev, st.Ino
+			}
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// openCertificates reads what the flags name; without a listener for TLS there is nothing.
+func (s *serveCmd) openCertificates() (*certificates, error) {
+	seen := s.states()
+	config, err := s.tlsFlags.config(s.listensTLS(), time.Now())
+	if config == nil {
+		return nil, err
+	}
+	c := new(certificates)
+	c.take(config, s.tlsFlags, seen)
+	return c, nil
+}
+
+// take makes config what handshakes are done with. seen are the files as they were before they
+// were read.
+func (c *certificates) take(config *tls.Config, flags tlsFlags, seen []fileState) {
+	c.now.Store(config)
+	c.flags, c.read, c.last = flags, seen, seen
+}
+
+// config is for server.Server.TLS. Its tickets live as long as it does.
+func (c *certificates) config() *tls.Config {
+	if c == nil {
+		return nil
+	}
+	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.now.Load(), nil }}
+}
+
+// notAfter is when the first of the certificates expires.
+func (c *certificates) notAfter() time.Time {
+	pairs := c.now.Load().Certificates
+	first := pairs[0].Leaf.NotAfter
+	for _, p := range pairs[1:] {
+		if p.Leaf.NotAfter.Before(first) {
+			first = p.Leaf.NotAfter
+		}
+	}
+	return first
+}
+
+// watchCertificates reads the files when they have changed, until done is closed.
+func (r *running) watchCertificates(done <-chan struct{}) {
+	if r.certs == nil {
+		return
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			r.lookAtCertificates()
+		}
+	}
+}
+
+// lookAtCertificates is one look.
+func (r *running) lookAtCertificates() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.certs
+	seen := c.flags.states()
+	isCalm := slices.Equal(seen, c.last)
+	c.last = seen
+	if !isCalm || slices.Equal(seen, c.read) {
+		return
+	}
+	c.read = seen
+	config, err := c.flags.config(true, time.Now())
+	if err != nil {
+		c.Failed.Add(1)
+		r.log.Error("the certificates stay as they were: the files have changed, and cannot be taken", "err", err)
+		return
+	}
+	c.now.Store(config)
+	c.OK.Add(1)
+	r.log.Info("the certificates were read again, since the files have changed", "not_after", c.notAfter())
+}
+
+// collectors are the metrics.
+func (c *certificates) collectors() []prometheus.Collector {
+	if c == nil {
+		return nil
+	}
+	counter := func(result string, n *atomic.Int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "usher_tls_certificate_reloads_total", Help: "How often the files of --tls-cert, --tls-key and --tls-client-ca had changed, by what became of it; failed changed nothing.",
+			ConstLabels: prometheus.Labels{"result": result},
+		}, func() float64 { return float64(n.Load()) })
+	}
+	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "usher_tls_certificate_expiry_timestamp_seconds", Help: "When the first of the certificates expires.",
+	}, func() float64 { return float64(c.notAfter().Unix()) })
+	return []prometheus.Collector{counter("ok", &c.OK), counter("failed", &c.Failed), expiry}
+}

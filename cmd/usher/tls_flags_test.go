@@ -1,0 +1,107 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// selfSigned returns a certificate for localhost and its key, in PEM.
+func selfSigned(t *testing.T, from, until time.Time) (cert, key string) {
+	t.Helper()
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		NotBefore: from, NotAfter: until, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, of, of, signer.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+}
+
+// TestTLSMistakes: whatever is wrong with what TLS is spoken with is found before the start, by
+// usher check, too, and told in one line.
+func TestTLSMistakes(t *testing.T) {
+	t.Setenv("USHER_SECRET", strings.Repeat("s", 32))
+	dir, now := t.TempDir(), time.Now()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	write := func(name, text string) {
+		if err := os.WriteFile(at(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, from := range map[string]time.Time{"good": now.Add(-time.Hour), "other": now.Add(-time.Hour), "old": now.Add(-48 * time.Hour), "early": now.Add(12 * time.Hour)} {
+		cert, key := selfSigned(t, from, from.Add(24*time.Hour))
+		write(name+".pem", cert)
+		write(name+".key", key)
+	}
+	write("empty", "")
+	write("text", "hello\n")
+	write("locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
+	const listen = "--listen=tls://127.0.0.1:0 "
+	for _, tt := range []struct{ args, says string }{
+		{listen, "name one with --tls-cert"},
+		{listen + "--listen 127.0.0.1:0 --tls-min 1.3", "name one with --tls-cert"},
+		{"--listen tls://systemd:web", "name one with --tls-cert"},
+		{"--tls-cert good.pem --tls-key good.key", "nothing listens with TLS"},
+		{"--tls-client-ca good.pem", "nothing listens with TLS"},
+		{listen + "--tls-cert good.pem", "1 of --tls-cert and 0 of --tls-key"},
+		{listen + "--tls-key good.key", "0 of --tls-cert and 1 of --tls-key"},
+		{listen + "--tls-cert good.pem,other.pem --tls-key good.key", "2 of --tls-cert and 1 of --tls-key"},
+		{listen + "--tls-cert good.pem --tls-key other.key", "does not match"},
+		{listen + "--tls-cert good.pem,other.pem --tls-key other.key,good.key", "does not match"},
+		{listen + "--tls-cert good.key --tls-key good.pem", "--tls-cert"},
+		{listen + "--tls-cert old.pem --tls-key old.key", "has expired on"},
+		{listen + "--tls-cert good.pem,old.pem --tls-key good.key,old.key", "old.pem has expired on"},
+		{listen + "--tls-cert early.pem --tls-key early.key", "counts from"},
+		{listen + "--tls-cert none.pem --tls-key good.key", "--tls-cert: open"},
+		{listen + "--tls-cert good.pem --tls-key none.key", "--tls-key: open"},
+		{listen + "--tls-cert . --tls-key good.key", "is a directory"},
+		{listen + "--tls-cert empty --tls-key good.key", "--tls-cert: empty is empty"},
+		{listen + "--tls-cert text --tls-key good.key", "--tls-cert text"},
+		{listen + "--tls-cert good.pem --tls-key text", "--tls-key text"},
+		{listen + "--tls-cert good.pem --tls-key locked.key", "is encrypted"},
+		{listen + "--tls-cert good.pem --tls-key good.key --tls-client-ca none.pem", "--tls-client-ca: open"},
+		{listen + "--tls-cert good.pem --tls-key good.key --tls-client-ca good.key", "has no certificate"},
+		{listen + "--tls-cert good.pem --tls-key good.key --tls-min 1.1", "1.2"},
+	} {
+		t.Chdir(dir)
+		for _, command := range []string{"serve", "check"} {
+			fields := strings.Fields(tt.args)
+			if got := refusal(command, fields...); !strings.Contains(got, tt.says) || strings.Contains(got, "code 1") {
+				t.Errorf("%s %s: got %q, want %q", command, tt.args, got, tt.says)
+			}
+		}
+	}
+	var stdout, stderr strings.Builder
+	args := listen + "--tls-cert good.pem --tls-key good.key --tls-cert other.pem --tls-key other.key --tls-min 1.3 --tls-client-ca other.pem"
+	if code := run(append([]string{"check"}, strings.Fields(args)...), &stdout, &stderr); code != 0 {
+		t.Fatalf("got %d, %s", code, stderr.String())
+	}
+	for _, line := range []string{"listen: tls://127.0.0.1:0", "tls-cert: good.pem,other.pem", "tls-key: good.key,other.key", "tls-min: 1.3", "tls-client-ca: other.pem"} {
+		if !strings.Contains(stdout.String(), line) {
+			t.Errorf("got\n%s\nwant %s", stdout.String(), line)
+		}
+	}
+}
