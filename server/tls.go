@@ -46,8 +46,8 @@ type handshakes struct {
 	failed, faults map[string]int64 // by words that are few
 }
 
-// challengeProtocol is what those ask for by ALPN who look whether a name is ours before they sign
-// a certificate for it, RFC 8737 §4. The handshake is all they want.
+// challengeProtocol is what a CA asks for by ALPN to check that a name is ours, before it signs a
+// certificate for it: RFC 8737 §4. The handshake is all it wants.
 const challengeProtocol = "acme-tls/1"
 
 // Secured is stream.Handler's: guards will ask, and net/http. What is not kept refers to all of

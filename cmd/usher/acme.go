@@ -46,8 +46,8 @@ func isDomain(name string) bool {
 	return len(labels) > 1 && len(name) <= 253 && strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
-// checkDir returns what keeps certificates from being kept in --acme-dir. It makes nothing: who
-// checks the settings may be another user than the one that is going to write there.
+// checkDir returns what keeps certificates from being kept in --acme-dir. It makes nothing:
+// usher check may run as another user than the server, which could not write there then.
 func (f *acmeFlags) checkDir() error {
 	dir := filepath.Clean(f.ACMEDir)
 	info, err := os.Stat(dir)

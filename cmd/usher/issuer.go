@@ -22,9 +22,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// issuer has a CA sign certificates: autocert gets and renews them, and answers when the CA looks
-// whether the domains are ours. Handshakes take what is there, at once: no client has the CA
-// asked for anything, or waits for what it says.
+// issuer has a CA sign certificates: autocert gets and renews them, and answers when the CA checks
+// that the domains are ours. Handshakes take what is there, at once: no client makes us ask the CA
+// for anything, or waits for what it says.
 type issuer struct {
 	log     *slog.Logger
 	counts  *certificates
@@ -88,7 +88,7 @@ func (i *issuer) agree(terms string) bool {
 	return true
 }
 
-// shelf is where certificates are kept. What autocert does not say if it fails, it says.
+// shelf is where certificates are kept. It tells of failures, as autocert does not.
 type shelf struct {
 	autocert.DirCache
 	of *issuer
@@ -119,14 +119,14 @@ func (i *issuer) find(name string) *domain {
 	return nil
 }
 
-// isChallenge reports whether hello is a CA's that looks whether a domain is ours: RFC 8737 §3 has
-// it offer this protocol only.
+// isChallenge reports whether hello is that of a CA which checks a domain: it offers this protocol
+// and no other, RFC 8737 §3.
 func (i *issuer) isChallenge(hello *tls.ClientHelloInfo) bool {
 	return i != nil && slices.Equal(hello.SupportedProtos, []string{acme.ALPNProto})
 }
 
-// answer is the GetCertificate of a challenge. Other names than ours have autocert look for no
-// file. A server that shares the directory may have asked for this.
+// answer is the GetCertificate of a challenge, which may be for a server that shares the directory:
+// autocert looks there. It does not for other names than ours.
 func (i *issuer) answer(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if i.find(hello.ServerName) == nil {
 		return nil, nil // crypto/tls says unrecognized_name
@@ -162,7 +162,7 @@ func (i *issuer) start(at *endpoints, done <-chan struct{}) {
 	}
 }
 
-// keep gets the certificate of d and notices when it was renewed.
+// keep gets the certificate of d, and notices when autocert has renewed it.
 func (i *issuer) keep(d *domain, done <-chan struct{}) {
 	next := time.NewTimer(0)
 	defer next.Stop()

@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-// pebble is a running Pebble: a CA for tests, by those of Let's Encrypt. Every name leads to
+// pebble is a running Pebble: a CA for tests, by Let's Encrypt. Every name leads to
 // 127.0.0.1, and port 443 of it to a server of ours.
 type pebble struct {
 	url   string         // of its directory
