@@ -7,31 +7,31 @@ import (
 	"time"
 )
 
-// This file is who computes when. A handshake is some 300 µs of arithmetic, in one to three parts
-// with the peer's answers between them. If all that could go on did, hundreds in a flood, a loop
-// that has given up its processor would wait for them. So each part is a turn, of which a loop
-// gives as many at a time as there are processors for it; and it lets them have the processor
-// itself, rather than wait until Go's monitor takes it away.
+// This file decides which handshakes compute, and when. A handshake is some 300 µs of arithmetic,
+// in one to three parts with the peer's answers between them. If all of a flood that could go on
+// did, a loop that has given up its processor would wait for hundreds of them. So each part is a
+// turn, and a loop gives as many at a time as there are processors for it. It then lets them run,
+// rather than wait until Go's monitor takes the processor away from it.
 
-// turnLasts is after what time a turn makes room for another that waits: it is in a function of
-// the tls.Config, which may wait for somebody.
-const turnLasts = time.Millisecond
+// turnLasts is after what time turns make room for others that wait: whoever has one is in a
+// function of the tls.Config, which waits for somebody.
+const turnLasts = 2 * time.Millisecond
 
 // computing are the turns of a loop's handshakes.
 type computing struct {
 	most    int            // at a time
-	now     int            // turns that were given in this round
-	round   uint32         // all turns of earlier ones make room
-	until   time.Duration  // when this one is over, if others wait
+	now     int            // turns of this round that are not over
+	round   uint32         // those of earlier rounds do not count any more
+	until   time.Duration  // when the round ends, if others wait
 	queue   []*negotiation // that wait for their turn
-	hasMore bool           // turns were given since the loop has last let others run
+	isGiven bool           // a turn was, since the loop has last let others run
 	timer   *time.Timer    // wakes the loop to end the round
 }
 
-// turnOf is how far a handshake is with its turn.
+// turnOf is how far a handshake is with its turn. It is the loop's.
 type turnOf struct {
 	isWaiting bool
-	isGiven   bool // and the loop has not heard yet that it is over
+	isGiven   bool // and the loop does not know yet that it is over
 	isStarted bool // there is a goroutine
 	isOver    bool // there was
 	round     uint32
@@ -79,7 +79,7 @@ func (l *Loop[T, X]) giveTurns() {
 			continue
 		}
 		c.now++
-		c.until, c.hasMore = now+turnLasts, true
+		c.until, c.isGiven = now+turnLasts, true
 		isFirst := !h.turn.isStarted
 		h.turn.isGiven, h.turn.isStarted, h.turn.round = true, true, c.round
 		if isFirst {
@@ -87,9 +87,6 @@ func (l *Loop[T, X]) giveTurns() {
 		} else {
 			h.goOn()
 		}
-	}
-	if len(c.queue) > 0 {
-		l.secure.timeRound(l.poll.Wake)
 	}
 }
 
@@ -115,14 +112,17 @@ func (t *securing) timeRound(wake func()) {
 // letCompute lets those run that have a turn, at the end of a pass.
 func (l events[T, X]) letCompute() {
 	t := &l.secure.securing
-	if !t.hasMore {
-		return
+	if t.isGiven {
+		t.isGiven = false
+		t.look(true)
+		runtime.Gosched()
+		if t.look(false) > 0 {
+			l.poll.Again()
+			return
+		}
 	}
-	t.hasMore = false
-	t.look(true)
-	runtime.Gosched()
-	if t.look(false) > 0 {
-		l.poll.Again()
+	if len(t.queue) > 0 {
+		t.timeRound(l.poll.Wake)
 	}
 }
 
