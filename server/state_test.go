@@ -16,14 +16,17 @@ import (
 
 func TestEveryCell(t *testing.T) {
 	var reached [numStates][numEvents + 1][numStates]bool
-	run := func(c stimulus, busy bool) {
+	run := func(c stimulus, busy, overTLS bool) {
 		reached[c.from.session][c.event][c.want.session] = true
 		name := "nothing"
 		if c.event != nothing {
 			name = c.event.String()
 		}
-		t.Run(fmt.Sprintf("%v/%s/%s/busy=%v", c.from, name, c.name, busy), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%v/%s/%s/busy=%v/tls=%v", c.from, name, c.name, busy, overTLS), func(t *testing.T) {
 			b := newBench(t, &Server{MaxBacklog: 3 << 19})
+			if overTLS {
+				b.far = new(farEnd)
+			}
 			if busy {
 				b.keepBusy()
 			}
@@ -57,11 +60,13 @@ func TestEveryCell(t *testing.T) {
 			b.checkInterest(c.name == "too much")
 		})
 	}
-	for _, c := range stimuli {
-		run(c, false)
-	}
-	for _, c := range whileBusy {
-		run(c, true)
+	for _, overTLS := range []bool{false, true} {
+		for _, c := range stimuli {
+			run(c, false, overTLS)
+		}
+		for _, c := range whileBusy {
+			run(c, true, overTLS)
+		}
 	}
 	for s := range numStates {
 		for e := range numEvents {
