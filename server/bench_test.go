@@ -396,7 +396,12 @@ func after(first, ev func(*bench)) func(*bench) {
 	return func(b *bench) { first(b); ev(b) }
 }
 
-func hangUp(b *bench) { unix.Shutdown(b.peer, unix.SHUT_RDWR) }
+func hangUp(b *bench) {
+	if b.far != nil && b.far.isPolite {
+		b.far.end(b)
+	}
+	unix.Shutdown(b.peer, unix.SHUT_RDWR)
+}
 
 func later(b *bench) { b.drive.Advance(stream.Ticks(24 * time.Hour)) }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/usher-ws/usher/record"
+	"golang.org/x/sys/unix"
 )
 
 // farEnd is the peer's side of the records of a bench that is over TLS.
@@ -16,12 +17,14 @@ type farEnd struct {
 	conn    record.Conn
 	ciphers record.Ciphers
 	in      []byte // the beginning of a record
+
+	isPolite bool // it says close_notify before it hangs up
 }
 
 // secure has the records of a connection begin, as behind a handshake.
 func (b *bench) secure() {
 	var near record.Conn
-	*b.far = farEnd{}
+	*b.far = farEnd{isPolite: b.far.isPolite}
 	ours, theirs := make([]byte, 32), bytes.Repeat([]byte{1}, 32)
 	err := near.Init13(record.Server, tls.TLS_AES_128_GCM_SHA256, theirs, ours)
 	if err := errors.Join(err, b.far.conn.Init13(record.Client, tls.TLS_AES_128_GCM_SHA256, theirs, ours)); err != nil {
@@ -48,6 +51,17 @@ func (f *farEnd) open(b *bench, sealed []byte) string {
 	text := string(data)
 	f.in = bytes.Clone(in[n:])
 	return text
+}
+
+// end says close_notify, once.
+func (f *farEnd) end(b *bench) {
+	end, err := f.conn.AppendEnd(&f.ciphers, nil, nil)
+	if err == nil && b.peer >= 0 {
+		_, err = unix.Write(b.peer, end)
+	}
+	if err != nil && err != record.ErrClosed {
+		b.Fatal(err)
+	}
 }
 
 // tell lets the loop tell of what over TLS it tells in a pass of its own.

@@ -16,16 +16,16 @@ import (
 
 func TestEveryCell(t *testing.T) {
 	var reached [numStates][numEvents + 1][numStates]bool
-	run := func(c stimulus, busy, overTLS bool) {
+	run := func(c stimulus, busy bool, wire string) {
 		reached[c.from.session][c.event][c.want.session] = true
 		name := "nothing"
 		if c.event != nothing {
 			name = c.event.String()
 		}
-		t.Run(fmt.Sprintf("%v/%s/%s/busy=%v/tls=%v", c.from, name, c.name, busy, overTLS), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%v/%s/%s/busy=%v/%s", c.from, name, c.name, busy, wire), func(t *testing.T) {
 			b := newBench(t, &Server{MaxBacklog: 3 << 19})
-			if overTLS {
-				b.far = new(farEnd)
+			if wire != "clear" {
+				b.far = &farEnd{isPolite: wire == "TLS"}
 			}
 			if busy {
 				b.keepBusy()
@@ -60,12 +60,12 @@ func TestEveryCell(t *testing.T) {
 			b.checkInterest(c.name == "too much")
 		})
 	}
-	for _, overTLS := range []bool{false, true} {
+	for _, wire := range []string{"clear", "TLS", "TLS cut short"} {
 		for _, c := range stimuli {
-			run(c, false, overTLS)
+			run(c, false, wire)
 		}
 		for _, c := range whileBusy {
-			run(c, true, overTLS)
+			run(c, true, wire)
 		}
 	}
 	for s := range numStates {
