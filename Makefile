@@ -8,6 +8,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 CLIENTS  := cmd/usher/testdata/clients
+EXOTIC   := cmd/usher/testdata/exotic
 PORTABLE := ./frame ./record/... ./upgrade/... ./limiter ./login
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
@@ -17,7 +18,7 @@ TIMEOUT  ?= 15m
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet deps vuln screenshots static deb image
+.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet exotic deps vuln screenshots static deb image
 
 all: lint test
 
@@ -148,7 +149,21 @@ quiet:
 PEBBLE         := github.com/letsencrypt/pebble/v2/cmd
 PEBBLE_VERSION := v2.10.3
 
-# What is installed must not start: that is what policy-rc.d says meanwhile.
+# Installs what is in want. It must not start: that is what policy-rc.d says meanwhile.
+define install
+if [ $${#want[@]} -gt 0 ]; then \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then \
+		trap '$$sudo rm -f $$policy' EXIT; \
+		printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null; \
+		$$sudo chmod +x $$policy; \
+	fi; \
+	$$sudo apt-get update -q; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${want[@]}"; \
+fi
+endef
+
 deps:
 	@want=(); \
 	command -v npm >/dev/null || want+=(nodejs npm); \
@@ -164,19 +179,20 @@ deps:
 	/usr/bin/python3 -c 'import fastapi, uvicorn' 2>/dev/null || want+=(python3-fastapi python3-uvicorn); \
 	PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || want+=(nginx-light); \
 	PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || want+=(haproxy); \
-	if [ $${#want[@]} -gt 0 ]; then \
-		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-		policy=/usr/sbin/policy-rc.d; \
-		if [ ! -e $$policy ]; then \
-			trap '$$sudo rm -f $$policy' EXIT; \
-			printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null; \
-			$$sudo chmod +x $$policy; \
-		fi; \
-		$$sudo apt-get update -q; \
-		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${want[@]}"; \
-	fi
+	$(install)
 	cd $(CLIENTS) && npm ci
 	GOFLAGS=-mod=mod GOOS= GOARCH= go install $(PEBBLE)/pebble@$(PEBBLE_VERSION) $(PEBBLE)/pebble-challtestsrv@$(PEBBLE_VERSION)
+
+# Java's client and Firefox, which the tests of every day do without: in the clear, over TLS 1.2 and
+# over 1.3.
+exotic:
+	@want=(); \
+	command -v npm >/dev/null || want+=(nodejs npm); \
+	command -v javac >/dev/null || want+=(openjdk-17-jdk-headless); \
+	command -v firefox-esr >/dev/null || want+=(firefox-esr); \
+	$(install)
+	cd $(EXOTIC) && npm ci
+	USHER_EXOTIC=1 go test $(RACE) -run '^(TestJava|TestFirefox)$$' -count 1 -timeout 0 -v ./cmd/usher
 
 # Not part of lint: it asks the vulnerability database, which is elsewhere.
 vuln:
