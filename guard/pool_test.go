@@ -395,21 +395,27 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestPlain: requests that are no upgrades have the same upstreams. A body is sent once,
-// whatever could not be connected to before.
-func TestPlain(t *testing.T) {
-	gone, good := reserve(t, echoes), reserve(t, echoes)
-	good.begin()
+// local returns the path of an application's socket.
+func local(t *testing.T) string {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	local := httptest.NewUnstartedServer(echoes)
-	local.Listener.Close()
-	local.Listener = l
-	local.Start()
-	defer local.Close()
+	app := httptest.NewUnstartedServer(echoes)
+	app.Listener.Close()
+	app.Listener = l
+	app.Start()
+	t.Cleanup(app.Close)
+	return path
+}
+
+// TestPlain: requests that are no upgrades have the same upstreams. A body is sent once,
+// whatever could not be connected to before.
+func TestPlain(t *testing.T) {
+	gone, good := reserve(t, echoes), reserve(t, echoes)
+	good.begin()
+	path := local(t)
 	secure := httptest.NewTLSServer(echoes)
 	defer secure.Close()
 	roots := secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
