@@ -106,7 +106,12 @@ func (p *program) kill() {
 // knock asks for a WebSocket, and returns it or the refusal: its status and its code.
 func knock(t testing.TB, url string) (c *websocket.Conn, status int, code string, header http.Header) {
 	t.Helper()
-	c, resp, err := websocket.DefaultDialer.Dial(url, nil)
+	return knockBy(t, websocket.DefaultDialer, url)
+}
+
+func knockBy(t testing.TB, d *websocket.Dialer, url string) (c *websocket.Conn, status int, code string, header http.Header) {
+	t.Helper()
+	c, resp, err := d.Dial(url, nil)
 	if err == nil {
 		t.Cleanup(func() { c.Close() })
 		return c, 101, "", resp.Header

@@ -5,11 +5,13 @@ package guard
 import (
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"syscall"
 	"testing"
 
+	"github.com/gorilla/websocket"
 	"github.com/usher-ws/usher/server"
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +44,17 @@ func TestPorts(t *testing.T) {
 	app.begin()
 	p := open(t, Upstreams{URLs: []string{app.url()}})
 	url := front(t, &Guard{Upstream: p}, new(server.Server))
-	// The clients' own connections are from the same ports, to another one.
+	another := &program{TB: t, addr: "127.0.0.2:40000", handler: echoes, conns: make(map[net.Conn]bool)}
+	another.begin()
+	t.Cleanup(another.kill)
+	both := open(t, Upstreams{URLs: []string{"http://" + another.addr, "unix:" + local(t)}})
+	urlOfBoth := front(t, &Guard{Upstream: both}, new(server.Server))
+	clients := byte(0)
+	knock := func(t *testing.T, url string) (*websocket.Conn, int, string, http.Header) { // each from an address with ports of its own
+		clients++
+		from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, clients)}}
+		return knockBy(t, &websocket.Dialer{NetDial: from.Dial}, url)
+	}
 	in := 0
 	for {
 		_, status, code, header := knock(t, url)
@@ -63,14 +75,8 @@ func TestPorts(t *testing.T) {
 	if err := p.Ready(); err != nil {
 		t.Errorf("the upstream is well, and %v", err)
 	}
-
-	another := &program{TB: t, addr: "127.0.0.2:40000", handler: echoes, conns: make(map[net.Conn]bool)}
-	another.begin()
-	t.Cleanup(another.kill)
-	p = open(t, Upstreams{URLs: []string{"http://" + another.addr, "unix:" + local(t)}})
-	url = front(t, &Guard{Upstream: p}, new(server.Server))
-	for p.Stats().Upstreams[0].Failed["ports"] == 0 {
-		if _, status, code, _ := knock(t, url); status != 101 {
+	for both.Stats().Upstreams[0].Failed["ports"] == 0 {
+		if _, status, code, _ := knock(t, urlOfBoth); status != 101 {
 			t.Fatalf("there is another one, and got %d %s", status, code)
 		}
 	}
