@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +42,7 @@ func remembering(t *testing.T) *Guard {
 		}
 	}))
 	t.Cleanup(srv.Close)
-	return &Guard{Upstream: netip.MustParseAddrPort(srv.Listener.Addr().String())}
+	return &Guard{Upstream: open(t, Upstreams{URLs: []string{srv.URL}})}
 }
 
 // remember connects a client that compresses with what it has said before, if it may.

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -275,6 +276,25 @@ var stimuli = []stimulus{
 	{"stale", isAsked, done, doneLate, isAsked},
 	{"waits for its answer", isAsked, drain, drains, isAsked},
 	{"holds memory", isAskedHeld, victim, hears("", victimLate), isFree},
+	{"its Caller has nobody yet", isAsked, due, awaited(func(b *bench) { dueNow(b); b.checkCauses(nil, context.DeadlineExceeded) }), isAsked},
+	{"its Caller has nobody in time", isAsked, due, awaited(answers(502, func(b *bench) { b.waits = false; dueNow(b) })), isLingering},
+	{"its Caller is ready", isAsked, verdict, awaited(func(b *bench) {
+		b.waits = false
+		b.goesOn()
+		if _, ok := b.l.pairs.of(b.l, b.s); !ok {
+			b.Error("nothing was dialled")
+		}
+	}), isAsked},
+	{"its Caller waits again", isAsked, verdict, awaited(func(b *bench) { b.goesOn(); b.checkCauses(nil, nil) }), isAsked},
+	{"its Caller is ready late", isAsked, verdict, awaited(func(b *bench) {
+		b.waits = false
+		b.goesOn()
+		b.goesOn()
+		b.checkCauses(nil, nil)
+	}), isAsked},
+	{"waits for its Caller, and has its turn", isAsked, drain, awaited(answers(503, drains)), isLingering},
+	{"waits for its Caller, and its end", isAsked, end, awaited(after(hangUp, readable)), isFree},
+	{"waits for its Caller, and holds memory", isAsked, victim, awaited(short), isFree},
 	{"stale", isAsked, nothing, writable, isAsked},
 
 	{"half an answer", isCalled, input, func(b *bench) { b.send("HTTP/1.1 10"); readable(b); b.send("1 X\r\n"); readable(b) }, isCalled},
@@ -303,7 +323,7 @@ var stimuli = []stimulus{
 		b.l.conclude(b.client, nil, &CloseError{Code: 4000, Reason: "bye"})
 		b.send("y\x82\x01z")
 		readable(b)
-		if got := b.receiveFrom(b.far); !strings.HasSuffix(got, "\x82\x02xy"+bye4000) {
+		if got := b.told(); !strings.HasSuffix(got, "\x82\x02xy"+bye4000) {
 			b.Errorf("the client heard %q", got)
 		}
 	})), isLingering},
@@ -327,6 +347,14 @@ var stimuli = []stimulus{
 	{"stale", isCalled, post, posted(1), isCalled},
 	{"stale", isCalled, done, doneLate, isCalled},
 	{"its client has its turn", isCalled, drain, drains, isCalled},
+	{"holds memory, and the client was let in", isCalled, victim, relays(isLingering, func(b *bench) {
+		b.send("HTTP/1.1 101 X\r\n\r\n")
+		readable(b)
+		victimLate(b)
+		if got := b.told(); !strings.HasSuffix(got, "\x88\x08\x03\xf5memory") {
+			b.Errorf("the client heard %q", got)
+		}
+	}), isFree},
 	{"holds memory", isCalled, victim, relays(isLingering, victimLate), isFree},
 	{"fails", isCalled, ended, relays(isLingering, func(b *bench) { b.s.Cut(unix.ECONNRESET) }), isFree},
 	{"its client has gone", isCalled, ended, relays(isFree, func(b *bench) { b.client.Cut(unix.ECONNRESET) }), isFree},
@@ -575,7 +603,7 @@ var stimuli = []stimulus{
 	{"holds memory", isFinishing, ended, short, isFree},
 
 	{"still talking", isLingering, nothing, after(func(b *bench) { b.send("anything") }, readable), isLingering},
-	{"its end", isLingering, ended, after(hangUp, readable), isFree},
+	{"its end", isLingering, ended, after(hangUp, after(readable, readable)), isFree}, // behind a close_notify
 	{"too much", isLingering, nothing, func(b *bench) {
 		for read, _ := b.drive.Armed(b.s); read; read, _ = b.drive.Armed(b.s) {
 			b.send(strings.Repeat("x", 32<<10))

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/stream"
@@ -92,7 +91,12 @@ func (o owner) expireUp(up link) {
 func (o owner) loseUpstream(up link, cause error) (keep bool) {
 	s, ok := o.pairs.of(o.loop, up)
 	if ok && up.Extra().call != nil {
-		if s.Extra().question != nil { // else it is the client that has gone
+		switch {
+		case s.Extra().question == nil: // it is the client that has gone
+		case !up.Extra().call.isSaid:
+			o.door.callAnother(s, up, cause)
+			return false
+		default:
 			o.endOfAnswer(s, up, cause)
 		}
 		ok = false
@@ -124,23 +128,6 @@ func (o owner) loseUpstream(up link, cause error) (keep bool) {
 func (l *loop) cutShort(s link) {
 	l.srv.stats.truncated.Add(1)
 	s.Cut(errTruncated)
-}
-
-// endOfAnswer reads an answer that the end of the connection has made whole, or else refuses
-// the client.
-func (o owner) endOfAnswer(s, up link, cause error) {
-	if head := up.Extra().head; head == nil || !errors.Is(cause, io.EOF) || !o.door.readAnswer(up, head, true) {
-		o.door.unanswered(s, cause)
-	}
-}
-
-// unanswered refuses a client whose Call got no answer.
-func (d *door) unanswered(s link, cause error) {
-	a := d.takeAnswered(s)
-	lr := d.places.At(a.place).route
-	err := d.failed(lr, a.request, cause)
-	d.abandon(a)
-	d.refuse(s, lr, a.request, err)
 }
 
 // partUpstream is called when the client of a relay departs.
@@ -192,7 +179,13 @@ func (l *loop) hangUpOn(up link) {
 // dropUpstream gives back what a connection that was dialled had, which is nobody's from now
 // on.
 func (l *loop) dropUpstream(up link) {
-	up.Data().facts.become(over)
+	d := up.Data()
+	d.facts.become(over)
+	if d.place != 0 {
+		defer l.tellEnded(l.routeOf(up), d.ident)
+		l.places.Drop(d.place)
+		d.place, d.ident = 0, 0
+	}
 	if up.HasExtra() {
 		x := up.Extra()
 		l.Buffers.Put(x.head)

@@ -20,7 +20,7 @@ import (
 type serveCmd struct {
 	configFlag
 
-	Listen    []string `default:"127.0.0.1:8080" placeholder:"[tls://]HOST:PORT|unix:PATH|systemd:[NAME]" help:"Where to listen, 127.0.0.1:8080 if not given. Port 0 takes a free one; tls:// in front of that, or of systemd:, means https and wss, with the certificate of --tls-cert; unix:/run/usher.sock?mode=0660 makes a unix socket with these permissions, 0666 if there are none; systemd: takes the sockets of a .socket unit, or those of a name."`
+	Listen    []string `default:"127.0.0.1:8080" placeholder:"[tls://]HOST:PORT|unix:PATH|systemd:[NAME]" help:"Where to listen, 127.0.0.1:8080 if not given. Port 0 takes a free one; tls:// in front of that, or of systemd:, means https and wss, with the certificates of --tls-cert or --acme; unix:/run/usher.sock?mode=0660 makes a unix socket with these permissions, 0666 if there are none; systemd: takes the sockets of a .socket unit, or those of a name."`
 	ReusePort bool     `help:"Let other processes of the same user listen on the same ports, each of which gets its part of the connections."`
 
 	tlsFlags
@@ -148,6 +148,9 @@ func (s *serveCmd) Validate() error {
 		return err
 	}
 	if err := s.authFlag.validate(); err != nil {
+		return err
+	}
+	if err := s.acmeFlags.validate(); err != nil {
 		return err
 	}
 	return validRooms(s.Rooms)

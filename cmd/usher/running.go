@@ -35,7 +35,7 @@ type running struct {
 func (s *serveCmd) build(ring *server.LogRing, level *slog.LevelVar) (*running, error) {
 	r := &running{level: level, log: slog.New(ring)}
 	var err error
-	if r.certs, err = s.openCertificates(); err != nil {
+	if r.certs, err = s.openCertificates(r.log); err != nil {
 		return nil, err
 	}
 	e, err := s.entrance(nil, r.log)
