@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/limiter"
-	"github.com/usher-ws/usher/server/internal/pattern"
 	"github.com/usher-ws/usher/upgrade"
 )
 
