@@ -32,7 +32,12 @@ func (*checkCmd) Help() string {
 
 // Run prints the settings, if usher serve would take them.
 func (c *checkCmd) Run(stdout io.Writer, ctx *kong.Context, from *sources) error {
-	given, err := c.judge()
+	return check(&c.serveCmd, stdout, ctx, from)
+}
+
+// check prints the settings of p, if it could start with them.
+func check(p program, stdout io.Writer, ctx *kong.Context, from *sources) error {
+	given, err := judge(p)
 	if err != nil {
 		return usageError{err}
 	}
@@ -42,8 +47,8 @@ func (c *checkCmd) Run(stdout io.Writer, ctx *kong.Context, from *sources) error
 	for _, flag := range ctx.Selected().Flags {
 		b = appendSetting(b, flag, said[flag.Name])
 	}
-	if len(c.SecretFile) == 0 {
-		origin := "made for this run"
+	if len(p.common().SecretFile) == 0 {
+		origin := p.withoutSecret()
 		switch {
 		case os.Getenv("USHER_SECRET") != "":
 			origin = "environment USHER_SECRET, not shown"
@@ -56,14 +61,11 @@ func (c *checkCmd) Run(stdout io.Writer, ctx *kong.Context, from *sources) error
 	return err
 }
 
-// judge returns the error with which usher serve would end at its start. given is as secrets
-// returns it.
-func (c *checkCmd) judge() (given bool, err error) {
-	quiet := c.serveCmd
-	quiet.LogLevel = "warn" // what is well is in the output
-	ring := server.NewLogRing(quiet.logHandler(quiet.level()))
+// judge returns the error with which p would end at its start. given is as secrets returns it.
+func judge(p program) (given bool, err error) {
+	ring := server.NewLogRing(p.common().logHandler(slog.LevelWarn)) // what is well is in the output
 	defer ring.Close(time.Second)
-	r, err := c.build(ring, new(slog.LevelVar))
+	r, err := build(p, ring, new(slog.LevelVar))
 	if err != nil {
 		return false, err
 	}

@@ -89,14 +89,14 @@ func TestLive(t *testing.T) {
 // runHere runs what serve would in this process, on no port of its own.
 func runHere(t *testing.T, args ...string) *running {
 	t.Helper()
-	s, flags, err := parseServe(args, new(sources))
+	p, flags, err := parseProgram(args, new(sources))
 	if err != nil {
 		t.Fatal(err)
 	}
 	level := new(slog.LevelVar)
-	level.Set(s.level())
+	level.Set(p.common().level())
 	ring := server.NewLogRing(slog.DiscardHandler)
-	r, err := s.build(ring, level)
+	r, err := build(p, ring, level)
 	if err != nil {
 		t.Fatal(err)
 	}
