@@ -242,25 +242,14 @@ func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
 	return nil, nil
 }
 
-// admit lets a request in, unless the route fails to say what is to be kept of it.
+// admit lets a request in, unless the route relays it and has to ask.
 func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
 	lr := d.places.At(place).route
-	if lr.Keep == nil {
-		d.seat(s, place, q, r, nil, response, early)
+	if lr.Relay != nil {
+		d.dial(s, place, q, r, early)
 		return
 	}
-	kept, err := any(nil), errExited // unless it returns
-	defer func() {
-		if err != nil {
-			q.release(d.srv)
-			d.places.Drop(place)
-			d.refuse(s, lr, r, err)
-			return
-		}
-		d.seat(s, place, q, r, kept, response, early)
-	}()
-	d.enter(lr)
-	err = d.try(func() error { kept = lr.Keep(r); return nil })
+	d.letIn(s, place, q, r, response, early)
 }
 
 // refuse answers a request that is not let in; the answer says what err does. lr is nil if no

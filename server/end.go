@@ -42,8 +42,12 @@ func (l *loop) end(s link, out []byte, e *CloseError) {
 		}
 	}
 	l.routeOf(s).tally.BytesOut += int64(len(out))
+	isCut := l.isInFrame(s) // then nobody would take it for a close frame
 	defer func() {
-		l.dropInput(s)
+		if l.dropInput(s); isCut {
+			s.Cut(errTruncated)
+			return
+		}
 		s.Finish(out)
 	}()
 	l.depart(s, e)
@@ -77,6 +81,7 @@ func (l *loop) depart(s link, e *CloseError) {
 	f.become(over)
 	s.Mark(closeAsked)
 	r, c := l.routeOf(s), l.conn(s)
+	l.partUpstream(s)
 	r.tally.countClose(e)
 	l.meter.refund(s)
 	before := l.departing

@@ -14,6 +14,7 @@ const (
 	open                 // messages flow, or are held
 	winding              // the end is decided on, or the socket is gone, and jobs still run
 	over                 // nothing of it is the user's any more
+	called               // it was dialled for a connection that is relayed: its answer is awaited, or frames flow
 	numStates
 )
 
@@ -63,6 +64,10 @@ const (
 	shed                       // end.go
 	lose                       // end.go
 	forget                     // end.go
+	hearUpstream               // relay.go
+	abandonUp                  // handle.go
+	goOnUp                     // relay.go
+	loseUpstream               // relay.go
 	numActions
 )
 
@@ -161,6 +166,19 @@ var table = [numStates][numEvents]cell{
 		victim:  {ignore, []state{over}},
 		ended:   {ignore, []state{over}},
 	},
+	// The connection that it was dialled for decides all the rest.
+	called: {
+		input:   {hearUpstream, []state{called, over}},
+		end:     {abandonUp, []state{over}},
+		due:     {abandonUp, []state{over}}, // it has not answered in time
+		resume:  {goOnUp, []state{called}},
+		verdict: {ignore, []state{called}},
+		post:    {ignore, []state{called}},
+		done:    {ignore, []state{called}},
+		drain:   {ignore, []state{called}},
+		victim:  {abandonUp, []state{over}},
+		ended:   {loseUpstream, []state{over}},
+	},
 }
 
 // about is what holds as long as a session is in a state.
@@ -177,11 +195,12 @@ var aboutOf = [numStates]about{
 	open:    {"ping-interval, the idle-timeout once a ping is out, message-timeout while a message is incomplete, the token's exp; while it is held, the exact end of a delay and the token's exp", "none; the partial message while one straddles reads, the unread tail while it is held, the data of jobs"},
 	winding: {"the token's exp, of which nothing comes any more; its stream's", "the data of jobs"},
 	over:    {"its stream's", "none"},
+	called:  {"the relay's timeout, until it has answered", "what was read of the answer; then half a control frame"},
 }
 
 // String returns the state's name in the table.
 func (s state) String() string {
-	return [...]string{"head", "asked", "queued", "served", "open", "winding", "over"}[s]
+	return [...]string{"head", "asked", "queued", "served", "open", "winding", "over", "called"}[s]
 }
 
 // String returns the event's name in the table.
@@ -193,5 +212,6 @@ func (e event) String() string {
 func (a action) String() string {
 	return [...]string{"ignore", "readHead", "expireHead", "readEarly", "expireAsk", "decide", "withdraw", "gather",
 		"noteEnd", "expireQueued", "takeTurn", "feed", "utter", "part", "readInput",
-		"hearEnd", "expireOpen", "goOn", "deliver", "takeJob", "goodbye", "shed", "lose", "forget"}[a]
+		"hearEnd", "expireOpen", "goOn", "deliver", "takeJob", "goodbye", "shed", "lose", "forget",
+		"hearUpstream", "abandonUp", "goOnUp", "loseUpstream"}[a]
 }

@@ -49,6 +49,10 @@ type handshakes struct {
 // Secured is stream.Handler's: guards will ask, and net/http. What is not kept refers to all of
 // the handshake.
 func (o owner) Secured(s link, state *tls.ConnectionState) {
+	if s.Data().facts.state() == called {
+		o.request(s)
+		return
+	}
 	o.srv.handshakes.done.Add(1)
 	if state.DidResume {
 		o.srv.handshakes.resumed.Add(1)
@@ -60,8 +64,11 @@ func (o owner) Secured(s link, state *tls.ConnectionState) {
 	}
 }
 
-// speaksTLS reports whether a connection begins with a handshake.
+// speaksTLS reports whether a client's connection begins with a handshake.
 func (s *Server) speaksTLS(c link) bool {
+	if c.IsDialled() {
+		return false
+	}
 	if k := c.Listener(); k >= 0 {
 		return s.ports[k].TLS
 	}
