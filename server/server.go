@@ -94,7 +94,7 @@ type Server struct {
 	// beyond, a client is told to come back, 503; 1024.
 	MaxAuthorize int
 
-	// MaxRequests is how many requests Handler may have at one time; 256. Others wait, for
+	// MaxRequests is how many requests Handler, and those of Relays, may have at one time; 256. Others wait, for
 	// HandshakeTimeout at most, and the addresses take turns. Requests whose client has more
 	// to send than a small body have half of that. A connection that Handler hijacks is no
 	// request any more.
@@ -231,7 +231,7 @@ func (s *Server) start() error {
 		s.log.stop(time.Now().Add(ring.Patience))
 		return err
 	}
-	if s.Handler != nil {
+	if s.Handler != nil || slices.ContainsFunc(s.routes, func(r *route) bool { return r.Relay != nil && r.Relay.Handler != nil }) {
 		s.http = newHTTPSide(s)
 	}
 	s.watch.start(s)
@@ -325,6 +325,9 @@ func (s *Server) setRoom() {
 	s.room = files - s.reserve - max(spareFiles, spareFiles/2+filesPerLoop*s.loopCount())
 	if slices.ContainsFunc(s.routes, func(r *route) bool { return r.Authorize != nil }) {
 		s.room -= authorizeFiles
+	}
+	if slices.ContainsFunc(s.routes, func(r *route) bool { return r.Relay != nil }) {
+		s.room /= 2 // to each connection comes the one that it is paired with
 	}
 }
 
