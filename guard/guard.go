@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"time"
 
+	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -29,6 +31,16 @@ type Guard struct {
 	Timeout  time.Duration  // for connecting together with the answer; 0: 10 s
 	Forward  Forward        // what the application is told
 
+	// Path is what is asked for there, {name} in it being what the route's wildcard of that name
+	// has matched, and {name...} what one for the rest has; "" is what the client asks for.
+	Path string
+
+	// Recognize says what is known of a plain request, which needs no token, and whose it is if
+	// it has a good one all the same: an upgrade.Upgrader's Recognize with a Verifier. nil looks
+	// for no token. Its error refuses the request. It may block, and is called by many
+	// goroutines.
+	Recognize func(req *http.Request) (*upgrade.Request, error)
+
 	// CheckText refuses text of clients that is not UTF-8 with 1007, unless it is compressed.
 	CheckText bool
 }
@@ -37,15 +49,18 @@ const defaultTimeout = 10 * time.Second
 
 // Relay returns what a server.Route needs.
 func (g *Guard) Relay() *server.Relay {
-	return &server.Relay{Call: g.call, Answer: g.answer, Failed: g.failed, CheckText: g.CheckText}
+	return &server.Relay{Call: g.call, Answer: g.answer, Failed: g.failed, Handler: g.handler(), CheckText: g.CheckText}
 }
 
 func (g *Guard) call(r *upgrade.Request) (server.Call, error) {
 	return server.Call{
 		Unix: g.Unix, To: g.Upstream, TLS: g.TLS, Timeout: cmp.Or(g.Timeout, defaultTimeout),
-		Request: g.Forward.AppendRequest(nil, r, "", fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())),
+		Request: g.Forward.AppendRequest(nil, r, pattern.Expand(g.Path, r.PathValue), newID()),
 	}, nil
 }
+
+// newID returns an X-Request-Id.
+func newID() string { return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) }
 
 func (g *Guard) answer(dst []byte, r *upgrade.Request, b []byte, eof bool) (server.Answer, error) {
 	a, err := g.Forward.passAnswer(dst, r, false, b, eof)
