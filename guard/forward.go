@@ -24,8 +24,8 @@ type Forward struct {
 	Cookies []string
 
 	// Claims are the names of those claims of the token of which an application is told, each
-	// in a header X-Usher-Claim- and its name. They must be fit for that: letters, digits and
-	// hyphens.
+	// in a header X-Usher-Claim- and its name, with hyphens for underscores. They must be fit
+	// for that: letters, digits, hyphens and underscores.
 	Claims []string
 }
 
@@ -80,7 +80,7 @@ func (f *Forward) facts(r *upgrade.Request, id string) iter.Seq2[string, string]
 		}
 		for _, name := range f.Claims {
 			value, ok := r.Identity.Claims[name]
-			if ok && !yield("X-Usher-Claim-"+name, string(appendEscaped(nil, claimText(value)))) {
+			if ok && !yield("X-Usher-Claim-"+strings.ReplaceAll(name, "_", "-"), string(appendEscaped(nil, claimText(value)))) {
 				return
 			}
 		}
