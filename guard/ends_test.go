@@ -6,7 +6,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -131,7 +130,7 @@ func TestNoAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone.Close()
-	says := func(what string) netip.AddrPort {
+	says := func(what string) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -144,23 +143,23 @@ func TestNoAnswer(t *testing.T) {
 				c.Close()
 			}
 		}()
-		return netip.MustParseAddrPort(l.Addr().String())
+		return "http://" + l.Addr().String()
 	}
-	at := func(l net.Listener) netip.AddrPort { return netip.MustParseAddrPort(l.Addr().String()) }
 	for name, c := range map[string]struct {
-		g      Guard
+		url    string
+		within time.Duration
 		status int
 		body   string
 	}{
-		"silent":         {Guard{Upstream: at(silent), Timeout: time.Millisecond}, 504, CodeTimeout},
-		"gone":           {Guard{Upstream: at(gone)}, 502, CodeUnreachable},
-		"no socket":      {Guard{Unix: filepath.Join(t.TempDir(), "none")}, 502, CodeUnreachable},
-		"says nothing":   {Guard{Upstream: says("")}, 502, CodeUnreachable},
-		"no WebSocket":   {Guard{Upstream: says("HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n")}, 502, CodeInvalid},
-		"refuses":        {Guard{Upstream: says("HTTP/1.1 418 X\r\nContent-Length: 3\r\n\r\ntea")}, 418, "tea"},
-		"refuses by end": {Guard{Upstream: says("HTTP/1.0 403 X\r\n\r\nnot you")}, 403, "not you"},
+		"silent":         {"http://" + silent.Addr().String(), time.Millisecond, 504, CodeTimeout},
+		"gone":           {"http://" + gone.Addr().String(), 0, 502, CodeUnreachable},
+		"no socket":      {"unix:" + filepath.Join(t.TempDir(), "none"), 0, 502, CodeUnreachable},
+		"says nothing":   {says(""), 0, 502, CodeUnreachable},
+		"no WebSocket":   {says("HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n"), 0, 502, CodeInvalid},
+		"refuses":        {says("HTTP/1.1 418 X\r\nContent-Length: 3\r\n\r\ntea"), 0, 418, "tea"},
+		"refuses by end": {says("HTTP/1.0 403 X\r\n\r\nnot you"), 0, 403, "not you"},
 	} {
-		url := front(t, &c.g, new(server.Server))
+		url := front(t, &Guard{Upstream: open(t, Upstreams{URLs: []string{c.url}, Timeout: c.within})}, new(server.Server))
 		_, resp, err := websocket.DefaultDialer.Dial(url, nil)
 		if err == nil || resp == nil {
 			t.Errorf("%s: got %v", name, err)

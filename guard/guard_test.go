@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -63,7 +62,19 @@ func application(t *testing.T, f func(c *websocket.Conn)) *Guard {
 		f(c)
 	}))
 	t.Cleanup(srv.Close)
-	return &Guard{Upstream: netip.MustParseAddrPort(srv.Listener.Addr().String())}
+	return &Guard{Upstream: open(t, Upstreams{URLs: []string{srv.URL}})}
+}
+
+// open opens a Pool.
+func open(t *testing.T, of Upstreams) *Pool {
+	t.Helper()
+	of.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	p, err := Open(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
 }
 
 func echo(c *websocket.Conn) {
@@ -147,11 +158,11 @@ func TestApplications(t *testing.T) {
 	local.Listener = l
 	local.Start()
 	t.Cleanup(local.Close)
-	for name, g := range map[string]*Guard{
-		"tls":  {Upstream: netip.MustParseAddrPort(secure.Listener.Addr().String()), TLS: &tls.Config{RootCAs: roots, ServerName: "example.com"}},
-		"unix": {Unix: path},
+	for name, of := range map[string]Upstreams{
+		"tls":  {URLs: []string{secure.URL}, TLS: &tls.Config{RootCAs: roots}},
+		"unix": {URLs: []string{"unix:" + path}},
 	} {
-		c := connect(t, front(t, g, &server.Server{MaxMessage: 1 << 20}))
+		c := connect(t, front(t, &Guard{Upstream: open(t, of)}, &server.Server{MaxMessage: 1 << 20}))
 		for _, n := range []int{0, 5, 1 << 20} {
 			_ = c.WriteMessage(websocket.BinaryMessage, make([]byte, n))
 			if _, got, err := c.ReadMessage(); err != nil || len(got) != n {
@@ -159,7 +170,7 @@ func TestApplications(t *testing.T) {
 			}
 		}
 	}
-	g := &Guard{Upstream: netip.MustParseAddrPort(secure.Listener.Addr().String()), TLS: &tls.Config{ServerName: "example.com"}}
+	g := &Guard{Upstream: open(t, Upstreams{URLs: []string{secure.URL}})}
 	if _, resp, _ := websocket.DefaultDialer.Dial(front(t, g, new(server.Server)), nil); resp == nil || resp.StatusCode != 502 {
 		t.Errorf("a certificate that nobody vouches for: got %+v", resp)
 	}

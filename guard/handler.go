@@ -5,8 +5,10 @@ package guard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -22,15 +24,15 @@ import (
 // for, with the headers that upgrades have, and without anything that could make a tunnel of one.
 
 // handler returns what answers them.
+// An application's 101 is an error of the Transport's.
 func (g *Guard) handler() http.Handler {
 	proxy := &httputil.ReverseProxy{
-		Rewrite:        g.rewrite,
-		Transport:      g.transport(),
-		FlushInterval:  -1, // as it comes
-		BufferPool:     buffers{},
-		ModifyResponse: refuseTunnel,
-		ErrorHandler:   refusePlain,
-		ErrorLog:       slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
+		Rewrite:       g.rewrite,
+		Transport:     g.Upstream,
+		FlushInterval: -1, // as it comes
+		BufferPool:    buffers{},
+		ErrorHandler:  refusePlain,
+		ErrorLog:      slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
 	}
 	recognize := g.Recognize
 	if recognize == nil {
@@ -118,14 +120,6 @@ func (f *Forward) keep(name string, values []string) (kept []string) {
 	return kept
 }
 
-// refuseTunnel keeps net/http from making a tunnel of what was not judged.
-func refuseTunnel(resp *http.Response) error {
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return invalid("a 101 to what is no upgrade")
-	}
-	return nil
-}
-
 // refusePlain answers a request that the application has not answered.
 func refusePlain(w http.ResponseWriter, req *http.Request, err error) {
 	var e *upgrade.Rejection
@@ -140,6 +134,9 @@ func refusePlain(w http.ResponseWriter, req *http.Request, err error) {
 		errUnreachable.ServeHTTP(w, req)
 	}
 }
+
+// newID returns an X-Request-Id.
+func newID() string { return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) }
 
 // buffers is the httputil.BufferPool of all Guards.
 type buffers struct{}

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +25,7 @@ func before(t *testing.T, app http.HandlerFunc, with func(*Guard)) (addr string)
 	t.Helper()
 	srv := httptest.NewServer(app)
 	t.Cleanup(srv.Close)
-	g := &Guard{Upstream: netip.MustParseAddrPort(srv.Listener.Addr().String())}
+	g := &Guard{Upstream: open(t, Upstreams{URLs: []string{srv.URL}})}
 	if with != nil {
 		with(g)
 	}
@@ -239,16 +238,27 @@ func TestPlainEnds(t *testing.T) {
 	}
 }
 
+// silent is the address of a server that never says anything.
+func silent(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
 // TestPlainUnanswered: what an application does not answer is refused as an upgrade is.
 func TestPlainUnanswered(t *testing.T) {
-	done := make(chan bool)
-	defer close(done)
-	addr := before(t, func(http.ResponseWriter, *http.Request) { <-done }, func(g *Guard) { g.Timeout = 50 * time.Millisecond })
+	addr := before(t, mirror, func(g *Guard) {
+		g.Upstream = open(t, Upstreams{URLs: []string{"http://" + silent(t)}, Timeout: 50 * time.Millisecond})
+	})
 	resp, body := hear(t, say(t, addr, "GET / HTTP/1.1", "Host: h"), "GET")
 	if resp.StatusCode != 504 || !strings.Contains(body, CodeTimeout) || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("got %v, %s", resp, body)
 	}
-	addr = before(t, mirror, func(g *Guard) { g.Upstream = netip.MustParseAddrPort("127.0.0.1:1") })
+	addr = before(t, mirror, func(g *Guard) { g.Upstream = open(t, Upstreams{URLs: []string{"http://127.0.0.1:1"}}) })
 	resp, body = hear(t, say(t, addr, "GET / HTTP/1.1", "Host: h"), "GET")
 	if resp.StatusCode != 502 || !strings.Contains(body, CodeUnreachable) || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("got %v, %s", resp, body)
@@ -260,7 +270,7 @@ func TestPlainUnanswered(t *testing.T) {
 func TestPlainTimeout(t *testing.T) {
 	app := httptest.NewServer(http.HandlerFunc(mirror))
 	t.Cleanup(app.Close)
-	g := &Guard{Upstream: netip.MustParseAddrPort(app.Listener.Addr().String())}
+	g := &Guard{Upstream: open(t, Upstreams{URLs: []string{app.URL}})}
 	_, addr, _ := strings.Cut(front(t, g, &server.Server{MessageTimeout: 50 * time.Millisecond}), "://")
 	resp, body := hear(t, say(t, addr, "POST / HTTP/1.1", "Host: h", "Content-Length: 1000000", "", "x"), "POST")
 	if resp.StatusCode != 408 || !strings.Contains(body, `"timeout"`) {
@@ -274,7 +284,7 @@ func TestPath(t *testing.T) {
 	targets := make(chan string, 1)
 	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { targets <- r.RequestURI }))
 	t.Cleanup(app.Close)
-	upstream := netip.MustParseAddrPort(app.Listener.Addr().String())
+	upstream := open(t, Upstreams{URLs: []string{app.URL}})
 	srv := &server.Server{}
 	for pattern, path := range map[string]string{"/ws/{room}": "/r/{room}/x", "/app/{path...}": "/{path...}", "/same/{x}": ""} {
 		srv.Route(pattern, server.Route{Relay: (&Guard{Upstream: upstream, Path: path}).Relay()})

@@ -39,6 +39,12 @@ type bench struct {
 	listener int    // of it
 	client   link   // for which a connection that was dialled is there
 	far      int    // the client's peer
+	waits    bool   // its Caller has requests wait
+	ready    func() // of such a Caller
+	others   int    // how often that calls again
+	causes   []error
+	ended    []uint32
+	done     int
 
 	opened, closed int // how often Open and Close were called on the bench's own routes
 }

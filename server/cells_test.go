@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -275,6 +276,25 @@ var stimuli = []stimulus{
 	{"stale", isAsked, done, doneLate, isAsked},
 	{"waits for its answer", isAsked, drain, drains, isAsked},
 	{"holds memory", isAskedHeld, victim, hears("", victimLate), isFree},
+	{"its Caller has nobody yet", isAsked, due, awaited(func(b *bench) { dueNow(b); b.checkCauses(nil, context.DeadlineExceeded) }), isAsked},
+	{"its Caller has nobody in time", isAsked, due, awaited(answers(502, func(b *bench) { b.waits = false; dueNow(b) })), isLingering},
+	{"its Caller is ready", isAsked, verdict, awaited(func(b *bench) {
+		b.waits = false
+		b.goesOn()
+		if _, ok := b.l.pairs.of(b.l, b.s); !ok {
+			b.Error("nothing was dialled")
+		}
+	}), isAsked},
+	{"its Caller waits again", isAsked, verdict, awaited(func(b *bench) { b.goesOn(); b.checkCauses(nil, nil) }), isAsked},
+	{"its Caller is ready late", isAsked, verdict, awaited(func(b *bench) {
+		b.waits = false
+		b.goesOn()
+		b.goesOn()
+		b.checkCauses(nil, nil)
+	}), isAsked},
+	{"waits for its Caller, and has its turn", isAsked, drain, awaited(answers(503, drains)), isLingering},
+	{"waits for its Caller, and its end", isAsked, end, awaited(after(hangUp, readable)), isFree},
+	{"waits for its Caller, and holds memory", isAsked, victim, awaited(short), isFree},
 	{"stale", isAsked, nothing, writable, isAsked},
 
 	{"half an answer", isCalled, input, func(b *bench) { b.send("HTTP/1.1 10"); readable(b); b.send("1 X\r\n"); readable(b) }, isCalled},

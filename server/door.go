@@ -196,7 +196,7 @@ func (d *door) responded(s link, lr *loopRoute, by *policy, values []string, q q
 			err, isProbe = over, false
 		}
 	}
-	if err != nil && !(isProbe && lr.Authorize != nil) {
+	if err != nil && !(isProbe && (lr.Authorize != nil || lr.Relay != nil)) {
 		d.countGuard(lr, err)
 		q.release(d.srv)
 		if said.err != nil && errors.Is(err, said.err) {
@@ -251,7 +251,7 @@ func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
 func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
 	lr := d.places.At(place).route
 	if lr.Relay != nil {
-		d.dial(s, place, q, r, early)
+		d.dial(s, place, q, r, response, early)
 		return
 	}
 	d.letIn(s, place, q, r, response, early)

@@ -3,16 +3,12 @@
 package server
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
-	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -20,18 +16,15 @@ import (
 // same loop, when everything else has let it in. The functions are called on the loop and must
 // not block.
 type Relay struct {
-	// Call says where a request leads that may come in, and what to say there. Its error
-	// refuses the request like a guard's.
-	Call func(r *upgrade.Request) (Call, error)
+	// Ask begins to ask about a request that may come in, which stays as it is.
+	Ask func(r *upgrade.Request) Caller
 
-	// Answer reads what has been answered so far, all of b, which ended there if eof, and
-	// appends what the client gets for it to dst. A zero Answer asks for more; an error
-	// refuses the request. b may be changed, and is valid until Answer returns.
-	Answer func(dst []byte, r *upgrade.Request, b []byte, eof bool) (Answer, error)
+	// Ended is told of the end of each connection that a Caller has wanted, by Call.Upstream: of
+	// one that was not there at all, too. It may be nil.
+	Ended func(upstream uint32)
 
-	// Failed returns the refusal for a request that got no answer: cause is an errno, io.EOF,
-	// ErrShed of package stream, or context.DeadlineExceeded after the Call's timeout.
-	Failed func(r *upgrade.Request, cause error) error
+	// Name returns what is logged of a server, by Call.Upstream. It may be nil.
+	Name func(upstream uint32) string
 
 	// Handler gets the requests to the route's path that are no upgrades, and no probes alone
 	// (upgrade.Request.IsOnlyProbe), whatever their method: nothing but the limits per address
@@ -41,103 +34,6 @@ type Relay struct {
 
 	// CheckText refuses text of clients that is not UTF-8, unless it is compressed.
 	CheckText bool
-}
-
-// Call is a request to another server.
-type Call struct {
-	Unix    string         // the path of a unix socket; or else
-	To      netip.AddrPort // an address
-	TLS     *tls.Config    // nil: in the clear; not for Unix
-	Request []byte         // a whole head
-	Timeout time.Duration  // for all until the answer has come
-}
-
-// Answer is the answer to a Call, as the client gets it.
-type Answer struct {
-	Status   int    // 101: frames follow
-	Response []byte // whole
-	Size     int    // how many bytes were the answer
-	Deflate  bool   // messages may come compressed
-}
-
-// dialled is what is kept of a Call until it is answered.
-type dialled struct{ request []byte }
-
-// dial asks a route's Relay about a request that everything else has let in. Nobody waits for
-// the answer: it is a question like an authorizer's, whose answer comes as input of another
-// connection of the loop.
-func (d *door) dial(s link, place uint32, q quota, r *upgrade.Request, early []byte) {
-	lr := d.places.At(place).route
-	a := &question{request: r.Clone(), place: place, quota: q, policy: d.policy}
-	d.enter(lr)
-	var c Call
-	err := errExited // unless it returns
-	defer func() {
-		var up link
-		if err == nil {
-			if up, err = d.callUp(&c); err != nil {
-				err = d.failed(lr, a.request, err)
-			}
-		}
-		if err != nil {
-			d.abandon(a)
-			d.refuse(s, lr, a.request, err)
-			return
-		}
-		a.cancel = func() { up.Cut(context.Canceled) }
-		if len(early) > 0 {
-			a.early = d.Buffers.Append(nil, early)
-		}
-		d.pairs.join(s, up)
-		s.NeedExtra().question = a
-		d.dropHead(s)
-		s.Data().facts.become(asked)
-		s.SetDue(0) // the call's timeout is the other's
-		if len(a.early) >= earlyLimit {
-			s.Hold(byQuestion)
-		}
-	}()
-	err = d.try(func() (err error) { c, err = lr.Relay.Call(a.request); return sane(err) })
-}
-
-// callUp dials.
-func (d *door) callUp(c *Call) (up link, err error) {
-	of := session{facts: facts(called)}
-	switch {
-	case c.Unix != "":
-		up, err = d.DialUnix(c.Unix, of)
-	case c.TLS != nil:
-		up, err = d.DialTLS(c.To, netip.Addr{}, of, c.TLS)
-	default:
-		up, err = d.Dial(c.To, netip.Addr{}, of)
-	}
-	if err == nil {
-		up.NeedExtra().call = &dialled{c.Request}
-		up.SetDue(d.Deadline(c.Timeout))
-	}
-	return up, err
-}
-
-// failed asks the relay what a cause means.
-func (d *door) failed(lr *loopRoute, r *upgrade.Request, cause error) (refusal error) {
-	d.enter(lr)
-	if err := d.try(func() error { refusal = sane(lr.Relay.Failed(r, cause)); return nil }); err != nil {
-		return err
-	}
-	if refusal == nil {
-		return cause
-	}
-	return refusal
-}
-
-// request says what was to be said to a server that is connected.
-func (o owner) request(up link) {
-	if up.State() == stream.Securing {
-		return // Secured follows
-	}
-	b := up.Extra().call.request
-	up.Extra().call.request = nil
-	up.Write(b)
 }
 
 // hearUpstream reads what a server says that was dialled: its answer, then frames.
@@ -162,35 +58,34 @@ func (d *door) readAnswer(up link, b []byte, eof bool) bool {
 	lr := d.places.At(a.place).route
 	d.enter(lr)
 	var got Answer
-	err := d.try(func() (err error) { got, err = lr.Relay.Answer(d.resp[:0], a.request, b, eof); return sane(err) })
+	err := d.try(func() (err error) { got, err = a.caller.Answer(d.resp[:0], b, eof); return sane(err) })
 	switch {
 	case err == nil && got.Status == 0 && !eof:
 		return false
 	case err == nil && got.Status == 0:
-		err = d.failed(lr, a.request, io.EOF)
+		err = d.lost(a, io.EOF)
 	case err == nil && d.srv.life.isDraining():
 		err = errDraining.WithRetryAfter(jitter(5 * time.Second))
 	case err == nil && got.Status == http.StatusSwitchingProtocols:
 		d.connect(s, up, &got, b[got.Size:])
 		return true
 	}
-	a = d.takeAnswered(s)
-	if d.hangUpOn(up); err == nil {
+	d.hangUpOn(up)
+	switch {
+	case err != nil:
+		d.turnAway(s, err)
+	case a.response != nil: // a probe may come in
+		d.takeAnswered(s)
+		d.abandon(a)
+		s.Data().facts.become(over)
+		s.Finish(a.response)
+	default:
+		d.takeAnswered(s)
 		d.resp = got.Response
 		d.answer(s, lr, a.request, got.Response, &upgrade.Rejection{Status: got.Status, Code: "upstream"})
 		d.abandon(a)
-		return true
 	}
-	d.abandon(a)
-	d.refuse(s, lr, a.request, err)
 	return true
-}
-
-// takeAnswered ends the waiting for an answer that has come.
-func (d *door) takeAnswered(s link) *question {
-	s.Extra().question.cancel = func() {}
-	s.Go(byQuestion)
-	return d.takeQuestion(s)
 }
 
 // hangUpOn ends a connection that was dialled, which nobody is paired with any more.
@@ -203,7 +98,13 @@ func (l *loop) hangUpOn(up link) {
 // dropUpstream gives back what a connection that was dialled had, which is nobody's from now
 // on.
 func (l *loop) dropUpstream(up link) {
-	up.Data().facts.become(over)
+	d := up.Data()
+	d.facts.become(over)
+	if d.place != 0 {
+		defer l.tellEnded(l.routeOf(up), d.ident)
+		l.places.Drop(d.place)
+		d.place, d.ident = 0, 0
+	}
 	if up.HasExtra() {
 		x := up.Extra()
 		l.Buffers.Put(x.head)
@@ -255,10 +156,15 @@ func (o owner) goOnUp(up link) {
 func (o owner) loseUpstream(up link, cause error) (keep bool) {
 	s, ok := o.pairs.of(o.loop, up)
 	if ok && up.Extra().call != nil {
-		if s.Extra().question != nil { // else it is the client that has gone
+		if s.Extra().question == nil { // it is the client that has gone
+			ok = false
+		} else if !up.Extra().call.isSaid {
+			o.door.callAnother(s, up, cause)
+			return false
+		} else {
 			o.endOfAnswer(s, up, cause)
+			ok = false
 		}
-		ok = false
 	}
 	inFrame := up.Extra().partial.InFrame()
 	o.pairs.part(up)
@@ -273,23 +179,6 @@ func (o owner) loseUpstream(up link, cause error) (keep bool) {
 		o.conclude(s, nil, errUpstreamLost)
 	}
 	return false
-}
-
-// endOfAnswer reads an answer that the end of the connection has made whole, or else refuses
-// the client.
-func (o owner) endOfAnswer(s, up link, cause error) {
-	if head := up.Extra().head; head == nil || !errors.Is(cause, io.EOF) || !o.door.readAnswer(up, head, true) {
-		o.door.unanswered(s, cause)
-	}
-}
-
-// unanswered refuses a client whose Call got no answer.
-func (d *door) unanswered(s link, cause error) {
-	a := d.takeAnswered(s)
-	lr := d.places.At(a.place).route
-	err := d.failed(lr, a.request, cause)
-	d.abandon(a)
-	d.refuse(s, lr, a.request, err)
 }
 
 var (

@@ -28,7 +28,7 @@ type session struct {
 
 	// What the loop keeps elsewhere, 0 for nothing.
 	place uint32 // route and path values (intern.go)
-	ident uint32 // its number among the users' connections (users.go)
+	ident uint32 // its number among the users' connections (users.go); of one that was dialled, its Call.Upstream
 	group uint32 // its one group, or its memberships (groups.go)
 
 	// The limiter.
@@ -107,6 +107,9 @@ func weigh(x *extra) (bytes int, isZero bool) {
 		return 0, true
 	}
 	bytes = cap(x.head) + x.partial.Size()
+	if x.question != nil {
+		bytes += cap(x.question.early) + x.question.charged
+	}
 	if x.line != nil {
 		bytes += x.line.bytes
 	}

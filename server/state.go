@@ -40,34 +40,35 @@ const (
 type action uint8
 
 const (
-	ignore       action = iota // stale, or nothing to do
-	readHead                   // door.go
-	expireHead                 // door.go
-	readEarly                  // ask.go
-	expireAsk                  // ask.go
-	decide                     // ask.go
-	withdraw                   // ask.go
-	gather                     // unrouted.go
-	noteEnd                    // unrouted.go
-	expireQueued               // unrouted.go
-	takeTurn                   // unrouted.go
-	feed                       // unrouted.go
-	utter                      // unrouted.go
-	part                       // unrouted.go
-	readInput                  // read.go
-	hearEnd                    // end.go
-	expireOpen                 // idle.go
-	goOn                       // held.go
-	deliver                    // write.go
-	takeJob                    // jobs.go
-	goodbye                    // drain.go
-	shed                       // end.go
-	lose                       // end.go
-	forget                     // end.go
-	hearUpstream               // relay.go
-	abandonUp                  // handle.go
-	goOnUp                     // relay.go
-	loseUpstream               // relay.go
+	ignore        action = iota // stale, or nothing to do
+	readHead                    // door.go
+	expireHead                  // door.go
+	readEarly                   // ask.go
+	expireAsk                   // ask.go
+	decide                      // ask.go
+	withdraw                    // ask.go
+	refuseWaiting               // call.go
+	gather                      // unrouted.go
+	noteEnd                     // unrouted.go
+	expireQueued                // unrouted.go
+	takeTurn                    // unrouted.go
+	feed                        // unrouted.go
+	utter                       // unrouted.go
+	part                        // unrouted.go
+	readInput                   // read.go
+	hearEnd                     // end.go
+	expireOpen                  // idle.go
+	goOn                        // held.go
+	deliver                     // write.go
+	takeJob                     // jobs.go
+	goodbye                     // drain.go
+	shed                        // end.go
+	lose                        // end.go
+	forget                      // end.go
+	hearUpstream                // relay.go
+	abandonUp                   // handle.go
+	goOnUp                      // relay.go
+	loseUpstream                // relay.go
 	numActions
 )
 
@@ -95,13 +96,13 @@ var table = [numStates][numEvents]cell{
 	},
 	asked: {
 		input:   {readEarly, []state{asked}},
-		end:     {withdraw, []state{over}},  // it cancels the question
-		due:     {expireAsk, []state{over}}, // 503
+		end:     {withdraw, []state{over}},         // it cancels the question
+		due:     {expireAsk, []state{asked, over}}, // 503, or a Caller asks on
 		resume:  {ignore, []state{asked}},
 		verdict: {decide, []state{asked, open, winding, over}}, // the door's question, then the route's
 		post:    {ignore, []state{asked}},
 		done:    {ignore, []state{asked}},
-		drain:   {ignore, []state{asked}}, // the verdict will be 503
+		drain:   {refuseWaiting, []state{asked, over}}, // one that waits for its Caller; of others the verdict will be 503
 		victim:  {withdraw, []state{over}},
 		ended:   {withdraw, []state{over}},
 	},
@@ -210,7 +211,7 @@ func (e event) String() string {
 
 // String returns the name of the method that does it.
 func (a action) String() string {
-	return [...]string{"ignore", "readHead", "expireHead", "readEarly", "expireAsk", "decide", "withdraw", "gather",
+	return [...]string{"ignore", "readHead", "expireHead", "readEarly", "expireAsk", "decide", "withdraw", "refuseWaiting", "gather",
 		"noteEnd", "expireQueued", "takeTurn", "feed", "utter", "part", "readInput",
 		"hearEnd", "expireOpen", "goOn", "deliver", "takeJob", "goodbye", "shed", "lose", "forget",
 		"hearUpstream", "abandonUp", "goOnUp", "loseUpstream"}[a]
