@@ -20,19 +20,39 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// checkCmd is usher check. It has the flags of usher serve.
-type checkCmd struct{ serveCmd }
-
-// Help is what usher check --help prints below its first line.
-func (*checkCmd) Help() string {
-	return "It reads the files, keys and key sets that the settings name, and listens nowhere. What it prints " +
-		"can be the file of --config, and says of each setting whether a flag, the environment, a file or the default has the word. " +
-		"Secrets and credentials in URLs are not printed."
+// checkCmd is usher check.
+type checkCmd struct {
+	Serve checkServe `cmd:"" default:"withargs" help:"Check the settings of usher serve; the word serve may be left out."`
+	Guard checkGuard `cmd:"" help:"Check the settings of usher guard."`
 }
 
+// checkServe has the flags of usher serve, and checkGuard those of usher guard.
+type (
+	checkServe struct{ serveCmd }
+	checkGuard struct{ guardCmd }
+)
+
+const checkHelp = "It reads the files, keys and key sets that the settings name, and listens nowhere. What it prints " +
+	"can be the file of --config, and says of each setting whether a flag, the environment, a file or the default has the word. " +
+	"Secrets and credentials in URLs are not printed."
+
+// Help is what usher check --help prints below its first line.
+func (*checkCmd) Help() string { return checkHelp }
+
+// Help is what usher check serve --help prints below its first line.
+func (*checkServe) Help() string { return checkHelp }
+
+// Help is what usher check guard --help prints below its first line.
+func (*checkGuard) Help() string { return checkHelp }
+
 // Run prints the settings, if usher serve would take them.
-func (c *checkCmd) Run(stdout io.Writer, ctx *kong.Context, from *sources) error {
+func (c *checkServe) Run(stdout io.Writer, ctx *kong.Context, from *sources) error {
 	return check(&c.serveCmd, stdout, ctx, from)
+}
+
+// Run prints the settings, if usher guard would take them.
+func (c *checkGuard) Run(stdout io.Writer, ctx *kong.Context, from *sources) error {
+	return check(&c.guardCmd, stdout, ctx, from)
 }
 
 // check prints the settings of p, if it could start with them.

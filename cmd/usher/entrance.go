@@ -28,7 +28,10 @@ type entrance struct {
 	keysAt   string           // --jwks
 	verifier upgrade.Verifier // nil without secrets and keys
 
-	// What there is over HTTP beside the WebSockets of serve.
+	// Of guard: what is known of a plain request.
+	recognize func(req *http.Request) (*upgrade.Request, error)
+
+	// Of serve: what there is over HTTP.
 	handler http.Handler
 	answer  func(dst []byte, r *upgrade.Request) []byte
 }

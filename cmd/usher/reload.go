@@ -129,7 +129,11 @@ func parseProgram(args []string, from *sources) (program, []*kong.Flag, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &c.Serve, ctx.Selected().Flags, refuseTwice(ctx)
+	selected := ctx.Selected()
+	if selected.Name == "guard" {
+		return &c.Guard, selected.Flags, refuseTwice(ctx)
+	}
+	return &c.Serve, selected.Flags, refuseTwice(ctx)
 }
 
 // collectors are the metrics.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/guard"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
@@ -40,7 +41,8 @@ type opened struct {
 // running is the server with all that it serves, and what of that can change: see reload.
 type running struct {
 	srv   *server.Server
-	app   *chat.Chat // of serve
+	app   *chat.Chat  // of serve
+	pool  *guard.Pool // of guard
 	level *slog.LevelVar
 	log   *slog.Logger
 	now   atomic.Pointer[entrance]
@@ -127,4 +129,7 @@ func (r *running) close() {
 	e := r.now.Load()
 	e.close()
 	e.door.close()
+	if r.pool != nil {
+		r.pool.Close()
+	}
 }

@@ -1,7 +1,9 @@
 package pattern
 
 import (
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +29,27 @@ func IsPlain(path string) bool {
 		last--
 	}
 	return true
+}
+
+// CanExpand returns an error unless Expand can put what p has matched into text.
+func (p Pattern) CanExpand(text string) error {
+	for {
+		_, after, ok := strings.Cut(text, "{")
+		if !ok {
+			return nil
+		}
+		wildcard, behind, isClosed := strings.Cut(after, "}")
+		k := slices.Index(p.names, strings.TrimSuffix(wildcard, "..."))
+		if !isClosed || k < 0 || strings.HasSuffix(wildcard, "...") != p.isRest(k) {
+			return fmt.Errorf("pattern %q has no wildcard {%s}", p, wildcard)
+		}
+		text = behind
+	}
+}
+
+// isRest reports whether the k-th of Names is of a wildcard for the rest, which is the last one.
+func (p Pattern) isRest(k int) bool {
+	return k == len(p.names)-1 && p.segments[len(p.segments)-1].kind == rest
 }
 
 // Expand returns text with the values of wildcards in place of their names in braces, escaped

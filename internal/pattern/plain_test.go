@@ -68,3 +68,15 @@ func TestExpand(t *testing.T) {
 		}
 	}
 }
+
+func TestCanExpand(t *testing.T) {
+	p := parse(t, "/ws/{room}/{rest...}")[0]
+	for text, want := range map[string]bool{
+		"/": true, "/x/{room}": true, "/{rest...}": true, "/{room}/{rest...}": true, "/{room}{room}": true,
+		"/{rooms}": false, "/{room...}": false, "/{rest}": false, "/{room": false, "/{}": false, "/{...}": false,
+	} {
+		if err := p.CanExpand(text); (err == nil) != want {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
