@@ -3,7 +3,7 @@
 package guard
 
 import (
-	"time"
+	"net/http"
 
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
@@ -21,12 +21,22 @@ type Guard struct {
 	Upstream *Pool   // where the application answers
 	Forward  Forward // what it is told
 
+	// Path is what is asked for there, {name} in it being what the route's wildcard of that name
+	// has matched, and {name...} what one for the rest has; "" is what the client asks for.
+	Path string
+
+	// Recognize says what is known of a plain request, which needs no token, and whose it is if
+	// it has a good one all the same: an upgrade.Upgrader's Recognize with a Verifier. nil looks
+	// for no token. Its error refuses the request. It may block, and is called by many
+	// goroutines.
+	Recognize func(req *http.Request) (*upgrade.Request, error)
+
 	// CheckText refuses text of clients that is not UTF-8 with 1007, unless it is compressed.
 	CheckText bool
 
-	// WarnText and MaxLifetime are server.Relay's.
-	WarnText    string
-	MaxLifetime time.Duration
+	// WarnText is what clients are told that are over a limit which warns: a message of its own,
+	// at most once a second, between two of the application's.
+	WarnText string
 }
 
 // Relay returns what a server.Route needs.
@@ -37,7 +47,8 @@ func (g *Guard) Relay() *server.Relay {
 		},
 		Ended:     g.Upstream.ended,
 		Name:      g.Upstream.nameOf,
+		Handler:   g.handler(),
 		CheckText: g.CheckText,
-		WarnText:  g.WarnText, MaxLifetime: g.MaxLifetime,
+		WarnText:  g.WarnText,
 	}
 }

@@ -37,6 +37,7 @@ type loop struct {
 	// What some of them have.
 	data     perConn[any] // Conn.Data
 	networks networks     // by which limits per address count them
+	ends     ends         // by which tick they have been there long enough
 	tenures  tenures      // of those that are open, if they are tracked
 	pairs    pairs        // of those that are relayed, and of what was dialled for them
 	attached []attached   // by Attachment.index

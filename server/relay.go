@@ -4,7 +4,6 @@ package server
 
 import (
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -26,17 +25,18 @@ type Relay struct {
 	// Name returns what is logged of a server, by Call.Upstream. It may be nil.
 	Name func(upstream uint32) string
 
+	// Handler gets the requests to the route's path that are no upgrades, and no probes alone
+	// (upgrade.Request.IsOnlyProbe), whatever their method: nothing but the limits per address
+	// is asked. It is called as Server.Handler is, and the request has the path values. nil has
+	// them judged as upgrades, which refuses them.
+	Handler http.Handler
+
 	// CheckText refuses text of clients that is not UTF-8, unless it is compressed.
 	CheckText bool
 
 	// WarnText is what clients are told that are over a limit whose action is Warn, at most
 	// once a second, between two messages of the other server's. Without it Warn is an error.
 	WarnText string
-
-	// MaxLifetime is for how long a connection is relayed: then it is closed with 1001, up to
-	// a tenth earlier, so that those that came at once do not come back at once. 0 is for any
-	// time.
-	MaxLifetime time.Duration
 }
 
 // hearUpstream reads what a server says that was dialled: its answer, then frames.
@@ -110,8 +110,7 @@ func (d *door) connect(s, up link, got *Answer, rest []byte) {
 	if got.Takeover {
 		up.Data().facts |= needsAll
 	}
-	most := d.places.At(a.place).route.Relay.MaxLifetime
-	up.SetDue(d.Deadline(most - rand.N(most/10+1)))
+	up.SetDue(0)
 	d.resp = got.Response
 	defer d.Buffers.Put(head)
 	defer d.Buffers.Put(a.early)

@@ -4,7 +4,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"errors"
 
 	"github.com/usher-ws/usher/frame"
@@ -18,7 +17,6 @@ var (
 	errTruncated    = errors.New("server: what was relayed ended within a frame")
 	errUpstreamLost = &CloseError{Code: frame.StatusBadGateway, Reason: "upstream_lost"}
 	errUpstreamShed = &CloseError{Code: frame.StatusTryAgainLater, Reason: "memory"}
-	errLifetime     = &CloseError{Code: frame.StatusGoingAway, Reason: "max_lifetime"}
 )
 
 // parting is the end of a client that waits for the end of the frame that passes to it.
@@ -74,17 +72,6 @@ func (l *loop) putOff(s link, out []byte, e *CloseError) bool {
 func (l *loop) partNow(s link) {
 	p := s.Extra().parting
 	l.end(s, p.out, p.err)
-}
-
-// expireUp ends the waiting for a server: for its answer, its close frame, or the end of a frame.
-// Without any, the connection has lasted for as long as it may.
-func (o owner) expireUp(up link) {
-	s, ok := o.pairs.of(o.loop, up)
-	if !ok || up.Extra().call != nil || up.Data().facts.has(heardClose) || s.Data().facts.state() != open {
-		up.Cut(context.DeadlineExceeded)
-		return
-	}
-	o.conclude(s, nil, errLifetime)
 }
 
 // loseUpstream is the end of a connection that was dialled. Its client is told.

@@ -57,20 +57,20 @@ func (f *tlsFlags) states() []fileState {
 }
 
 // openCertificates reads what the flags name; without a listener for TLS there is nothing.
-func (s *serveCmd) openCertificates(log *slog.Logger) (*certificates, error) {
-	seen := s.states()
-	config, err := s.tlsFlags.config(s.listensTLS(), time.Now())
+func (f *listenFlags) openCertificates(log *slog.Logger) (*certificates, error) {
+	seen := f.states()
+	config, err := f.tlsFlags.config(f.listensTLS(), time.Now())
 	if config == nil {
 		return nil, err
 	}
 	c := new(certificates)
-	if len(s.ACME) > 0 {
-		if err := s.checkDir(); err != nil {
+	if len(f.ACME) > 0 {
+		if err := f.checkDir(); err != nil {
 			return nil, usageError{err}
 		}
-		c.issuer = newIssuer(&s.acmeFlags, c, log)
+		c.issuer = newIssuer(&f.acmeFlags, c, log)
 	}
-	c.take(config, s.tlsFlags, seen)
+	c.take(config, f.tlsFlags, seen)
 	return c, nil
 }
 
