@@ -101,7 +101,7 @@ func (g *guardCmd) route(srv *server.Server, r *running, pool *guard.Pool, e *en
 		paths = []pathRule{{pattern: all}}
 	}
 	for _, p := range paths {
-		to := &guard.Guard{Upstream: pool, Path: p.to, Forward: g.forward(e.given), Recognize: r.recognize, CheckText: g.CheckUTF8}
+		to := &guard.Guard{Upstream: pool, Path: p.to, Forward: g.forward(e.given), Recognize: r.recognize, CheckText: g.CheckUTF8, WarnText: g.WarnText}
 		route.Relay = to.Relay()
 		srv.Route(p.pattern.String(), route)
 	}
