@@ -26,6 +26,7 @@ type bench struct {
 	drive stream.Drive[session, extra]
 	s     link // of slots that are used again, the connection that is there now
 	peer  int
+	far   *farEnd // of records, if the bench is over TLS
 
 	asks chan error // what the authorizers answer
 	exp  time.Time  // of alice's token
@@ -34,6 +35,17 @@ type bench struct {
 	gate    chan bool  // and may end
 	isBusy  bool       // others keep its workers busy
 	onDrain func(Conn) // what else Drain does there
+
+	upstream string // where /relay leads, a unix socket
+	listener int    // of it
+	client   link   // for which a connection that was dialled is there
+	caller   int    // the client's peer
+	waits    bool   // its Caller has requests wait
+	ready    func() // of such a Caller
+	others   int    // how often that calls again
+	causes   []error
+	ended    []uint32
+	done     int
 
 	opened, closed int // how often Open and Close were called on the bench's own routes
 }
@@ -109,6 +121,7 @@ func (b *bench) routes(s *Server) {
 	route("/slow/ask", Route{Guards: slowly, Authorize: ask})
 	route("/ask", Route{Message: echo, Authorize: ask})
 	route("/ask/work", Route{Message: b.work, Authorize: ask, Middleware: work})
+	route("/relay", Route{Relay: b.relay()})
 	route("/work", Route{Message: b.work, Guards: isAlice, Middleware: work, Writable: func(c Conn) {
 		if b.onDrain != nil {
 			b.onDrain(c)
@@ -190,6 +203,9 @@ func (b *bench) connect() {
 	}
 	b.peer = fds[1]
 	b.s = b.drive.Adopt(fds[0])
+	if b.far != nil {
+		b.secure()
+	}
 }
 
 // again has another connection in the place of this one, which asks for path.
@@ -216,17 +232,25 @@ func (b *bench) conn() Conn { return b.l.conn(b.s) }
 
 func (b *bench) send(data string) {
 	b.Helper()
+	if b.far != nil {
+		data = b.far.seal(b, data)
+	}
 	if _, err := unix.Write(b.peer, []byte(data)); err != nil {
 		b.Fatalf("peer's write: %v", err)
 	}
 }
 
 // receive returns what the peer can read now.
-func (b *bench) receive() string {
+func (b *bench) receive() string { return b.receiveFrom(b.peer) }
+
+func (b *bench) receiveFrom(fd int) string {
 	var all []byte
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := unix.Read(b.peer, buf)
+		n, err := unix.Read(fd, buf)
+		if (n <= 0 || err != nil) && b.far != nil && fd == b.peer {
+			return b.far.open(b, all)
+		}
 		if n <= 0 || err != nil {
 			return string(all)
 		}
@@ -252,6 +276,7 @@ var (
 	isOpen       = stage{open, stream.Flowing}
 	isHeld       = stage{open, stream.Held}
 	isWinding    = stage{winding, stream.Held}
+	isCalled     = stage{called, stream.Flowing}
 	isGone       = stage{winding, stream.Gone}
 	isFinishing  = stage{over, stream.Finishing}
 	isLingering  = stage{over, stream.Lingering}
@@ -305,6 +330,10 @@ func (b *bench) bring(to stage) {
 			b.gate <- true
 			eventually(b, "it is said", func() bool { b.drive.Wake(); return b.l.Sent() > before || b.s.Waiting() > 0 })
 		}
+	case isCalled:
+		b.listen()
+		b.ask("/relay")
+		b.accept()
 	case isWinding, isGone:
 		b.ask("/work")
 		b.receive()
@@ -335,6 +364,10 @@ func (b *bench) bring(to stage) {
 // fill sends more than the kernel takes.
 func (b *bench) fill() {
 	b.l.deliver(b.s, frame.AppendFrame(nil, frame.OpBinary, make([]byte, 1<<20)), 1)
+	for sent := uint64(0); b.far != nil && sent != b.l.Sent(); { // no more is sealed at once than a part of that
+		sent = b.l.Sent()
+		writable(b)
+	}
 }
 
 // empty has the peer take all that waits.
@@ -372,17 +405,22 @@ func (b *bench) checkInterest(saidTooMuch bool) {
 }
 
 // These are the events of a stream.
-func readable(b *bench) { b.drive.Readable(b.s) }
-func writable(b *bench) { b.drive.Writable(b.s) }
-func hangup(b *bench)   { b.drive.Hangup(b.s) }
-func dueNow(b *bench)   { b.drive.Due(b.s) }
+func readable(b *bench) { b.drive.Readable(b.s); b.tell() }
+func writable(b *bench) { b.drive.Writable(b.s); b.tell() }
+func hangup(b *bench)   { b.drive.Hangup(b.s); b.tell() }
+func dueNow(b *bench)   { b.drive.Due(b.s); b.tell() }
 
 // after does something at the peer or to the clock, and then the event.
 func after(first, ev func(*bench)) func(*bench) {
 	return func(b *bench) { first(b); ev(b) }
 }
 
-func hangUp(b *bench) { unix.Shutdown(b.peer, unix.SHUT_RDWR) }
+func hangUp(b *bench) {
+	if b.far != nil && b.far.isPolite {
+		b.far.end(b)
+	}
+	unix.Shutdown(b.peer, unix.SHUT_RDWR)
+}
 
 func later(b *bench) { b.drive.Advance(stream.Ticks(24 * time.Hour)) }
 

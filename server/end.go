@@ -17,7 +17,10 @@ import (
 
 var errCut = errors.New("server: cut at the end of the drain")
 
-var errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.CodeTokenExpired}
+var (
+	errMaxLifetime  = &CloseError{Code: frame.StatusGoingAway, Reason: "max_lifetime"}
+	errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.CodeTokenExpired}
+)
 
 // statusTokenExpired is the close code of a token that was good until now: 401 in
 // the range for applications, RFC 6455 §7.4.2, as it is for AcceptClose.
@@ -42,8 +45,12 @@ func (l *loop) end(s link, out []byte, e *CloseError) {
 		}
 	}
 	l.routeOf(s).tally.BytesOut += int64(len(out))
+	isCut := l.isInFrame(s) // then nobody would take it for a close frame
 	defer func() {
-		l.dropInput(s)
+		if l.dropInput(s); isCut {
+			s.Cut(errTruncated)
+			return
+		}
 		s.Finish(out)
 	}()
 	l.depart(s, e)
@@ -83,6 +90,7 @@ func (l *loop) depart(s link, e *CloseError) {
 	l.departing = s.Token()
 	defer func() { l.departing, l.owes = before, 0 }()
 	defer l.departed(s)
+	defer l.partUpstream(s)
 	defer l.tellLeft(r, c, l.groups.leaveAll(s)...)
 	l.enter(r)
 	_ = l.try(func() error { r.close(c, e); return nil })

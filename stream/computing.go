@@ -33,12 +33,13 @@ type turnOf struct {
 	isWaiting bool
 	isGiven   bool // and the loop does not know yet that it is over
 	isStarted bool // there is a goroutine
+	isOver    bool // there was
 	round     uint32
 }
 
 // takeTurn lets h compute, as soon as there is room. It comes when h has heard something.
 func (l *Loop[T, X]) takeTurn(h *negotiation) {
-	if h.turn.isWaiting || h.turn.isGiven {
+	if h.turn.isWaiting || h.turn.isGiven || h.turn.isOver {
 		return
 	}
 	h.turn.isWaiting = true

@@ -3,7 +3,6 @@
 package stream
 
 import (
-	"io"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -38,7 +37,7 @@ type negotiation struct {
 	isIdle  bool      // Read waits to be called
 	in      []byte    // of the peer
 	isFull  bool      // nothing more is read until in is empty
-	isEnd   bool      // there is nothing behind in
+	last    error     // what comes behind in, io.EOF or worse; nil if that is not known
 	out     []byte    // for the peer, and not yet the loop's
 	gone    error     // why there is no stream any more
 	isOver  bool
@@ -90,7 +89,7 @@ func (h *negotiation) attend() (isOver, isIdle, hearsMore bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.isTold = false
-	return h.isOver, h.isIdle, len(h.in) > 0 || h.isEnd
+	return h.isOver, h.isIdle, len(h.in) > 0 || h.last != nil
 }
 
 // goOn ends Read's waiting.
@@ -104,7 +103,7 @@ func (h *negotiation) goOn() {
 func (h *negotiation) Read(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for len(h.in) == 0 && !h.isEnd && h.gone == nil {
+	for len(h.in) == 0 && h.last == nil && h.gone == nil {
 		if !h.isIdle {
 			h.isIdle = true
 			h.tell()
@@ -116,7 +115,7 @@ func (h *negotiation) Read(b []byte) (int, error) {
 	case h.gone != nil:
 		return 0, h.gone
 	case len(h.in) == 0:
-		return 0, io.EOF
+		return 0, h.last
 	}
 	n := copy(b, h.in)
 	if h.in = h.in[n:]; len(h.in) == 0 && h.isFull {
@@ -155,14 +154,16 @@ func (h *negotiation) hear(b []byte) {
 func (h *negotiation) isHearing() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !h.isFull && !h.isEnd
+	return !h.isFull && h.last == nil
 }
 
-// hearEnd says that the peer says nothing more. Read waits until it is called.
-func (h *negotiation) hearEnd() {
+// hearEnd says that the peer says nothing more, and why. Read waits until it is called.
+func (h *negotiation) hearEnd(why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.isEnd = true
+	if h.last == nil {
+		h.last = why
+	}
 }
 
 // end says that there will be nothing more.

@@ -195,7 +195,7 @@ func (l *Loop[T, X]) isTellable(s *slot[T]) bool {
 		return false
 	}
 	x := l.exts.get(s.ext)
-	return x.sealed.isUntold() && (x.outbox.waiting == 0 || l.engine.cfg.ReadAlways)
+	return x.sealed.isUntold() && (x.outbox.waiting == 0 || l.isReadOn(x))
 }
 
 // tellAll tells the owners of streams that nothing holds any more what they have yet to be told:

@@ -3,9 +3,9 @@
 package stream
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -30,9 +30,6 @@ const (
 	// maxGoroutines is how many goroutines the handshakes of accepted streams may have, those
 	// included whose stream has ended and that are still within a function of the tls.Config.
 	maxGoroutines = 2 * maxHandshakes
-
-	// maxHello is how long a ClientHello may be, several times what the longest take.
-	maxHello = 32 << 10
 
 	// maxAhead is from how many bytes on that wait for crypto/tls nothing more is read. At most
 	// as much again is read at once.
@@ -73,17 +70,23 @@ func (l *Loop[T, X]) negotiate(i uint32, s *slot[T]) {
 	if s.flags&awaitsHeader != 0 && !l.readHeader(i, s) {
 		return
 	}
+	h := l.exts.get(s.ext).sealed.shake
+	if h != nil && s.flags&hungUp != 0 {
+		l.hearLast(i, s, h, ErrHangup)
+		return
+	}
 	from := len(l.buf) - maxAhead
 	n, errno := l.recv(s, from)
-	h := l.exts.get(s.ext).sealed.shake
 	switch {
 	case n == 0 && errno == unix.EAGAIN:
 	case n == 0 && errno == 0 && h != nil: // crypto/tls may have all it needs
-		h.hearEnd()
+		h.hearEnd(io.EOF)
 		l.takeTurn(h)
 		l.watchShake(i, s, h)
 	case n == 0 && errno == 0:
 		l.release(i, s, ErrHangup)
+	case n == 0 && h != nil:
+		l.hearLast(i, s, h, errno)
 	case n == 0:
 		l.release(i, s, errno)
 	case h == nil:
@@ -93,6 +96,26 @@ func (l *Loop[T, X]) negotiate(i uint32, s *slot[T]) {
 		l.takeTurn(h)
 		l.watchShake(i, s, h)
 	}
+}
+
+// hearLast has crypto/tls hear what is left of a peer that takes nothing any more, and judge: that
+// may be an alert. A peer that refuses a certificate closes its socket at once, with something of
+// ours unread, so that the kernel resets the connection behind the alert.
+func (l *Loop[T, X]) hearLast(i uint32, s *slot[T], h *negotiation, why error) {
+	s.flags |= deaf
+	for from := len(l.buf) - maxAhead; h.isHearing(); {
+		n, errno := l.recv(s, from)
+		if n == 0 {
+			if errno != 0 && errno != unix.EAGAIN {
+				why = errno
+			}
+			break
+		}
+		h.hear(l.buf[from : from+n])
+	}
+	h.hearEnd(why)
+	l.takeTurn(h)
+	l.watchShake(i, s, h)
 }
 
 // watchShake has epoll tell of what a handshake waits for.
@@ -105,53 +128,6 @@ func (l *Loop[T, X]) watchShake(i uint32, s *slot[T], h *negotiation) {
 		want |= armedWrite
 	}
 	l.arm(i, s, want)
-}
-
-// hearHello gathers what a client says first, and begins the handshake when that is whole.
-func (l *Loop[T, X]) hearHello(i uint32, s *slot[T], b []byte) {
-	if x := l.exts.get(s.ext); len(x.sealed.in) > 0 {
-		x.sealed.in = l.Buffers.Append(x.sealed.in, b)
-		b = x.sealed.in
-	}
-	cfg := &l.engine.cfg
-	switch size, err := handshake.HelloSize(b); {
-	case err != nil && 'A' <= b[0] && b[0] <= 'Z': // as a method of HTTP
-		l.endWith(i, s, err)
-		l.finish(i, s, cfg.NotTLS)
-	case err != nil:
-		l.release(i, s, err)
-	case size > maxHello || size == 0 && len(b) > maxHello:
-		l.release(i, s, ErrLongHello)
-	case size == 0 || size > len(b):
-		if x := l.need(i, s); x.sealed.in == nil {
-			x.sealed.in = l.Buffers.Append(nil, b)
-		}
-		l.exts.rank(s.ext)
-		l.relieve()
-	default:
-		l.newHandshake(i, s, func(c net.Conn) (*handshake.Result, error) {
-			return cfg.TLS.Handshake(context.Background(), c, nil)
-		})
-		h := l.exts.get(s.ext).sealed.shake
-		h.hear(b)
-		l.dropBeginning(&l.need(i, s).sealed)
-		l.beginInOrder(i, s, h)
-		l.relieve()
-	}
-}
-
-// dropBeginning gives back what was gathered.
-func (l *Loop[T, X]) dropBeginning(x *sealed) {
-	l.Buffers.Put(x.in)
-	x.in, x.isEarly = nil, false
-}
-
-// endWith notes what a stream ends for. It has not become secure, and says its last now.
-func (l *Loop[T, X]) endWith(i uint32, s *slot[T], why error) {
-	x := l.need(i, s)
-	l.dropBeginning(&x.sealed)
-	x.sealed.end, x.sealed.told = why, true
-	s.state = Flowing
 }
 
 // beginInOrder begins a handshake that was made, and ends the oldest if there are too many.
@@ -209,6 +185,7 @@ func (l events[T, X]) attendHandshakes() {
 		t.mu.Unlock()
 		isOver, isIdle, hearsMore := h.attend()
 		if isOver {
+			h.turn.isOver = true
 			t.goroutines--
 			if p, ok := h.err.(*PanicError); ok {
 				l.logError("stream: panic in a handshake", "panic", p.Value, "stack", string(p.Stack))
@@ -243,8 +220,9 @@ func (l *Loop[T, X]) reply(i uint32, s *slot[T]) {
 	for full := false; len(h.unsent) > 0 && !full; {
 		n, errno := l.wire.send(int(s.fd), h.unsent, false)
 		if errno != 0 && errno != unix.EAGAIN {
-			l.release(i, s, errno)
-			return
+			h.unsent = nil
+			l.hearLast(i, s, h, errno)
+			break
 		}
 		l.sent += uint64(n)
 		full = n < min(len(h.unsent), poller.SendLimit)
