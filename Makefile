@@ -104,6 +104,8 @@ bench:
 		--also 'two loops=./usher serve --listen {addr} --echo /echo --loops 2'
 	./usher bench versus --peers gorilla,nbio $(if $(ALSOTLS),--also '$(ALSOTLS)') -d 800ms --out bench/results/tls \
 		--questions echo-tls,handshake-tls,idle-tls --conns 9000
+	./usher bench versus -d 800ms --out bench/results/guard --questions guard-20,guard-16k,guard-20x16,guard-idle \
+		--also 'nginx=bench/proxies/nginx.sh {port} {upstream}' --also 'HAProxy=bench/proxies/haproxy.sh {port} {upstream}'
 
 # What an idle connection costs, without a name, with one, and with one in a room: usher beside
 # the leanest, in one run. SLOPES='--rounds 9' for more.

@@ -191,7 +191,7 @@ func (d *door) responded(s link, lr *loopRoute, by *policy, values []string, q q
 			err, isProbe = over, false
 		}
 	}
-	if err != nil && !(isProbe && lr.Authorize != nil) {
+	if err != nil && !(isProbe && (lr.Authorize != nil || lr.Relay != nil)) {
 		d.countGuard(lr, err)
 		q.release(d.srv)
 		if said.err != nil && errors.Is(err, said.err) {
@@ -242,25 +242,14 @@ func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
 	return nil, nil
 }
 
-// admit lets a request in, unless the route fails to say what is to be kept of it.
+// admit lets a request in, unless the route relays it and has to ask.
 func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
 	lr := d.places.At(place).route
-	if lr.Keep == nil {
-		d.seat(s, place, q, r, nil, response, early)
+	if lr.Relay != nil {
+		d.dial(s, place, q, r, response, early)
 		return
 	}
-	kept, err := any(nil), errExited // unless it returns
-	defer func() {
-		if err != nil {
-			q.release(d.srv)
-			d.places.Drop(place)
-			d.refuse(s, lr, r, err)
-			return
-		}
-		d.seat(s, place, q, r, kept, response, early)
-	}()
-	d.enter(lr)
-	err = d.try(func() error { kept = lr.Keep(r); return nil })
+	d.letIn(s, place, q, r, response, early)
 }
 
 // refuse answers a request that is not let in; the answer says what err does. lr is nil if no

@@ -42,8 +42,12 @@ func (l *loop) end(s link, out []byte, e *CloseError) {
 		}
 	}
 	l.routeOf(s).tally.BytesOut += int64(len(out))
+	isCut := l.isInFrame(s) // then nobody would take it for a close frame
 	defer func() {
-		l.dropInput(s)
+		if l.dropInput(s); isCut {
+			s.Cut(errTruncated)
+			return
+		}
 		s.Finish(out)
 	}()
 	l.depart(s, e)
@@ -83,6 +87,7 @@ func (l *loop) depart(s link, e *CloseError) {
 	l.departing = s.Token()
 	defer func() { l.departing, l.owes = before, 0 }()
 	defer l.departed(s)
+	defer l.partUpstream(s)
 	defer l.tellLeft(r, c, l.groups.leaveAll(s)...)
 	l.enter(r)
 	_ = l.try(func() error { r.close(c, e); return nil })

@@ -38,10 +38,12 @@ type loop struct {
 	data     perConn[any] // Conn.Data
 	networks networks     // by which limits per address count them
 	tenures  tenures      // of those that are open, if they are tracked
+	pairs    pairs        // of those that are relayed, and of what was dialled for them
 	attached []attached   // by Attachment.index
 
 	// Memory every connection uses in turn.
 	proto frame.Protocol
+	relay relaying
 	bye   []byte        // a close frame
 	fan   []byte        // messages that leave together
 	parts []stream.Part // those of them that do not change

@@ -147,6 +147,9 @@ func (s *Server) newPolicy(p Policy) (*policy, error) {
 	made.countsByIP = p.MaxConnsPerIP > 0 || !p.MessagesPerIP.Unlimited()
 	for _, r := range s.routes {
 		of := p.Routes[r.pattern.String()]
+		if l := &of.Limits; r.Relay != nil && (l.Cost != nil || l.any() && l.Over != Delay && l.Over != Disconnect) {
+			return nil, fmt.Errorf("server: route %s: what is relayed can be delayed over its limits, or closed, and every message costs the same", r.pattern)
+		}
 		door := upgrade.Upgrader{
 			Guards:       slices.Clone(of.Guards),
 			Subprotocols: r.Subprotocols,

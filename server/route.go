@@ -47,6 +47,12 @@ type Route struct {
 	// returns; strings are copies. What is nil costs the connection nothing.
 	Keep func(r *upgrade.Request) any
 
+	// Relay has the connections of the route passed on to another server, frame by frame,
+	// instead of being read here: it is asked last of all whether they may come in, and for
+	// the answer. Message is not called then, and nothing can be sent to them. Over a limit
+	// they can be delayed, or closed; a message is charged when it begins.
+	Relay *Relay
+
 	// The life of a connection, all on its loop.
 	Open    OpenFunc
 	Message MessageFunc

@@ -4,6 +4,7 @@ package server
 
 import (
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -142,6 +143,7 @@ type Server struct {
 	reserve     int
 	begun       time.Time
 	nonce       uint64 // tells the IDs of its connections from those of other Servers
+	relayPing   []byte // what a ping says to a client that is relayed (idle.go)
 	http        *httpSide
 	log         *logWriter
 	watch       watchdog
@@ -218,7 +220,7 @@ func (s *Server) start() error {
 	s.authorizing.Max = or(s.MaxAuthorize, askedAtOnce)
 	s.arrivals.Rate = s.ConnRate
 	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
-	s.begun, s.nonce = time.Now(), rand.Uint64()
+	s.begun, s.nonce, s.relayPing = time.Now(), rand.Uint64(), binary.BigEndian.AppendUint64(nil, rand.Uint64())
 	s.failed, s.done = make(chan error, 1), make(chan struct{})
 	if err := s.validate(); err != nil {
 		return err

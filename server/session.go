@@ -28,7 +28,7 @@ type session struct {
 
 	// What the loop keeps elsewhere, 0 for nothing.
 	place uint32 // route and path values (intern.go)
-	ident uint32 // its number among the users' connections (users.go)
+	ident uint32 // its number among the users' connections (users.go); of one that was dialled, its Call.Upstream
 	group uint32 // its one group, or its memberships (groups.go)
 
 	// The limiter.
@@ -64,6 +64,10 @@ const (
 	byMail                             // what its callbacks want of others is to be done first
 )
 
+// byPeer holds one side of a relay while bytes wait on the other. No relayed connection has
+// jobs.
+const byPeer = byJobs
+
 // A generation's marks.
 //
 //	31         30     27
@@ -93,15 +97,19 @@ type extra struct {
 	question *question            // that is answered elsewhere
 	exchange *exchange            // the request is net/http's, or waits for that
 	owed     int                  // how many mailboxes hold it back
+	call     *dialled             // it was dialled, and has not answered
 }
 
 // weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
 func weigh(x *extra) (bytes int, isZero bool) {
 	if x.head == nil && x.partial == nil && x.begun == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
-		x.tls == nil && x.question == nil && x.exchange == nil && x.owed == 0 {
+		x.tls == nil && x.question == nil && x.exchange == nil && x.owed == 0 && x.call == nil {
 		return 0, true
 	}
 	bytes = cap(x.head) + x.partial.Size()
+	if x.question != nil {
+		bytes += cap(x.question.early) + x.question.charged
+	}
 	if x.line != nil {
 		bytes += x.line.bytes
 	}

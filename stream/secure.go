@@ -17,7 +17,7 @@ import (
 // until another takes the place: 1.6 KB each. Making them anew costs a microsecond.
 const cipherSlots = 512
 
-// secureSlots is for how many slots record.Conns are allocated together, 54 KiB: memory that was
+// secureSlots is for how many slots record.Conns are allocated together, 38 KiB: memory that was
 // used before is cleared whole, so that of larger ones all is touched for a few.
 const secureSlots = 256
 
@@ -194,7 +194,7 @@ func (l *Loop[T, X]) isTellable(s *slot[T]) bool {
 		return false
 	}
 	x := l.exts.get(s.ext)
-	return x.sealed.isUntold() && (x.outbox.waiting == 0 || l.engine.cfg.ReadAlways)
+	return x.sealed.isUntold() && (x.outbox.waiting == 0 || l.isReadOn(x))
 }
 
 // tellAll tells the owners of streams that nothing holds any more what they have yet to be told:

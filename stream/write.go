@@ -81,8 +81,8 @@ func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
 	case s.state == Finishing:
 		l.lingering.begin(i, s)
 	case s.state != Flowing && s.state != Held:
-	case waiting && l.engine.cfg.ReadAlways && s.why&^Backlog == 0:
-		s.state = Flowing
+	case waiting && s.why&^Backlog == 0 && l.isReadOn(l.exts.get(s.ext)):
+		s.state, s.why = Flowing, 0
 		l.arm(i, s, armedRead|armedWrite)
 	case waiting:
 		s.state = Held

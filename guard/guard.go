@@ -1,0 +1,36 @@
+//go:build linux
+
+package guard
+
+import (
+	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// Guard leads the connections of a route to an application:
+//
+//	pool, err := guard.Open(guard.Upstreams{URLs: []string{"http://127.0.0.1:8000"}})
+//	…
+//	g := &guard.Guard{Upstream: pool}
+//	srv.Route("/ws", server.Route{Guards: guards, Relay: g.Relay()})
+//
+// It is read only once in use.
+type Guard struct {
+	Upstream *Pool   // where the application answers
+	Forward  Forward // what it is told
+
+	// CheckText refuses text of clients that is not UTF-8 with 1007, unless it is compressed.
+	CheckText bool
+}
+
+// Relay returns what a server.Route needs.
+func (g *Guard) Relay() *server.Relay {
+	return &server.Relay{
+		Ask: func(r *upgrade.Request) server.Caller {
+			return &asking{pool: g.Upstream, guard: g, r: r, isProbe: r.IsProbe()}
+		},
+		Ended:     g.Upstream.ended,
+		Name:      g.Upstream.nameOf,
+		CheckText: g.CheckText,
+	}
+}

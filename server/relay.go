@@ -1,0 +1,181 @@
+//go:build linux
+
+package server
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/upgrade"
+)
+
+// Relay has a route's connections passed on: each is paired with one that is dialled, on the
+// same loop, when everything else has let it in. The functions are called on the loop and must
+// not block.
+type Relay struct {
+	// Ask begins to ask about a request that may come in, which stays as it is.
+	Ask func(r *upgrade.Request) Caller
+
+	// Ended is told of the end of each connection that a Caller has wanted, by Call.Upstream: of
+	// one that was not there at all, too. It may be nil.
+	Ended func(upstream uint32)
+
+	// Name returns what is logged of a server, by Call.Upstream. It may be nil.
+	Name func(upstream uint32) string
+
+	// CheckText refuses text of clients that is not UTF-8, unless it is compressed.
+	CheckText bool
+}
+
+// hearUpstream reads what a server says that was dialled: its answer, then frames.
+func (o owner) hearUpstream(up link, b []byte) {
+	if up.Extra().call == nil {
+		o.passDown(up, b)
+		return
+	}
+	if head := up.Extra().head; head != nil {
+		b = o.Buffers.Append(head, b)
+		up.NeedExtra().head = b
+	}
+	if !o.door.readAnswer(up, b, false) && up.Extra().head == nil {
+		up.NeedExtra().head = o.Buffers.Append(nil, b)
+	}
+}
+
+// readAnswer carries out what a server has answered, and reports whether it has.
+func (d *door) readAnswer(up link, b []byte, eof bool) bool {
+	s, _ := d.pairs.of(d.loop, up)
+	a := s.Extra().question
+	lr := d.places.At(a.place).route
+	d.enter(lr)
+	var got Answer
+	err := d.try(func() (err error) { got, err = a.caller.Answer(d.resp[:0], b, eof); return sane(err) })
+	switch {
+	case err == nil && got.Status == 0 && !eof:
+		return false
+	case err == nil && got.Status == 0:
+		err = d.lost(a, io.EOF)
+	case err == nil && d.srv.life.isDraining():
+		err = errDraining.WithRetryAfter(jitter(5 * time.Second))
+	case err == nil && got.Status == http.StatusSwitchingProtocols:
+		d.connect(s, up, &got, b[got.Size:])
+		return true
+	}
+	d.hangUpOn(up)
+	switch {
+	case err != nil:
+		d.turnAway(s, err)
+	case a.response != nil: // a probe may come in
+		d.takeAnswered(s)
+		d.abandon(a)
+		s.Data().facts.become(over)
+		s.Finish(a.response)
+	default:
+		d.takeAnswered(s)
+		d.resp = got.Response
+		d.answer(s, lr, a.request, got.Response, &upgrade.Rejection{Status: got.Status, Code: "upstream"})
+		d.abandon(a)
+	}
+	return true
+}
+
+// hangUpOn ends a connection that was dialled, which nobody is paired with any more.
+func (l *loop) hangUpOn(up link) {
+	l.pairs.part(up)
+	l.dropUpstream(up)
+	up.Cut(nil)
+}
+
+// dropUpstream gives back what a connection that was dialled had, which is nobody's from now
+// on.
+func (l *loop) dropUpstream(up link) {
+	d := up.Data()
+	d.facts.become(over)
+	if d.place != 0 {
+		defer l.tellEnded(l.routeOf(up), d.ident)
+		l.places.Drop(d.place)
+		d.place, d.ident = 0, 0
+	}
+	if up.HasExtra() {
+		x := up.Extra()
+		l.Buffers.Put(x.head)
+		x.head, x.call = nil, nil
+		l.dropInput(up)
+	}
+}
+
+// connect begins to relay: the client hears that it is let in, and both what the other has said
+// since.
+func (d *door) connect(s, up link, got *Answer, rest []byte) {
+	a := d.takeAnswered(s)
+	var w frame.Window
+	if got.Deflate {
+		w = frame.MaxWindow
+	}
+	s.Data().frame, up.Data().frame = frame.NewState(w), frame.NewState(w)
+	x := up.Extra()
+	head := x.head // rest may be in it
+	x.head, x.call = nil, nil
+	up.TrimExtra()
+	up.SetDue(0)
+	d.resp = got.Response
+	defer d.Buffers.Put(head)
+	defer d.Buffers.Put(a.early)
+	d.letIn(s, a.place, a.quota, a.request, got.Response, a.early)
+	switch _, ok := d.pairs.of(d.loop, up); {
+	case !ok: // it was let in, and has ended
+	case !s.Data().facts.isUsers(): // it was refused after all
+		d.pairs.part(up)
+		d.leaveUpstream(up, false)
+	case len(rest) > 0:
+		owner{d.loop}.passDown(up, rest)
+	}
+}
+
+// goOnUp lets the client be heard again, since all that it has said has left.
+func (o owner) goOnUp(up link) {
+	s, ok := o.pairs.of(o.loop, up)
+	if !ok || s.Why()&byPeer == 0 {
+		return
+	}
+	if s.Go(byPeer); s.Why() == 0 {
+		o.proceed(s)
+	}
+}
+
+// loseUpstream is the end of a connection that was dialled. Its client is told.
+func (o owner) loseUpstream(up link, cause error) (keep bool) {
+	s, ok := o.pairs.of(o.loop, up)
+	if ok && up.Extra().call != nil {
+		if s.Extra().question == nil { // it is the client that has gone
+			ok = false
+		} else if !up.Extra().call.isSaid {
+			o.door.callAnother(s, up, cause)
+			return false
+		} else {
+			o.endOfAnswer(s, up, cause)
+			ok = false
+		}
+	}
+	inFrame := up.Extra().partial.InFrame()
+	o.pairs.part(up)
+	o.dropUpstream(up)
+	switch {
+	case !ok || o.reply.tok == s.Token(): // it is its own event, which looks
+	case inFrame:
+		s.Cut(errTruncated)
+	case s.Data().frame.Done(): // its close has passed, and is not answered
+		o.end(s, frame.AppendCloseFrame(nil, 0, ""), &CloseError{Code: frame.StatusNoStatusRcvd, byPeer: true})
+	default:
+		o.conclude(s, nil, errUpstreamLost)
+	}
+	return false
+}
+
+var (
+	errTruncated    = errors.New("server: what was relayed ended within a frame")
+	errUpstreamLost = &CloseError{Code: frame.StatusBadGateway, Reason: "upstream_lost"}
+)
