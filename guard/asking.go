@@ -61,8 +61,7 @@ func (a *asking) next(cause error, now time.Duration) (server.Call, error) {
 	p.line.leave(a)
 	switch {
 	case a.isAsked:
-		u := &p.upstreams[p.roster.targets[a.at].upstream]
-		a.why = troubleOf(cause, u.tls, u.unix != "")
+		a.why = p.troubleOf(a.at, cause)
 		a.end(a.why)
 		a.tried = append(a.tried, a.at)
 	case cause == nil, a.isLet: // it begins, or somebody is there

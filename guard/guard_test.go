@@ -27,7 +27,7 @@ import (
 func front(t *testing.T, g *Guard, srv *server.Server) (url string) {
 	t.Helper()
 	srv.Addr, srv.Logger = "127.0.0.1:0", slog.New(slog.NewTextHandler(t.Output(), nil))
-	srv.Loops = 1
+	srv.Loops = max(srv.Loops, 1)
 	srv.Route("/delay", server.Route{Relay: g.Relay(), Limits: server.Limits{Messages: limiter.Rate{Limit: 1000, Burst: 1}, Over: server.Delay}})
 	srv.Route("/close", server.Route{Relay: g.Relay(), Limits: server.Limits{Messages: limiter.Rate{Limit: limiter.Every(time.Hour), Burst: 2}, Over: server.Disconnect}})
 	srv.Route("/{path...}", server.Route{Relay: g.Relay()})
@@ -68,8 +68,14 @@ func application(t *testing.T, f func(c *websocket.Conn)) *Guard {
 // open opens a Pool.
 func open(t *testing.T, of Upstreams) *Pool {
 	t.Helper()
+	return openIn(t, of, resolver{net.DefaultResolver.LookupNetIP, lookUpEvery, lookUpAgain})
+}
+
+// openIn opens a Pool in a world of other names.
+func openIn(t *testing.T, of Upstreams, by resolver) *Pool {
+	t.Helper()
 	of.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	p, err := Open(of)
+	p, err := openBy(of, by)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,16 @@ import (
 	"time"
 )
 
+// resolver is how names are looked up.
+type resolver struct {
+	lookUp func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	every  time.Duration
+	again  time.Duration // while there is no address, and at most when one fails
+}
+
 const (
 	lookUpEvery   = 30 * time.Second // a resolver does not tell for how long an answer counts
-	lookUpAgain   = 2 * time.Second  // while there is no address, and at most when one fails
+	lookUpAgain   = 2 * time.Second
 	lookUpTimeout = 5 * time.Second
 	probeTimeout  = 3 * time.Second
 
@@ -26,17 +33,17 @@ const (
 type keeper struct {
 	pool     *Pool
 	upstream int
+	names    resolver
 	woken    chan struct{}
 	lookUpAt time.Duration
 	lookedUp time.Duration
-	lookUp   func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 	told     map[address]trouble // what the log has been told
 	isLosing bool                // it has been told that the name leads nowhere
 }
 
-func newKeeper(p *Pool, upstream int) *keeper {
-	return &keeper{pool: p, upstream: upstream, woken: make(chan struct{}, 1), lookUp: net.DefaultResolver.LookupNetIP, told: make(map[address]trouble)}
+func newKeeper(p *Pool, upstream int, by resolver) *keeper {
+	return &keeper{pool: p, upstream: upstream, woken: make(chan struct{}, 1), names: by, told: make(map[address]trouble)}
 }
 
 // look has the keeper see what has changed. It does not wait.
@@ -71,19 +78,19 @@ func (k *keeper) run(ctx context.Context) {
 // resolve looks up the name if it is time.
 func (k *keeper) resolve(ctx context.Context) {
 	p, u := k.pool, &k.pool.upstreams[k.upstream]
-	if now := p.now(); u.known() != nil || now < k.lookUpAt && (!k.isFailing() || now < k.lookedUp+lookUpAgain) {
+	if now := p.now(); u.known() != nil || now < k.lookUpAt && (!k.isFailing() || now < k.lookedUp+k.names.again) {
 		return
 	}
 	within, cancel := context.WithTimeout(ctx, lookUpTimeout)
 	defer cancel()
-	found, err := k.lookUp(within, "ip", u.host)
+	found, err := k.names.lookUp(within, "ip", u.host)
 	if ctx.Err() != nil {
 		return
 	}
 	k.lookedUp = p.now()
-	k.lookUpAt = k.lookedUp + lookUpEvery
+	k.lookUpAt = k.lookedUp + k.names.every
 	if err != nil || len(found) == 0 { // what is known may still be true
-		k.lookUpAt = k.lookedUp + lookUpAgain
+		k.lookUpAt = k.lookedUp + k.names.again
 		if !k.isLosing {
 			k.isLosing = true
 			p.log.Warn("guard: an upstream's name leads nowhere; it is looked up again", "upstream", u.name, "err", err)
@@ -186,6 +193,7 @@ func (u *upstream) dial(ctx context.Context, a address) (net.Conn, error) {
 func (p *Pool) probed(n int, a address, began time.Duration, why trouble) {
 	p.mu.Lock()
 	if t := &p.roster.targets[n]; t.address == a && t.isListed {
+		t.wasThere = t.wasThere || why == isWell
 		if t.state == resting {
 			t.health.probed(p.now(), why)
 		} else if why != isWell {

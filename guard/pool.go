@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -49,6 +50,11 @@ type counts struct {
 // Open begins with upstreams. An error is of the settings; that a name leads nowhere yet, or that
 // nobody answers, is logged and may change. Close ends what it begins.
 func Open(of Upstreams) (*Pool, error) {
+	return openBy(of, resolver{net.DefaultResolver.LookupNetIP, lookUpEvery, lookUpAgain})
+}
+
+// openBy is Open in a world of other names.
+func openBy(of Upstreams, by resolver) (*Pool, error) {
 	upstreams, err := parseUpstreams(of)
 	if err != nil {
 		return nil, err
@@ -62,7 +68,7 @@ func Open(of Upstreams) (*Pool, error) {
 	p.quit = cancel
 	for k := range upstreams {
 		p.roster.list(k, upstreams[k].known())
-		p.keepers = append(p.keepers, newKeeper(p, k))
+		p.keepers = append(p.keepers, newKeeper(p, k, by))
 	}
 	for _, k := range p.keepers {
 		p.running.Add(1)
@@ -97,6 +103,7 @@ func (p *Pool) note(n uint32, began time.Duration, why trouble) {
 	p.count(n, why)
 	before := t.state
 	if why == isWell {
+		t.wasThere = true
 		t.answered(p.now())
 	} else {
 		t.failed(began, p.now(), why)
@@ -125,6 +132,17 @@ func (p *Pool) nameOf(n uint32) string {
 	defer p.mu.Unlock()
 	t := &p.roster.targets[n]
 	return p.upstreams[t.upstream].called(t.address)
+}
+
+// troubleOf says what an error means of a call to a target that was not connected.
+func (p *Pool) troubleOf(n uint32, cause error) trouble {
+	t := &p.roster.targets[n]
+	u := &p.upstreams[t.upstream]
+	why := troubleOf(cause, u.tls, u.unix != "")
+	if why == noPorts && !t.wasThere { // so it is where IPv6 is off
+		return refused
+	}
+	return why
 }
 
 // called returns the name of an upstream at one of its addresses.

@@ -20,6 +20,7 @@ type target struct {
 	upstream int // whose address it is
 	address  address
 	isListed bool // it has it still; what is not is asked no more, and forgotten with its last connection
+	wasThere bool // there was a connection to it
 
 	conns int // that are relayed, or asked for
 	asked int // calls without an answer
