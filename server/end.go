@@ -81,13 +81,13 @@ func (l *loop) depart(s link, e *CloseError) {
 	f.become(over)
 	s.Mark(closeAsked)
 	r, c := l.routeOf(s), l.conn(s)
+	l.partUpstream(s)
 	r.tally.countClose(e)
 	l.meter.refund(s)
 	before := l.departing
 	l.departing = s.Token()
 	defer func() { l.departing, l.owes = before, 0 }()
 	defer l.departed(s)
-	defer l.partUpstream(s)
 	defer l.tellLeft(r, c, l.groups.leaveAll(s)...)
 	l.enter(r)
 	_ = l.try(func() error { r.close(c, e); return nil })
@@ -103,6 +103,7 @@ func (l *loop) departed(s link) {
 		s.TrimExtra()
 	}
 	l.detachAll(s)
+	l.upstreams.set(s.Slot(), 0)
 	l.places.Drop(d.place)
 	l.srv.users.remove(d.ident)
 	d.place, d.ident = 0, 0

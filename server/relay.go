@@ -124,7 +124,11 @@ func (d *door) connect(s, up link, got *Answer, rest []byte) {
 	d.resp = got.Response
 	defer d.Buffers.Put(head)
 	defer d.Buffers.Put(a.early)
+	d.upstreams.set(s.Slot(), up.Data().ident+1)
 	d.letIn(s, a.place, a.quota, a.request, got.Response, a.early)
+	if !s.Data().facts.isUsers() {
+		d.upstreams.set(s.Slot(), 0)
+	}
 	switch _, ok := d.pairs.of(d.loop, up); {
 	case !ok: // it was let in, and has ended
 	case !s.Data().facts.isUsers(): // it was refused after all
