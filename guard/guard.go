@@ -3,6 +3,8 @@
 package guard
 
 import (
+	"time"
+
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -21,6 +23,10 @@ type Guard struct {
 
 	// CheckText refuses text of clients that is not UTF-8 with 1007, unless it is compressed.
 	CheckText bool
+
+	// WarnText and MaxLifetime are server.Relay's.
+	WarnText    string
+	MaxLifetime time.Duration
 }
 
 // Relay returns what a server.Route needs.
@@ -29,8 +35,7 @@ func (g *Guard) Relay() *server.Relay {
 		Ask: func(r *upgrade.Request) server.Caller {
 			return &asking{pool: g.Upstream, guard: g, r: r, isProbe: r.IsProbe()}
 		},
-		Ended:     g.Upstream.ended,
-		Name:      g.Upstream.nameOf,
-		CheckText: g.CheckText,
+		Ended: g.Upstream.ended, Name: g.Upstream.nameOf,
+		CheckText: g.CheckText, WarnText: g.WarnText, MaxLifetime: g.MaxLifetime,
 	}
 }

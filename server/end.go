@@ -41,13 +41,12 @@ func (l *loop) end(s link, out []byte, e *CloseError) {
 			return
 		}
 	}
+	if l.putOff(s, out, e) {
+		return
+	}
 	l.routeOf(s).tally.BytesOut += int64(len(out))
-	isCut := l.isInFrame(s) // then nobody would take it for a close frame
 	defer func() {
-		if l.dropInput(s); isCut {
-			s.Cut(errTruncated)
-			return
-		}
+		l.dropInput(s)
 		s.Finish(out)
 	}()
 	l.depart(s, e)
@@ -110,14 +109,14 @@ func (l *loop) departed(s link) {
 	l.weighTables()
 }
 
-// dropInput gives back what has been read and will not be handled.
+// dropInput gives back what has been read and will not be handled, of one that ends.
 func (l *loop) dropInput(s link) {
 	if !s.HasExtra() {
 		return
 	}
 	x := s.Extra()
 	x.partial.Release(&frame.Config{Buffers: &l.Buffers})
-	x.partial, x.begun, x.resume = nil, 0, 0
+	x.partial, x.begun, x.resume, x.parting = nil, 0, 0, nil
 	s.TrimExtra()
 }
 
