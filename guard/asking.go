@@ -4,11 +4,10 @@ package guard
 
 import (
 	"container/list"
-	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
+	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -51,7 +50,7 @@ func (a *asking) Next(cause error) (c server.Call, err error) {
 	p.mu.Unlock()
 	callAll(ready)
 	if err == nil && c.Wait == 0 && !a.isProbe && !a.isPlain {
-		c.Request = a.guard.Forward.AppendRequest(nil, a.r, "", fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()))
+		c.Request = a.guard.Forward.AppendRequest(nil, a.r, pattern.Expand(a.guard.Path, a.r.PathValue), newID())
 	}
 	return c, err
 }

@@ -5,6 +5,7 @@ package guard
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 	"strings"
 
 	"github.com/usher-ws/usher/internal/text"
@@ -23,8 +24,8 @@ type Forward struct {
 	Cookies []string
 
 	// Claims are the names of those claims of the token of which an application is told, each
-	// in a header X-Usher-Claim- and its name. They must be fit for that: letters, digits and
-	// hyphens.
+	// in a header X-Usher-Claim- and its name, with hyphens for underscores. They must be fit
+	// for that: letters, digits, hyphens and underscores.
 	Claims []string
 }
 
@@ -61,32 +62,29 @@ func (f *Forward) AppendRequest(dst []byte, r *upgrade.Request, path, id string)
 		}
 		dst = f.appendField(dst, name, value)
 	}
-	dst = f.appendFacts(dst, r, id)
+	for name, value := range f.facts(r, id) {
+		dst = appendLine(dst, name, value)
+	}
 	return append(dst, "\r\n"...)
 }
 
-// appendFacts appends what was found out about the client.
-func (f *Forward) appendFacts(dst []byte, r *upgrade.Request, id string) []byte {
-	if addr := r.RemoteAddr.Addr(); addr.IsValid() {
-		dst = appendLine(dst, "X-Forwarded-For", addr.Unmap().String())
-	}
-	dst = appendLine(dst, "X-Forwarded-Host", r.Host())
-	dst = appendLine(dst, "X-Forwarded-Proto", r.Scheme())
-	dst = appendLine(dst, "X-Request-Id", id)
-	if r.Identity == nil {
-		return dst
-	}
-	dst = appendEscaped(append(dst, "X-Usher-Subject: "...), r.Identity.Subject)
-	dst = append(dst, "\r\n"...)
-	for _, name := range f.Claims {
-		value, ok := r.Identity.Claims[name]
-		if !ok {
-			continue
+// facts yields the headers that say what was found out about the client.
+func (f *Forward) facts(r *upgrade.Request, id string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		if addr := r.RemoteAddr.Addr(); addr.IsValid() && !yield("X-Forwarded-For", addr.Unmap().String()) {
+			return
 		}
-		dst = append(append(append(dst, "X-Usher-Claim-"...), name...), ": "...)
-		dst = append(appendEscaped(dst, claimText(value)), "\r\n"...)
+		ok := yield("X-Forwarded-Host", r.Host()) && yield("X-Forwarded-Proto", r.Scheme()) && yield("X-Request-Id", id)
+		if r.Identity == nil || !ok || !yield("X-Usher-Subject", string(appendEscaped(nil, r.Identity.Subject))) {
+			return
+		}
+		for _, name := range f.Claims {
+			value, ok := r.Identity.Claims[name]
+			if ok && !yield("X-Usher-Claim-"+strings.ReplaceAll(name, "_", "-"), string(appendEscaped(nil, claimText(value)))) {
+				return
+			}
+		}
 	}
-	return dst
 }
 
 // claimText is a claim as an application reads it: a string as it is, anything else as JSON.
@@ -224,6 +222,16 @@ var written = map[string]bool{
 	"trailer": true, "transfer-encoding": true, "content-length": true, "expect": true, "http2-settings": true,
 	// For some frameworks they are the path or the method, which were not judged.
 	"x-original-url": true, "x-rewrite-url": true, "x-http-method": true, "x-http-method-override": true, "x-method-override": true,
+}
+
+// isMethod reports whether some frameworks read the method in this header.
+func isMethod(name []byte) bool {
+	for _, of := range []string{"X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"} {
+		if bytes.EqualFold(bytes.ReplaceAll(name, []byte("_"), []byte("-")), []byte(of)) {
+			return true
+		}
+	}
+	return false
 }
 
 // isWritten reports whether a header of the client's is left out for its name. Applications

@@ -3,6 +3,7 @@
 package guard
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/usher-ws/usher/server"
@@ -21,6 +22,16 @@ type Guard struct {
 	Upstream *Pool   // where the application answers
 	Forward  Forward // what it is told
 
+	// Path is what is asked for there, {name} in it being what the route's wildcard of that name
+	// has matched, and {name...} what one for the rest has; "" is what the client asks for.
+	Path string
+
+	// Recognize says what is known of a plain request, which needs no token, and whose it is if
+	// it has a good one all the same: an upgrade.Upgrader's Recognize with a Verifier. nil looks
+	// for no token. Its error refuses the request. It may block, and is called by many
+	// goroutines.
+	Recognize func(req *http.Request) (*upgrade.Request, error)
+
 	// CheckText refuses text of clients that is not UTF-8 with 1007, unless it is compressed.
 	CheckText bool
 
@@ -35,7 +46,7 @@ func (g *Guard) Relay() *server.Relay {
 		Ask: func(r *upgrade.Request) server.Caller {
 			return &asking{pool: g.Upstream, guard: g, r: r, isProbe: r.IsProbe()}
 		},
-		Ended: g.Upstream.ended, Name: g.Upstream.nameOf,
+		Ended: g.Upstream.ended, Name: g.Upstream.nameOf, Handler: g.handler(),
 		CheckText: g.CheckText, WarnText: g.WarnText, MaxLifetime: g.MaxLifetime,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -142,12 +143,16 @@ func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
 		return
 	}
 	lr, values := d.match(r)
-	q, err := d.quotas(s, lr, r, isProxied)
-	if err != nil {
+	isPlain := lr.isPlain(r)
+	q, err := d.quotas(s, lr, r, isPlain, isProxied)
+	switch {
+	case err != nil:
 		d.refuse(s, lr, r, err)
 		return
-	}
-	if lr == nil {
+	case isPlain:
+		d.pass(s, lr, q, r, head, early)
+		return
+	case lr == nil:
 		d.answerHere(s, q, r, head, early, false)
 		return
 	}
@@ -231,8 +236,8 @@ func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
 		lr := &d.routes[k]
 		values, ok := lr.pattern.Match(path, d.values[:0])
 		d.values = values
-		if !ok {
-			continue
+		if !ok || lr.Relay != nil && !lr.pattern.IsAll() && !pattern.IsPlain(path) {
+			continue // another server could take it for a path that does not match
 		}
 		for k, name := range lr.pattern.Names() {
 			r.SetPathValue(name, values[k])

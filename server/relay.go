@@ -26,6 +26,12 @@ type Relay struct {
 	// Name returns what is logged of a server, by Call.Upstream. It may be nil.
 	Name func(upstream uint32) string
 
+	// Handler gets the requests to the route's path that are no upgrades, and no probes alone
+	// (upgrade.Request.IsOnlyProbe), whatever their method: nothing but the limits per address
+	// is asked. It is called as Server.Handler is, and the request has the path values. nil has
+	// them judged as upgrades, which refuses them.
+	Handler http.Handler
+
 	// CheckText refuses text of clients that is not UTF-8, unless it is compressed.
 	CheckText bool
 

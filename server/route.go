@@ -5,11 +5,12 @@ package server
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/limiter"
-	"github.com/usher-ws/usher/server/internal/pattern"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -139,6 +140,23 @@ type Violation struct {
 type route struct {
 	Route
 	pattern pattern.Pattern
+}
+
+// isPlain reports whether a request to a route, which may be nil, is for its Relay's Handler.
+func (r *loopRoute) isPlain(req *upgrade.Request) bool {
+	return r != nil && r.Relay != nil && r.Relay.Handler != nil && !req.IsUpgrade() && !req.IsOnlyProbe()
+}
+
+// plain returns the Handler of a route's Relay for a request, which it gives the path values.
+func (r *route) plain(req *http.Request) http.Handler {
+	values, ok := r.pattern.Match(req.URL.EscapedPath(), nil)
+	if !ok {
+		return errNotFound // net/http has read another path than we have
+	}
+	for k, name := range r.pattern.Names() {
+		req.SetPathValue(name, values[k])
+	}
+	return r.Relay.Handler
 }
 
 // loopRoute is a route as one loop uses it: the chains composed, and the limits and the

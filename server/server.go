@@ -16,8 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/limiter"
-	"github.com/usher-ws/usher/server/internal/pattern"
 	"github.com/usher-ws/usher/server/internal/ring"
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
@@ -94,7 +94,7 @@ type Server struct {
 	// beyond, a client is told to come back, 503; 1024.
 	MaxAuthorize int
 
-	// MaxRequests is how many requests Handler may have at one time; 256. Others wait, for
+	// MaxRequests is how many requests Handler, and those of Relays, may have at one time; 256. Others wait, for
 	// HandshakeTimeout at most, and the addresses take turns. Requests whose client has more
 	// to send than a small body have half of that. A connection that Handler hijacks is no
 	// request any more.
@@ -112,6 +112,7 @@ type Server struct {
 	WriteTimeout     time.Duration // that a peer takes nothing; 30 s
 	PingInterval     time.Duration // that a peer says nothing until it is pinged, ±20 %; 25 s, or half of IdleTimeout if that is less or there is none
 	IdleTimeout      time.Duration // that it gives no sign of life and does not answer; 2 min
+	MaxLifetime      time.Duration // of a connection, which then ends with 1001; up to a tenth less, so that those that came together do not go together; default none
 	Drain            time.Duration // of Shutdown; 10 s
 
 	// TrackConns keeps of each connection since when it is open and how many messages it has
@@ -231,7 +232,7 @@ func (s *Server) start() error {
 		s.log.stop(time.Now().Add(ring.Patience))
 		return err
 	}
-	if s.Handler != nil {
+	if s.Handler != nil || slices.ContainsFunc(s.routes, func(r *route) bool { return r.Relay != nil && r.Relay.Handler != nil }) {
 		s.http = newHTTPSide(s)
 	}
 	s.watch.start(s)
@@ -325,6 +326,9 @@ func (s *Server) setRoom() {
 	s.room = files - s.reserve - max(spareFiles, spareFiles/2+filesPerLoop*s.loopCount())
 	if slices.ContainsFunc(s.routes, func(r *route) bool { return r.Authorize != nil }) {
 		s.room -= authorizeFiles
+	}
+	if slices.ContainsFunc(s.routes, func(r *route) bool { return r.Relay != nil }) {
+		s.room /= 2 // to each connection comes the one that it is paired with
 	}
 }
 

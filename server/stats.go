@@ -59,7 +59,7 @@ type RouteStats struct {
 	Dropped     int64 `json:"dropped"` // messages that found a backlog full, of routes with DropNewest
 	BytesIn     int64 `json:"bytes_in"`
 	BytesOut    int64 `json:"bytes_out"` // accepted for sending; what fails then is not taken back
-	Passed      int64 `json:"passed"`    // requests that Server.Answer has answered, or that were given to Server.Handler
+	Passed      int64 `json:"passed"`    // requests that Server.Answer has answered, or that were given to Server.Handler or Relay.Handler
 	Stalls      int64 `json:"held"`      // callbacks that were seen to hold their loop for 100 ms or longer
 
 	// By the words of docs/CODES.md, and by close code: 1006 without a close frame,
@@ -70,7 +70,8 @@ type RouteStats struct {
 
 // LoopStats is how an event loop is.
 type LoopStats struct {
-	Conns    int           `json:"connections"`
+	Conns    int           `json:"connections"` // of clients
+	Dialled  int           `json:"dialled"`     // to other servers, by routes with a Relay
 	Buffered int           `json:"buffered"`
 	Delay    time.Duration `json:"delay_ns"` // until it answered this question: how long it was busy
 	Stuck    bool          `json:"stuck"`    // it did not answer within a second; its counters are older ones
@@ -112,7 +113,8 @@ func (s *Server) Stats() Stats {
 		if copied == nil {
 			continue
 		}
-		st.Loops[k].Conns, st.Loops[k].Buffered, st.Loops[k].Late = copied.conns, copied.buffered, copied.late
+		l := &st.Loops[k]
+		l.Conns, l.Dialled, l.Buffered, l.Late = copied.conns, copied.dialled, copied.buffered, copied.late
 		st.Buffered += copied.buffered
 		for r := range copied.routes {
 			st.Routes[r].add(&copied.routes[r])

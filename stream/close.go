@@ -83,6 +83,9 @@ func (l *Loop[T, X]) vacate(i uint32, s *slot[T]) {
 	}
 	l.secure.remove(i)
 	l.conns.Add(-1)
+	if s.flags&uncounted != 0 {
+		l.dialled--
+	}
 	l.peers.set(i, netip.AddrPort{})
 	l.slab.put(i)
 }

@@ -44,6 +44,7 @@ func (l *Loop[T, X]) dial(fd int, to unix.Sockaddr, data T) (S[T, X], error) {
 	i, s := l.slab.take()
 	s.fd, s.state, s.flags, s.data = int32(fd), Dialing, uncounted|armedWrite, data
 	l.conns.Add(1)
+	l.dialled++
 	if err := l.poll.Add(fd, token(i, s.gen.Load()), interest(s.flags)); err != nil {
 		l.shut(s)
 		l.vacate(i, s)

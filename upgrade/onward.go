@@ -1,6 +1,10 @@
 package upgrade
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/usher-ws/usher/internal/text"
+)
 
 // This file is what a program needs that passes requests on to another server.
 
@@ -14,6 +18,20 @@ func (r *Request) Fields() iter.Seq2[[]byte, []byte] {
 			}
 		}
 	}
+}
+
+// IsOnlyProbe reports whether the request is a probe and can be nothing else, as
+// application/problem+json is all that its Accept names. In front of an application whose own
+// answers clients want in that form, other requests that IsProbe takes for one are the
+// application's.
+func (r *Request) IsOnlyProbe() bool {
+	n := 0
+	for value := range r.all(hAccept) {
+		for range text.Elements(value) {
+			n++
+		}
+	}
+	return n == 1 && r.IsProbe()
 }
 
 // Subprotocols yields the subprotocols that the client offers, in its order, but neither

@@ -55,14 +55,14 @@ func (f *tlsFlags) states() []fileState {
 }
 
 // openCertificates reads what the flags name; without a listener for TLS there is nothing.
-func (s *serveCmd) openCertificates() (*certificates, error) {
-	seen := s.states()
-	config, err := s.tlsFlags.config(s.listensTLS(), time.Now())
+func (f *listenFlags) openCertificates() (*certificates, error) {
+	seen := f.states()
+	config, err := f.tlsFlags.config(f.listensTLS(), time.Now())
 	if config == nil {
 		return nil, err
 	}
 	c := new(certificates)
-	c.take(config, s.tlsFlags, seen)
+	c.take(config, f.tlsFlags, seen)
 	return c, nil
 }
 

@@ -88,8 +88,8 @@ func readPair(cert, key string, now time.Time) (pair tls.Certificate, err error)
 }
 
 // listensTLS reports whether any value of --listen is for TLS.
-func (s *serveCmd) listensTLS() bool {
-	for _, text := range s.Listen {
+func (f *listenFlags) listensTLS() bool {
+	for _, text := range f.Listen {
 		if strings.HasPrefix(text, tlsPrefix) {
 			return true
 		}
