@@ -26,6 +26,7 @@ type bench struct {
 	drive stream.Drive[session, extra]
 	s     link // of slots that are used again, the connection that is there now
 	peer  int
+	far   *farEnd // of records, if the bench is over TLS
 
 	asks chan error // what the authorizers answer
 	exp  time.Time  // of alice's token
@@ -38,7 +39,7 @@ type bench struct {
 	upstream string // where /relay leads, a unix socket
 	listener int    // of it
 	client   link   // for which a connection that was dialled is there
-	far      int    // the client's peer
+	caller   int    // the client's peer
 	waits    bool   // its Caller has requests wait
 	ready    func() // of such a Caller
 	others   int    // how often that calls again
@@ -202,6 +203,9 @@ func (b *bench) connect() {
 	}
 	b.peer = fds[1]
 	b.s = b.drive.Adopt(fds[0])
+	if b.far != nil {
+		b.secure()
+	}
 }
 
 // again has another connection in the place of this one, which asks for path.
@@ -228,6 +232,9 @@ func (b *bench) conn() Conn { return b.l.conn(b.s) }
 
 func (b *bench) send(data string) {
 	b.Helper()
+	if b.far != nil {
+		data = b.far.seal(b, data)
+	}
 	if _, err := unix.Write(b.peer, []byte(data)); err != nil {
 		b.Fatalf("peer's write: %v", err)
 	}
@@ -241,6 +248,9 @@ func (b *bench) receiveFrom(fd int) string {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := unix.Read(fd, buf)
+		if (n <= 0 || err != nil) && b.far != nil && fd == b.peer {
+			return b.far.open(b, all)
+		}
 		if n <= 0 || err != nil {
 			return string(all)
 		}
@@ -354,6 +364,10 @@ func (b *bench) bring(to stage) {
 // fill sends more than the kernel takes.
 func (b *bench) fill() {
 	b.l.deliver(b.s, frame.AppendFrame(nil, frame.OpBinary, make([]byte, 1<<20)), 1)
+	for sent := uint64(0); b.far != nil && sent != b.l.Sent(); { // no more is sealed at once than a part of that
+		sent = b.l.Sent()
+		writable(b)
+	}
 }
 
 // empty has the peer take all that waits.
@@ -391,17 +405,22 @@ func (b *bench) checkInterest(saidTooMuch bool) {
 }
 
 // These are the events of a stream.
-func readable(b *bench) { b.drive.Readable(b.s) }
-func writable(b *bench) { b.drive.Writable(b.s) }
-func hangup(b *bench)   { b.drive.Hangup(b.s) }
-func dueNow(b *bench)   { b.drive.Due(b.s) }
+func readable(b *bench) { b.drive.Readable(b.s); b.tell() }
+func writable(b *bench) { b.drive.Writable(b.s); b.tell() }
+func hangup(b *bench)   { b.drive.Hangup(b.s); b.tell() }
+func dueNow(b *bench)   { b.drive.Due(b.s); b.tell() }
 
 // after does something at the peer or to the clock, and then the event.
 func after(first, ev func(*bench)) func(*bench) {
 	return func(b *bench) { first(b); ev(b) }
 }
 
-func hangUp(b *bench) { unix.Shutdown(b.peer, unix.SHUT_RDWR) }
+func hangUp(b *bench) {
+	if b.far != nil && b.far.isPolite {
+		b.far.end(b)
+	}
+	unix.Shutdown(b.peer, unix.SHUT_RDWR)
+}
 
 func later(b *bench) { b.drive.Advance(stream.Ticks(24 * time.Hour)) }
 

@@ -595,7 +595,7 @@ var stimuli = []stimulus{
 	{"holds memory", isFinishing, ended, short, isFree},
 
 	{"still talking", isLingering, nothing, after(func(b *bench) { b.send("anything") }, readable), isLingering},
-	{"its end", isLingering, ended, after(hangUp, readable), isFree},
+	{"its end", isLingering, ended, after(hangUp, after(readable, readable)), isFree}, // behind a close_notify
 	{"too much", isLingering, nothing, func(b *bench) {
 		for read, _ := b.drive.Armed(b.s); read; read, _ = b.drive.Armed(b.s) {
 			b.send(strings.Repeat("x", 32<<10))

@@ -48,9 +48,9 @@ type exchange struct {
 
 	// Of the peer. Only the loop changes in, a buffer of its own.
 	in   []byte
-	read int  // how much of in Read has returned
-	held bool // the peer is not read from, since so much of in is unread
-	eof  bool // there will be no more
+	read int   // how much of in Read has returned
+	held bool  // the peer is not read from, since so much of in is unread
+	end  error // what comes behind in, io.EOF or worse; nil if that is not known
 
 	// To the peer.
 	out     []byte // what Write was given, as far as the loop has not taken it
@@ -104,7 +104,9 @@ func (x *exchange) Read(b []byte) (int, error) {
 			return n, nil
 		case x.gone != nil:
 			return 0, x.gone
-		case x.eof || x.said:
+		case x.end != nil:
+			return 0, x.end
+		case x.said:
 			return 0, io.EOF
 		}
 		x.wait(x.readBy)

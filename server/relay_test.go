@@ -71,9 +71,9 @@ func (c *asker) Done() { c.b.done++ }
 // asked.
 func (b *bench) accept() {
 	b.Helper()
-	far := b.peer
-	b.far = far
-	b.Cleanup(func() { unix.Close(far) })
+	caller := b.peer
+	b.caller = caller
+	b.Cleanup(func() { unix.Close(caller) })
 	up, ok := b.l.pairs.of(b.l, b.s)
 	if !ok {
 		b.Fatalf("nothing was dialled: %q", b.receive())
@@ -253,7 +253,7 @@ func TestRelayHolds(t *testing.T) {
 	}
 	b.checkInterest(false)
 	for b.client.Waiting() > 0 {
-		if b.receiveFrom(b.far) == "" {
+		if b.receiveFrom(b.caller) == "" {
 			t.Fatal("there is nothing to take")
 		}
 		b.drive.Writable(b.client)

@@ -16,14 +16,17 @@ import (
 
 func TestEveryCell(t *testing.T) {
 	var reached [numStates][numEvents + 1][numStates]bool
-	run := func(c stimulus, busy bool) {
+	run := func(c stimulus, busy bool, wire string) {
 		reached[c.from.session][c.event][c.want.session] = true
 		name := "nothing"
 		if c.event != nothing {
 			name = c.event.String()
 		}
-		t.Run(fmt.Sprintf("%v/%s/%s/busy=%v", c.from, name, c.name, busy), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%v/%s/%s/busy=%v/%s", c.from, name, c.name, busy, wire), func(t *testing.T) {
 			b := newBench(t, &Server{MaxBacklog: 3 << 19})
+			if wire != "clear" {
+				b.far = &farEnd{isPolite: wire == "TLS"}
+			}
 			if busy {
 				b.keepBusy()
 			}
@@ -57,11 +60,13 @@ func TestEveryCell(t *testing.T) {
 			b.checkInterest(c.name == "too much")
 		})
 	}
-	for _, c := range stimuli {
-		run(c, false)
-	}
-	for _, c := range whileBusy {
-		run(c, true)
+	for _, wire := range []string{"clear", "TLS", "TLS cut short"} {
+		for _, c := range stimuli {
+			run(c, false, wire)
+		}
+		for _, c := range whileBusy {
+			run(c, true, wire)
+		}
 	}
 	for s := range numStates {
 		for e := range numEvents {

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -68,7 +69,7 @@ func (d *door) wait(s link, q quota, r *upgrade.Request, head, early []byte) *ex
 // lineUp has a request wait for its next turn, if all is there that is awaited of its body,
 // and serves it when it has had all of them.
 func (d *door) lineUp(s link, x *exchange) {
-	if (len(x.in) >= x.whole || x.eof) && !x.isPutOff {
+	if (len(x.in) >= x.whole || x.end != nil) && !x.isPutOff {
 		for x.leave == nil && x.turns < len(x.lines) {
 			if line := x.lines[x.turns]; line.TryAcquire() {
 				x.turns++
@@ -176,8 +177,8 @@ func (d *door) noteEnd(s link) {
 	}
 	x := s.Extra().exchange
 	x.mu.Lock()
-	if x.eof = true; s.Fault() != nil {
-		x.gone = s.Fault() // it may have been cut short
+	if x.end = s.Fault(); x.end == nil { // else it may have been cut short
+		x.end = io.EOF
 	}
 	x.changed.Broadcast()
 	x.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/record"
 )
 
 // Drive lets a test run a loop, one event at a time. The loop must not have been started,
@@ -28,6 +29,12 @@ func (d Drive[T, X]) Adopt(fd int) S[T, X] {
 	i := d.loop.slab.upcoming()
 	d.loop.adopt(adoption{fd: fd})
 	return d.loop.At(i)
+}
+
+// Secure goes on with a stream as behind a handshake. near is cleared.
+func (d Drive[T, X]) Secure(s S[T, X], near *record.Conn) {
+	d.loop.secure.add(s.i, near)
+	near.Clear()
 }
 
 // Readable, Writable, Hangup and Due are what epoll and the clock can tell of a stream.

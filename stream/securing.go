@@ -3,9 +3,9 @@
 package stream
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -31,9 +31,6 @@ const (
 	// included whose stream has ended and that are still within a function of the tls.Config.
 	maxGoroutines = 2 * maxHandshakes
 
-	// maxHello is how long a ClientHello may be, several times what the longest take.
-	maxHello = 32 << 10
-
 	// maxAhead is from how many bytes on that wait for crypto/tls nothing more is read. At most
 	// as much again is read at once.
 	maxAhead = 16 << 10
@@ -51,9 +48,12 @@ type securing struct {
 	begun      int      // streams whose handshakes have begun
 	goroutines int      // theirs, and of those that have ended
 	order      []uint64 // the tokens of accepted streams whose handshakes have begun, the oldest first
+	computing
 
-	mu   sync.Mutex
-	told []*negotiation // that have something for the loop
+	mu        sync.Mutex
+	told      []*negotiation // that have something for the loop
+	isLooking bool           // at told before it waits: it need not be woken
+	isTimed   bool           // it will be woken when the round is over
 }
 
 // newHandshake makes the handshake of a stream, which has yet to begin.
@@ -70,24 +70,52 @@ func (l *Loop[T, X]) negotiate(i uint32, s *slot[T]) {
 	if s.flags&awaitsHeader != 0 && !l.readHeader(i, s) {
 		return
 	}
+	h := l.exts.get(s.ext).sealed.shake
+	if h != nil && s.flags&hungUp != 0 {
+		l.hearLast(i, s, h, ErrHangup)
+		return
+	}
 	from := len(l.buf) - maxAhead
 	n, errno := l.recv(s, from)
-	h := l.exts.get(s.ext).sealed.shake
 	switch {
 	case n == 0 && errno == unix.EAGAIN:
 	case n == 0 && errno == 0 && h != nil: // crypto/tls may have all it needs
-		h.hearEnd()
+		h.hearEnd(io.EOF)
+		l.takeTurn(h)
 		l.watchShake(i, s, h)
 	case n == 0 && errno == 0:
 		l.release(i, s, ErrHangup)
+	case n == 0 && h != nil:
+		l.hearLast(i, s, h, errno)
 	case n == 0:
 		l.release(i, s, errno)
 	case h == nil:
 		l.hearHello(i, s, l.buf[from:from+n])
 	default:
 		h.hear(l.buf[from : from+n])
+		l.takeTurn(h)
 		l.watchShake(i, s, h)
 	}
+}
+
+// hearLast has crypto/tls hear what is left of a peer that takes nothing any more, and judge: that
+// may be an alert. A peer that refuses a certificate closes its socket at once, with something of
+// ours unread, so that the kernel resets the connection behind the alert.
+func (l *Loop[T, X]) hearLast(i uint32, s *slot[T], h *negotiation, why error) {
+	s.flags |= deaf
+	for from := len(l.buf) - maxAhead; h.isHearing(); {
+		n, errno := l.recv(s, from)
+		if n == 0 {
+			if errno != 0 && errno != unix.EAGAIN {
+				why = errno
+			}
+			break
+		}
+		h.hear(l.buf[from : from+n])
+	}
+	h.hearEnd(why)
+	l.takeTurn(h)
+	l.watchShake(i, s, h)
 }
 
 // watchShake has epoll tell of what a handshake waits for.
@@ -100,53 +128,6 @@ func (l *Loop[T, X]) watchShake(i uint32, s *slot[T], h *negotiation) {
 		want |= armedWrite
 	}
 	l.arm(i, s, want)
-}
-
-// hearHello gathers what a client says first, and begins the handshake when that is whole.
-func (l *Loop[T, X]) hearHello(i uint32, s *slot[T], b []byte) {
-	if x := l.exts.get(s.ext); len(x.sealed.in) > 0 {
-		x.sealed.in = l.Buffers.Append(x.sealed.in, b)
-		b = x.sealed.in
-	}
-	cfg := &l.engine.cfg
-	switch size, err := handshake.HelloSize(b); {
-	case err != nil && 'A' <= b[0] && b[0] <= 'Z': // as a method of HTTP
-		l.endWith(i, s, err)
-		l.finish(i, s, cfg.NotTLS)
-	case err != nil:
-		l.release(i, s, err)
-	case size > maxHello || size == 0 && len(b) > maxHello:
-		l.release(i, s, ErrLongHello)
-	case size == 0 || size > len(b):
-		if x := l.need(i, s); x.sealed.in == nil {
-			x.sealed.in = l.Buffers.Append(nil, b)
-		}
-		l.exts.rank(s.ext)
-		l.relieve()
-	default:
-		l.newHandshake(i, s, func(c net.Conn) (*handshake.Result, error) {
-			return cfg.TLS.Handshake(context.Background(), c, nil)
-		})
-		h := l.exts.get(s.ext).sealed.shake
-		h.hear(b)
-		l.dropBeginning(&l.need(i, s).sealed)
-		l.beginInOrder(i, s, h)
-		l.relieve()
-	}
-}
-
-// dropBeginning gives back what was gathered.
-func (l *Loop[T, X]) dropBeginning(x *sealed) {
-	l.Buffers.Put(x.in)
-	x.in, x.isEarly = nil, false
-}
-
-// endWith notes what a stream ends for. It has not become secure, and says its last now.
-func (l *Loop[T, X]) endWith(i uint32, s *slot[T], why error) {
-	x := l.need(i, s)
-	l.dropBeginning(&x.sealed)
-	x.sealed.end, x.sealed.told = why, true
-	s.state = Flowing
 }
 
 // beginInOrder begins a handshake that was made, and ends the oldest if there are too many.
@@ -186,7 +167,7 @@ func (l *Loop[T, X]) beginHandshake(i uint32, s *slot[T], h *negotiation) {
 	l.secure.begun++
 	l.secure.goroutines++
 	l.watchShake(i, s, h)
-	go h.run()
+	l.takeTurn(h)
 }
 
 // attendHandshakes looks at those that have something for the loop.
@@ -202,17 +183,23 @@ func (l events[T, X]) attendHandshakes() {
 			t.told = nil
 		}
 		t.mu.Unlock()
-		if h.told() {
+		isOver, isIdle, hearsMore := h.attend()
+		if isOver {
+			h.turn.isOver = true
 			t.goroutines--
 			if p, ok := h.err.(*PanicError); ok {
 				l.logError("stream: panic in a handshake", "panic", p.Value, "stack", string(p.Stack))
 			}
+		}
+		if isOver || isIdle {
+			l.endTurn(h, isIdle && hearsMore)
 		}
 		if i, s := l.slab.find(h.tok); s != nil && s.state == Securing && l.exts.get(s.ext).sealed.shake == h {
 			l.at = i
 			l.reply(i, s)
 		}
 	}
+	l.giveTurns()
 }
 
 // reply sends what crypto/tls has written, and goes on when it is done.
@@ -222,15 +209,20 @@ func (l *Loop[T, X]) reply(i uint32, s *slot[T]) {
 		return
 	}
 	h.mu.Lock()
-	h.unsent = append(h.unsent, h.out...)
+	if len(h.unsent) == 0 {
+		h.unsent = h.out
+	} else {
+		h.unsent = append(h.unsent, h.out...)
+	}
 	h.out = nil
 	isOver := h.isOver
 	h.mu.Unlock()
 	for full := false; len(h.unsent) > 0 && !full; {
 		n, errno := l.wire.send(int(s.fd), h.unsent, false)
 		if errno != 0 && errno != unix.EAGAIN {
-			l.release(i, s, errno)
-			return
+			h.unsent = nil
+			l.hearLast(i, s, h, errno)
+			break
 		}
 		l.sent += uint64(n)
 		full = n < min(len(h.unsent), poller.SendLimit)
@@ -263,6 +255,12 @@ func (l *Loop[T, X]) concludeHandshake(i uint32, s *slot[T], h *negotiation) {
 	s.state = Flowing
 	call := l.enter(i, s)
 	l.handler.Secured(l.of(i, s), &result.State)
+	if s.gen.Load()&genBits == call.gen && s.ext != 0 && l.exts.get(s.ext).sealed.isEarly && l.isTellable(s) {
+		l.current = call.before
+		s.state, s.why = Flowing, 0
+		l.hearEarly(i, s, l.need(i, s)) // rather than in a pass of its own
+		return
+	}
 	l.leave(i, s, call)
 }
 

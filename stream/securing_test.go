@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -91,6 +92,27 @@ func isOver(c *cellRig) {
 func checkWrites(c *cellRig) {
 	if _, write := c.d.Armed(c.s); !write {
 		c.Error("the answer waits, and the loop is not to hear of room for it")
+	}
+}
+
+// refusal is the alert bad_certificate.
+const refusal = "\x15\x03\x03\x00\x02\x02\x2a"
+
+// leaves has the loop hear of the end of the handshake, and of the peer's socket.
+func leaves(c *cellRig) {
+	c.d.Writable(c.s)
+	if c.s.State() == Lingering {
+		c.d.Hangup(c.s)
+	}
+}
+
+// alerted says that the stream has ended because of the peer's alert.
+func alerted(c *cellRig) { checkAlerted(c, c.o.causes[Token(c.s.Slot(), c.gen)]) }
+
+func checkAlerted(t testing.TB, cause error) {
+	t.Helper()
+	if e, ok := errors.AsType[*handshake.Error](cause); !ok || !e.ByPeer || e.Alert != 42 {
+		t.Errorf("ended with %v, want the peer's alert", cause)
 	}
 }
 
@@ -186,6 +208,29 @@ func TestHandshakeFaults(t *testing.T) {
 	})
 }
 
+// A client that refuses the certificate and closes its socket at once leaves most of what it was
+// sent unread, so that its kernel resets the connection. Its alert counts all the same.
+func TestAlertBeforeReset(t *testing.T) {
+	causes := make(chan error)
+	_, _, at := runTLS(t, roomy(), func(o *owner) {
+		o.ended = func(_ link, cause error) bool { causes <- cause; return false }
+	})
+	hello := clientHello(t)
+	for range 50 {
+		c, err := net.Dial("tcp", at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Write(hello)
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(c, refusal)
+		c.Close()
+		checkAlerted(t, <-causes)
+	}
+}
+
 // What a client says right behind its handshake waits in the kernel, however much it is, until
 // crypto/tls is done and nothing holds the stream.
 func TestTalksAhead(t *testing.T) {
@@ -264,6 +309,7 @@ func TestStuckHandshakes(t *testing.T) {
 	cfg.TLS = shaker
 	e, _, at := runWith(t, cfg, echoes)
 	hello, loop := clientHello(t), e.Loops()[0]
+	on(t, loop, func() { loop.secure.most = 2 * maxGoroutines }) // at once: they have no turns
 	for range maxGoroutines + 50 {
 		c, err := net.Dial("tcp", at.String())
 		if err != nil {

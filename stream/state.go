@@ -72,7 +72,7 @@ var table = [numStates][numEvents]cell{
 	Securing: {
 		readable: {negotiate, []State{Securing, Finishing, Lingering, Free, Gone}},
 		writable: {reply, []State{Securing, Flowing, Held, Finishing, Lingering, Free, Gone}},
-		hangup:   {release, []State{Free, Gone}},
+		hangup:   {negotiate, []State{Securing, Free, Gone}}, // what was said first may be an alert
 		due:      {expire, []State{Securing, Free, Gone}},
 	},
 	Flowing: {

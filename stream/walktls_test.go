@@ -52,8 +52,7 @@ func (w *walker) secure(x *walked) {
 			w.Fatal(err)
 		}
 	}
-	w.l.secure.add(x.s.i, &near)
-	near.Clear()
+	w.d.Secure(x.s, &near)
 }
 
 // heard holds what the owner is told against what was said.

@@ -58,7 +58,7 @@ func (s *serveCmd) common() common {
 
 // listenFlags are where clients come in, and by whom.
 type listenFlags struct {
-	Listen    []string `default:"127.0.0.1:8080" placeholder:"[tls://]HOST:PORT|unix:PATH|systemd:[NAME]" help:"Where to listen, 127.0.0.1:8080 if not given. Port 0 takes a free one; tls:// in front of that, or of systemd:, means https and wss, with the certificate of --tls-cert; unix:/run/usher.sock?mode=0660 makes a unix socket with these permissions, 0666 if there are none; systemd: takes the sockets of a .socket unit, or those of a name."`
+	Listen    []string `default:"127.0.0.1:8080" placeholder:"[tls://]HOST:PORT|unix:PATH|systemd:[NAME]" help:"Where to listen, 127.0.0.1:8080 if not given. Port 0 takes a free one; tls:// in front of that, or of systemd:, means https and wss, with the certificates of --tls-cert or --acme; unix:/run/usher.sock?mode=0660 makes a unix socket with these permissions, 0666 if there are none; systemd: takes the sockets of a .socket unit, or those of a name."`
 	ReusePort bool     `help:"Let other processes of the same user listen on the same ports, each of which gets its part of the connections."`
 
 	tlsFlags
@@ -215,7 +215,10 @@ func (s common) validate() error {
 	if err := s.keysFlags.validate(); err != nil {
 		return err
 	}
-	return s.authFlag.validate()
+	if err := s.authFlag.validate(); err != nil {
+		return err
+	}
+	return s.acmeFlags.validate()
 }
 
 // isAddress reports whether addr is HOST:PORT with a port number. The kernel would

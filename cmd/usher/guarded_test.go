@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -153,4 +154,44 @@ func TestGuardGreeting(t *testing.T) {
 	if p := guardOf(t, "http://127.0.0.1:9"); strings.Contains(p.stdout.String(), nobody) {
 		t.Errorf("with a secret: got %s", p.stdout)
 	}
+}
+
+// TestGuardDocument: the applications in docs/GUARD.md work as they are, behind a guard.
+func TestGuardDocument(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/GUARD.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(language string) string {
+		_, code, _ := strings.Cut(string(text), "```"+language+"\n")
+		code, _, ok := strings.Cut(code, "```\n")
+		if !ok {
+			t.Fatalf("docs/GUARD.md has no %s", language)
+		}
+		return code
+	}
+	t.Run("fastapi", func(t *testing.T) {
+		if exec.Command(debian, "-c", "import fastapi, uvicorn, websockets").Run() != nil {
+			missing(t, "python3-fastapi", "not installed; see make deps")
+		}
+		cmd := exec.Command(debian, "-m", "uvicorn", "app:app", "--port", "0")
+		cmd.Dir = t.TempDir()
+		if err := os.WriteFile(filepath.Join(cmd.Dir, "app.py"), []byte(block("python")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w := join(t, guardOf(t, foreignService(t, cmd)).addr, upgradeTo("/ws/hall", bearer(token("Zoë")))...)
+		w.write(masked(opText, "hi"))
+		w.want(opText, "Zoë in hall: hi")
+	})
+	t.Run("node", func(t *testing.T) {
+		interpreter := node(t, "ws", "ws")
+		code := strings.Replace(block("js"), "port: 8000", "port: 0", 1) +
+			"server.on('listening', () => console.log(`http://127.0.0.1:${server.address().port}`))\n"
+		cmd := exec.Command(interpreter, "--input-type=module", "--eval", code)
+		cmd.Dir = clientsDir // where its modules are
+		w := join(t, guardOf(t, foreignService(t, cmd)).addr, upgradeTo("/anywhere?token="+token("Zoë"))...)
+		w.write(masked(opText, "hi"))
+		w.want(opText, "Zoë: hi")
+	})
 }

@@ -61,7 +61,7 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 	r := &running{level: level, log: slog.New(ring)}
 	s := p.common()
 	var err error
-	if r.certs, err = s.openCertificates(); err != nil {
+	if r.certs, err = s.openCertificates(r.log); err != nil {
 		return nil, err
 	}
 	o, err := p.open(r, nil)

@@ -86,6 +86,9 @@ func serveBy(p program, stdout io.Writer, ctx *kong.Context) error {
 	defer close(done)
 	go (&memory{budget: int(s.MaxBuffered), buffered: srv.Buffered, sockets: srv.Sockets}).keep(done)
 	go r.watchCertificates(done)
+	if r.certs != nil && r.certs.issuer != nil {
+		r.certs.issuer.start(endpoints, done)
+	}
 	manager := newNotifier(log)
 	manager.tell("READY=1")
 	go manager.watchdog(srv, done)

@@ -54,6 +54,9 @@ var names = map[string][]string{
 	"serve --tls-key":        {"."},
 	"serve --tls-min":        {"1.1", "1", "TLS1.2", " 1.3"},
 	"serve --tls-client-ca":  {"."},
+	"serve --acme":           {"localhost", "*.a.example", "127.0.0.1", "[::1]", "a.example:443", "https://a.example", "a..example", ".a.example", "a.example.", "-a.example", "a_b.example", "ä.example", strings.Repeat("a", 64) + ".example"},
+	"serve --acme-dir":       nil,
+	"serve --acme-server":    {"ca.example", "http://ca.example/dir", "https://", "https://me:secret@ca.example/", "https://ca.example/#a", " https://ca.example"},
 	"serve --jwks":           {}, // what cannot be read fails at run time
 	"serve --auth-url":       {"auth", "127.0.0.1:9000", "ftp://h/", "http://", "http://me:secret@h/", "http://h/#a", " http://h/"},
 	"serve --issuer":         nil,

@@ -59,7 +59,11 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 		return [2]string{"http://127.0.0.1:9/auth", "https://auth.example"}
 	case "rooms", "origin", "issuer", "audience":
 		return [2]string{"this", "that"}
-	case "users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca":
+	case "acme":
+		return [2]string{"a.example", "b.example"}
+	case "acme-server":
+		return [2]string{"https://ca.example/directory", "https://ca.example:14000/dir"}
+	case "users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir":
 		return [2]string{filepath.Join(dir, flag.Name+"-1"), filepath.Join(dir, flag.Name+"-2")}
 	}
 	t.Fatalf("--%s: say which values it takes", flag.Name)
@@ -80,10 +84,16 @@ func beside(dir, command, name string, n int) (args []string) {
 	if strings.HasSuffix(command, "guard") && name != "upstream" {
 		args = []string{"--upstream=http://127.0.0.1:1"}
 	}
-	if !strings.HasPrefix(name, "tls-") {
+	const listen = "--listen=tls://127.0.0.1:0"
+	switch {
+	case name == "acme":
+		return append(args, listen, "--acme-dir="+filepath.Join(dir, "acme"))
+	case name == "acme-dir":
+		return append(args, listen, "--acme=a.example")
+	case !strings.HasPrefix(name, "tls-"):
 		return args
 	}
-	args = append(args, "--listen=tls://127.0.0.1:0")
+	args = append(args, listen)
 	for range n {
 		for _, other := range []string{"tls-cert", "tls-key"} {
 			if other != name {

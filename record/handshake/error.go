@@ -42,6 +42,10 @@ func (t *tap) explain(c *tls.Conn, role record.Role, err error) error {
 	} else if role == record.Server && t.client.n > 0 && t.server.n > 0 {
 		e.Alert = t.sealedAlert(c.ConnectionState().CipherSuite)
 	}
+	// OpenSSL refuses a certificate of TLS 1.3 in the clear, where crypto/tls expects what is sealed.
+	if a, ok := t.in.alert(); ok && e.Alert == record.BadRecordMAC {
+		return &Error{Alert: a, ByPeer: true, Err: record.PeerAlert(a)}
+	}
 	return e
 }
 

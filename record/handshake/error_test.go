@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"testing"
 
 	"github.com/usher-ws/usher/record"
@@ -59,4 +60,39 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: got %+v (%v), want %v, by the peer: %t", tt.name, e, err, tt.alert, tt.byPeer)
 		}
 	}
+}
+
+// TestAlertInTheClear: OpenSSL refuses a certificate of TLS 1.3 by an alert that is not sealed yet,
+// which crypto/tls takes for a record that does not open. It is the peer's alert all the same.
+func TestAlertInTheClear(t *testing.T) {
+	server, client := choices[0].configs(t)
+	s, err := NewServer(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := tcpPair(t)
+	told := make(chan error, 1)
+	go func() {
+		_, err := s.Handshake(t.Context(), a, nil)
+		told <- err
+	}()
+	refuses := tls.Client(alertsInstead{b}, client)
+	if err := refuses.Handshake(); err == nil {
+		t.Error("the handshake is done")
+	}
+	err = <-told
+	if e, ok := errors.AsType[*Error](err); !ok || e.Alert != 48 || !e.ByPeer || err.Error() != "record: peer sent unknown_ca" {
+		t.Errorf("got %+v (%v), want the peer's unknown_ca", e, err)
+	}
+}
+
+// alertsInstead is a client's connection that is refused once the server has answered.
+type alertsInstead struct{ net.Conn }
+
+func (c alertsInstead) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == nil {
+		_, err = io.WriteString(c.Conn, "\x15\x03\x03\x00\x02\x02\x30")
+	}
+	return n, errors.Join(err, io.ErrClosedPipe)
 }
