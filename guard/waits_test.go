@@ -141,15 +141,15 @@ func TestExpiry(t *testing.T) {
 // TestMaxLifetime: a connection that has lasted for as long as it may ends, for both sides.
 func TestMaxLifetime(t *testing.T) {
 	g, heard := listener(t)
-	const most = time.Second
-	url, began := front(t, g, &server.Server{MaxLifetime: most}), time.Now()
+	g.MaxLifetime = time.Second
+	url, began := front(t, g, new(server.Server)), time.Now()
 	if _, _, err := connect(t, url).ReadMessage(); !isClose(err, 1001, "max_lifetime") {
 		t.Errorf("the client heard %v", err)
 	}
 	if err := <-heard; !isClose(err, 1001, "") {
 		t.Errorf("the application heard %v", err)
 	}
-	if took := time.Since(began); took < most*9/10 {
+	if took := time.Since(began); took < g.MaxLifetime*9/10 {
 		t.Errorf("it lasted %v", took)
 	}
 }

@@ -327,6 +327,12 @@ var stimuli = []stimulus{
 			b.Errorf("the client heard %q", got)
 		}
 	})), isLingering},
+	{"its time is over, in the middle of a frame", isCalled, due, relays(isWinding, inFrame(dueNow)), isCalled},
+	{"its time is over", isCalled, due, relays(isLingering, func(b *bench) {
+		b.send("HTTP/1.1 101 X\r\n\r\n")
+		readable(b)
+		dueNow(b)
+	}), isLingering},
 	{"the rest of a frame does not come that an end waits for", isCalled, due, relays(isFree, inFrame(func(b *bench) {
 		b.l.conclude(b.client, nil, &CloseError{Code: 4000})
 		b.l.conclude(b.client, nil, &CloseError{Code: 4001})

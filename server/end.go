@@ -17,10 +17,7 @@ import (
 
 var errCut = errors.New("server: cut at the end of the drain")
 
-var (
-	errMaxLifetime  = &CloseError{Code: frame.StatusGoingAway, Reason: "max_lifetime"}
-	errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.CodeTokenExpired}
-)
+var errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.CodeTokenExpired}
 
 // statusTokenExpired is the close code of a token that was good until now: 401 in
 // the range for applications, RFC 6455 §7.4.2, as it is for AcceptClose.
@@ -83,13 +80,13 @@ func (l *loop) depart(s link, e *CloseError) {
 	f.become(over)
 	s.Mark(closeAsked)
 	r, c := l.routeOf(s), l.conn(s)
+	l.partUpstream(s)
 	r.tally.countClose(e)
 	l.meter.refund(s)
 	before := l.departing
 	l.departing = s.Token()
 	defer func() { l.departing, l.owes = before, 0 }()
 	defer l.departed(s)
-	defer l.partUpstream(s)
 	defer l.tellLeft(r, c, l.groups.leaveAll(s)...)
 	l.enter(r)
 	_ = l.try(func() error { r.close(c, e); return nil })
@@ -105,6 +102,7 @@ func (l *loop) departed(s link) {
 		s.TrimExtra()
 	}
 	l.detachAll(s)
+	l.upstreams.set(s.Slot(), 0)
 	l.places.Drop(d.place)
 	l.srv.users.remove(d.ident)
 	d.place, d.ident = 0, 0

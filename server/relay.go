@@ -4,6 +4,7 @@ package server
 
 import (
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -37,6 +38,11 @@ type Relay struct {
 	// WarnText is what clients are told that are over a limit whose action is Warn, at most
 	// once a second, between two messages of the other server's. Without it Warn is an error.
 	WarnText string
+
+	// MaxLifetime is for how long a connection is relayed: then it is closed with 1001, up to
+	// a tenth earlier, so that those that came at once do not come back at once. 0 is for any
+	// time.
+	MaxLifetime time.Duration
 }
 
 // hearUpstream reads what a server says that was dialled: its answer, then frames.
@@ -61,10 +67,7 @@ func (d *door) readAnswer(up link, b []byte, eof bool) bool {
 	lr := d.places.At(a.place).route
 	d.enter(lr)
 	var got Answer
-	err := d.try(func() (err error) {
-		got, err = a.caller.Answer(d.resp[:0], lr.drops(), b, eof)
-		return sane(err)
-	})
+	err := d.try(func() (err error) { got, err = a.caller.Answer(d.resp[:0], lr.drops(), b, eof); return sane(err) })
 	switch {
 	case err == nil && got.Status == 0 && !eof:
 		return false
@@ -110,11 +113,16 @@ func (d *door) connect(s, up link, got *Answer, rest []byte) {
 	if got.Takeover {
 		up.Data().facts |= needsAll
 	}
-	up.SetDue(0)
+	most := d.places.At(a.place).route.Relay.MaxLifetime
+	up.SetDue(d.Deadline(most - rand.N(most/10+1)))
 	d.resp = got.Response
 	defer d.Buffers.Put(head)
 	defer d.Buffers.Put(a.early)
+	d.upstreams.set(s.Slot(), up.Data().ident+1)
 	d.letIn(s, a.place, a.quota, a.request, got.Response, a.early)
+	if !s.Data().facts.isUsers() {
+		d.upstreams.set(s.Slot(), 0)
+	}
 	switch _, ok := d.pairs.of(d.loop, up); {
 	case !ok: // it was let in, and has ended
 	case !s.Data().facts.isUsers(): // it was refused after all

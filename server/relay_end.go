@@ -4,6 +4,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"errors"
 
 	"github.com/usher-ws/usher/frame"
@@ -17,6 +18,7 @@ var (
 	errTruncated    = errors.New("server: what was relayed ended within a frame")
 	errUpstreamLost = &CloseError{Code: frame.StatusBadGateway, Reason: "upstream_lost"}
 	errUpstreamShed = &CloseError{Code: frame.StatusTryAgainLater, Reason: "memory"}
+	errLifetime     = &CloseError{Code: frame.StatusGoingAway, Reason: "max_lifetime"}
 )
 
 // parting is the end of a client that waits for the end of the frame that passes to it.
@@ -74,13 +76,24 @@ func (l *loop) partNow(s link) {
 	l.end(s, p.out, p.err)
 }
 
+// expireUp ends the waiting for a server: for its answer, its close frame, or the end of a frame.
+// Without any, the connection has lasted for as long as it may.
+func (o owner) expireUp(up link) {
+	s, ok := o.pairs.of(o.loop, up)
+	if !ok || up.Extra().call != nil || up.Data().facts.has(heardClose) || s.Data().facts.state() != open {
+		up.Cut(context.DeadlineExceeded)
+		return
+	}
+	o.conclude(s, nil, errLifetime)
+}
+
 // loseUpstream is the end of a connection that was dialled. Its client is told.
 func (o owner) loseUpstream(up link, cause error) (keep bool) {
 	s, ok := o.pairs.of(o.loop, up)
-	if ok && up.Extra().call != nil {
+	if x := up.Extra().call; ok && x != nil {
 		switch {
 		case s.Extra().question == nil: // it is the client that has gone
-		case !up.Extra().call.isSaid:
+		case !x.isSaid:
 			o.door.callAnother(s, up, cause)
 			return false
 		default:

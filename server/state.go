@@ -67,6 +67,7 @@ const (
 	forget                      // end.go
 	hearUpstream                // relay.go
 	abandonUp                   // handle.go
+	expireUp                    // relay_end.go
 	goOnUp                      // relayed.go
 	loseUpstream                // relay_end.go
 	numActions
@@ -171,7 +172,7 @@ var table = [numStates][numEvents]cell{
 	called: {
 		input:   {hearUpstream, []state{called, over}},
 		end:     {abandonUp, []state{over}},
-		due:     {abandonUp, []state{over}}, // no answer in time, no close frame, no end of a frame that an end waits for
+		due:     {expireUp, []state{called, over}}, // called if its client's end waits for the end of a frame
 		resume:  {goOnUp, []state{called}},
 		verdict: {ignore, []state{called}},
 		post:    {ignore, []state{called}},
@@ -196,7 +197,7 @@ var aboutOf = [numStates]about{
 	open:    {"ping-interval, the idle-timeout once a ping is out, message-timeout while a message is incomplete, the token's exp; while it is held, the exact end of a delay and the token's exp", "none; the partial message while one straddles reads, the unread tail while it is held, the data of jobs"},
 	winding: {"the token's exp, of which nothing comes any more; its stream's", "the data of jobs"},
 	over:    {"its stream's", "none"},
-	called:  {"the relay's timeout, until it has answered; the write-timeout, once an end waits", "what was read of the answer; then half a control frame"},
+	called:  {"the relay's timeout, until it has answered; then MaxLifetime, and the write-timeout once the end has begun", "what was read of the answer; then half a control frame"},
 }
 
 // String returns the state's name in the table.
@@ -214,5 +215,5 @@ func (a action) String() string {
 	return [...]string{"ignore", "readHead", "expireHead", "readEarly", "expireAsk", "decide", "withdraw", "refuseWaiting", "gather",
 		"noteEnd", "expireQueued", "takeTurn", "feed", "utter", "part", "readInput",
 		"hearEnd", "expireOpen", "goOn", "deliver", "takeJob", "goodbye", "shed", "lose", "forget",
-		"hearUpstream", "abandonUp", "goOnUp", "loseUpstream"}[a]
+		"hearUpstream", "abandonUp", "expireUp", "goOnUp", "loseUpstream"}[a]
 }
