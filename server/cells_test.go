@@ -323,7 +323,7 @@ var stimuli = []stimulus{
 		b.l.conclude(b.client, nil, &CloseError{Code: 4000, Reason: "bye"})
 		b.send("y\x82\x01z")
 		readable(b)
-		if got := b.receiveFrom(b.far); !strings.HasSuffix(got, "\x82\x02xy"+bye4000) {
+		if got := b.receiveFrom(b.caller); !strings.HasSuffix(got, "\x82\x02xy"+bye4000) {
 			b.Errorf("the client heard %q", got)
 		}
 	})), isLingering},

@@ -17,10 +17,7 @@ import (
 
 var errCut = errors.New("server: cut at the end of the drain")
 
-var (
-	errMaxLifetime  = &CloseError{Code: frame.StatusGoingAway, Reason: "max_lifetime"}
-	errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.CodeTokenExpired}
-)
+var errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.CodeTokenExpired}
 
 // statusTokenExpired is the close code of a token that was good until now: 401 in
 // the range for applications, RFC 6455 §7.4.2, as it is for AcceptClose.
