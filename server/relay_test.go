@@ -20,7 +20,11 @@ import (
 
 // relay leads to the bench's upstream, whose answers are passed on as they are.
 func (b *bench) relay() *Relay {
-	return &Relay{Ask: func(r *upgrade.Request) Caller { return &asker{b: b, isProbe: r.IsProbe()} }, Ended: func(upstream uint32) { b.ended = append(b.ended, upstream) }}
+	return &Relay{
+		Ask:      func(r *upgrade.Request) Caller { return &asker{b: b, isProbe: r.IsProbe()} },
+		Ended:    func(upstream uint32) { b.ended = append(b.ended, upstream) },
+		WarnText: "slower",
+	}
 }
 
 // asker asks the bench's upstream, or has a request wait while the bench says so.
