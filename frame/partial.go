@@ -40,6 +40,9 @@ func (q *Partial) Size() int {
 // may be said where it is relayed. q may be nil.
 func (q *Partial) InFrame() bool { return q != nil && q.inFrame && !q.frame.Opcode.IsControl() }
 
+// InMessage reports whether the rest of a message is yet to come. q may be nil.
+func (q *Partial) InMessage() bool { return q != nil && q.opcode != OpContinuation }
+
 // Release hands all memory back to cfg.Buffers: the connection is gone. q may
 // be nil, and may be released again. Not for a Partial that a Protocol works on.
 func (q *Partial) Release(cfg *Config) {

@@ -33,12 +33,13 @@ type Piece struct {
 	// Kind is FrameEvent or RestEvent for a part of a data frame; PingEvent, PongEvent or
 	// CloseEvent for a whole control frame; or ErrorEvent. NoEvent says that the Relay wants
 	// more.
-	Kind   EventKind
-	Opcode Opcode     // of the frame; OpContinuation for a fragment that is not a message's first
-	Code   StatusCode // as in Event
-	Raw    []byte     // the bytes to pass on, as they came
-	Data   []byte     // a control frame's payload, unmasked; of a close, the reason
-	Err    error      // as in Event
+	Kind     EventKind
+	Opcode   Opcode     // of the frame; OpContinuation for a fragment that is not a message's first
+	Deflated bool       // it is the first of a message that comes compressed
+	Code     StatusCode // as in Event
+	Raw      []byte     // the bytes to pass on, as they came
+	Data     []byte     // a control frame's payload, unmasked; of a close, the reason
+	Err      error      // as in Event
 }
 
 // Resume is Protocol.Resume.
@@ -152,7 +153,7 @@ func (r *Relay) begin() {
 		r.beginControl(h, from[:n], straddled)
 		return
 	}
-	r.piece.Kind, r.piece.Opcode = FrameEvent, h.Opcode
+	r.piece.Kind, r.piece.Opcode, r.piece.Deflated = FrameEvent, h.Opcode, h.Rsv != 0
 	var b []byte // its payload, unless that lies elsewhere than the header
 	if !straddled {
 		b = p.in[:min(int64(len(p.in)), h.Length)]
@@ -290,6 +291,9 @@ func (r *Relay) endControl(op Opcode, data []byte) {
 
 // fail ends the reading. What was passed before stays as it is, and so does the input.
 func (r *Relay) fail(err *ProtocolError) {
+	if r.piece.Kind == FrameEvent && r.p.q != nil {
+		r.p.q.inFrame = false // nothing of it is passed
+	}
 	r.p.step(hearsViolation)
 	r.piece, r.raw = Piece{Kind: ErrorEvent, Code: err.Code, Err: err}, nil
 }

@@ -25,6 +25,7 @@ type answer struct {
 	status   int
 	n        int  // how many bytes the application's own answer has: frames follow a 101
 	deflate  bool // messages may come compressed
+	takeover bool // and the client's may refer to those before them
 }
 
 // passAnswer reads an application's answer from b, where it ended if eof, and appends what the
@@ -59,15 +60,17 @@ func (f *Forward) passAnswer(dst []byte, r *upgrade.Request, forgetful bool, b [
 	if protocol != "" {
 		dst = appendLine(dst, "Sec-WebSocket-Protocol", protocol)
 	}
+	takeover := false
 	if deflate != nil {
 		dst = append(append(dst, "Sec-WebSocket-Extensions: "...), deflate...)
-		if forgetful && !hasParameter(deflate, clientForgets) {
+		if takeover = !hasParameter(deflate, clientForgets); takeover && forgetful {
 			dst = append(append(dst, "; "...), clientForgets...) // RFC 7692 §7.1.1.2: also where it was not offered
+			takeover = false
 		}
 		dst = append(dst, "\r\n"...)
 	}
 	dst = appendFields(dst, &resp)
-	return answer{append(dst, "\r\n"...), resp.Status, n, deflate != nil}, nil
+	return answer{append(dst, "\r\n"...), resp.Status, n, deflate != nil, takeover}, nil
 }
 
 const clientForgets = "client_no_context_takeover"

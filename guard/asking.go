@@ -137,16 +137,16 @@ func (a *asking) Await(ready func()) {
 }
 
 // Answer is server.Caller's.
-func (a *asking) Answer(dst, b []byte, eof bool) (server.Answer, error) {
+func (a *asking) Answer(dst []byte, forgetful bool, b []byte, eof bool) (server.Answer, error) {
 	if a.isProbe {
 		a.finish(isWell)
 		return server.Answer{Status: http.StatusOK}, nil
 	}
-	got, err := a.guard.Forward.passAnswer(dst, a.r, false, b, eof)
+	got, err := a.guard.Forward.passAnswer(dst, a.r, forgetful, b, eof)
 	if got.status != 0 || err != nil { // one that is not valid is an answer, too: somebody is there
 		a.finish(isWell)
 	}
-	return server.Answer{Status: got.status, Response: got.response, Size: got.n, Deflate: got.deflate}, err
+	return server.Answer{Status: got.status, Response: got.response, Size: got.n, Deflate: got.deflate, Takeover: got.takeover}, err
 }
 
 // Lost is server.Caller's. The upstream may have done what it was asked for, so that nobody else

@@ -4,6 +4,7 @@ package guard
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
@@ -33,6 +34,10 @@ type Guard struct {
 
 	// CheckText refuses text of clients that is not UTF-8 with 1007, unless it is compressed.
 	CheckText bool
+
+	// WarnText and MaxLifetime are server.Relay's.
+	WarnText    string
+	MaxLifetime time.Duration
 }
 
 // Relay returns what a server.Route needs.
@@ -41,9 +46,7 @@ func (g *Guard) Relay() *server.Relay {
 		Ask: func(r *upgrade.Request) server.Caller {
 			return &asking{pool: g.Upstream, guard: g, r: r, isProbe: r.IsProbe()}
 		},
-		Ended:     g.Upstream.ended,
-		Name:      g.Upstream.nameOf,
-		Handler:   g.handler(),
-		CheckText: g.CheckText,
+		Ended: g.Upstream.ended, Name: g.Upstream.nameOf, Handler: g.handler(),
+		CheckText: g.CheckText, WarnText: g.WarnText, MaxLifetime: g.MaxLifetime,
 	}
 }

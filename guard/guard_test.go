@@ -26,11 +26,24 @@ import (
 // front starts a server with a guard in front of an application.
 func front(t *testing.T, g *Guard, srv *server.Server) (url string) {
 	t.Helper()
-	srv.Addr, srv.Logger = "127.0.0.1:0", slog.New(slog.NewTextHandler(t.Output(), nil))
-	srv.Loops = max(srv.Loops, 1)
 	srv.Route("/delay", server.Route{Relay: g.Relay(), Limits: server.Limits{Messages: limiter.Rate{Limit: 1000, Burst: 1}, Over: server.Delay}})
 	srv.Route("/close", server.Route{Relay: g.Relay(), Limits: server.Limits{Messages: limiter.Rate{Limit: limiter.Every(time.Hour), Burst: 2}, Over: server.Disconnect}})
 	srv.Route("/{path...}", server.Route{Relay: g.Relay()})
+	return begin(t, srv)
+}
+
+// frontAt starts a server with a route at its root.
+func frontAt(t *testing.T, srv *server.Server, r server.Route) (url string) {
+	t.Helper()
+	srv.Route("/", r)
+	return begin(t, srv)
+}
+
+// begin starts a server.
+func begin(t *testing.T, srv *server.Server) (url string) {
+	t.Helper()
+	srv.Addr, srv.Logger = "127.0.0.1:0", slog.New(slog.NewTextHandler(t.Output(), nil))
+	srv.Loops = max(srv.Loops, 1)
 	if err := srv.Start(); err != nil {
 		t.Fatal(err)
 	}

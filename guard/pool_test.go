@@ -198,6 +198,38 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestUpstreamIsKnown: callbacks can ask where a connection leads, to its end and however that
+// comes.
+func TestUpstreamIsKnown(t *testing.T) {
+	app := reserve(t, echoes)
+	app.begin()
+	p := open(t, Upstreams{URLs: []string{app.url()}})
+	told := make(chan string, 10)
+	srv := &server.Server{}
+	g := &Guard{Upstream: p}
+	srv.Route("/known", server.Route{
+		Relay: g.Relay(),
+		Open:  func(c server.Conn) error { told <- c.Upstream(); return nil },
+		Close: func(c server.Conn, _ error) { told <- c.Upstream() },
+	})
+	url := front(t, g, srv) + "/known"
+	for _, end := range []func(c *websocket.Conn){
+		func(*websocket.Conn) { app.kill(); app.begin() },
+		func(c *websocket.Conn) { c.Close() },
+	} {
+		c, _, _, _ := knock(t, url)
+		if c == nil {
+			t.Fatal("it is refused")
+		}
+		end(c)
+		for _, when := range []string{"Open", "Close"} {
+			if got := <-told; got != app.url() {
+				t.Errorf("in %s: got %q", when, got)
+			}
+		}
+	}
+}
+
 // TestReadyAgain: nobody has to ask for an upstream to be found again.
 func TestReadyAgain(t *testing.T) {
 	app := reserve(t, echoes)

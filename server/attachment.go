@@ -84,7 +84,6 @@ type attached interface{ drop(slot uint32) }
 func (l *loop) detachAll(s link) {
 	l.data.drop(s.Slot())
 	l.networks.set(s.Slot(), 0)
-	l.ends.set(s.Slot(), 0)
 	for _, t := range l.attached {
 		if t != nil {
 			t.drop(s.Slot())

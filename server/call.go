@@ -29,10 +29,12 @@ type Caller interface {
 	Await(ready func())
 
 	// Answer reads what has been answered so far, all of b, which ended there if eof, and
-	// appends what the client gets for it to dst. A zero Answer asks for more; an error
-	// refuses the request. b may be changed, and is valid until Answer returns. For a Call
-	// without a Request b is empty: it has connected.
-	Answer(dst, b []byte, eof bool) (Answer, error)
+	// appends what the client gets for it to dst. forgetful says that messages may be left out,
+	// as the route drops what is over its limits: then compressed ones of the client's must not
+	// refer to those before them. A zero Answer asks for more; an error refuses the request. b
+	// may be changed, and is valid until Answer returns. For a Call without a Request b is
+	// empty: it has connected.
+	Answer(dst []byte, forgetful bool, b []byte, eof bool) (Answer, error)
 
 	// Lost returns the refusal of a request that was said to a server and is not answered: the
 	// cause is as Next's.
@@ -63,6 +65,7 @@ type Answer struct {
 	Response []byte // whole; of a probe that may come in the server has its own
 	Size     int    // how many bytes were the answer
 	Deflate  bool   // messages may come compressed
+	Takeover bool   // and the client's may refer to those before them
 }
 
 // dialled is what is kept of a Call until it is answered.

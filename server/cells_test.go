@@ -319,6 +319,28 @@ var stimuli = []stimulus{
 		readable(b)
 		after(hangUp, readable)(b)
 	}), isFree},
+	{"the rest of a frame that an end waits for", isCalled, input, relays(isLingering, inFrame(func(b *bench) {
+		b.l.conclude(b.client, nil, &CloseError{Code: 4000, Reason: "bye"})
+		b.send("y\x82\x01z")
+		readable(b)
+		if got := b.receiveFrom(b.caller); !strings.HasSuffix(got, "\x82\x02xy"+bye4000) {
+			b.Errorf("the client heard %q", got)
+		}
+	})), isLingering},
+	{"its time is over, in the middle of a frame", isCalled, due, relays(isWinding, inFrame(dueNow)), isCalled},
+	{"its time is over", isCalled, due, relays(isLingering, func(b *bench) {
+		b.send("HTTP/1.1 101 X\r\n\r\n")
+		readable(b)
+		dueNow(b)
+	}), isLingering},
+	{"the rest of a frame does not come that an end waits for", isCalled, due, relays(isFree, inFrame(func(b *bench) {
+		b.l.conclude(b.client, nil, &CloseError{Code: 4000})
+		b.l.conclude(b.client, nil, &CloseError{Code: 4001})
+		dueNow(b)
+		if n := b.l.srv.stats.truncated.Load(); n != 1 {
+			b.Errorf("%d were truncated, want 1", n)
+		}
+	})), isFree},
 	{"no answer", isCalled, due, relays(isLingering, dueNow), isFree},
 	{"stale", isCalled, resume, resumeLate, isCalled},
 	{"stale", isCalled, verdict, answered(nil), isCalled},

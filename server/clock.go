@@ -61,22 +61,6 @@ func (l *loop) expiry(s link) uint32 {
 	return l.Deadline(min(max(left, 1), forever))
 }
 
-// ends are ticks by which connections have been open for the MaxLifetime, 0 for never.
-type ends struct{ perSlot[uint32] }
-
-// begin sets when a connection ends. Without a MaxLifetime that takes nothing.
-func (t *ends) begin(slot, end uint32) {
-	if end != 0 {
-		t.set(slot, end)
-	}
-}
-
-// isOver reports whether that of a connection has come.
-func (t *ends) isOver(slot, tick uint32) bool {
-	end := t.at(slot)
-	return end != 0 && tick-end < 1<<31
-}
-
 // pause notes that a connection is held, if it is: its clocks stop, and nothing but its token
 // and the write-timeout can end it. One that waits for its turn is being read.
 func (l *loop) pause(s link) {
@@ -92,7 +76,6 @@ func (l *loop) pause(s link) {
 		x.begun.Stop(l.Ran())
 	}
 	s.SetDue(l.expiry(s))
-	s.DueBy(l.ends.at(s.Slot()))
 }
 
 // reopen ends the holding of a connection: its clocks go on. If all has left that had to wait,
@@ -121,7 +104,6 @@ func (l *loop) openDeadline(s link) {
 	s.SetDue(stream.Behind(l.Tick(), d.last.Left(l.Tick(), silence)))
 	s.DueBy(l.messageEnd(s))
 	s.DueBy(l.expiry(s))
-	s.DueBy(l.ends.at(s.Slot()))
 }
 
 // pingAt is the silence after which a peer is pinged, 0 for never: spread over two fifths of

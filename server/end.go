@@ -17,10 +17,7 @@ import (
 
 var errCut = errors.New("server: cut at the end of the drain")
 
-var (
-	errMaxLifetime  = &CloseError{Code: frame.StatusGoingAway, Reason: "max_lifetime"}
-	errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.CodeTokenExpired}
-)
+var errTokenExpired = &CloseError{Code: statusTokenExpired, Reason: upgrade.CodeTokenExpired}
 
 // statusTokenExpired is the close code of a token that was good until now: 401 in
 // the range for applications, RFC 6455 §7.4.2, as it is for AcceptClose.
@@ -44,13 +41,12 @@ func (l *loop) end(s link, out []byte, e *CloseError) {
 			return
 		}
 	}
+	if l.putOff(s, out, e) {
+		return
+	}
 	l.routeOf(s).tally.BytesOut += int64(len(out))
-	isCut := l.isInFrame(s) // then nobody would take it for a close frame
 	defer func() {
-		if l.dropInput(s); isCut {
-			s.Cut(errTruncated)
-			return
-		}
+		l.dropInput(s)
 		s.Finish(out)
 	}()
 	l.depart(s, e)
@@ -84,13 +80,13 @@ func (l *loop) depart(s link, e *CloseError) {
 	f.become(over)
 	s.Mark(closeAsked)
 	r, c := l.routeOf(s), l.conn(s)
+	l.partUpstream(s)
 	r.tally.countClose(e)
 	l.meter.refund(s)
 	before := l.departing
 	l.departing = s.Token()
 	defer func() { l.departing, l.owes = before, 0 }()
 	defer l.departed(s)
-	defer l.partUpstream(s)
 	defer l.tellLeft(r, c, l.groups.leaveAll(s)...)
 	l.enter(r)
 	_ = l.try(func() error { r.close(c, e); return nil })
@@ -106,20 +102,21 @@ func (l *loop) departed(s link) {
 		s.TrimExtra()
 	}
 	l.detachAll(s)
+	l.upstreams.set(s.Slot(), 0)
 	l.places.Drop(d.place)
 	l.srv.users.remove(d.ident)
 	d.place, d.ident = 0, 0
 	l.weighTables()
 }
 
-// dropInput gives back what has been read and will not be handled.
+// dropInput gives back what has been read and will not be handled, of one that ends.
 func (l *loop) dropInput(s link) {
 	if !s.HasExtra() {
 		return
 	}
 	x := s.Extra()
 	x.partial.Release(&frame.Config{Buffers: &l.Buffers})
-	x.partial, x.begun, x.resume = nil, 0, 0
+	x.partial, x.begun, x.resume, x.parting = nil, 0, 0, nil
 	s.TrimExtra()
 }
 

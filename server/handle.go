@@ -88,8 +88,8 @@ func (o owner) Due(s link) {
 			return
 		}
 		o.expireOpen(s)
-	case abandonUp:
-		s.Cut(context.DeadlineExceeded)
+	case expireUp:
+		o.expireUp(s)
 	}
 }
 

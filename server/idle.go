@@ -25,7 +25,7 @@ import (
 var pingFrame = frame.AppendFrame(nil, frame.OpPing, nil)
 
 // expireOpen pings a peer that is silent, and closes one that does not answer, that
-// does not finish its message, whose token has expired, or that has been there long enough.
+// does not finish its message, or whose token has expired.
 func (o owner) expireOpen(s link) {
 	if o.expired(s) {
 		return
@@ -131,17 +131,13 @@ func (o owner) giveUp(s link) bool {
 	return true
 }
 
-// expired closes a connection whose token was good until now, or that has been there for the
-// MaxLifetime, and reports whether it did.
+// expired closes a connection whose token was good until now, and reports whether
+// it did.
 func (o owner) expired(s link) bool {
 	at := o.srv.users.expiry(s.Data().ident)
-	switch {
-	case !at.IsZero() && !o.wall().Before(at):
-		o.conclude(s, nil, errTokenExpired)
-	case o.ends.isOver(s.Slot(), o.Tick()):
-		o.conclude(s, nil, errMaxLifetime)
-	default:
+	if at.IsZero() || o.wall().Before(at) {
 		return false
 	}
+	o.conclude(s, nil, errTokenExpired)
 	return true
 }

@@ -3,6 +3,8 @@
 package server
 
 import (
+	"time"
+
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -36,30 +38,6 @@ func (m *meter) admit(c Conn, s link, r *loopRoute, p *frame.Protocol, ev *frame
 		p.Inflate()
 	}
 	return dropped, e
-}
-
-// admitPiece charges for a piece of what is relayed, and says how the connection ends, if it
-// does. A message is charged when it begins, a frame's bytes with its header.
-func (m *meter) admitPiece(s link, r *loopRoute, pc *frame.Piece, cost int) *CloseError {
-	m.repace(s, r)
-	var over excess
-	if !r.Limits.Bytes.Unlimited() {
-		over = m.chargeBytes(s, r, cost)
-	}
-	if pc.Kind == frame.FrameEvent && pc.Opcode != frame.OpContinuation {
-		if m.slows(r) {
-			m.owe(s, r, 1)
-		} else if limit := m.take(s, r, 1); limit != within {
-			over = excess{limit, 1}
-		}
-	}
-	if over.limit == within {
-		return nil
-	}
-	if act, _ := m.consequence(s, r, over); act != Disconnect || m.policy.LimitDryRun {
-		return nil
-	}
-	return m.limitClose(s, r, over)
 }
 
 // charge takes what an event costs from the buckets, and says which limit it
@@ -165,8 +143,14 @@ func (m *meter) mustWait(s link, r *loopRoute) (bool, *CloseError) {
 	if act, _ := m.consequence(s, r, over); act == Disconnect {
 		return true, m.limitClose(s, r, over)
 	}
-	s.Hold(byDelay)
-	s.NeedExtra().resume = now + wait
-	s.DueAt(now + wait)
+	m.delay(s, wait)
 	return true, nil
+}
+
+// delay holds the connection for so long.
+func (m *meter) delay(s link, wait time.Duration) {
+	at := m.Now() + wait
+	s.Hold(byDelay)
+	s.NeedExtra().resume = at
+	s.DueAt(at)
 }

@@ -35,12 +35,13 @@ type loop struct {
 	tables int          // bytes of tables that this loop has charged for
 
 	// What some of them have.
-	data     perConn[any] // Conn.Data
-	networks networks     // by which limits per address count them
-	ends     ends         // by which tick they have been there long enough
-	tenures  tenures      // of those that are open, if they are tracked
-	pairs    pairs        // of those that are relayed, and of what was dialled for them
-	attached []attached   // by Attachment.index
+	data      perConn[any]    // Conn.Data
+	ends      ends            // by which tick they have been there long enough
+	networks  networks        // by which limits per address count them
+	tenures   tenures         // of those that are open, if they are tracked
+	pairs     pairs           // of those that are relayed, and of what was dialled for them
+	upstreams perSlot[uint32] // of clients of relays, by slot: one more than the Call.Upstream
+	attached  []attached      // by Attachment.index
 
 	// Memory every connection uses in turn.
 	proto frame.Protocol

@@ -53,7 +53,6 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 		q.network = l.srv.countAddr(r.RemoteAddr.Addr())
 	}
 	l.networks.set(s.Slot(), q.network)
-	l.ends.begin(s.Slot(), l.Deadline(l.srv.lifetime()))
 	if kept != nil {
 		l.data[s.Slot()] = kept
 	}

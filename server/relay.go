@@ -3,8 +3,8 @@
 package server
 
 import (
-	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -34,6 +34,15 @@ type Relay struct {
 
 	// CheckText refuses text of clients that is not UTF-8, unless it is compressed.
 	CheckText bool
+
+	// WarnText is what clients are told that are over a limit whose action is Warn, at most
+	// once a second, between two messages of the other server's. Without it Warn is an error.
+	WarnText string
+
+	// MaxLifetime is for how long a connection is relayed: then it is closed with 1001, up to
+	// a tenth earlier, so that those that came at once do not come back at once. 0 is for any
+	// time.
+	MaxLifetime time.Duration
 }
 
 // hearUpstream reads what a server says that was dialled: its answer, then frames.
@@ -58,7 +67,7 @@ func (d *door) readAnswer(up link, b []byte, eof bool) bool {
 	lr := d.places.At(a.place).route
 	d.enter(lr)
 	var got Answer
-	err := d.try(func() (err error) { got, err = a.caller.Answer(d.resp[:0], b, eof); return sane(err) })
+	err := d.try(func() (err error) { got, err = a.caller.Answer(d.resp[:0], lr.drops(), b, eof); return sane(err) })
 	switch {
 	case err == nil && got.Status == 0 && !eof:
 		return false
@@ -88,31 +97,6 @@ func (d *door) readAnswer(up link, b []byte, eof bool) bool {
 	return true
 }
 
-// hangUpOn ends a connection that was dialled, which nobody is paired with any more.
-func (l *loop) hangUpOn(up link) {
-	l.pairs.part(up)
-	l.dropUpstream(up)
-	up.Cut(nil)
-}
-
-// dropUpstream gives back what a connection that was dialled had, which is nobody's from now
-// on.
-func (l *loop) dropUpstream(up link) {
-	d := up.Data()
-	d.facts.become(over)
-	if d.place != 0 {
-		defer l.tellEnded(l.routeOf(up), d.ident)
-		l.places.Drop(d.place)
-		d.place, d.ident = 0, 0
-	}
-	if up.HasExtra() {
-		x := up.Extra()
-		l.Buffers.Put(x.head)
-		x.head, x.call = nil, nil
-		l.dropInput(up)
-	}
-}
-
 // connect begins to relay: the client hears that it is let in, and both what the other has said
 // since.
 func (d *door) connect(s, up link, got *Answer, rest []byte) {
@@ -126,62 +110,25 @@ func (d *door) connect(s, up link, got *Answer, rest []byte) {
 	head := x.head // rest may be in it
 	x.head, x.call = nil, nil
 	up.TrimExtra()
-	up.SetDue(0)
+	if got.Takeover {
+		up.Data().facts |= needsAll
+	}
+	most := d.places.At(a.place).route.Relay.MaxLifetime
+	up.SetDue(d.Deadline(most - rand.N(most/10+1)))
 	d.resp = got.Response
 	defer d.Buffers.Put(head)
 	defer d.Buffers.Put(a.early)
+	d.upstreams.set(s.Slot(), up.Data().ident+1)
 	d.letIn(s, a.place, a.quota, a.request, got.Response, a.early)
+	if !s.Data().facts.isUsers() {
+		d.upstreams.set(s.Slot(), 0)
+	}
 	switch _, ok := d.pairs.of(d.loop, up); {
 	case !ok: // it was let in, and has ended
 	case !s.Data().facts.isUsers(): // it was refused after all
 		d.pairs.part(up)
-		d.leaveUpstream(up, false)
+		d.leaveUpstream(up)
 	case len(rest) > 0:
 		owner{d.loop}.passDown(up, rest)
 	}
 }
-
-// goOnUp lets the client be heard again, since all that it has said has left.
-func (o owner) goOnUp(up link) {
-	s, ok := o.pairs.of(o.loop, up)
-	if !ok || s.Why()&byPeer == 0 {
-		return
-	}
-	if s.Go(byPeer); s.Why() == 0 {
-		o.proceed(s)
-	}
-}
-
-// loseUpstream is the end of a connection that was dialled. Its client is told.
-func (o owner) loseUpstream(up link, cause error) (keep bool) {
-	s, ok := o.pairs.of(o.loop, up)
-	if ok && up.Extra().call != nil {
-		if s.Extra().question == nil { // it is the client that has gone
-			ok = false
-		} else if !up.Extra().call.isSaid {
-			o.door.callAnother(s, up, cause)
-			return false
-		} else {
-			o.endOfAnswer(s, up, cause)
-			ok = false
-		}
-	}
-	inFrame := up.Extra().partial.InFrame()
-	o.pairs.part(up)
-	o.dropUpstream(up)
-	switch {
-	case !ok || o.reply.tok == s.Token(): // it is its own event, which looks
-	case inFrame:
-		s.Cut(errTruncated)
-	case s.Data().frame.Done(): // its close has passed, and is not answered
-		o.end(s, frame.AppendCloseFrame(nil, 0, ""), &CloseError{Code: frame.StatusNoStatusRcvd, byPeer: true})
-	default:
-		o.conclude(s, nil, errUpstreamLost)
-	}
-	return false
-}
-
-var (
-	errTruncated    = errors.New("server: what was relayed ended within a frame")
-	errUpstreamLost = &CloseError{Code: frame.StatusBadGateway, Reason: "upstream_lost"}
-)

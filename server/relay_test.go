@@ -49,7 +49,7 @@ func (c *asker) Next(cause error) (Call, error) {
 
 func (c *asker) Await(ready func()) { c.b.ready = ready }
 
-func (c *asker) Answer(dst, in []byte, _ bool) (a Answer, _ error) {
+func (c *asker) Answer(dst []byte, _ bool, in []byte, _ bool) (a Answer, _ error) {
 	if c.isProbe {
 		return Answer{Status: 200}, nil
 	}
@@ -262,6 +262,15 @@ func TestRelayHolds(t *testing.T) {
 		t.Errorf("after all has left it is %v", b.at())
 	}
 	b.client.Cut(unix.ECONNRESET)
+}
+
+// inFrame is do, in the middle of a frame of the other server's.
+func inFrame(do func(*bench)) func(*bench) {
+	return func(b *bench) {
+		b.send("HTTP/1.1 101 X\r\n\r\n\x82\x02x")
+		readable(b)
+		do(b)
+	}
 }
 
 // relays is do, after which the client is where it is to be.

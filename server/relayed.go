@@ -2,19 +2,18 @@
 
 package server
 
-import (
-	"github.com/usher-ws/usher/frame"
-	"github.com/usher-ws/usher/stream"
-)
+import "github.com/usher-ws/usher/frame"
 
 // This file is what flows between the two connections of a relay.
 
 // relaying is the memory that relays use in turn.
 type relaying struct {
-	parser frame.Relay
-	down   frame.Config // of what servers say
-	up     frame.Config // of the close frames that we say to them
-	inside uint64       // the dialled connection whose input is passed down, 0 for none
+	parser  frame.Relay
+	down    frame.Config // of what servers say
+	up      frame.Config // of the close frames that we say to them
+	inside  uint64       // the dialled connection whose input is passed down, 0 for none
+	inFrame bool         // and whether its client is in the middle of a frame
+	lost    lost         // how the client ends whose event it is, if its other side has gone
 }
 
 // pairs are the slots of those that a connection is paired with. Both are of one loop and end
@@ -52,60 +51,84 @@ func (l *loop) passUp(s link, r *loopRoute, input []byte) (end ending) {
 	p := &l.relay.parser
 	p.Resume(&r.frame, s.Data().frame, s.Extra().partial)
 	p.Receive(input)
-	end, isOver, whole := l.readUp(s, up, r)
-	up.Pass(p.Passed())
+	end, whole := l.readUp(s, up, r)
+	if b := p.Passed(); len(b) > 0 {
+		up.Pass(b)
+	}
 	state, partial := p.Suspend()
 	s.Data().frame = state
 	l.keepPartial(s, partial, whole)
+	if end.err != nil {
+		l.dropInput(s) // what is unread, and what has not begun to pass
+	}
 	switch _, ok = l.pairs.of(l, s); {
+	case !ok && l.relay.lost.inFrame:
+		l.cutShort(s)
+		return ending{}
 	case !ok && end.err == nil:
-		end.err = errUpstreamLost
-	case ok && end.err != nil: // a frame that is over the limit has not begun to pass
-		l.pairs.part(s)
-		l.leaveUpstream(up, !isOver && partial.InFrame())
-	case ok && up.Waiting() > 0:
+		return l.relay.lost.ending
+	case !ok:
+	case up.Waiting() > 0:
 		s.Hold(byPeer)
+	}
+	if ok && end.err == nil && up.Data().facts.has(owesText) && l.isBetween(s, up) {
+		text := l.warning(s, up)
+		r.tally.BytesOut += int64(len(text))
+		s.Pass(text)
 	}
 	return end
 }
 
-// readUp has the parser pass what a client may say, until it has to stop: that is in end, if it
-// is for good, and isOver says that it is for a limit. whole is as for events.
-func (l *loop) readUp(s, up link, r *loopRoute) (end ending, isOver, whole bool) {
+// isBetween reports whether a client can be told something at once in its own event: not before
+// the 101 has left, in the middle of a message, or if it takes nothing.
+func (l *loop) isBetween(s, up link) bool {
+	return len(l.reply.b) == 0 && !up.Extra().partial.InMessage() && s.Waiting() == 0
+}
+
+// readUp has the parser pass what a client may say, until it has to stop, for good if that is in
+// end. whole is as for events.
+func (l *loop) readUp(s, up link, r *loopRoute) (end ending, whole bool) {
 	p, tenure := &l.relay.parser, l.tenures.at(s.Slot())
 	for {
-		if l.meter.slows(r) && p.Unread() > 0 && !p.InMessage() {
-			if wait, e := l.meter.mustWait(s, r); wait { // what is left is held by Suspend
-				return ending{err: e}, e != nil, whole
+		if r.limited && p.Unread() > 0 && !p.InFrame() {
+			if wait, e := l.meter.mustWaitFor(s, r, p); wait { // what is left is held by Suspend
+				return ending{err: e}, whole
 			}
 		}
 		pc := p.Next()
-		if pc.Kind == frame.NoEvent {
-			return end, false, whole
-		}
-		if r.limited {
-			if e := l.meter.admitPiece(s, r, pc, p.TakeCost()); e != nil {
-				return ending{err: e}, true, whole
-			}
-		}
+		isData := pc.Kind == frame.FrameEvent || pc.Kind == frame.RestEvent
 		switch pc.Kind {
+		case frame.NoEvent:
+			return end, whole
 		case frame.FrameEvent:
 			if pc.Opcode != frame.OpContinuation {
 				r.tally.MessagesIn++
 				tenure.messages++
+				s.Data().facts &^= spoiled
 			}
-		case frame.PongEvent:
-			if string(pc.Data) == string(l.srv.relayPing) {
-				continue // it was ours
-			}
-		case frame.CloseEvent: // the other server's closes the connection, or its end
-			up.SetDue(l.Deadline(l.srv.writeTimeout()))
 		case frame.ErrorEvent:
+			if p.InFrame() && !s.Data().facts.has(spoiled) {
+				up.Data().facts |= heardHalf
+			}
 			l.bye = frame.AppendCloseFrame(l.bye[:0], pc.Code, pc.Err.(*frame.ProtocolError).Msg)
-			end = ending{&CloseError{Code: pc.Code, Err: pc.Err}, l.bye}
+			return ending{&CloseError{Code: pc.Code, Err: pc.Err}, l.bye}, whole
+		}
+		if r.limited {
+			if e := l.meter.admitPiece(s, up, r, pc); e != nil {
+				return ending{err: e}, whole
+			}
+		}
+		switch {
+		case isData && s.Data().facts.has(spoiled):
+		case pc.Kind == frame.PongEvent && string(pc.Data) == string(l.srv.relayPing): // it was ours
+		case pc.Kind == frame.CloseEvent: // the other server's closes the connection, or its end
+			up.Data().facts |= heardClose
+			up.SetDue(l.Deadline(l.srv.writeTimeout()))
+			p.Pass()
+		default:
+			p.Pass()
 		}
 		whole = whole || !p.InMessage()
-		p.Pass()
 	}
 }
 
@@ -115,30 +138,11 @@ func (o owner) passDown(up link, b []byte) {
 	if !ok {
 		return
 	}
-	p, t := &o.relay.parser, &o.routeOf(s).tally
-	var bye *CloseError
-	isBad := false
+	p := &o.relay.parser
 	p.Resume(&o.relay.down, up.Data().frame, up.Extra().partial)
 	p.Receive(b)
-	for pc := p.Next(); pc.Kind != frame.NoEvent; pc = p.Next() {
-		switch pc.Kind {
-		case frame.FrameEvent:
-			if pc.Opcode != frame.OpContinuation {
-				t.MessagesOut++
-			}
-		case frame.CloseEvent:
-			bye = &CloseError{Code: pc.Code, Reason: string(pc.Data)}
-			continue // it leaves with the FIN
-		case frame.ErrorEvent:
-			isBad = true
-		}
-		p.Pass()
-	}
-	out := p.Passed()
-	t.BytesOut += int64(len(out))
-	o.relay.inside = up.Token()
-	s.Pass(out)
-	o.relay.inside = 0
+	bye, isBad := o.readDown(s, up)
+	o.handDown(s, up)
 	state, partial := p.Suspend()
 	up.Data().frame = state
 	if partial != nil {
@@ -149,63 +153,94 @@ func (o owner) passDown(up link, b []byte) {
 	}
 	switch _, ok = o.pairs.of(o.loop, up); {
 	case !ok:
-		o.leaveUpstream(up, false)
+		o.leaveUpstream(up)
 	case bye != nil:
-		o.pairs.part(up)
-		echo := bye
-		if bye.byPeer = s.Data().frame.Done(); bye.byPeer { // it is the answer to the client's
-			echo = nil
-		}
-		o.finishUpstream(up, echo)
-		o.end(s, frame.AppendCloseFrame(nil, bye.Code, bye.Reason), bye)
+		o.closeDown(s, up, bye)
 	case isBad:
 		o.hangUpOn(up)
 		o.conclude(s, nil, errUpstreamLost)
+	case s.Extra().parting != nil && !partial.InFrame():
+		o.partNow(s)
 	case s.Waiting() > 0:
 		up.Hold(byPeer)
 	}
 }
 
-// finishUpstream ends a connection that was dialled and is in no pair any more, with a close
-// frame that tells e, or none.
-func (l *loop) finishUpstream(up link, e *CloseError) {
-	l.dropUpstream(up)
-	var out []byte
-	if e != nil {
-		out = l.relay.up.AppendCloseFrame(nil, e.Code, e.Reason)
+// readDown has the parser pass what a server may say: all, up to its close frame, or up to the
+// end of the frame that the end of the client waits for.
+func (o owner) readDown(s, up link) (bye *CloseError, isBad bool) {
+	p, t := &o.relay.parser, &o.routeOf(s).tally
+	for pc := p.Next(); pc.Kind != frame.NoEvent; pc = p.Next() {
+		switch pc.Kind {
+		case frame.FrameEvent:
+			if pc.Opcode != frame.OpContinuation {
+				t.MessagesOut++
+			}
+		case frame.CloseEvent:
+			return &CloseError{Code: pc.Code, Reason: string(pc.Data)}, false // it leaves with the FIN
+		case frame.ErrorEvent:
+			return nil, true
+		}
+		p.Pass()
+		if s.Extra().parting != nil && !p.InFrame() {
+			break
+		}
+		if up.Data().facts.has(owesText) && !p.InMessage() {
+			o.handDown(s, up)
+			o.give(s, up, o.warning(s, up))
+		}
 	}
-	up.Finish(out)
+	return nil, false
 }
 
-// leaveUpstream ends a connection that was dialled, whose client has gone: within a frame, of
-// which the rest will not come, or not.
-func (l *loop) leaveUpstream(up link, inFrame bool) {
-	if inFrame || up.State() == stream.Dialing || up.State() == stream.Securing {
-		l.hangUpOn(up)
+// handDown gives a client what was passed, which may be its end.
+func (o owner) handDown(s, up link) {
+	if b := o.relay.parser.Passed(); len(b) > 0 {
+		o.give(s, up, b)
+	}
+}
+
+// give is handDown of b.
+func (o owner) give(s, up link, b []byte) {
+	if _, ok := o.pairs.of(o.loop, up); !ok {
 		return
 	}
-	l.finishUpstream(up, &CloseError{Code: frame.StatusGoingAway})
+	o.routeOf(s).tally.BytesOut += int64(len(b))
+	o.relay.inside, o.relay.inFrame = up.Token(), o.relay.parser.InFrame()
+	s.Pass(b)
+	o.relay.inside = 0
 }
 
-// partUpstream is called when the client of a relay departs.
-func (l *loop) partUpstream(s link) {
-	up, ok := l.pairs.of(l, s)
-	if !ok {
+// warning returns what tells a client, between two messages, that it is over a limit.
+func (l *loop) warning(s, up link) []byte {
+	up.Data().facts &^= owesText
+	if _, ok := l.pairs.of(l, up); !ok {
+		return nil
+	}
+	r := l.routeOf(s)
+	r.tally.MessagesOut++
+	return frame.AppendFrame(nil, frame.OpText, []byte(r.Relay.WarnText))
+}
+
+// closeDown ends both sides with the close frame of the server's, which may be its answer to the
+// client's.
+func (o owner) closeDown(s, up link, bye *CloseError) {
+	o.pairs.part(up)
+	echo := bye
+	if bye.byPeer = up.Data().facts.has(heardClose); bye.byPeer {
+		echo = nil
+	}
+	o.finishUpstream(up, echo)
+	o.end(s, frame.AppendCloseFrame(nil, bye.Code, bye.Reason), bye)
+}
+
+// goOnUp lets the client be heard again, since all that it has said has left.
+func (o owner) goOnUp(up link) {
+	s, ok := o.pairs.of(o.loop, up)
+	if !ok || s.Why()&byPeer == 0 || s.Data().facts.state() != open {
 		return
 	}
-	l.pairs.part(s)
-	switch {
-	case l.relay.inside == up.Token(): // it looks itself
-	case s.Data().frame.Done(): // the client's close has passed
-		l.finishUpstream(up, nil)
-	default:
-		l.leaveUpstream(up, s.Extra().partial.InFrame())
+	if s.Go(byPeer); s.Why() == 0 {
+		o.proceed(s)
 	}
-}
-
-// isInFrame reports whether the peer of a connection that is relayed is in the middle of a
-// frame, where nothing of ours can be said.
-func (l *loop) isInFrame(s link) bool {
-	up, ok := l.pairs.of(l, s)
-	return ok && up.Extra().partial.InFrame()
 }

@@ -112,7 +112,6 @@ type Server struct {
 	WriteTimeout     time.Duration // that a peer takes nothing; 30 s
 	PingInterval     time.Duration // that a peer says nothing until it is pinged, ±20 %; 25 s, or half of IdleTimeout if that is less or there is none
 	IdleTimeout      time.Duration // that it gives no sign of life and does not answer; 2 min
-	MaxLifetime      time.Duration // of a connection, which then ends with 1001; up to a tenth less, so that those that came together do not go together; default none
 	Drain            time.Duration // of Shutdown; 10 s
 
 	// TrackConns keeps of each connection since when it is open and how many messages it has

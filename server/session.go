@@ -47,6 +47,14 @@ const (
 	odd                                  // its buckets are by the rates of a policy that is odd: see repace
 )
 
+// Of a connection that was dialled they are about its client.
+const (
+	heardClose = owesWritable // the client's close has passed
+	heardHalf  = prepaid      // half a frame has passed, of which the rest does not come
+	needsAll   = spoiled      // compressed messages refer to those before them, so that none may be left out
+	owesText   = odd          // it is to be told Relay.WarnText when the message is over that passes to it
+)
+
 func (f facts) state() state        { return state(f & stateBits) }
 func (f facts) has(what facts) bool { return f&what != 0 }
 func (f *facts) become(s state)     { *f = *f&^stateBits | facts(s) }
@@ -98,12 +106,13 @@ type extra struct {
 	exchange *exchange            // the request is net/http's, or waits for that
 	owed     int                  // how many mailboxes hold it back
 	call     *dialled             // it was dialled, and has not answered
+	parting  *parting             // it is relayed, and ends behind a frame
 }
 
 // weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
 func weigh(x *extra) (bytes int, isZero bool) {
 	if x.head == nil && x.partial == nil && x.begun == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
-		x.tls == nil && x.question == nil && x.exchange == nil && x.owed == 0 && x.call == nil {
+		x.tls == nil && x.question == nil && x.exchange == nil && x.owed == 0 && x.call == nil && x.parting == nil {
 		return 0, true
 	}
 	bytes = cap(x.head) + x.partial.Size()

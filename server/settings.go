@@ -5,7 +5,6 @@ package server
 import (
 	"cmp"
 	"math"
-	"math/rand/v2"
 	"runtime"
 	"time"
 )
@@ -98,12 +97,6 @@ func (s *Server) writeTimeout() time.Duration { return span(s.WriteTimeout, 30*t
 func (s *Server) pingInterval() time.Duration { return span(s.PingInterval, 25*time.Second) }
 
 func (s *Server) idleTimeout() time.Duration { return span(s.IdleTimeout, 2*time.Minute) }
-
-// lifetime is how long a connection that opens now may be there, 0 for any time.
-func (s *Server) lifetime() time.Duration {
-	life := span(s.MaxLifetime, 0)
-	return life - rand.N(life/10+1)
-}
 
 func (s *Server) drainTime() time.Duration { return span(s.Drain, 10*time.Second) }
 

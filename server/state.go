@@ -12,7 +12,7 @@ const (
 	queued               // no route matches; it waits for the rest of a small body, and for its turn with net/http
 	served               // net/http has the request
 	open                 // messages flow, or are held
-	winding              // the end is decided on, or the socket is gone, and jobs still run
+	winding              // the end is decided on, or the socket is gone, and jobs still run, or a frame still passes to it
 	over                 // nothing of it is the user's any more
 	called               // it was dialled for a connection that is relayed: its answer is awaited, or frames flow
 	numStates
@@ -67,8 +67,9 @@ const (
 	forget                      // end.go
 	hearUpstream                // relay.go
 	abandonUp                   // handle.go
-	goOnUp                      // relay.go
-	loseUpstream                // relay.go
+	expireUp                    // relay_end.go
+	goOnUp                      // relayed.go
+	loseUpstream                // relay_end.go
 	numActions
 )
 
@@ -171,7 +172,7 @@ var table = [numStates][numEvents]cell{
 	called: {
 		input:   {hearUpstream, []state{called, over}},
 		end:     {abandonUp, []state{over}},
-		due:     {abandonUp, []state{over}}, // it has not answered in time
+		due:     {expireUp, []state{called, over}}, // called if its client's end waits for the end of a frame
 		resume:  {goOnUp, []state{called}},
 		verdict: {ignore, []state{called}},
 		post:    {ignore, []state{called}},
@@ -196,7 +197,7 @@ var aboutOf = [numStates]about{
 	open:    {"ping-interval, the idle-timeout once a ping is out, message-timeout while a message is incomplete, the token's exp; while it is held, the exact end of a delay and the token's exp", "none; the partial message while one straddles reads, the unread tail while it is held, the data of jobs"},
 	winding: {"the token's exp, of which nothing comes any more; its stream's", "the data of jobs"},
 	over:    {"its stream's", "none"},
-	called:  {"the relay's timeout, until it has answered", "what was read of the answer; then half a control frame"},
+	called:  {"the relay's timeout, until it has answered; then MaxLifetime, and the write-timeout once the end has begun", "what was read of the answer; then half a control frame"},
 }
 
 // String returns the state's name in the table.
@@ -214,5 +215,5 @@ func (a action) String() string {
 	return [...]string{"ignore", "readHead", "expireHead", "readEarly", "expireAsk", "decide", "withdraw", "refuseWaiting", "gather",
 		"noteEnd", "expireQueued", "takeTurn", "feed", "utter", "part", "readInput",
 		"hearEnd", "expireOpen", "goOn", "deliver", "takeJob", "goodbye", "shed", "lose", "forget",
-		"hearUpstream", "abandonUp", "goOnUp", "loseUpstream"}[a]
+		"hearUpstream", "abandonUp", "expireUp", "goOnUp", "loseUpstream"}[a]
 }

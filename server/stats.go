@@ -9,7 +9,7 @@ import (
 
 // stats counts what is rare, or belongs to no loop.
 type stats struct {
-	slow, shed atomic.Int64
+	slow, shed, truncated atomic.Int64
 }
 
 // Stats is a server's counters since Start. Rates are for callers that ask twice.
@@ -26,13 +26,14 @@ type Stats struct {
 	RequestsWaiting int `json:"requests_waiting"` // for their turn
 
 	// Since Start.
-	Refused      int64 `json:"refused"`       // requests that were refused
-	Evicted      int64 `json:"evicted"`       // connections whose lingering was cut short for others
-	TurnedAway   int64 `json:"turned_away"`   // connections closed unanswered: with the reserve full too, or silent while others needed it
-	Overflowed   int64 `json:"slow"`          // connections closed for a full backlog
-	Shed         int64 `json:"shed"`          // connections closed because memory ran out
-	AcceptPauses int64 `json:"accept_pauses"` // times the process was out of descriptors
-	LogDropped   int64 `json:"log_dropped"`   // records that a slow log had no room for
+	Refused      int64 `json:"refused"`            // requests that were refused
+	Evicted      int64 `json:"evicted"`            // connections whose lingering was cut short for others
+	TurnedAway   int64 `json:"turned_away"`        // connections closed unanswered: with the reserve full too, or silent while others needed it
+	Overflowed   int64 `json:"slow"`               // connections closed for a full backlog
+	Shed         int64 `json:"shed"`               // connections closed because memory ran out
+	Truncated    int64 `json:"upstream_truncated"` // connections that are relayed, cut in the middle of a frame of which the rest did not come in time
+	AcceptPauses int64 `json:"accept_pauses"`      // times the process was out of descriptors
+	LogDropped   int64 `json:"log_dropped"`        // records that a slow log had no room for
 
 	// Connections of ProxyProtocol that did not begin with a PROXY header, by reason:
 	// missing, malformed, too_large, ended or timeout. Nil without ProxyProtocol.
@@ -94,6 +95,7 @@ func (s *Server) Stats() Stats {
 		TurnedAway:   streams.TurnedAway,
 		Overflowed:   s.stats.slow.Load(),
 		Shed:         s.stats.shed.Load() + streams.Shed,
+		Truncated:    s.stats.truncated.Load(),
 		AcceptPauses: streams.AcceptPauses,
 		LogDropped:   s.log.Lost(),
 		Routes:       make([]RouteStats, len(s.routes)+1),

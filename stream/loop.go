@@ -60,6 +60,7 @@ type Loop[T, X any] struct {
 	// What goes wrong (fault.go).
 	at       uint32         // the stream that is dealt with; 0: none
 	faulty   uint64         // the token of the stream that was at fault last
+	passing  bool           // S.Pass sends
 	underWay bool           // a call of the poller's
 	exited   bool           // a callback has ended the goroutine, and that is known
 	lost     bool           // another goroutine has taken its place and is not known yet

@@ -68,16 +68,26 @@ func TestPass(t *testing.T) {
 	s.Pass([]byte("lost"))
 }
 
-// What a peer has reset is no stream any more, whoever finds out.
+// What a peer has said before it reset the connection is heard, although passing finds out
+// first.
 func TestPassToTheGone(t *testing.T) {
 	r := newRig(t, roomy())
+	var heard []byte
+	r.o.input = func(s link, b []byte, _ bool) { heard = append(heard, b...) }
 	s, peer := r.adopt()
+	r.send(peer, "last words")
 	r.reset(peer)
 	await(t, int(s.slot.fd), unix.POLLHUP)
 	for range 2 {
 		s.Pass([]byte("nobody hears"))
 	}
-	if s.State() != Free {
-		t.Errorf("it is %v", s.State())
+	if s.State() != Flowing || s.HasExtra() {
+		t.Fatalf("it is %v, with an extension %v", s.State(), s.HasExtra())
+	}
+	for range 3 {
+		r.d.Ready(s, poller.Hangup)
+	}
+	if string(heard) != "last words" || s.State() != Free {
+		t.Errorf("heard %q, and it is %v", heard, s.State())
 	}
 }

@@ -39,7 +39,7 @@ func (l *Loop[T, X]) send(i uint32, s *slot[T], b []byte) (n int, ok bool) {
 	case errno == 0 || errno == unix.EAGAIN:
 		l.sent += uint64(n)
 		return n, true
-	case l.engine.cfg.ReadAlways && s.state != Finishing:
+	case s.state != Finishing && (l.passing || l.isReadOn(l.exts.get(s.ext))):
 		s.flags |= deaf
 		return len(b), true
 	}

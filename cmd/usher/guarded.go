@@ -39,7 +39,6 @@ func (g *guardCmd) open(r *running, before *entrance) (*opened, error) {
 		}
 	}
 	srv := g.common().server(r.log)
-	srv.MaxLifetime = orNone(g.MaxLifetime)
 	g.route(srv, r, pool, e)
 	return &opened{e, srv, func() { r.pool = pool }}, nil
 }
@@ -101,7 +100,10 @@ func (g *guardCmd) route(srv *server.Server, r *running, pool *guard.Pool, e *en
 		paths = []pathRule{{pattern: all}}
 	}
 	for _, p := range paths {
-		to := &guard.Guard{Upstream: pool, Path: p.to, Forward: g.forward(e.given), Recognize: r.recognize, CheckText: g.CheckUTF8}
+		to := &guard.Guard{
+			Upstream: pool, Path: p.to, Forward: g.forward(e.given), Recognize: r.recognize,
+			CheckText: g.CheckUTF8, WarnText: g.WarnText, MaxLifetime: g.MaxLifetime,
+		}
 		route.Relay = to.Relay()
 		srv.Route(p.pattern.String(), route)
 	}

@@ -146,6 +146,8 @@ var families = []family{
 		single(func(st *server.Stats) float64 { return float64(st.Evicted) })),
 	counter("usher_turned_away_total", "Sockets closed unanswered: with the lingering reserve full too, or silent while others needed it.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.TurnedAway) })),
+	counter("usher_upstream_truncated_total", "Connections of a guard that were cut in the middle of a frame of which the rest did not come in time.", nil,
+		single(func(st *server.Stats) float64 { return float64(st.Truncated) })),
 	counter("usher_slow_closed_total", "Connections closed for a full backlog.", nil,
 		single(func(st *server.Stats) float64 { return float64(st.Overflowed) })),
 	counter("usher_memory_closed_total", "Connections closed because memory ran out.", nil,
