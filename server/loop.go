@@ -36,7 +36,6 @@ type loop struct {
 
 	// What some of them have.
 	data      perConn[any]    // Conn.Data
-	ends      ends            // by which tick they have been there long enough
 	networks  networks        // by which limits per address count them
 	tenures   tenures         // of those that are open, if they are tracked
 	pairs     pairs           // of those that are relayed, and of what was dialled for them
