@@ -13,16 +13,10 @@ import (
 	"github.com/usher-ws/usher/record"
 )
 
-// withTLS adds TLS to a Server.
-func withTLS(s *Server) *Server {
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{testCert()}}
-	return s
-}
-
 // dialTLS does a handshake.
 func dialTLS(t testing.TB, addr string) *tls.Conn {
 	t.Helper()
-	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+	c, err := tls.Dial("tcp", addr, anyone)
 	if err != nil {
 		t.Fatal(err)
 	}
