@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/server"
@@ -38,6 +39,7 @@ func (s *serveCmd) build(ring *server.LogRing, level *slog.LevelVar) (*running, 
 	if r.certs, err = s.openCertificates(); err != nil {
 		return nil, err
 	}
+	r.certs.warn(r.log, time.Now())
 	e, err := s.entrance(nil, r.log)
 	if err != nil {
 		return nil, err

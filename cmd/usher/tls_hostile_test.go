@@ -41,6 +41,7 @@ type tlsStats struct {
 	TLS      struct {
 		Handshakes int            `json:"handshakes"`
 		Failed     map[string]int `json:"failed"`
+		Faults     map[string]int `json:"faults"`
 	} `json:"tls"`
 }
 
