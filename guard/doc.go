@@ -17,6 +17,9 @@
 // client as it is, a refusal with its status, its headers and its body; but for an upgrade that
 // is not valid (RFC 6455 §4.2.2).
 //
+// Requests that are no upgrades go to the application as well, through net/http, with the same
+// headers and without a need of a token; and never as anything that could become a tunnel.
+//
 // Both connections belong to one loop: there is no goroutine, no lock and no message in memory
 // between them. Where one side takes nothing the other is not read from.
 //
