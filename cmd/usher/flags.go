@@ -34,9 +34,9 @@ type serveCmd struct {
 	Deflate    bool `help:"Offer permessage-deflate (RFC 7692), without context takeover: messages of 512 bytes or more go out compressed to clients that ask for it."`
 	credentialFlags
 
-	limitFlags      `set:"rate=50/s" set:"over_limit=warn" set:"rate_help=Messages of one connection, in the chat and at --echo-auth; --echo has no limits unless this flag is given." set:"ip_rate_help=Messages of all connections of one address together, those at --echo too." set:"max_requests_help=Log-ins, tickets and other requests by HTTP that are answered at once; the others wait, for --handshake-timeout at most. The page has no need to wait."`
+	limitFlags      `kong:"set='rate=50/s',set='over_limit=warn',set='rate_help=Messages of one connection, in the chat and at --echo-auth; --echo has no limits unless this flag is given.',set='ip_rate_help=Messages of all connections of one address together, those at --echo too.',set='max_requests_help=Log-ins, tickets and other requests by HTTP that are answered at once; the others wait, for --handshake-timeout at most. The page has no need to wait.'"`
 	MaxRoomsPerUser int `default:"100" live:"" help:"Rooms of the chat that one user may be in at once, however many connections there are in each."`
-	boundFlags      `set:"max_message=64KiB" set:"max_message_help=The largest message; a text in the chat has up to 4,096 characters."`
+	boundFlags      `kong:"set='max_message=64KiB',set='max_message_help=The largest message; a text in the chat has up to 4,096 characters.'"`
 
 	operatorFlags
 }

@@ -35,10 +35,10 @@ type guardCmd struct {
 	originFlag `set:"origin_help=Let pages of these origins connect, besides those of the same host: host, *.host, scheme://host:port, null, file://, or * for all. A token in a cookie counts only from a page of the same host or of a host named here."`
 	credentialFlags
 
-	limitFlags `set:"rate=0" set:"over_limit=delay" set:"rate_help=Messages of one connection." set:"ip_rate_help=Messages of all connections of one address together." set:"max_requests_help=Plain requests that are with the application at once; the others wait, for --handshake-timeout at most."`
+	limitFlags `kong:"set='rate=0',set='over_limit=delay',set='rate_help=Messages of one connection.',set='ip_rate_help=Messages of all connections of one address together.',set='max_requests_help=Plain requests that are with the application at once; the others wait, for --handshake-timeout at most.'"`
 	WarnText   string `placeholder:"TEXT" help:"What --over-limit warn says to a client, as a text message: in the language of the application."`
 
-	boundFlags  `set:"max_message=16MiB" set:"max_message_help=The largest message; one that is compressed counts as it was sent."`
+	boundFlags  `kong:"set='max_message=16MiB',set='max_message_help=The largest message; one that is compressed counts as it was sent.'"`
 	MaxLifetime time.Duration `default:"0" help:"Close a connection that is this old with 1001, some up to a tenth earlier, so that those that came together do not go together."`
 
 	operatorFlags
