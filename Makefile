@@ -2,12 +2,13 @@
 #
 #   make test    needs Go and nothing else, installs nothing, and names the
 #                foreign clients it had to skip
-#   make deps    installs those: npm modules and Debian packages
+#   make deps    installs those: npm modules, Debian packages and Pebble
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 CLIENTS  := cmd/usher/testdata/clients
+EXOTIC   := cmd/usher/testdata/exotic
 PORTABLE := ./frame ./record/... ./upgrade/... ./limiter ./login
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
@@ -17,7 +18,7 @@ TIMEOUT  ?= 15m
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet deps vuln screenshots static deb image
+.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet exotic deps vuln screenshots static deb image
 
 all: lint test
 
@@ -103,6 +104,8 @@ bench:
 		--also 'two loops=./usher serve --listen {addr} --echo /echo --loops 2'
 	./usher bench versus --peers gorilla,nbio $(if $(ALSOTLS),--also '$(ALSOTLS)') -d 800ms --out bench/results/tls \
 		--questions echo-tls,handshake-tls,idle-tls --conns 9000
+	./usher bench versus -d 800ms --out bench/results/guard --questions guard-20,guard-16k,guard-20x16,guard-idle \
+		--also 'nginx=bench/proxies/nginx.sh {port} {upstream}' --also 'HAProxy=bench/proxies/haproxy.sh {port} {upstream}'
 
 # What an idle connection costs, without a name, with one, and with one in a room: usher beside
 # the leanest, in one run. SLOPES='--rounds 9' for more.
@@ -142,7 +145,25 @@ pings:
 quiet:
 	USHER_QUIET=5m10s go test -run '^TestQuiet$$' -parallel 3 -count 1 -timeout 0 -v ./cmd/usher
 
-# What is installed must not start: that is what policy-rc.d says meanwhile.
+# A CA for tests, which no go.mod needs to know.
+PEBBLE         := github.com/letsencrypt/pebble/v2/cmd
+PEBBLE_VERSION := v2.10.3
+
+# Installs what is in want. It must not start: that is what policy-rc.d says meanwhile.
+define install
+if [ $${#want[@]} -gt 0 ]; then \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then \
+		trap '$$sudo rm -f $$policy' EXIT; \
+		printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null; \
+		$$sudo chmod +x $$policy; \
+	fi; \
+	$$sudo apt-get update -q; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${want[@]}"; \
+fi
+endef
+
 deps:
 	@want=(); \
 	command -v npm >/dev/null || want+=(nodejs npm); \
@@ -158,18 +179,20 @@ deps:
 	/usr/bin/python3 -c 'import fastapi, uvicorn' 2>/dev/null || want+=(python3-fastapi python3-uvicorn); \
 	PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || want+=(nginx-light); \
 	PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || want+=(haproxy); \
-	if [ $${#want[@]} -gt 0 ]; then \
-		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-		policy=/usr/sbin/policy-rc.d; \
-		if [ ! -e $$policy ]; then \
-			trap '$$sudo rm -f $$policy' EXIT; \
-			printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null; \
-			$$sudo chmod +x $$policy; \
-		fi; \
-		$$sudo apt-get update -q; \
-		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${want[@]}"; \
-	fi
+	$(install)
 	cd $(CLIENTS) && npm ci
+	GOFLAGS=-mod=mod GOOS= GOARCH= go install $(PEBBLE)/pebble@$(PEBBLE_VERSION) $(PEBBLE)/pebble-challtestsrv@$(PEBBLE_VERSION)
+
+# Java's client and Firefox, which the tests of every day do without: in the clear, over TLS 1.2 and
+# over 1.3.
+exotic:
+	@want=(); \
+	command -v npm >/dev/null || want+=(nodejs npm); \
+	command -v javac >/dev/null || want+=(openjdk-17-jdk-headless); \
+	command -v firefox-esr >/dev/null || want+=(firefox-esr); \
+	$(install)
+	cd $(EXOTIC) && npm ci
+	USHER_EXOTIC=1 go test $(RACE) -run '^(TestJava|TestFirefox)$$' -count 1 -timeout 0 -v ./cmd/usher
 
 # Not part of lint: it asks the vulnerability database, which is elsewhere.
 vuln:

@@ -25,6 +25,7 @@ type question struct {
 	usherPath string
 	token     ticketing
 	secure    bool // over TLS
+	behind    bool // through a proxy, to an echo of ours
 }
 
 // ticketing is which token usher is shown.
@@ -68,6 +69,10 @@ func questions(ctx context.Context) []question {
 			return Idle{Common: c, Hold: time.Millisecond, Silent: silent}.Run(ctx)
 		}
 	}
+	through := func(q question) question { // the flags are those of usher guard
+		q.behind, q.peers, q.flags = true, []string{self}, ""
+		return q
+	}
 	paced := Echo{Size: 20, Rate: 20_000, Beside: 10_000}
 	const perMessage = "server_cpu_per"
 	return []question{
@@ -103,11 +108,23 @@ func questions(ctx context.Context) []question {
 			path: "/echo", flags: "--echo /echo", ask: handshake}),
 		overTLS(question{name: "idle-tls", title: "Idle over TLS: server anonymous memory per connection", key: "anon_per_connection", unit: Bytes,
 			path: "/echo", flags: "--echo /echo", ask: idle(false)}),
+		through(echo("guard-20", "Through a proxy: its CPU per message and its echo, 100 connections, 20 B", perMessage, 100, Echo{Size: 20})),
+		through(echo("guard-16k", "Through a proxy: its CPU per message and its echo, 100 connections, 16 KiB", perMessage, 100, Echo{Size: 16 << 10})),
+		through(echo("guard-20x16", "Through a proxy: its CPU per message and its echo, 100 connections, 20 B, 16 in flight", perMessage, 100,
+			Echo{Size: 20, InFlight: 16})),
+		through(question{name: "guard-idle", title: "Through a proxy: its anonymous memory per connection and the one behind it", key: "anon_per_connection",
+			unit: Bytes, path: "/echo", ask: func(v *Versus, c Common) (*Report, error) {
+				c.Conns = min(v.Conns, maxPairs)
+				return Idle{Common: c, Hold: time.Millisecond}.Run(ctx)
+			}}),
 	}
 }
 
+// maxPairs is how many pairs of sockets a proxy gets, which may have 20,000 files.
+const maxPairs = 9000
+
 // asks reports whether the contender has an answer to q; for those of Others that is
-// not known, but whether they speak TLS.
+// not known, but whether they speak TLS, and whether they are proxies.
 func (q *question) asks(c contender) bool {
 	if q.command(c) == "" {
 		return false
@@ -117,8 +134,11 @@ func (q *question) asks(c contender) bool {
 
 // command is how c is started for q, "" if it is not.
 func (q *question) command(c contender) string {
-	if q.secure {
+	switch {
+	case q.secure:
 		return c.secure
+	case q.behind:
+		return c.proxy
 	}
 	return c.command
 }

@@ -28,7 +28,7 @@ import (
 type Versus struct {
 	Peers  []string // names, which are directories of Source
 	Source string   // where the peers' module is; default "bench/peers"
-	Others []string // further servers as NAME=COMMAND, with {addr}, {host} or {port} in it, and {cert} and {key} if it speaks TLS
+	Others []string // further servers as NAME=COMMAND, with {addr}, {host} or {port} in it, {cert} and {key} if it speaks TLS, {upstream} if it is a proxy
 	Usher  string   // the program; default this one
 	Rounds int      // default 9
 
@@ -56,6 +56,7 @@ type contender struct {
 	name    string
 	command string
 	secure  string // for questions over TLS
+	proxy   string // for questions about proxies
 	other   bool   // one of Versus.Others
 }
 
@@ -94,7 +95,7 @@ func (v Versus) Run(ctx context.Context) (*Contest, error) {
 					continue
 				}
 				v.progress(float64(done)/float64(total), "round %d of %d, %s: %s", round+1, v.Rounds, asked[q].name, list[c].name)
-				run, err := v.measure(&asked[q], list[c], dir, secret)
+				run, err := v.measure(ctx, &asked[q], list[c], dir, secret)
 				if ctx.Err() != nil {
 					return contest.finish(round), nil
 				}
@@ -154,16 +155,22 @@ func (v *Versus) contenders(ctx context.Context, dir string) ([]contender, error
 	usher := contender{name: self,
 		command: strconv.Quote(v.Usher) + " serve --listen {addr} ",
 		secure:  strconv.Quote(v.Usher) + " serve --listen tls://{addr} --tls-cert {cert} --tls-key {key} ",
+		proxy:   strconv.Quote(v.Usher) + " guard --listen {addr} --upstream http://{upstream} ",
 	}
 	list := []contender{usher, usher}
 	list[1].name = again
 	for _, o := range v.Others {
 		name, command, _ := strings.Cut(o, "=")
-		if strings.Contains(command, "{cert}") {
-			list = append(list, contender{name: name, secure: command, other: true})
-		} else {
-			list = append(list, contender{name: name, command: command, other: true})
+		c := contender{name: name, other: true}
+		switch {
+		case strings.Contains(command, "{cert}"):
+			c.secure = command
+		case strings.Contains(command, "{upstream}"):
+			c.proxy = command
+		default:
+			c.command = command
 		}
+		list = append(list, c)
 	}
 	if len(v.Peers) == 0 {
 		return list, nil
@@ -185,12 +192,20 @@ func (v *Versus) contenders(ctx context.Context, dir string) ([]contender, error
 }
 
 // measure runs one server and asks it one question.
-func (v *Versus) measure(q *question, c contender, dir string, secret []byte) (Run, error) {
+func (v *Versus) measure(ctx context.Context, q *question, c contender, dir string, secret []byte) (Run, error) {
 	port, err := freePort()
 	if err != nil {
 		return Run{}, err
 	}
 	command, scheme := q.command(c), "ws"
+	if q.behind {
+		addr, stop, err := v.upstream(ctx)
+		defer stop()
+		if err != nil {
+			return Run{}, err
+		}
+		command = strings.ReplaceAll(command, "{upstream}", addr)
+	}
 	if q.secure {
 		scheme = "wss"
 	}
@@ -229,6 +244,22 @@ func (v *Versus) measure(q *question, c contender, dir string, secret []byte) (R
 		run.Client = client.Value
 	}
 	return run, nil
+}
+
+// upstream starts what proxies stand before, which is an echo of ours on the client's processors,
+// and returns its address.
+func (v *Versus) upstream(ctx context.Context) (addr string, stop func(), err error) {
+	port, err := freePort()
+	if err != nil {
+		return "", func() {}, err
+	}
+	addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	doors, err := doorsOf(ctx, "ws://"+addr)
+	if err != nil {
+		return "", func() {}, err
+	}
+	f, err := spawn(ctx, strconv.Quote(v.Usher)+" serve --listen {addr} --echo /echo", doors, pair{}, v.PinClient)
+	return addr, f.stop, err
 }
 
 func freePort() (int, error) {

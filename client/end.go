@@ -105,7 +105,7 @@ func (c *Client[T]) endOf(s Stream[T], cause error) End {
 	case Dialing:
 		end.Kind = CannotConnect
 	case Asked:
-		if r, n, err := parseResponse(s.Extra().head, true); err == nil && n > 0 && r.Status != http.StatusSwitchingProtocols {
+		if r, n, err := ParseResponse(s.Extra().head, true); err == nil && n > 0 && r.Status != http.StatusSwitchingProtocols {
 			c.refused(s, r)
 			return End{Kind: Refused, Code: r.Status}
 		}

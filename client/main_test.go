@@ -43,7 +43,7 @@ func (o *script) Upgraded(s link, r *Response) {
 }
 
 func (o *script) Refused(_ link, r *Response) {
-	o.refusals <- Response{r.Status, []byte(string(r.Header)), []byte(string(r.Body)), r.Complete}
+	o.refusals <- Response{r.Status, r.Minor, []byte(string(r.Header)), []byte(string(r.Body)), r.Complete}
 }
 
 func (o *script) Message(s link, op frame.Opcode, data []byte) {

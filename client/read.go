@@ -17,7 +17,7 @@ func (c *Client[T]) readAnswer(s Stream[T], b []byte) {
 		head = buffers.Append(head, b)
 		s.NeedExtra().head, b = head, head
 	}
-	r, n, err := parseResponse(b, false)
+	r, n, err := ParseResponse(b, false)
 	switch {
 	case err != nil:
 		s.Cut(End{Kind: BadAnswer})

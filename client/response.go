@@ -16,6 +16,7 @@ import (
 // Response is the answer to a request. Its bytes are parts of what it was read from.
 type Response struct {
 	Status   int
+	Minor    int    // of HTTP/1.x
 	Header   []byte // the lines after the status line, without the empty one
 	Body     []byte // of a refusal, as far as it came; chunks are put together
 	Complete bool   // the whole body came
@@ -45,10 +46,11 @@ func (r *Response) Get(name string) []byte {
 	return nil
 }
 
-// parseResponse reads a response from b, which ended there if eof. n is where it ends, and
+// ParseResponse reads a response from b, which ended there if eof. n is where it ends, and
 // after a 101 frames follow; n == 0 without an error means that b is too short. Interim
-// responses before it are passed over (RFC 9110 §15.2).
-func parseResponse(b []byte, eof bool) (r Response, n int, err error) {
+// responses before it are passed over (RFC 9110 §15.2). It looks at the framing only: what the
+// header lines hold is as it came, also a byte that none may have.
+func ParseResponse(b []byte, eof bool) (r Response, n int, err error) {
 	for r.Status < 200 && r.Status != http.StatusSwitchingProtocols {
 		end := bytes.Index(b[n:], []byte("\r\n\r\n"))
 		if end < 0 {
@@ -58,7 +60,7 @@ func parseResponse(b []byte, eof bool) (r Response, n int, err error) {
 			return Response{}, 0, nil
 		}
 		line, header, _ := bytes.Cut(b[n:n+end], []byte("\r\n"))
-		if r.Status, err = parseStatus(line); err != nil {
+		if r.Status, r.Minor, err = parseStatus(line); err != nil {
 			return r, 0, err
 		}
 		r.Header = header
@@ -77,13 +79,14 @@ func parseResponse(b []byte, eof bool) (r Response, n int, err error) {
 }
 
 // parseStatus reads a status line (RFC 9112 §4).
-func parseStatus(line []byte) (int, error) {
+func parseStatus(line []byte) (status, minor int, err error) {
 	if len(line) >= 12 && bytes.HasPrefix(line, []byte("HTTP/1.")) && line[8] == ' ' && (len(line) == 12 || line[12] == ' ') {
-		if status, err := strconv.ParseUint(string(line[9:12]), 10, 16); err == nil && status >= 100 {
-			return int(status), nil
+		code, err := strconv.ParseUint(string(line[9:12]), 10, 16)
+		if minor := line[7]; err == nil && code >= 100 && minor >= '0' && minor <= '9' {
+			return int(code), int(minor - '0'), nil
 		}
 	}
-	return 0, fmt.Errorf("status line %q", line[:min(len(line), 64)])
+	return 0, 0, fmt.Errorf("status line %q", line[:min(len(line), 64)])
 }
 
 // body returns the body, and whether it is whole: by the last chunk, by Content-Length, or

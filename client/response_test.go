@@ -40,7 +40,7 @@ func TestParseResponse(t *testing.T) {
 		{in: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxResponse), bad: true},
 	} {
 		in := tt.in[:min(len(tt.in), 200)]
-		r, n, err := parseResponse([]byte(tt.in), tt.eof)
+		r, n, err := ParseResponse([]byte(tt.in), tt.eof)
 		if tt.bad {
 			if err == nil && r.Complete {
 				t.Errorf("%q: got %+v, want an error", in, r)
@@ -54,13 +54,13 @@ func TestParseResponse(t *testing.T) {
 			continue
 		}
 		for k := range len(tt.in) {
-			if r, n, err := parseResponse([]byte(tt.in[:k]), false); n != 0 || err != nil {
+			if r, n, err := ParseResponse([]byte(tt.in[:k]), false); n != 0 || err != nil {
 				t.Errorf("%q: got %+v, %d, %v, want more to be asked for", tt.in[:k], r, n, err)
 			}
 		}
 	}
 	long := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("x", maxResponse)
-	if r, n, err := parseResponse([]byte(long), false); err != nil || n != len(long) || r.Complete {
+	if r, n, err := ParseResponse([]byte(long), false); err != nil || n != len(long) || r.Complete {
 		t.Errorf("an endless body: got complete %v, %d, %v, want what there is", r.Complete, n, err)
 	}
 }
@@ -104,12 +104,12 @@ func FuzzResponse(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 400 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 100 X\r\n\r\nHTTP/1.0 503 X\r\nContent-Length: 3\r\n\r\nbye"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, n, err := parseResponse(b, false)
+		r, n, err := ParseResponse(b, false)
 		if n > len(b) || n > 0 && err != nil {
 			t.Fatalf("%d of %d, %v", n, len(b), err)
 		}
 		for k := range b {
-			part, m, errPart := parseResponse(b[:k], false)
+			part, m, errPart := ParseResponse(b[:k], false)
 			if errPart != nil && err == nil {
 				t.Fatalf("%x is malformed at %d: %v", b, k, errPart)
 			}
@@ -117,6 +117,6 @@ func FuzzResponse(f *testing.F) {
 				t.Fatalf("%x: got %+v at %d, %+v at the end", b, part, k, r)
 			}
 		}
-		_, _, _ = parseResponse(b, true)
+		_, _, _ = ParseResponse(b, true)
 	})
 }

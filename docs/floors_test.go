@@ -21,7 +21,7 @@ var floors = map[string]int{
 	"upgrade": 1, "poller": 1,
 	"stream": 2,
 	"server": 3, "client": 3,
-	"hub":  4,
+	"hub": 4, "guard": 4,
 	"chat": 5, "login": 5, "bench": 5, "cmd/usher": 6, "interop": 6,
 }
 
@@ -87,6 +87,7 @@ func TestLean(t *testing.T) {
 		"upgrade/jwks":        append([]string{"github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time"}, tokens...),
 		"login":               append([]string{module + "/upgrade/jwt", module + "/upgrade/ticket", "golang.org/x/crypto"}, tokens...),
 		"server":              append([]string{module + "/server/internal", module + "/stream", module + "/poller", module + "/record", module + "/internal", "github.com/mailru/easygo", "github.com/pires/go-proxyproto", "golang.org/x/crypto", "golang.org/x/sys"}, door...),
+		"guard":               append([]string{module + "/server", module + "/client", module + "/stream", module + "/poller", module + "/record", module + "/internal", "github.com/mailru/easygo", "github.com/pires/go-proxyproto", "golang.org/x/crypto", "golang.org/x/sys"}, door...),
 		"client":              {module + "/stream", module + "/poller", module + "/frame", module + "/record", module + "/internal", deflate, "github.com/mailru/easygo", "golang.org/x/crypto", "golang.org/x/sys"},
 	} {
 		for _, got := range foreign(t, pkg) {

@@ -81,22 +81,30 @@ func (p *Protocol) step(m move) outcome {
 	return c.do
 }
 
-// heardClose makes an event of a close frame's payload (RFC 6455 §5.5.1, §7.4).
+// heardClose makes an event of a close frame's payload.
 func (p *Protocol) heardClose(data []byte) Event {
-	code := StatusNoStatusRcvd
-	if len(data) > 0 {
-		// judge refused the length 1.
-		code = StatusCode(binary.BigEndian.Uint16(data))
-		data = data[2:]
-		if !code.Sendable() {
-			return p.fail(errCloseCode)
-		}
-		if !utf8.Valid(data) {
-			return p.fail(errCloseReason)
-		}
+	code, reason, err := parseClose(data)
+	if err != nil {
+		return p.fail(err)
 	}
 	p.step(hearsClose)
-	return Event{Kind: CloseEvent, Opcode: OpClose, Code: code, Data: data}
+	return Event{Kind: CloseEvent, Opcode: OpClose, Code: code, Data: reason}
+}
+
+// parseClose reads a close frame's payload (RFC 6455 §5.5.1, §7.4).
+func parseClose(data []byte) (code StatusCode, reason []byte, err *ProtocolError) {
+	if len(data) == 0 {
+		return StatusNoStatusRcvd, data, nil
+	}
+	// judge refused the length 1.
+	code, reason = StatusCode(binary.BigEndian.Uint16(data)), data[2:]
+	switch {
+	case !code.Sendable():
+		return 0, nil, errCloseCode
+	case !utf8.Valid(reason):
+		return 0, nil, errCloseReason
+	}
+	return code, reason, nil
 }
 
 // AppendClose appends a close frame; from here on input is discarded and nothing

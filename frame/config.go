@@ -28,6 +28,9 @@ type Config struct {
 	// KeepDeflated makes a DeflatedEvent of a compressed message, for callers that do not
 	// want every one of them: Inflate makes the message.
 	KeepDeflated bool
+
+	// AnyText has a Relay pass text on that is not UTF-8. A Protocol refuses it always.
+	AnyText bool
 }
 
 // Buffers lends memory. Get returns a slice of length 0 and capacity n or more;

@@ -45,6 +45,13 @@
 // caller that must bound the time of a call sets Config.Fragments, which makes each of
 // them an event.
 //
+// # Passing on
+//
+// A Relay reads what a Protocol reads, with the same verdicts, for a caller that stands
+// between a client and a server: it hands out the bytes of each frame as they are, as they
+// come, so that no message is gathered, unmasked or inflated. It judges, charges and leaves out
+// by the headers.
+//
 // # Failing
 //
 // Whatever a peer does wrong ends as one ErrorEvent with the close code for it

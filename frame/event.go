@@ -15,6 +15,8 @@ const (
 	ErrorEvent                     // the peer broke the protocol; AppendReply tells it
 	FragmentEvent                  // a part of a message, not its last; only if Config.Fragments
 	DeflatedEvent                  // a whole message, still compressed; only if Config.KeepDeflated: see Inflate
+	FrameEvent                     // a data frame begins; only of a Relay
+	RestEvent                      // more of the data frame that has begun; only of a Relay
 )
 
 // String returns the kind in one word.
@@ -36,6 +38,10 @@ func (k EventKind) String() string {
 		return "fragment"
 	case DeflatedEvent:
 		return "deflated"
+	case FrameEvent:
+		return "frame"
+	case RestEvent:
+		return "rest"
 	default:
 		return "event " + strconv.Itoa(int(k))
 	}

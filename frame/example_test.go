@@ -232,3 +232,37 @@ func ExamplePrepared_Deflated() {
 	// true
 	// true
 }
+
+// A Relay passes frames on as they come, halves of them too, but for the messages that are too
+// many.
+func ExampleRelay() {
+	var r frame.Relay
+	cfg := frame.Config{}
+	var state frame.State
+	var partial *frame.Partial
+	leaveOut := false
+	relay := func(in []byte) (out []byte) {
+		r.Resume(&cfg, state, partial)
+		r.Receive(in)
+		for pc := r.Next(); pc.Kind != frame.NoEvent; pc = r.Next() {
+			if pc.Kind == frame.FrameEvent && pc.Opcode != frame.OpContinuation {
+				leaveOut = pc.Opcode == frame.OpBinary // a limiter would decide
+			}
+			if !leaveOut || pc.Opcode.IsControl() {
+				r.Pass()
+			}
+		}
+		out = append(out, r.Passed()...)
+		state, partial = r.Suspend()
+		return out
+	}
+
+	client := frame.Config{Client: true, MaskKey: func() [4]byte { return [4]byte{1, 2, 3, 4} }}
+	in := client.AppendFrame(nil, frame.OpText, []byte("Hello"), nil)
+	in = client.AppendFrame(in, frame.OpBinary, []byte("nobody"), nil)
+	fmt.Printf("%x\n", relay(in[:9]))
+	fmt.Printf("%x\n", relay(in[9:]))
+	// Output:
+	// 81850102030449676f
+	// 686e
+}

@@ -125,7 +125,7 @@ func (p *Protocol) parse(b []byte) (h Header, n int, err *ProtocolError) {
 	}
 	room := p.cfg.limit()
 	if p.q != nil {
-		room -= int64(len(p.q.msg))
+		room -= int64(len(p.q.msg)) + p.q.size
 	}
 	if h.Length > room {
 		return h, 0, errTooBig

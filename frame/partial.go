@@ -23,6 +23,7 @@ type Partial struct {
 	deflated bool   // msg is compressed
 	utf8     uint8  // the validator's state after msg, if it is not
 	empty    int32  // empty fragments in a row
+	size     int64  // of a message that is relayed, as far as its frames have begun
 
 	next *Partial // in the free list
 }
@@ -34,6 +35,13 @@ func (q *Partial) Size() int {
 	}
 	return cap(q.msg) + cap(q.control) + cap(q.tail)
 }
+
+// InFrame reports whether the rest of a data frame is yet to come, before which nothing else
+// may be said where it is relayed. q may be nil.
+func (q *Partial) InFrame() bool { return q != nil && q.inFrame && !q.frame.Opcode.IsControl() }
+
+// InMessage reports whether the rest of a message is yet to come. q may be nil.
+func (q *Partial) InMessage() bool { return q != nil && q.opcode != OpContinuation }
 
 // Release hands all memory back to cfg.Buffers: the connection is gone. q may
 // be nil, and may be released again. Not for a Partial that a Protocol works on.
@@ -57,7 +65,7 @@ func (q *Partial) begin(h Header) {
 	q.frame, q.got, q.inFrame = h, 0, true
 	if h.Opcode.startsMessage() {
 		q.opcode, q.deflated = h.Opcode, h.Rsv != 0
-		q.utf8, q.empty = uint8(utf8Accept), 0
+		q.utf8, q.empty, q.size = uint8(utf8Accept), 0, 0
 	}
 }
 
@@ -134,7 +142,7 @@ func (q *Partial) hold(cfg *Config, b []byte) {
 	q.tail = append(q.tail, b...)
 }
 
-// maxFree bounds a Protocol's free list. A Partial is 136 bytes.
+// maxFree bounds a Protocol's free list. A Partial is 144 bytes.
 const maxFree = 1024
 
 // partials is a bounded free list, so that steady straddling traffic does not

@@ -38,6 +38,10 @@ func NewState(w Window) State { return State{window: w} }
 // which says which of a Prepared's encodings it gets; 0 if there must be none.
 func (s State) Window() Window { return s.window }
 
+// Done reports whether nothing more is read: a close frame was sent or received, or the peer
+// broke the protocol.
+func (s State) Done() bool { return s.closing != open }
+
 // New returns a Protocol for a fresh connection. A nil cfg means the zero Config.
 func New(cfg *Config) *Protocol {
 	if cfg == nil {

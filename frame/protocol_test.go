@@ -19,7 +19,7 @@ func TestSizes(t *testing.T) {
 	}{
 		{"State", unsafe.Sizeof(State{}), 2},
 		{"Event", unsafe.Sizeof(Event{}), 48},
-		{"Partial", unsafe.Sizeof(Partial{}), 136},
+		{"Partial", unsafe.Sizeof(Partial{}), 144},
 		{"Protocol", unsafe.Sizeof(Protocol{}), 144},
 		{"Header", unsafe.Sizeof(Header{}), 16},
 	} {

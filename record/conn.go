@@ -17,7 +17,7 @@ const (
 )
 
 // Conn is a connection after its handshake: both directions, and what the records so far
-// have left to do. It is all that an idle connection keeps, 216 bytes without a pointer, and
+// have left to do. It is all that an idle connection keeps, 152 bytes without a pointer, and
 // may lie in a table. The zero value is closed; Init13 or Init12 starts it, Clear ends it.
 // One goroutine at a time may use it.
 type Conn struct {

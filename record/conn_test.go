@@ -226,11 +226,11 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 
 // What an idle connection keeps.
 func TestSizes(t *testing.T) {
-	if got := unsafe.Sizeof(record.Half{}); got != 104 {
-		t.Errorf("Half: got %d bytes, want 104", got)
+	if got := unsafe.Sizeof(record.Half{}); got != 72 {
+		t.Errorf("Half: got %d bytes, want 72", got)
 	}
-	if got := unsafe.Sizeof(record.Conn{}); got != 216 {
-		t.Errorf("Conn: got %d bytes, want 216", got)
+	if got := unsafe.Sizeof(record.Conn{}); got != 152 {
+		t.Errorf("Conn: got %d bytes, want 152", got)
 	}
 }
 

@@ -9,16 +9,15 @@ import (
 )
 
 // Half is one direction of a connection: all that it takes to open or to seal its records.
-// It is 104 bytes without a pointer. The zero value is closed. A Half is all it
+// It is 72 bytes without a pointer. The zero value is closed. A Half is all it
 // takes to read and to forge its records: copy it no further than needed, and Clear it.
 type Half struct {
-	seq    uint64
-	secret [48]byte // of TLS 1.3: the traffic secret, for key updates
-	key    [32]byte
-	iv     [12]byte
-	suite  uint8 // index into suites; 0: none
-	ended  bool  // by an alert, of which Conn takes care
-	owes   bool  // a key update ahead of the next data
+	seq   uint64
+	keys  [48]byte // the traffic secret of TLS 1.3, and behind it the key if there is room
+	iv    [12]byte
+	suite uint8 // index into suites; 0: none
+	ended bool  // by an alert, of which Conn takes care
+	owes  bool  // a key update ahead of the next data
 }
 
 // Clear zeroes h. What a Cipher has made of its key is garbage then.
@@ -33,13 +32,13 @@ func (h Half) Format(f fmt.State, _ rune) { io.WriteString(f, "record.Half") }
 func (h *Half) of() *suite { return &suites[h.suite] }
 
 // Cipher is the expanded key of a Half, with AES some 830 bytes on the heap that cost ten
-// times as much to make as to use. The zero value is ready: the methods of a Half make it
+// times as much to make as to use, or twenty if the key follows from the secret. The zero value is ready: the methods of a Half make it
 // when it is not theirs, and make it anew after a key update or for another Half. So many
 // connections may use one in turns, and a cache of them can confuse nothing. One goroutine
 // at a time may use it.
 type Cipher struct {
 	aead  cipher.AEAD
-	mark  uint64 // the first bytes of the key that it was made of
+	mark  uint64 // the first bytes of the secret or the key that it was made of
 	suite uint8
 	nonce [12]byte // for the time of a call; arguments of an interface escape
 	data  [13]byte
@@ -62,9 +61,9 @@ func (c *Cipher) fit(h *Half) (*suite, error) {
 		return nil, errExhausted
 	}
 	s := h.of()
-	mark := binary.LittleEndian.Uint64(h.key[:])
+	mark := binary.LittleEndian.Uint64(h.keys[:])
 	if c.aead == nil || c.mark != mark || c.suite != h.suite {
-		aead, err := s.aead(h.key[:s.keySize])
+		aead, err := h.expanded()
 		if err != nil {
 			return nil, err
 		}

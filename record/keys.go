@@ -1,6 +1,7 @@
 package record
 
 import (
+	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/tls"
@@ -13,26 +14,52 @@ var errSecret = errors.New("record: secret of a wrong length")
 // setSecret makes h that of a traffic secret of TLS 1.3, at its first record (RFC 8446 §7.3).
 func (h *Half) setSecret(secret []byte) error {
 	s := h.of()
-	if len(secret) != s.hashSize {
+	if len(secret) != s.secretSize {
 		return errSecret
 	}
-	copy(h.secret[:], secret)
+	copy(h.keys[:], secret)
 	h.seq = 0
-	if err := s.expand(h.key[:s.keySize], secret, "key"); err != nil {
-		return err
+	if key := h.key(); key != nil {
+		if err := s.expand(key, secret, "key"); err != nil {
+			return err
+		}
 	}
 	return s.expand(h.iv[:], secret, "iv")
 }
 
+// key returns the key, which is a part of h, or nil if it is to be derived: there is room
+// behind the secret for that of AES-128, and all of TLS 1.2 have no secret.
+func (h *Half) key() []byte {
+	s := h.of()
+	if end := s.secretSize + s.keySize; end <= len(h.keys) {
+		return h.keys[s.secretSize:end]
+	}
+	return nil
+}
+
+// expanded makes a cipher of the key.
+func (h *Half) expanded() (cipher.AEAD, error) {
+	s := h.of()
+	if key := h.key(); key != nil {
+		return s.aead(key)
+	}
+	key := make([]byte, s.keySize)
+	defer clear(key)
+	if err := s.expand(key, h.keys[:s.secretSize], "key"); err != nil {
+		return nil, err
+	}
+	return s.aead(key)
+}
+
 // update goes on to the next traffic secret (RFC 8446 §7.2).
 func (h *Half) update() error {
-	var next [len(h.secret)]byte
+	var next [len(h.keys)]byte
 	defer clear(next[:])
 	s := h.of()
-	if err := s.expand(next[:s.hashSize], h.secret[:s.hashSize], "traffic upd"); err != nil {
+	if err := s.expand(next[:s.secretSize], h.keys[:s.secretSize], "traffic upd"); err != nil {
 		return err
 	}
-	return h.setSecret(next[:s.hashSize])
+	return h.setSecret(next[:s.secretSize])
 }
 
 // expand is HKDF-Expand-Label with an empty context (RFC 8446 §7.1), into out.
@@ -58,7 +85,7 @@ func setKeyBlock(client, server *Half, master, clientRandom, serverRandom []byte
 	defer clear(block)
 	rest := block
 	for _, h := range []*Half{client, server} {
-		rest = rest[copy(h.key[:s.keySize], rest):]
+		rest = rest[copy(h.key(), rest):]
 	}
 	for _, h := range []*Half{client, server} {
 		rest = rest[copy(h.iv[:s.ivSize], rest):]
@@ -76,7 +103,7 @@ func (s *suite) prf(secret, seed []byte, n int) []byte {
 		}
 		return h.Sum(nil)
 	}
-	out := make([]byte, 0, n+s.hashSize)
+	out := make([]byte, 0, n+h.Size())
 	for a := sum(seed); len(out) < n; a = sum(a) {
 		out = append(out, sum(a, seed)...)
 	}

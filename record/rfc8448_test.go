@@ -23,8 +23,8 @@ const (
 	closing = "01 00"
 )
 
-// traces are those of RFC 8448, after their handshakes: §3, §4 and §5. The tag of each record
-// vouches for its bytes, and the secrets for both.
+// traces are those of RFC 8448, after their handshakes: all of them, §3 to §7. The tag of each
+// record vouches for its bytes, and the secrets for both.
 var traces = []struct {
 	name             string
 	client, server   string // traffic secrets
@@ -84,6 +84,20 @@ var traces = []struct {
 		"5c 74 f8 7d f0 42 25 db 0f 82 09 c9 de 64 29 e4 94 35 fd ef a7 ca d6 18 64 87 4d 12 f3 1c fc 8d",
 		[]said{{record.AlertRecord, closing, "17 03 03 00 13 2e a6 cd f7 49 19 60 23 e2 b3 a4 94 91 69 55 36 42 60 47"}},
 		[]said{{record.AlertRecord, closing, "17 03 03 00 13 51 9f c5 07 5c b0 88 43 49 75 9f f9 ef 6f 01 1b b4 c6 f2"}},
+	},
+	{
+		"client authentication",
+		"73 c2 e8 90 fa 8d 06 72 58 d6 d5 0f a9 2f e4 56 b0 98 cf 00 d9 72 7e ed 91 e8 89 2e f4 e6 f8 60",
+		"c4 9a 91 fa f5 7f 8c 54 5d 50 48 a0 15 bf 84 9f f6 39 42 e4 a7 ed cd 31 9f 8b 43 8a 97 c5 2e 21",
+		[]said{{record.AlertRecord, closing, "17 03 03 00 13 e4 ad 7d 44 c2 92 45 33 9d 35 59 62 c7 79 b8 9e f4 4c 58"}},
+		[]said{{record.AlertRecord, closing, "17 03 03 00 13 1d ec c5 d6 e6 4b ba 8a 6f 21 b4 fd 07 74 97 da 2a 90 cb"}},
+	},
+	{
+		"compatibility mode",
+		"74 3e 4c 6b 56 cf 39 09 d1 b0 6d 01 95 6c cd 2c 4b 37 75 84 49 ae c4 1d 98 da e4 49 24 ea a2 99",
+		"b6 b8 14 4a a3 35 ed 30 59 c0 c9 c8 f0 ec ab f7 af c9 4a f6 64 3b de cd fd 92 10 18 8f ab 74 51",
+		[]said{{record.AlertRecord, closing, "17 03 03 00 13 0f 62 91 55 38 2d ba 23 c4 e2 c5 f7 f8 4e 6f 2e d3 08 3d"}},
+		[]said{{record.AlertRecord, closing, "17 03 03 00 13 b7 25 7b 0f ec af 69 d4 f0 9e 3f 89 1e 2a 25 d1 e2 88 45"}},
 	},
 }
 
@@ -152,6 +166,7 @@ func TestSkip(t *testing.T) {
 		{"nothing", nil, 0, 0, true},
 		{"a handshake", [][]byte{clear, other}, 0, 0, true},
 		{"and a ticket", [][]byte{clear, other, ticket}, 1, 205, true},
+		{"of compatibility", [][]byte{clear, {20, 3, 3, 0, 1, 1}, other, ticket}, 1, 205, true},
 		{"and data", [][]byte{other, ticket, data}, 2, 255, true},
 		{"something between", [][]byte{ticket, other}, 1, 205, false},
 		{"half a record", [][]byte{ticket, data[:40]}, 1, 205, false},

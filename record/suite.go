@@ -14,14 +14,14 @@ import (
 
 // suite is what the record layer knows of a cipher suite and its version.
 type suite struct {
-	ids      []uint16 // of the same records, and the same key schedule
-	version  uint16
-	hash     func() hash.Hash
-	hashSize int
-	keySize  int
-	ivSize   int // of what the key schedule yields
-	explicit int // bytes of the nonce that each record carries, RFC 5288 §3
-	aead     func(key []byte) (cipher.AEAD, error)
+	ids        []uint16 // of the same records, and the same key schedule
+	version    uint16
+	hash       func() hash.Hash
+	secretSize int // of a traffic secret of TLS 1.3
+	keySize    int
+	ivSize     int // of what the key schedule yields
+	explicit   int // bytes of the nonce that each record carries, RFC 5288 §3
+	aead       func(key []byte) (cipher.AEAD, error)
 }
 
 // suites by what a Half keeps of them, an index. The first is none.
@@ -32,13 +32,13 @@ var suites = [...]suite{
 	{[]uint16{tls.TLS_CHACHA20_POLY1305_SHA256}, tls.VersionTLS13, sha256.New, 32, 32, 12, 0, chacha20poly1305.New},
 	{[]uint16{
 		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_128_GCM_SHA256,
-	}, tls.VersionTLS12, sha256.New, 32, 16, 4, 8, newGCM},
+	}, tls.VersionTLS12, sha256.New, 0, 16, 4, 8, newGCM},
 	{[]uint16{
 		tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_256_GCM_SHA384,
-	}, tls.VersionTLS12, sha512.New384, 48, 32, 4, 8, newGCM},
+	}, tls.VersionTLS12, sha512.New384, 0, 32, 4, 8, newGCM},
 	{[]uint16{
 		tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-	}, tls.VersionTLS12, sha256.New, 32, 32, 12, 0, chacha20poly1305.New},
+	}, tls.VersionTLS12, sha256.New, 0, 32, 12, 0, chacha20poly1305.New},
 }
 
 // Supports reports whether records of a version and a cipher suite can be opened and

@@ -29,6 +29,11 @@ type question struct {
 	place    uint32
 	quota    quota
 	policy   *policy // by which the request is judged
+
+	// Of a Relay.
+	caller    Caller
+	isWaiting bool // for the Caller to be ready
+	charged   int  // to the loop's Buffers
 }
 
 // authorize calls the route's authorizer. response is the 101 it would get.
@@ -103,8 +108,12 @@ func (d *door) readEarly(s link, b []byte) {
 	}
 }
 
-// expireAsk ends the waiting for an answer, with 503.
+// expireAsk ends the waiting for an answer, with 503, or tells a Caller of the end of its wait.
 func (d *door) expireAsk(s link) {
+	if s.Extra().question.caller != nil {
+		d.goOnCalling(s, context.DeadlineExceeded)
+		return
+	}
 	a := d.takeQuestion(s)
 	lr := d.places.At(a.place).route
 	d.abandon(a)
@@ -120,6 +129,10 @@ func (d *door) withdraw(s link) {
 
 // decide carries out the answer to the question.
 func (d *door) decide(s link, err error) {
+	if s.Extra().question.caller != nil {
+		d.goOnCalling(s, nil)
+		return
+	}
 	a := d.takeQuestion(s)
 	s.Go(byQuestion)
 	if err == nil && d.srv.life.isDraining() {
@@ -141,7 +154,7 @@ func (d *door) decide(s link, err error) {
 		d.judgeOn(s, a)
 		return
 	}
-	if a.request.IsProbe() {
+	if a.request.IsProbe() && d.places.At(a.place).route.Relay == nil {
 		d.abandon(a)
 		s.Data().facts.become(over)
 		s.Finish(a.response)
@@ -182,6 +195,9 @@ func (d *door) takeQuestion(s link) *question {
 	x.question = nil
 	s.TrimExtra()
 	a.cancel()
+	if d.Buffers.Forget(a.charged); a.caller != nil {
+		_ = d.try(func() error { a.caller.Done(); return nil })
+	}
 	return a
 }
 

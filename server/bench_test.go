@@ -36,6 +36,17 @@ type bench struct {
 	isBusy  bool       // others keep its workers busy
 	onDrain func(Conn) // what else Drain does there
 
+	upstream string // where /relay leads, a unix socket
+	listener int    // of it
+	client   link   // for which a connection that was dialled is there
+	caller   int    // the client's peer
+	waits    bool   // its Caller has requests wait
+	ready    func() // of such a Caller
+	others   int    // how often that calls again
+	causes   []error
+	ended    []uint32
+	done     int
+
 	opened, closed int // how often Open and Close were called on the bench's own routes
 }
 
@@ -110,6 +121,7 @@ func (b *bench) routes(s *Server) {
 	route("/slow/ask", Route{Guards: slowly, Authorize: ask})
 	route("/ask", Route{Message: echo, Authorize: ask})
 	route("/ask/work", Route{Message: b.work, Authorize: ask, Middleware: work})
+	route("/relay", Route{Relay: b.relay()})
 	route("/work", Route{Message: b.work, Guards: isAlice, Middleware: work, Writable: func(c Conn) {
 		if b.onDrain != nil {
 			b.onDrain(c)
@@ -229,12 +241,14 @@ func (b *bench) send(data string) {
 }
 
 // receive returns what the peer can read now.
-func (b *bench) receive() string {
+func (b *bench) receive() string { return b.receiveFrom(b.peer) }
+
+func (b *bench) receiveFrom(fd int) string {
 	var all []byte
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := unix.Read(b.peer, buf)
-		if (n <= 0 || err != nil) && b.far != nil {
+		n, err := unix.Read(fd, buf)
+		if (n <= 0 || err != nil) && b.far != nil && fd == b.peer {
 			return b.far.open(b, all)
 		}
 		if n <= 0 || err != nil {
@@ -262,6 +276,7 @@ var (
 	isOpen       = stage{open, stream.Flowing}
 	isHeld       = stage{open, stream.Held}
 	isWinding    = stage{winding, stream.Held}
+	isCalled     = stage{called, stream.Flowing}
 	isGone       = stage{winding, stream.Gone}
 	isFinishing  = stage{over, stream.Finishing}
 	isLingering  = stage{over, stream.Lingering}
@@ -315,6 +330,10 @@ func (b *bench) bring(to stage) {
 			b.gate <- true
 			eventually(b, "it is said", func() bool { b.drive.Wake(); return b.l.Sent() > before || b.s.Waiting() > 0 })
 		}
+	case isCalled:
+		b.listen()
+		b.ask("/relay")
+		b.accept()
 	case isWinding, isGone:
 		b.ask("/work")
 		b.receive()

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -275,7 +276,81 @@ var stimuli = []stimulus{
 	{"stale", isAsked, done, doneLate, isAsked},
 	{"waits for its answer", isAsked, drain, drains, isAsked},
 	{"holds memory", isAskedHeld, victim, hears("", victimLate), isFree},
+	{"its Caller has nobody yet", isAsked, due, awaited(func(b *bench) { dueNow(b); b.checkCauses(nil, context.DeadlineExceeded) }), isAsked},
+	{"its Caller has nobody in time", isAsked, due, awaited(answers(502, func(b *bench) { b.waits = false; dueNow(b) })), isLingering},
+	{"its Caller is ready", isAsked, verdict, awaited(func(b *bench) {
+		b.waits = false
+		b.goesOn()
+		if _, ok := b.l.pairs.of(b.l, b.s); !ok {
+			b.Error("nothing was dialled")
+		}
+	}), isAsked},
+	{"its Caller waits again", isAsked, verdict, awaited(func(b *bench) { b.goesOn(); b.checkCauses(nil, nil) }), isAsked},
+	{"its Caller is ready late", isAsked, verdict, awaited(func(b *bench) {
+		b.waits = false
+		b.goesOn()
+		b.goesOn()
+		b.checkCauses(nil, nil)
+	}), isAsked},
+	{"waits for its Caller, and has its turn", isAsked, drain, awaited(answers(503, drains)), isLingering},
+	{"waits for its Caller, and its end", isAsked, end, awaited(after(hangUp, readable)), isFree},
+	{"waits for its Caller, and holds memory", isAsked, victim, awaited(short), isFree},
 	{"stale", isAsked, nothing, writable, isAsked},
+
+	{"half an answer", isCalled, input, func(b *bench) { b.send("HTTP/1.1 10"); readable(b); b.send("1 X\r\n"); readable(b) }, isCalled},
+	{"it lets the client in", isCalled, input, relays(isOpen, func(b *bench) { b.send("HTTP/1.1 101 X\r\n\r\n\x82\x01x"); readable(b) }), isCalled},
+	{"it refuses the client", isCalled, input, relays(isLingering, func(b *bench) { b.send("HTTP/1.1 403 X\r\n\r\n"); readable(b) }), isFree},
+	{"it closes", isCalled, input, relays(isLingering, func(b *bench) {
+		b.send("HTTP/1.1 101 X\r\n\r\n\x88\x02\x03\xe8")
+		readable(b)
+	}), isLingering},
+	{"it breaks the protocol", isCalled, input, relays(isLingering, func(b *bench) {
+		b.send("HTTP/1.1 101 X\r\n\r\n\x83\x00")
+		readable(b)
+	}), isFree},
+	{"its end", isCalled, end, relays(isLingering, after(hangUp, readable)), isFree},
+	{"its end, and the client was let in", isCalled, end, relays(isLingering, func(b *bench) {
+		b.send("HTTP/1.1 101 X\r\n\r\n")
+		readable(b)
+		after(hangUp, readable)(b)
+	}), isFree},
+	{"its end within a frame", isCalled, end, relays(isFree, func(b *bench) {
+		b.send("HTTP/1.1 101 X\r\n\r\n\x82\x02x")
+		readable(b)
+		after(hangUp, readable)(b)
+	}), isFree},
+	{"the rest of a frame that an end waits for", isCalled, input, relays(isLingering, inFrame(func(b *bench) {
+		b.l.conclude(b.client, nil, &CloseError{Code: 4000, Reason: "bye"})
+		b.send("y\x82\x01z")
+		readable(b)
+		if got := b.receiveFrom(b.caller); !strings.HasSuffix(got, "\x82\x02xy"+bye4000) {
+			b.Errorf("the client heard %q", got)
+		}
+	})), isLingering},
+	{"its time is over, in the middle of a frame", isCalled, due, relays(isWinding, inFrame(dueNow)), isCalled},
+	{"its time is over", isCalled, due, relays(isLingering, func(b *bench) {
+		b.send("HTTP/1.1 101 X\r\n\r\n")
+		readable(b)
+		dueNow(b)
+	}), isLingering},
+	{"the rest of a frame does not come that an end waits for", isCalled, due, relays(isFree, inFrame(func(b *bench) {
+		b.l.conclude(b.client, nil, &CloseError{Code: 4000})
+		b.l.conclude(b.client, nil, &CloseError{Code: 4001})
+		dueNow(b)
+		if n := b.l.srv.stats.truncated.Load(); n != 1 {
+			b.Errorf("%d were truncated, want 1", n)
+		}
+	})), isFree},
+	{"no answer", isCalled, due, relays(isLingering, dueNow), isFree},
+	{"stale", isCalled, resume, resumeLate, isCalled},
+	{"stale", isCalled, verdict, answered(nil), isCalled},
+	{"stale", isCalled, post, posted(1), isCalled},
+	{"stale", isCalled, done, doneLate, isCalled},
+	{"its client has its turn", isCalled, drain, drains, isCalled},
+	{"holds memory", isCalled, victim, relays(isLingering, victimLate), isFree},
+	{"fails", isCalled, ended, relays(isLingering, func(b *bench) { b.s.Cut(unix.ECONNRESET) }), isFree},
+	{"its client has gone", isCalled, ended, relays(isFree, func(b *bench) { b.client.Cut(unix.ECONNRESET) }), isFree},
+	{"stale", isCalled, nothing, writable, isCalled},
 
 	{"of no route", isHead, input, func(b *bench) { b.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n"); readable(b) }, isServed},
 	{"of no route, and others are served", isHead, input, busyHandler(func(b *bench) {

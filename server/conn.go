@@ -102,6 +102,20 @@ func (c Conn) PathValue(name string) string {
 	return p.route.pattern.Value(p.values, name)
 }
 
+// Upstream returns what Relay.Name says of the server that the connection is passed on to, or
+// "".
+func (c Conn) Upstream() string {
+	s, ok := c.mine("Conn.Upstream")
+	if !ok {
+		return ""
+	}
+	relay, n := c.loop.routeOf(s).Relay, c.loop.upstreams.at(s.Slot())
+	if relay == nil || relay.Name == nil || n == 0 {
+		return ""
+	}
+	return relay.Name(n - 1)
+}
+
 // Subprotocol returns the negotiated subprotocol, or "".
 func (c Conn) Subprotocol() string {
 	if q := c.line(); q != nil {

@@ -62,6 +62,8 @@
 //	tables        of users, places, limits and members: what is kept beside data under way
 //	Group         connections that are sent the same messages; Left tells of those that ended
 //	Attachment    a value that some connections have beside Conn.Data
+//	relay         to pass on what a connection says to another server, and back; upstream is
+//	              that server, up what was dialled to it, and both together are a pair
 //	depart        to end what is the user's: groups, Close, quotas; once
 //	drain         to close all connections evenly, by Shutdown
 //

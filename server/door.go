@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
 )
@@ -142,12 +143,16 @@ func (d *door) judge(s link, r *upgrade.Request, head, early []byte) {
 		return
 	}
 	lr, values := d.match(r)
-	q, err := d.quotas(s, lr, r, isProxied)
-	if err != nil {
+	isPlain := lr.isPlain(r)
+	q, err := d.quotas(s, lr, r, isPlain, isProxied)
+	switch {
+	case err != nil:
 		d.refuse(s, lr, r, err)
 		return
-	}
-	if lr == nil {
+	case isPlain:
+		d.pass(s, lr, q, r, head, early)
+		return
+	case lr == nil:
 		d.answerHere(s, q, r, head, early, false)
 		return
 	}
@@ -191,7 +196,7 @@ func (d *door) responded(s link, lr *loopRoute, by *policy, values []string, q q
 			err, isProbe = over, false
 		}
 	}
-	if err != nil && !(isProbe && lr.Authorize != nil) {
+	if err != nil && !(isProbe && (lr.Authorize != nil || lr.Relay != nil)) {
 		d.countGuard(lr, err)
 		q.release(d.srv)
 		if said.err != nil && errors.Is(err, said.err) {
@@ -231,8 +236,8 @@ func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
 		lr := &d.routes[k]
 		values, ok := lr.pattern.Match(path, d.values[:0])
 		d.values = values
-		if !ok {
-			continue
+		if !ok || lr.Relay != nil && !lr.pattern.IsAll() && !pattern.IsPlain(path) {
+			continue // another server could take it for a path that does not match
 		}
 		for k, name := range lr.pattern.Names() {
 			r.SetPathValue(name, values[k])
@@ -242,25 +247,14 @@ func (d *door) match(r *upgrade.Request) (*loopRoute, []string) {
 	return nil, nil
 }
 
-// admit lets a request in, unless the route fails to say what is to be kept of it.
+// admit lets a request in, unless the route relays it and has to ask.
 func (d *door) admit(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
 	lr := d.places.At(place).route
-	if lr.Keep == nil {
-		d.seat(s, place, q, r, nil, response, early)
+	if lr.Relay != nil {
+		d.dial(s, place, q, r, response, early)
 		return
 	}
-	kept, err := any(nil), errExited // unless it returns
-	defer func() {
-		if err != nil {
-			q.release(d.srv)
-			d.places.Drop(place)
-			d.refuse(s, lr, r, err)
-			return
-		}
-		d.seat(s, place, q, r, kept, response, early)
-	}()
-	d.enter(lr)
-	err = d.try(func() error { kept = lr.Keep(r); return nil })
+	d.letIn(s, place, q, r, response, early)
 }
 
 // refuse answers a request that is not let in; the answer says what err does. lr is nil if no

@@ -206,7 +206,11 @@ func (d *drainage) begin() {
 
 // hasTurn reports whether a connection is closed by a drain.
 func hasTurn(s link) bool {
-	return table[s.Data().facts.state()][drain].do == goodbye && (s.State() == stream.Flowing || s.State() == stream.Held)
+	if s.State() != stream.Flowing && s.State() != stream.Held {
+		return false
+	}
+	do := table[s.Data().facts.state()][drain].do
+	return do == goodbye || do == refuseWaiting && s.Extra().question.isWaiting
 }
 
 // goOn closes as many as are due by now: the k-th of n in the middle of the
@@ -225,7 +229,11 @@ func (d *drainage) goOn(now time.Duration) (next time.Duration) {
 		if hasTurn(s) {
 			d.done++
 			d.DealWith(s)
-			d.goodbye(s)
+			if s.Data().facts.state() == asked {
+				d.door.refuseWaiting(s)
+			} else {
+				d.goodbye(s)
+			}
 		}
 	}
 	return now + drainStep

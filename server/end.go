@@ -41,6 +41,9 @@ func (l *loop) end(s link, out []byte, e *CloseError) {
 			return
 		}
 	}
+	if l.putOff(s, out, e) {
+		return
+	}
 	l.routeOf(s).tally.BytesOut += int64(len(out))
 	defer func() {
 		l.dropInput(s)
@@ -77,6 +80,7 @@ func (l *loop) depart(s link, e *CloseError) {
 	f.become(over)
 	s.Mark(closeAsked)
 	r, c := l.routeOf(s), l.conn(s)
+	l.partUpstream(s)
 	r.tally.countClose(e)
 	l.meter.refund(s)
 	before := l.departing
@@ -98,20 +102,21 @@ func (l *loop) departed(s link) {
 		s.TrimExtra()
 	}
 	l.detachAll(s)
+	l.upstreams.set(s.Slot(), 0)
 	l.places.Drop(d.place)
 	l.srv.users.remove(d.ident)
 	d.place, d.ident = 0, 0
 	l.weighTables()
 }
 
-// dropInput gives back what has been read and will not be handled.
+// dropInput gives back what has been read and will not be handled, of one that ends.
 func (l *loop) dropInput(s link) {
 	if !s.HasExtra() {
 		return
 	}
 	x := s.Extra()
 	x.partial.Release(&frame.Config{Buffers: &l.Buffers})
-	x.partial, x.begun, x.resume = nil, 0, 0
+	x.partial, x.begun, x.resume, x.parting = nil, 0, 0, nil
 	s.TrimExtra()
 }
 

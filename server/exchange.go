@@ -25,6 +25,7 @@ type exchange struct {
 	local, remote net.Addr
 
 	// The loop's.
+	route   *loopRoute // whose Relay's Handler it is for; nil for the Server's
 	quota   quota
 	whole   int // bytes of in that net/http is to have at once: the head, and a small body
 	charged int // bytes that are charged to the loop's Buffers, beside in

@@ -15,7 +15,7 @@ const answerBytesPerTurn = 256 << 10
 func (d *door) answerHere(s link, q quota, r *upgrade.Request, head, early []byte, wasPutOff bool) {
 	switch {
 	case d.srv.Answer == nil || len(r.Header("Expect")) > 0: // what to expect is net/http's to say
-		d.pass(s, q, r, head, early)
+		d.pass(s, nil, q, r, head, early)
 		return
 	case d.answered >= answerBytesPerTurn && !wasPutOff:
 		x := d.wait(s, q, r, head, early)
@@ -32,7 +32,7 @@ func (d *door) answerHere(s link, q quota, r *upgrade.Request, head, early []byt
 			q.release(d.srv)
 			d.refuse(s, nil, r, err)
 		case len(response) == 0:
-			d.pass(s, q, r, head, early)
+			d.pass(s, nil, q, r, head, early)
 		default:
 			d.resp = response
 			d.answered += len(response)

@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"runtime/debug"
 	"time"
 
@@ -18,6 +19,10 @@ type owner struct{ *loop }
 
 // Opened is stream.Handler's: the request is awaited.
 func (o owner) Opened(s link) {
+	if s.Data().facts.state() == called {
+		o.request(s)
+		return
+	}
 	s.Data().last = stream.StartClock(o.Ran())
 	o.door.await(s)
 }
@@ -49,6 +54,10 @@ func (o owner) Input(s link, b []byte, eof bool) {
 		o.door.withdraw(s)
 	case hearEnd:
 		o.hearEnd(s)
+	case hearUpstream:
+		o.hearUpstream(s, b)
+	case abandonUp:
+		s.Cut(io.EOF)
 	}
 }
 
@@ -59,6 +68,8 @@ func (o owner) Resume(s link) {
 		o.goOn(s)
 	case utter:
 		o.door.utter(s)
+	case goOnUp:
+		o.goOnUp(s)
 	}
 }
 
@@ -77,6 +88,8 @@ func (o owner) Due(s link) {
 			return
 		}
 		o.expireOpen(s)
+	case expireUp:
+		o.expireUp(s)
 	}
 }
 
@@ -85,7 +98,7 @@ func (o owner) Victim(s link) {
 	switch table[s.Data().facts.state()][victim].do {
 	case shed:
 		o.shed(s)
-	case forget, withdraw:
+	case forget, withdraw, abandonUp:
 		o.srv.stats.shed.Add(1)
 		s.Cut(stream.ErrShed)
 	}
@@ -105,6 +118,8 @@ func (o owner) Ended(s link, cause error) (keep bool) {
 		o.door.withdraw(s)
 	case part:
 		o.door.part(s, cause)
+	case loseUpstream:
+		o.loseUpstream(s, cause)
 	case forget:
 		o.door.dropHead(s)
 	}
@@ -129,7 +144,7 @@ func (o owner) Failed(err error) { o.srv.fail(err) }
 // Fault is stream.Handler's. A panic of our own is the end of the connection that was
 // dealt with, or if there was none, of the server, by a drain.
 func (o owner) Fault(s link, err error) {
-	o.inside, o.departing, o.owes = false, 0, 0
+	o.inside, o.departing, o.owes, o.relay.inside = false, 0, 0, 0
 	o.busy.Store(0)
 	if err == nil {
 		return // the user's, and dealt with

@@ -11,6 +11,9 @@ import "github.com/usher-ws/usher/stream"
 // owed a call of Writable is read from, too: it may be owed the next call as soon as it had
 // this one, and must not go unread because of that.
 func (o owner) goOn(s link) {
+	if up, ok := o.pairs.of(o.loop, s); ok && s.Waiting() == 0 {
+		up.Go(byPeer) // all that it has said has left
+	}
 	why := s.Why()
 	owed := s.Data().facts.has(owesWritable) && o.routeOf(s).Writable != nil && why&stream.Backlog == 0 && s.Generation()&closeAsked == 0
 	switch {

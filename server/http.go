@@ -4,7 +4,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"log/slog"
 	"math"
 	"net"
@@ -40,7 +39,7 @@ func newHTTPSide(s *Server) *httpSide {
 	h.lines = [2]*limiter.Turns[netip.Addr]{&h.uploads, &h.turns}
 	log := &LogRing{s.log.Ring, s.log.logger.Handler()}
 	h.server = &http.Server{
-		Handler:     told{s.Handler, s.log},
+		Handler:     told{s},
 		ReadTimeout: s.messageTimeout(),
 		ErrorLog:    slog.NewLogLogger(log, slog.LevelWarn),
 		ConnState: func(c net.Conn, state http.ConnState) {
@@ -51,25 +50,28 @@ func newHTTPSide(s *Server) *httpSide {
 	}
 	h.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		x := c.(*exchange)
-		return context.WithValue(upgrade.ContextWithForwarded(ctx, x.forwarded), tlsKey{}, x.tls)
+		return context.WithValue(upgrade.ContextWithForwarded(ctx, x.forwarded), exchangeKey{}, x)
 	}
 	h.server.SetKeepAlivesEnabled(false) // the next request belongs to a loop
 	go func() { _ = h.server.Serve(h) }()
 	return h
 }
 
-// tlsKey is where the context of a request has the state of its connection.
-type tlsKey struct{}
+// exchangeKey is where the context of a request has its exchange.
+type exchangeKey struct{}
 
-// told is a Handler that logs when it ends by runtime.Goexit, as net/http logs a panic.
-type told struct {
-	http.Handler
-	log *logWriter
-}
+// told has a request answered by its Handler, and logs when that ends by runtime.Goexit, as
+// net/http logs a panic.
+type told struct{ srv *Server }
 
 // ServeHTTP is http.Handler's.
 func (h told) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r.TLS, _ = r.Context().Value(tlsKey{}).(*tls.ConnectionState) // it knows only connections of crypto/tls
+	x := r.Context().Value(exchangeKey{}).(*exchange)
+	r.TLS = x.tls // net/http knows only connections of crypto/tls
+	handler := h.srv.Handler
+	if x.route != nil {
+		handler = x.route.plain(r)
+	}
 	returned := false
 	defer func() {
 		if returned {
@@ -78,9 +80,9 @@ func (h told) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p := recover(); p != nil {
 			panic(p) // net/http's business
 		}
-		h.log.error("server: panic in a handler", "panic", errExited, "stack", string(debug.Stack()))
+		h.srv.log.error("server: panic in a handler", "panic", errExited, "stack", string(debug.Stack()))
 	}()
-	h.Handler.ServeHTTP(w, r)
+	handler.ServeHTTP(w, r)
 	returned = true
 }
 

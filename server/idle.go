@@ -75,7 +75,15 @@ func (o owner) ping(s link, silence uint32) {
 	if s.Data().last.Cap(o.Tick(), stream.TakenAgo(s.Progress())); o.silence(s) < silence {
 		return
 	}
+	if o.isInFrame(s) { // of another server's, in which it cannot be asked: another silence begins
+		s.Data().last = stream.StartClock(o.Tick())
+		return
+	}
 	o.notePing(s)
+	if o.routeOf(s).Relay != nil {
+		o.deliver(s, frame.AppendFrame(nil, frame.OpPing, o.srv.relayPing), 0) // its pong is not the other's
+		return
+	}
 	o.deliver(s, pingFrame, 0)
 }
 

@@ -3,6 +3,8 @@
 package server
 
 import (
+	"time"
+
 	"github.com/usher-ws/usher/frame"
 )
 
@@ -141,8 +143,14 @@ func (m *meter) mustWait(s link, r *loopRoute) (bool, *CloseError) {
 	if act, _ := m.consequence(s, r, over); act == Disconnect {
 		return true, m.limitClose(s, r, over)
 	}
-	s.Hold(byDelay)
-	s.NeedExtra().resume = now + wait
-	s.DueAt(now + wait)
+	m.delay(s, wait)
 	return true, nil
+}
+
+// delay holds the connection for so long.
+func (m *meter) delay(s link, wait time.Duration) {
+	at := m.Now() + wait
+	s.Hold(byDelay)
+	s.NeedExtra().resume = at
+	s.DueAt(at)
 }

@@ -35,13 +35,16 @@ type loop struct {
 	tables int          // bytes of tables that this loop has charged for
 
 	// What some of them have.
-	data     perConn[any] // Conn.Data
-	networks networks     // by which limits per address count them
-	tenures  tenures      // of those that are open, if they are tracked
-	attached []attached   // by Attachment.index
+	data      perConn[any]    // Conn.Data
+	networks  networks        // by which limits per address count them
+	tenures   tenures         // of those that are open, if they are tracked
+	pairs     pairs           // of those that are relayed, and of what was dialled for them
+	upstreams perSlot[uint32] // of clients of relays, by slot: one more than the Call.Upstream
+	attached  []attached      // by Attachment.index
 
 	// Memory every connection uses in turn.
 	proto frame.Protocol
+	relay relaying
 	bye   []byte        // a close frame
 	fan   []byte        // messages that leave together
 	parts []stream.Part // those of them that do not change

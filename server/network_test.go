@@ -23,16 +23,16 @@ func TestNetworkOf(t *testing.T) {
 // Each slot has its own network, and the memory is that of the slots that have one.
 func TestNetworks(t *testing.T) {
 	var of networks
-	of.set(3*chunkNetworks, 0)
+	of.set(3*chunkOfSlots, 0)
 	if of != nil || of.at(1) != 0 {
 		t.Fatal("nothing takes memory")
 	}
-	for _, slot := range []uint32{1, 2*chunkNetworks - 1, 5 * chunkNetworks} {
+	for _, slot := range []uint32{1, 2*chunkOfSlots - 1, 5 * chunkOfSlots} {
 		of.set(slot, network(slot))
 	}
-	for slot := range uint32(6 * chunkNetworks) {
+	for slot := range uint32(6 * chunkOfSlots) {
 		want := network(0)
-		if slot == 1 || slot == 2*chunkNetworks-1 || slot == 5*chunkNetworks {
+		if slot == 1 || slot == 2*chunkOfSlots-1 || slot == 5*chunkOfSlots {
 			want = network(slot)
 		}
 		if got := of.at(slot); got != want {

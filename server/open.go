@@ -8,6 +8,27 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
+// letIn opens a connection with what the route wants to keep of its request.
+func (d *door) letIn(s link, place uint32, q quota, r *upgrade.Request, response, early []byte) {
+	lr := d.places.At(place).route
+	if lr.Keep == nil {
+		d.seat(s, place, q, r, nil, response, early)
+		return
+	}
+	kept, err := any(nil), errExited // unless it returns
+	defer func() {
+		if err != nil {
+			q.release(d.srv)
+			d.places.Drop(place)
+			d.refuse(s, lr, r, err)
+			return
+		}
+		d.seat(s, place, q, r, kept, response, early)
+	}()
+	d.enter(lr)
+	err = d.try(func() error { kept = lr.Keep(r); return nil })
+}
+
 // seat opens a connection: response, what Open says and the answers to early leave
 // together. kept is the connection's Data.
 func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any, response, early []byte) {

@@ -147,6 +147,9 @@ func (s *Server) newPolicy(p Policy) (*policy, error) {
 	made.countsByIP = p.MaxConnsPerIP > 0 || !p.MessagesPerIP.Unlimited()
 	for _, r := range s.routes {
 		of := p.Routes[r.pattern.String()]
+		if err := made.checkRelay(r, &of.Limits); err != nil {
+			return nil, err
+		}
 		door := upgrade.Upgrader{
 			Guards:       slices.Clone(of.Guards),
 			Subprotocols: r.Subprotocols,
@@ -165,6 +168,18 @@ func (s *Server) newPolicy(p Policy) (*policy, error) {
 		}
 	}
 	return made, nil
+}
+
+// checkRelay looks for what can never work in the limits of a route that is relayed.
+func (p *policy) checkRelay(r *route, of *Limits) error {
+	switch {
+	case r.Relay == nil:
+	case of.Cost != nil:
+		return fmt.Errorf("server: route %s: what is relayed costs the same for each message", r.pattern)
+	case r.Relay.WarnText == "" && of.Over == Warn && (of.any() || p.sharesMessages):
+		return fmt.Errorf("server: route %s: what is relayed can be warned of limits with a WarnText only", r.pattern)
+	}
+	return nil
 }
 
 // follow has all loops go over to p, and waits for them. What loops share changes first.

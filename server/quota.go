@@ -35,8 +35,9 @@ func (s *Server) admitAddr(addr netip.Addr, newcomers int, now time.Duration) bo
 
 // quotas asks the limits of connections that need no identity, when the head is there: the
 // connection is no newcomer any more. A probe takes nothing. lr is nil if no route matches.
-// isProxied says that a trusted proxy has brought r.
-func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request, isProxied bool) (q quota, err error) {
+// isPlain says that it is to be passed on whatever it asks for, and isProxied that a trusted
+// proxy has brought r.
+func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request, isPlain, isProxied bool) (q quota, err error) {
 	if d.srv.life.isDraining() {
 		return q, errDraining.WithRetryAfter(jitter(5 * time.Second))
 	}
@@ -44,7 +45,7 @@ func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request, isProxied bool)
 	isPlaced, isCharged := s.Claim()
 	isCharged = isCharged && !isProxied
 	switch {
-	case !isPlaced || lr != nil && d.hasNoRoom():
+	case !isPlaced || lr != nil && !isPlain && d.hasNoRoom():
 		return q, errFull.WithRetryAfter(jitter(5 * time.Second))
 	case wasExcess:
 		d.await(s)
@@ -57,7 +58,7 @@ func (d *door) quotas(s link, lr *loopRoute, r *upgrade.Request, isProxied bool)
 	if from == 0 {
 		return q, nil // hung up already, or no IP socket
 	}
-	if r.IsProbe() {
+	if r.IsProbe() && !isPlain {
 		if isCharged {
 			d.srv.arrivals.CancelN(from, d.Now(), 1)
 		}

@@ -122,6 +122,10 @@ func (l *loop) refused(c Conn, s link, r *loopRoute, end ending) ending {
 
 // handleInput lets the protocol read input, and handles its events.
 func (l *loop) handleInput(c Conn, s link, r *loopRoute, input []byte, end *ending) {
+	if r.Relay != nil {
+		*end = l.passUp(s, r, input)
+		return
+	}
 	p := &l.proto
 	p.Resume(&r.frame, s.Data().frame, s.Extra().partial)
 	p.Receive(input)

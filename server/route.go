@@ -5,11 +5,12 @@ package server
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/limiter"
-	"github.com/usher-ws/usher/server/internal/pattern"
 	"github.com/usher-ws/usher/upgrade"
 )
 
@@ -46,6 +47,13 @@ type Route struct {
 	// Open on, until SetData replaces it. r and every []byte of it are valid until Keep
 	// returns; strings are copies. What is nil costs the connection nothing.
 	Keep func(r *upgrade.Request) any
+
+	// Relay has the connections of the route passed on to another server, frame by frame,
+	// instead of being read here: it is asked last of all whether they may come in, and for
+	// the answer. Message is not called then, nor is OnLimit, and nothing can be sent to them.
+	// A message is charged when it begins, and once begun it is finished: bytes that are over a
+	// limit in its middle are waited for.
+	Relay *Relay
 
 	// The life of a connection, all on its loop.
 	Open    OpenFunc
@@ -132,6 +140,23 @@ type Violation struct {
 type route struct {
 	Route
 	pattern pattern.Pattern
+}
+
+// isPlain reports whether a request to a route, which may be nil, is for its Relay's Handler.
+func (r *loopRoute) isPlain(req *upgrade.Request) bool {
+	return r != nil && r.Relay != nil && r.Relay.Handler != nil && !req.IsUpgrade() && !req.IsOnlyProbe()
+}
+
+// plain returns the Handler of a route's Relay for a request, which it gives the path values.
+func (r *route) plain(req *http.Request) http.Handler {
+	values, ok := r.pattern.Match(req.URL.EscapedPath(), nil)
+	if !ok {
+		return errNotFound // net/http has read another path than we have
+	}
+	for k, name := range r.pattern.Names() {
+		req.SetPathValue(name, values[k])
+	}
+	return r.Relay.Handler
 }
 
 // loopRoute is a route as one loop uses it: the chains composed, and the limits and the

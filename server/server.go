@@ -4,6 +4,7 @@ package server
 
 import (
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,8 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/limiter"
-	"github.com/usher-ws/usher/server/internal/pattern"
 	"github.com/usher-ws/usher/server/internal/ring"
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
@@ -93,7 +94,7 @@ type Server struct {
 	// beyond, a client is told to come back, 503; 1024.
 	MaxAuthorize int
 
-	// MaxRequests is how many requests Handler may have at one time; 256. Others wait, for
+	// MaxRequests is how many requests Handler, and those of Relays, may have at one time; 256. Others wait, for
 	// HandshakeTimeout at most, and the addresses take turns. Requests whose client has more
 	// to send than a small body have half of that. A connection that Handler hijacks is no
 	// request any more.
@@ -142,6 +143,7 @@ type Server struct {
 	reserve     int
 	begun       time.Time
 	nonce       uint64 // tells the IDs of its connections from those of other Servers
+	relayPing   []byte // what a ping says to a client that is relayed (idle.go)
 	http        *httpSide
 	log         *logWriter
 	watch       watchdog
@@ -218,7 +220,7 @@ func (s *Server) start() error {
 	s.authorizing.Max = or(s.MaxAuthorize, askedAtOnce)
 	s.arrivals.Rate = s.ConnRate
 	s.userMessages.Rate, s.ipMessages.Rate = s.MessagesPerUser, s.MessagesPerIP
-	s.begun, s.nonce = time.Now(), rand.Uint64()
+	s.begun, s.nonce, s.relayPing = time.Now(), rand.Uint64(), binary.BigEndian.AppendUint64(nil, rand.Uint64())
 	s.failed, s.done = make(chan error, 1), make(chan struct{})
 	if err := s.validate(); err != nil {
 		return err
@@ -229,7 +231,7 @@ func (s *Server) start() error {
 		s.log.stop(time.Now().Add(ring.Patience))
 		return err
 	}
-	if s.Handler != nil {
+	if s.Handler != nil || slices.ContainsFunc(s.routes, func(r *route) bool { return r.Relay != nil && r.Relay.Handler != nil }) {
 		s.http = newHTTPSide(s)
 	}
 	s.watch.start(s)
@@ -323,6 +325,9 @@ func (s *Server) setRoom() {
 	s.room = files - s.reserve - max(spareFiles, spareFiles/2+filesPerLoop*s.loopCount())
 	if slices.ContainsFunc(s.routes, func(r *route) bool { return r.Authorize != nil }) {
 		s.room -= authorizeFiles
+	}
+	if slices.ContainsFunc(s.routes, func(r *route) bool { return r.Relay != nil }) {
+		s.room /= 2 // to each connection comes the one that it is paired with
 	}
 }
 

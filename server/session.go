@@ -28,7 +28,7 @@ type session struct {
 
 	// What the loop keeps elsewhere, 0 for nothing.
 	place uint32 // route and path values (intern.go)
-	ident uint32 // its number among the users' connections (users.go)
+	ident uint32 // its number among the users' connections (users.go); of one that was dialled, its Call.Upstream
 	group uint32 // its one group, or its memberships (groups.go)
 
 	// The limiter.
@@ -47,6 +47,14 @@ const (
 	odd                                  // its buckets are by the rates of a policy that is odd: see repace
 )
 
+// Of a connection that was dialled they are about its client.
+const (
+	heardClose = owesWritable // the client's close has passed
+	heardHalf  = prepaid      // half a frame has passed, of which the rest does not come
+	needsAll   = spoiled      // compressed messages refer to those before them, so that none may be left out
+	owesText   = odd          // it is to be told Relay.WarnText when the message is over that passes to it
+)
+
 func (f facts) state() state        { return state(f & stateBits) }
 func (f facts) has(what facts) bool { return f&what != 0 }
 func (f *facts) become(s state)     { *f = *f&^stateBits | facts(s) }
@@ -63,6 +71,10 @@ const (
 	byHandler                          // enough waits for net/http
 	byMail                             // what its callbacks want of others is to be done first
 )
+
+// byPeer holds one side of a relay while bytes wait on the other. No relayed connection has
+// jobs.
+const byPeer = byJobs
 
 // A generation's marks.
 //
@@ -93,15 +105,20 @@ type extra struct {
 	question *question            // that is answered elsewhere
 	exchange *exchange            // the request is net/http's, or waits for that
 	owed     int                  // how many mailboxes hold it back
+	call     *dialled             // it was dialled, and has not answered
+	parting  *parting             // it is relayed, and ends behind a frame
 }
 
 // weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
 func weigh(x *extra) (bytes int, isZero bool) {
 	if x.head == nil && x.partial == nil && x.begun == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
-		x.tls == nil && x.question == nil && x.exchange == nil && x.owed == 0 {
+		x.tls == nil && x.question == nil && x.exchange == nil && x.owed == 0 && x.call == nil && x.parting == nil {
 		return 0, true
 	}
 	bytes = cap(x.head) + x.partial.Size()
+	if x.question != nil {
+		bytes += cap(x.question.early) + x.question.charged
+	}
 	if x.line != nil {
 		bytes += x.line.bytes
 	}

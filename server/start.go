@@ -25,6 +25,8 @@ func newLoop(srv *Server, of *stream.Loop[session, extra]) *loop {
 	l.policy = srv.policy.Load()
 	l.before = l.policy
 	l.door = door{loop: l}
+	l.relay.down = frame.Config{Client: true, MaxMessage: -1, Buffers: &l.Buffers, AnyText: true}
+	l.relay.up = frame.Config{Client: true}
 	l.meter.loop, l.jobs.loop, l.groups.loop, l.drain.loop = l, l, l, l
 	l.mail.loop = l
 	l.data = make(perConn[any])
@@ -42,7 +44,7 @@ func newLoop(srv *Server, of *stream.Loop[session, extra]) *loop {
 // prepare composes a route's chains for this loop.
 func (l *loop) prepare(lr *loopRoute, index int, r *route) {
 	lr.route, lr.index = r, index
-	lr.frame = frame.Config{Buffers: &l.Buffers, Fragments: true}
+	lr.frame = frame.Config{Buffers: &l.Buffers, Fragments: true, AnyText: r.Relay != nil && !r.Relay.CheckText}
 	mw := l.srv.around(r)
 	lr.upgrade = compose(mw, l.door.judgeBy(), func(m *Middleware) func(UpgradeFunc) UpgradeFunc { return m.Upgrade })
 	lr.open = compose(mw, orElse(r.Open, func(Conn) error { return nil }), func(m *Middleware) func(OpenFunc) OpenFunc { return m.Open })

@@ -12,8 +12,9 @@ const (
 	queued               // no route matches; it waits for the rest of a small body, and for its turn with net/http
 	served               // net/http has the request
 	open                 // messages flow, or are held
-	winding              // the end is decided on, or the socket is gone, and jobs still run
+	winding              // the end is decided on, or the socket is gone, and jobs still run, or a frame still passes to it
 	over                 // nothing of it is the user's any more
+	called               // it was dialled for a connection that is relayed: its answer is awaited, or frames flow
 	numStates
 )
 
@@ -39,30 +40,36 @@ const (
 type action uint8
 
 const (
-	ignore       action = iota // stale, or nothing to do
-	readHead                   // door.go
-	expireHead                 // door.go
-	readEarly                  // ask.go
-	expireAsk                  // ask.go
-	decide                     // ask.go
-	withdraw                   // ask.go
-	gather                     // unrouted.go
-	noteEnd                    // unrouted.go
-	expireQueued               // unrouted.go
-	takeTurn                   // unrouted.go
-	feed                       // unrouted.go
-	utter                      // unrouted.go
-	part                       // unrouted.go
-	readInput                  // read.go
-	hearEnd                    // end.go
-	expireOpen                 // idle.go
-	goOn                       // held.go
-	deliver                    // write.go
-	takeJob                    // jobs.go
-	goodbye                    // drain.go
-	shed                       // end.go
-	lose                       // end.go
-	forget                     // end.go
+	ignore        action = iota // stale, or nothing to do
+	readHead                    // door.go
+	expireHead                  // door.go
+	readEarly                   // ask.go
+	expireAsk                   // ask.go
+	decide                      // ask.go
+	withdraw                    // ask.go
+	refuseWaiting               // call.go
+	gather                      // unrouted.go
+	noteEnd                     // unrouted.go
+	expireQueued                // unrouted.go
+	takeTurn                    // unrouted.go
+	feed                        // unrouted.go
+	utter                       // unrouted.go
+	part                        // unrouted.go
+	readInput                   // read.go
+	hearEnd                     // end.go
+	expireOpen                  // idle.go
+	goOn                        // held.go
+	deliver                     // write.go
+	takeJob                     // jobs.go
+	goodbye                     // drain.go
+	shed                        // end.go
+	lose                        // end.go
+	forget                      // end.go
+	hearUpstream                // relay.go
+	abandonUp                   // handle.go
+	expireUp                    // relay_end.go
+	goOnUp                      // relayed.go
+	loseUpstream                // relay_end.go
 	numActions
 )
 
@@ -90,13 +97,13 @@ var table = [numStates][numEvents]cell{
 	},
 	asked: {
 		input:   {readEarly, []state{asked}},
-		end:     {withdraw, []state{over}},  // it cancels the question
-		due:     {expireAsk, []state{over}}, // 503
+		end:     {withdraw, []state{over}},         // it cancels the question
+		due:     {expireAsk, []state{asked, over}}, // 503, or a Caller asks on
 		resume:  {ignore, []state{asked}},
 		verdict: {decide, []state{asked, open, winding, over}}, // the door's question, then the route's
 		post:    {ignore, []state{asked}},
 		done:    {ignore, []state{asked}},
-		drain:   {ignore, []state{asked}}, // the verdict will be 503
+		drain:   {refuseWaiting, []state{asked, over}}, // one that waits for its Caller; of others the verdict will be 503
 		victim:  {withdraw, []state{over}},
 		ended:   {withdraw, []state{over}},
 	},
@@ -161,6 +168,19 @@ var table = [numStates][numEvents]cell{
 		victim:  {ignore, []state{over}},
 		ended:   {ignore, []state{over}},
 	},
+	// The connection that it was dialled for decides all the rest.
+	called: {
+		input:   {hearUpstream, []state{called, over}},
+		end:     {abandonUp, []state{over}},
+		due:     {expireUp, []state{called, over}}, // called if its client's end waits for the end of a frame
+		resume:  {goOnUp, []state{called}},
+		verdict: {ignore, []state{called}},
+		post:    {ignore, []state{called}},
+		done:    {ignore, []state{called}},
+		drain:   {ignore, []state{called}},
+		victim:  {abandonUp, []state{over}},
+		ended:   {loseUpstream, []state{over}},
+	},
 }
 
 // about is what holds as long as a session is in a state.
@@ -177,11 +197,12 @@ var aboutOf = [numStates]about{
 	open:    {"ping-interval, the idle-timeout once a ping is out, message-timeout while a message is incomplete, the token's exp; while it is held, the exact end of a delay and the token's exp", "none; the partial message while one straddles reads, the unread tail while it is held, the data of jobs"},
 	winding: {"the token's exp, of which nothing comes any more; its stream's", "the data of jobs"},
 	over:    {"its stream's", "none"},
+	called:  {"the relay's timeout, until it has answered; then MaxLifetime, and the write-timeout once the end has begun", "what was read of the answer; then half a control frame"},
 }
 
 // String returns the state's name in the table.
 func (s state) String() string {
-	return [...]string{"head", "asked", "queued", "served", "open", "winding", "over"}[s]
+	return [...]string{"head", "asked", "queued", "served", "open", "winding", "over", "called"}[s]
 }
 
 // String returns the event's name in the table.
@@ -191,7 +212,8 @@ func (e event) String() string {
 
 // String returns the name of the method that does it.
 func (a action) String() string {
-	return [...]string{"ignore", "readHead", "expireHead", "readEarly", "expireAsk", "decide", "withdraw", "gather",
+	return [...]string{"ignore", "readHead", "expireHead", "readEarly", "expireAsk", "decide", "withdraw", "refuseWaiting", "gather",
 		"noteEnd", "expireQueued", "takeTurn", "feed", "utter", "part", "readInput",
-		"hearEnd", "expireOpen", "goOn", "deliver", "takeJob", "goodbye", "shed", "lose", "forget"}[a]
+		"hearEnd", "expireOpen", "goOn", "deliver", "takeJob", "goodbye", "shed", "lose", "forget",
+		"hearUpstream", "abandonUp", "expireUp", "goOnUp", "loseUpstream"}[a]
 }

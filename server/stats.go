@@ -9,7 +9,7 @@ import (
 
 // stats counts what is rare, or belongs to no loop.
 type stats struct {
-	slow, shed atomic.Int64
+	slow, shed, truncated atomic.Int64
 }
 
 // Stats is a server's counters since Start. Rates are for callers that ask twice.
@@ -26,13 +26,14 @@ type Stats struct {
 	RequestsWaiting int `json:"requests_waiting"` // for their turn
 
 	// Since Start.
-	Refused      int64 `json:"refused"`       // requests that were refused
-	Evicted      int64 `json:"evicted"`       // connections whose lingering was cut short for others
-	TurnedAway   int64 `json:"turned_away"`   // connections closed unanswered: with the reserve full too, or silent while others needed it
-	Overflowed   int64 `json:"slow"`          // connections closed for a full backlog
-	Shed         int64 `json:"shed"`          // connections closed because memory ran out
-	AcceptPauses int64 `json:"accept_pauses"` // times the process was out of descriptors
-	LogDropped   int64 `json:"log_dropped"`   // records that a slow log had no room for
+	Refused      int64 `json:"refused"`            // requests that were refused
+	Evicted      int64 `json:"evicted"`            // connections whose lingering was cut short for others
+	TurnedAway   int64 `json:"turned_away"`        // connections closed unanswered: with the reserve full too, or silent while others needed it
+	Overflowed   int64 `json:"slow"`               // connections closed for a full backlog
+	Shed         int64 `json:"shed"`               // connections closed because memory ran out
+	Truncated    int64 `json:"upstream_truncated"` // connections that are relayed, cut in the middle of a frame of which the rest did not come in time
+	AcceptPauses int64 `json:"accept_pauses"`      // times the process was out of descriptors
+	LogDropped   int64 `json:"log_dropped"`        // records that a slow log had no room for
 
 	// Connections of ProxyProtocol that did not begin with a PROXY header, by reason:
 	// missing, malformed, too_large, ended or timeout. Nil without ProxyProtocol.
@@ -58,7 +59,7 @@ type RouteStats struct {
 	Dropped     int64 `json:"dropped"` // messages that found a backlog full, of routes with DropNewest
 	BytesIn     int64 `json:"bytes_in"`
 	BytesOut    int64 `json:"bytes_out"` // accepted for sending; what fails then is not taken back
-	Passed      int64 `json:"passed"`    // requests that Server.Answer has answered, or that were given to Server.Handler
+	Passed      int64 `json:"passed"`    // requests that Server.Answer has answered, or that were given to Server.Handler or Relay.Handler
 	Stalls      int64 `json:"held"`      // callbacks that were seen to hold their loop for 100 ms or longer
 
 	// By the words of docs/CODES.md, and by close code: 1006 without a close frame,
@@ -69,7 +70,8 @@ type RouteStats struct {
 
 // LoopStats is how an event loop is.
 type LoopStats struct {
-	Conns    int           `json:"connections"`
+	Conns    int           `json:"connections"` // of clients
+	Dialled  int           `json:"dialled"`     // to other servers, by routes with a Relay
 	Buffered int           `json:"buffered"`
 	Delay    time.Duration `json:"delay_ns"` // until it answered this question: how long it was busy
 	Stuck    bool          `json:"stuck"`    // it did not answer within a second; its counters are older ones
@@ -93,6 +95,7 @@ func (s *Server) Stats() Stats {
 		TurnedAway:   streams.TurnedAway,
 		Overflowed:   s.stats.slow.Load(),
 		Shed:         s.stats.shed.Load() + streams.Shed,
+		Truncated:    s.stats.truncated.Load(),
 		AcceptPauses: streams.AcceptPauses,
 		LogDropped:   s.log.Lost(),
 		Routes:       make([]RouteStats, len(s.routes)+1),
@@ -110,7 +113,8 @@ func (s *Server) Stats() Stats {
 		if copied == nil {
 			continue
 		}
-		st.Loops[k].Conns, st.Loops[k].Buffered, st.Loops[k].Late = copied.conns, copied.buffered, copied.late
+		l := &st.Loops[k]
+		l.Conns, l.Dialled, l.Buffered, l.Late = copied.conns, copied.dialled, copied.buffered, copied.late
 		st.Buffered += copied.buffered
 		for r := range copied.routes {
 			st.Routes[r].add(&copied.routes[r])

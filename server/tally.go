@@ -37,9 +37,10 @@ const surveyTime = time.Second
 
 // loopCopy is what a loop has counted up to a moment.
 type loopCopy struct {
-	conns, buffered int
-	late            int64
-	routes          []RouteStats
+	conns, dialled int
+	buffered       int
+	late           int64
+	routes         []RouteStats
 }
 
 // survey asks all loops for copies and notes in loops how long they took. Of a loop
@@ -90,7 +91,8 @@ func (s *Server) survey(loops []LoopStats) []*loopCopy {
 func (l *loop) publish() {
 	l.weighTables()
 	c := &loopCopy{
-		conns:    l.Streams(),
+		conns:    l.Streams() - l.Dialled(),
+		dialled:  l.Dialled(),
 		buffered: l.Buffers.InUse(),
 		late:     l.LateTicks(),
 		routes:   make([]RouteStats, len(l.routes)+1),

@@ -46,12 +46,25 @@ type handshakes struct {
 	failed, faults map[string]int64 // by words that are few
 }
 
+// challengeProtocol is what a CA asks for by ALPN to check that a name is ours, before it signs a
+// certificate for it: RFC 8737 §4. The handshake is all it wants.
+const challengeProtocol = "acme-tls/1"
+
 // Secured is stream.Handler's: guards will ask, and net/http. What is not kept refers to all of
 // the handshake.
 func (o owner) Secured(s link, state *tls.ConnectionState) {
+	if s.Data().facts.state() == called {
+		o.request(s)
+		return
+	}
 	o.srv.handshakes.done.Add(1)
 	if state.DidResume {
 		o.srv.handshakes.resumed.Add(1)
+	}
+	if state.NegotiatedProtocol == challengeProtocol {
+		s.Data().facts.become(over)
+		s.Finish(nil)
+		return
 	}
 	s.NeedExtra().tls = &tls.ConnectionState{
 		Version: state.Version, HandshakeComplete: true, DidResume: state.DidResume, CipherSuite: state.CipherSuite,
@@ -60,8 +73,11 @@ func (o owner) Secured(s link, state *tls.ConnectionState) {
 	}
 }
 
-// speaksTLS reports whether a connection begins with a handshake.
+// speaksTLS reports whether a client's connection begins with a handshake.
 func (s *Server) speaksTLS(c link) bool {
+	if c.IsDialled() {
+		return false
+	}
 	if k := c.Listener(); k >= 0 {
 		return s.ports[k].TLS
 	}

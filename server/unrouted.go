@@ -14,7 +14,8 @@ import (
 )
 
 // This file is what a loop does about requests that no route matches and Server.Answer does
-// not answer (fixed.go): they wait for their turn with net/http, see exchange.
+// not answer (fixed.go), and about those that a Relay has a Handler for: they wait for their
+// turn with net/http, see exchange.
 
 // bodyLimit is the largest body that a loop reads before net/http has anything to do with the
 // request: a form, say.
@@ -30,14 +31,16 @@ var (
 	errNoTurn = upgrade.Reject(http.StatusServiceUnavailable, upgrade.CodeUnavailable, "too many requests wait for an answer")
 )
 
-// pass has r wait for its turn with net/http, and for the rest of its body if that is small.
-func (d *door) pass(s link, q quota, r *upgrade.Request, head, early []byte) {
-	if d.srv.http == nil {
+// pass has r wait for its turn with net/http, and for the rest of its body if that is small. lr
+// is nil unless its Relay has the Handler.
+func (d *door) pass(s link, lr *loopRoute, q quota, r *upgrade.Request, head, early []byte) {
+	if lr == nil && d.srv.Handler == nil {
 		q.release(d.srv)
 		d.refuse(s, nil, r, errNotFound)
 		return
 	}
 	x := d.wait(s, q, r, head, early)
+	x.route = lr
 	x.lines = d.srv.http.lines[1:]
 	switch n := r.BodyLength(); {
 	case n < 0, n > bodyLimit, n > int64(len(early)) && len(r.Header("Expect")) > 0:
@@ -90,7 +93,7 @@ func (d *door) serve(s link, x *exchange) {
 	s.SetDue(0) // what is left to wait for is net/http's to bound, and the stream's
 	x.charged = requestCost
 	d.Buffers.Charge(x.charged)
-	d.unroutedTally.Passed++
+	d.tallyOf(x.route).Passed++
 	x.mu.Lock()
 	x.held = s.Why()&byHandler != 0
 	x.mu.Unlock()

@@ -24,6 +24,12 @@ func (l *loop) transmit(s link, b []byte, parts ...stream.Part) {
 // deliver sends b, whole frames with n messages in them, that did not come from an event of
 // the connection's own.
 func (l *loop) deliver(s link, b []byte, n int, parts ...stream.Part) {
+	if l.routeOf(s).Relay != nil {
+		if n == 0 { // a ping
+			s.Pass(b)
+		}
+		return
+	}
 	if waiting := s.Waiting(); waiting > 0 && waiting+len(b) > l.srv.maxBacklog() {
 		l.overflow(s, n)
 		return

@@ -69,7 +69,7 @@ func (l *Loop[T, X]) dropOutbox(i uint32, s *slot[T]) {
 	l.drop(&x.outbox)
 	l.Buffers.Put(x.sealed.out)
 	x.sealed.out = nil
-	x.stalled, x.due = 0, 0
+	x.stalled, x.due, x.passes = 0, 0, false
 	l.exts.rank(s.ext)
 	l.trim(s)
 }
@@ -83,6 +83,9 @@ func (l *Loop[T, X]) vacate(i uint32, s *slot[T]) {
 	}
 	l.secure.remove(i)
 	l.conns.Add(-1)
+	if s.flags&uncounted != 0 {
+		l.dialled--
+	}
 	l.peers.set(i, netip.AddrPort{})
 	l.slab.put(i)
 }

@@ -21,7 +21,22 @@ func (l *Loop[T, X]) Dial(to netip.AddrPort, from netip.Addr, data T) (S[T, X], 
 	if err != nil {
 		return S[T, X]{}, err
 	}
-	err = unix.Connect(fd, l.address.of(to))
+	return l.dial(fd, l.address.of(to), data)
+}
+
+// DialUnix is Dial to a unix socket, by its path; one that begins with @ is of the abstract
+// namespace. Where too many wait to be accepted it is unix.EAGAIN, at once.
+func (l *Loop[T, X]) DialUnix(path string, data T) (S[T, X], error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return S[T, X]{}, err
+	}
+	return l.dial(fd, &unix.SockaddrUnix{Name: path}, data)
+}
+
+// dial begins to connect a socket, which is closed if that cannot be.
+func (l *Loop[T, X]) dial(fd int, to unix.Sockaddr, data T) (S[T, X], error) {
+	err := unix.Connect(fd, to)
 	if err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
 		return S[T, X]{}, err
@@ -29,6 +44,7 @@ func (l *Loop[T, X]) Dial(to netip.AddrPort, from netip.Addr, data T) (S[T, X], 
 	i, s := l.slab.take()
 	s.fd, s.state, s.flags, s.data = int32(fd), Dialing, uncounted|armedWrite, data
 	l.conns.Add(1)
+	l.dialled++
 	if err := l.poll.Add(fd, token(i, s.gen.Load()), interest(s.flags)); err != nil {
 		l.shut(s)
 		l.vacate(i, s)
@@ -36,6 +52,9 @@ func (l *Loop[T, X]) Dial(to netip.AddrPort, from netip.Addr, data T) (S[T, X], 
 	}
 	return l.of(i, s), nil // if the kernel has connected already, epoll tells of it
 }
+
+// IsDialled reports whether the stream was dialled.
+func (s S[T, X]) IsDialled() bool { return s.slot.flags&uncounted != 0 }
 
 // connected learns how the connecting went.
 func (l *Loop[T, X]) connected(i uint32, s *slot[T]) {

@@ -4,7 +4,10 @@ package stream
 
 import (
 	"errors"
+	"io"
+	"net"
 	"net/netip"
+	"path/filepath"
 	"testing"
 
 	"github.com/usher-ws/usher/poller"
@@ -210,5 +213,41 @@ func TestReadAlways(t *testing.T) {
 	}
 	if got := r.o.causes[tok]; got != unix.ECONNRESET {
 		t.Errorf("ended with %v, want ECONNRESET", got)
+	}
+}
+
+// A unix socket is dialled by its path, and one that nobody listens at is an error.
+func TestDialUnix(t *testing.T) {
+	r := newRig(t, roomy())
+	path := filepath.Join(t.TempDir(), "s")
+	if _, err := r.l.DialUnix(path, mark{}); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("where there is no socket: got %v", err)
+	}
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	s, err := r.l.DialUnix(path, mark{7})
+	if err != nil || s.Data().n != 7 {
+		t.Fatalf("dialled: %v, with %d", err, s.Data().n)
+	}
+	r.o.born(s)
+	await(t, int(s.slot.fd), unix.POLLOUT)
+	r.d.Ready(s, poller.Writable)
+	if s.State() != Flowing || s.RemoteAddr().IsValid() {
+		t.Fatalf("connected: %v, of %v", s.State(), s.RemoteAddr())
+	}
+	s.Finish([]byte("hello"))
+	c, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, err := io.ReadAll(c); string(got) != "hello" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if st := r.e.Stats(); st.Live != 0 || st.Reserved != 0 {
+		t.Errorf("it counts: %+v", st)
 	}
 }

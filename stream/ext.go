@@ -10,6 +10,7 @@ type ext[X any] struct {
 	sealed    sealed // what TLS needs
 	stalled   Clock  // since the peer last took something, by Ran
 	due       uint32 // the owner's deadline, while bytes wait; 0 for none
+	passes    bool   // it is read from although bytes wait; see S.Pass
 	discarded int    // bytes read and thrown away while lingering
 	place     place  // among those that hold memory (shed.go)
 	owner     X

@@ -37,7 +37,7 @@ func (l events[T, X]) survive() {
 	}
 	p, i := recover(), l.at
 	known := l.exited // and done with
-	l.underWay, l.exited, l.at, l.current = false, false, 0, 0
+	l.underWay, l.exited, l.passing, l.at, l.current = false, false, false, 0, 0
 	stays := false
 	defer func() {
 		if !stays { // the goroutine ends, perhaps only in Fault

@@ -31,6 +31,7 @@ type Loop[T, X any] struct {
 	exts    exts[X]
 	pieces  pieces
 	conns   atomic.Int32 // for the acceptor's choice
+	dialled int          // of them
 	buf     []byte       // what is read, of every stream in turn
 	sent    uint64       // bytes that the kernel took, in all
 	remains remains      // what the last read has left
@@ -59,6 +60,7 @@ type Loop[T, X any] struct {
 	// What goes wrong (fault.go).
 	at       uint32         // the stream that is dealt with; 0: none
 	faulty   uint64         // the token of the stream that was at fault last
+	passing  bool           // S.Pass sends
 	underWay bool           // a call of the poller's
 	exited   bool           // a callback has ended the goroutine, and that is known
 	lost     bool           // another goroutine has taken its place and is not known yet
@@ -110,6 +112,9 @@ func (l *Loop[T, X]) Dead() <-chan struct{} { return l.failed }
 
 // Streams returns how many streams the loop has. Safe for any goroutine.
 func (l *Loop[T, X]) Streams() int { return int(l.conns.Load()) }
+
+// Dialled returns how many of the loop's streams it has dialled. Only on the loop.
+func (l *Loop[T, X]) Dialled() int { return l.dialled }
 
 // IsHere reports whether the caller runs on the loop's goroutine; false where that cannot
 // be told. Safe for any goroutine.

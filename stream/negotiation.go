@@ -16,7 +16,8 @@ import (
 // (securing.go) fills and empties.
 
 // negotiation is a handshake that is under way, and the net.Conn that crypto/tls has of it.
-// Nothing of it blocks but Read; deadlines are the stream's.
+// Nothing of it blocks but Read; deadlines are the stream's. What crypto/tls writes is the
+// loop's when it waits for the peer or is done: nothing comes of it earlier.
 type negotiation struct {
 	loop *securing
 	wake func()
@@ -26,12 +27,14 @@ type negotiation struct {
 	local, remote netip.AddrPort
 
 	// The loop's.
+	turn     turnOf // to compute
 	hasBegun bool
 	unsent   []byte
 
 	mu      sync.Mutex
 	changed sync.Cond // on mu
 	isTold  bool      // the loop is going to look
+	isIdle  bool      // Read waits to be called
 	in      []byte    // of the peer
 	isFull  bool      // nothing more is read until in is empty
 	last    error     // what comes behind in, io.EOF or worse; nil if that is not known
@@ -73,16 +76,27 @@ func (h *negotiation) tell() {
 	h.isTold = true
 	h.loop.mu.Lock()
 	h.loop.told = append(h.loop.told, h)
+	isLooking := h.loop.isLooking
 	h.loop.mu.Unlock()
-	h.wake()
+	if !isLooking {
+		h.wake()
+	}
 }
 
-// told says that the loop looks now, and reports whether the goroutine has ended: once.
-func (h *negotiation) told() bool {
+// attend says that the loop looks now, and returns what there is to know: whether the goroutine
+// has ended, once; whether it waits, and whether there is something to hear for it.
+func (h *negotiation) attend() (isOver, isIdle, hearsMore bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.isTold = false
-	return h.isOver
+	return h.isOver, h.isIdle, len(h.in) > 0 || h.last != nil
+}
+
+// goOn ends Read's waiting.
+func (h *negotiation) goOn() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.changed.Signal()
 }
 
 // Read is net.Conn's.
@@ -90,8 +104,13 @@ func (h *negotiation) Read(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for len(h.in) == 0 && h.last == nil && h.gone == nil {
+		if !h.isIdle {
+			h.isIdle = true
+			h.tell()
+		}
 		h.changed.Wait()
 	}
+	h.isIdle = false
 	switch {
 	case h.gone != nil:
 		return 0, h.gone
@@ -111,7 +130,6 @@ func (h *negotiation) Write(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.out = append(h.out, b...)
-	h.tell()
 	return len(b), nil
 }
 
@@ -124,13 +142,12 @@ func (h *negotiation) SetDeadline(time.Time) error      { return nil }
 func (h *negotiation) SetReadDeadline(time.Time) error  { return nil }
 func (h *negotiation) SetWriteDeadline(time.Time) error { return nil }
 
-// hear takes what the peer has said.
+// hear takes what the peer has said. Read waits until it is called.
 func (h *negotiation) hear(b []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.in = append(h.in, b...)
 	h.isFull = len(h.in) >= maxAhead
-	h.changed.Signal()
 }
 
 // isHearing reports whether h takes more of what the peer says.
@@ -140,14 +157,13 @@ func (h *negotiation) isHearing() bool {
 	return !h.isFull && h.last == nil
 }
 
-// hearEnd says that the peer says nothing more, and why.
+// hearEnd says that the peer says nothing more, and why. Read waits until it is called.
 func (h *negotiation) hearEnd(why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.last == nil {
 		h.last = why
 	}
-	h.changed.Signal()
 }
 
 // end says that there will be nothing more.

@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/usher-ws/usher/poller"
@@ -22,6 +23,7 @@ func newLoop[T, X any](e *Engine[T, X], id int, origin time.Time) (*Loop[T, X], 
 	}
 	l.poll = poll
 	l.lingering.Loop = l
+	l.secure.most = max(runtime.GOMAXPROCS(0)/e.cfg.Loops, 1)
 	return l, nil
 }
 
@@ -164,6 +166,7 @@ func (l events[T, X]) After() {
 	l.Buffers.tell()
 	l.schedule(next)
 	l.underWay = false
+	l.letCompute()
 }
 
 func (l events[T, X]) Failed(err error) {

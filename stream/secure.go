@@ -17,9 +17,10 @@ import (
 // until another takes the place: 1.6 KB each. Making them anew costs a microsecond.
 const cipherSlots = 512
 
-// secureSlots is for how many slots record.Conns are allocated together, 54 KiB: memory that was
-// used before is cleared whole, so that of larger ones all is touched for a few.
-const secureSlots = 256
+// secureSlots is for how many slots record.Conns are allocated together, 152 KiB, which is whole
+// pages. Memory that was used before is cleared whole, so that of larger ones all is touched for a
+// few; and each is an object for the garbage collector to look at.
+const secureSlots = 1024
 
 // secure is what a loop has for TLS.
 type secure struct {
@@ -194,7 +195,7 @@ func (l *Loop[T, X]) isTellable(s *slot[T]) bool {
 		return false
 	}
 	x := l.exts.get(s.ext)
-	return x.sealed.isUntold() && (x.outbox.waiting == 0 || l.engine.cfg.ReadAlways)
+	return x.sealed.isUntold() && (x.outbox.waiting == 0 || l.isReadOn(x))
 }
 
 // tellAll tells the owners of streams that nothing holds any more what they have yet to be told:
@@ -233,9 +234,10 @@ func (l *Loop[T, X]) hearEarly(i uint32, s *slot[T], x *ext[X]) {
 	l.openRecords(i, s, l.secure.conn(i), l.buf[:n])
 }
 
-// sealedAtOnce is how much is sealed to be sent at once: the kernel is given no more than
-// poller.SendLimit, so what it does not take of that it has no room for.
-const sealedAtOnce = 8 * record.MaxContent
+// sealedAtOnce is how much is sealed to be sent at once. What the kernel does not take of that it
+// has no room for, as it is less than poller.SendLimit, and it waits sealed, for this stream alone,
+// though it may be a part that thousands share.
+const sealedAtOnce = 4 * record.MaxContent
 
 // give gives b to the kernel, and returns how much of it is done with, and whether there is no
 // room for more; ok is false if that has ended the stream. Of a secure stream all is done with that was sealed: it has its place among

@@ -48,9 +48,12 @@ type securing struct {
 	begun      int      // streams whose handshakes have begun
 	goroutines int      // theirs, and of those that have ended
 	order      []uint64 // the tokens of accepted streams whose handshakes have begun, the oldest first
+	computing
 
-	mu   sync.Mutex
-	told []*negotiation // that have something for the loop
+	mu        sync.Mutex
+	told      []*negotiation // that have something for the loop
+	isLooking bool           // at told before it waits: it need not be woken
+	isTimed   bool           // it will be woken when the round is over
 }
 
 // newHandshake makes the handshake of a stream, which has yet to begin.
@@ -78,6 +81,7 @@ func (l *Loop[T, X]) negotiate(i uint32, s *slot[T]) {
 	case n == 0 && errno == unix.EAGAIN:
 	case n == 0 && errno == 0 && h != nil: // crypto/tls may have all it needs
 		h.hearEnd(io.EOF)
+		l.takeTurn(h)
 		l.watchShake(i, s, h)
 	case n == 0 && errno == 0:
 		l.release(i, s, ErrHangup)
@@ -89,6 +93,7 @@ func (l *Loop[T, X]) negotiate(i uint32, s *slot[T]) {
 		l.hearHello(i, s, l.buf[from:from+n])
 	default:
 		h.hear(l.buf[from : from+n])
+		l.takeTurn(h)
 		l.watchShake(i, s, h)
 	}
 }
@@ -109,6 +114,7 @@ func (l *Loop[T, X]) hearLast(i uint32, s *slot[T], h *negotiation, why error) {
 		h.hear(l.buf[from : from+n])
 	}
 	h.hearEnd(why)
+	l.takeTurn(h)
 	l.watchShake(i, s, h)
 }
 
@@ -161,7 +167,7 @@ func (l *Loop[T, X]) beginHandshake(i uint32, s *slot[T], h *negotiation) {
 	l.secure.begun++
 	l.secure.goroutines++
 	l.watchShake(i, s, h)
-	go h.run()
+	l.takeTurn(h)
 }
 
 // attendHandshakes looks at those that have something for the loop.
@@ -177,17 +183,23 @@ func (l events[T, X]) attendHandshakes() {
 			t.told = nil
 		}
 		t.mu.Unlock()
-		if h.told() {
+		isOver, isIdle, hearsMore := h.attend()
+		if isOver {
+			h.turn.isOver = true
 			t.goroutines--
 			if p, ok := h.err.(*PanicError); ok {
 				l.logError("stream: panic in a handshake", "panic", p.Value, "stack", string(p.Stack))
 			}
+		}
+		if isOver || isIdle {
+			l.endTurn(h, isIdle && hearsMore)
 		}
 		if i, s := l.slab.find(h.tok); s != nil && s.state == Securing && l.exts.get(s.ext).sealed.shake == h {
 			l.at = i
 			l.reply(i, s)
 		}
 	}
+	l.giveTurns()
 }
 
 // reply sends what crypto/tls has written, and goes on when it is done.
@@ -197,7 +209,11 @@ func (l *Loop[T, X]) reply(i uint32, s *slot[T]) {
 		return
 	}
 	h.mu.Lock()
-	h.unsent = append(h.unsent, h.out...)
+	if len(h.unsent) == 0 {
+		h.unsent = h.out
+	} else {
+		h.unsent = append(h.unsent, h.out...)
+	}
 	h.out = nil
 	isOver := h.isOver
 	h.mu.Unlock()
@@ -239,6 +255,12 @@ func (l *Loop[T, X]) concludeHandshake(i uint32, s *slot[T], h *negotiation) {
 	s.state = Flowing
 	call := l.enter(i, s)
 	l.handler.Secured(l.of(i, s), &result.State)
+	if s.gen.Load()&genBits == call.gen && s.ext != 0 && l.exts.get(s.ext).sealed.isEarly && l.isTellable(s) {
+		l.current = call.before
+		s.state, s.why = Flowing, 0
+		l.hearEarly(i, s, l.need(i, s)) // rather than in a pass of its own
+		return
+	}
 	l.leave(i, s, call)
 }
 

@@ -309,6 +309,7 @@ func TestStuckHandshakes(t *testing.T) {
 	cfg.TLS = shaker
 	e, _, at := runWith(t, cfg, echoes)
 	hello, loop := clientHello(t), e.Loops()[0]
+	on(t, loop, func() { loop.secure.most = 2 * maxGoroutines }) // at once: they have no turns
 	for range maxGoroutines + 50 {
 		c, err := net.Dial("tcp", at.String())
 		if err != nil {

@@ -118,7 +118,7 @@ var factsOf = [numStates]facts{
 	Free:      {"not registered", "none", "none"},
 	Dialing:   {"writable", "the owner's", "none"},
 	Securing:  {"readable; writable, too, while bytes wait", "the owner's", "the handshake"},
-	Flowing:   {"readable; writable, too, while bytes wait (ReadAlways)", "the owner's; write-timeout while bytes wait", "the owner's; the outbox while bytes wait"},
+	Flowing:   {"readable; writable, too, while bytes wait (ReadAlways, Pass)", "the owner's; write-timeout while bytes wait", "the owner's; the outbox while bytes wait"},
 	Held:      {"writable while bytes wait, else nothing", "the owner's; write-timeout since the peer last took a byte", "the outbox, and the owner's"},
 	Finishing: {"writable", "write-timeout since the peer last took a byte", "the outbox"},
 	Lingering: {"readable until 256 KiB were discarded, then nothing", "2 s after what was said has left, write-timeout since the peer last took a byte", "none"},

@@ -39,7 +39,7 @@ func (l *Loop[T, X]) send(i uint32, s *slot[T], b []byte) (n int, ok bool) {
 	case errno == 0 || errno == unix.EAGAIN:
 		l.sent += uint64(n)
 		return n, true
-	case l.engine.cfg.ReadAlways && s.state != Finishing:
+	case s.state != Finishing && (l.passing || l.isReadOn(l.exts.get(s.ext))):
 		s.flags |= deaf
 		return len(b), true
 	}
@@ -81,8 +81,8 @@ func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
 	case s.state == Finishing:
 		l.lingering.begin(i, s)
 	case s.state != Flowing && s.state != Held:
-	case waiting && l.engine.cfg.ReadAlways && s.why&^Backlog == 0:
-		s.state = Flowing
+	case waiting && s.why&^Backlog == 0 && l.isReadOn(l.exts.get(s.ext)):
+		s.state, s.why = Flowing, 0
 		l.arm(i, s, armedRead|armedWrite)
 	case waiting:
 		s.state = Held

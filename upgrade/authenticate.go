@@ -37,6 +37,35 @@ func Authenticate(v Verifier, req *http.Request, now time.Time) (*Identity, erro
 	return id, nil
 }
 
+// Recognize returns what a door knows of a request that net/http has read and that needs no
+// token, before it is passed on to another server, say. If it carries one in the sources,
+// those of Bearer by default, that v finds good, the Request has its Identity; a bad one counts
+// as none, and so does one in a cookie that a page of another site may have used (see
+// Request.MayUseCookies). v may be nil. The error is a refusal, for [RefuseHTTP]: of a head
+// that two parsers could read in two ways, or, with 503, because the token cannot be judged at
+// the moment. It blocks as Authenticate does.
+func (u *Upgrader) Recognize(req *http.Request, v Verifier, sources ...Source) (*Request, error) {
+	r, err := u.parseHTTP(req)
+	if err != nil || v == nil {
+		return r, err
+	}
+	r.now = u.now()
+	r.page = u.judgeOrigin(r)
+	token, fromCookie, err := findToken(r, sources)
+	if err != nil || token == nil || fromCookie && !r.MayUseCookies() {
+		return r, nil
+	}
+	id, err := verifyInTurn(req, v, token, r.now)
+	if err != nil {
+		if err = refuseToken(err); isUndecided(err) {
+			return r, err
+		}
+		return r, nil
+	}
+	r.Identity = id
+	return r, nil
+}
+
 // verifyInTurn verifies the token of a request that net/http has read, in the turn of
 // its address.
 func verifyInTurn(req *http.Request, v Verifier, token []byte, now time.Time) (id *Identity, err error) {

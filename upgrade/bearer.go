@@ -37,6 +37,29 @@ func Bearer(v Verifier, sources ...Source) Guard {
 	return g
 }
 
+// BearerUnless is Bearer for routes that are open to strangers in part: a request for which
+// isOpen returns true needs no token. A good one is recognised all the same, a bad one counts
+// as none, and one that cannot be judged at the moment is refused with 503. isOpen is called
+// where the request is judged, and must not block.
+func BearerUnless(isOpen func(r *Request) bool, v Verifier, sources ...Source) Guard {
+	g := Bearer(v, sources...)
+	judge := g.OnBeforeUpgrade
+	g.OnBeforeUpgrade = func(r *Request) (http.Header, error) {
+		h, err := judge(r)
+		if err != nil && isOpen(r) && !isUndecided(err) {
+			return nil, nil
+		}
+		return h, err
+	}
+	return g
+}
+
+// isUndecided reports whether a token could not be judged.
+func isUndecided(err error) bool {
+	rej := asRejection(err)
+	return rej == nil || rej.Status >= http.StatusInternalServerError
+}
+
 // bearerGuard has what the hooks of Bearer share.
 type bearerGuard struct {
 	verifier Verifier

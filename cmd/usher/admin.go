@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/usher-ws/usher/guard"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/metrics"
 	"github.com/usher-ws/usher/upgrade"
@@ -30,6 +31,7 @@ type admin struct {
 	server   *http.Server
 	usher    *server.Server
 	reloads  *reloads
+	pool     *guard.Pool // nil for serve
 }
 
 // newAdmin listens on addr. It answers when it is started.
@@ -44,7 +46,10 @@ func newAdmin(addr string, r *running) (*admin, error) {
 	registry.MustRegister(r.now.Load().collectors()...) // of the service, which stays
 	registry.MustRegister(r.reloads.collectors()...)
 	registry.MustRegister(r.certs.collectors()...)
-	a := &admin{listener: listener, usher: r.srv, reloads: &r.reloads}
+	if r.pool != nil {
+		registry.MustRegister(upstreamCollector{r.pool})
+	}
+	a := &admin{listener: listener, usher: r.srv, reloads: &r.reloads, pool: r.pool}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /stats", a.stats)
@@ -140,11 +145,17 @@ func (a *admin) health(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// ready answers whether new connections are welcome.
+// ready answers whether new connections are welcome: not where nobody is behind a guard.
 func (a *admin) ready(w http.ResponseWriter, _ *http.Request) {
 	if a.usher.Draining() {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
+	}
+	if a.pool != nil {
+		if err := a.pool.Ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 	}
 	_, _ = w.Write([]byte("ok\n"))
 }

@@ -46,7 +46,7 @@ func perSecond(l *limiter.Limit) float64 {
 // benchVersus is usher bench versus.
 type benchVersus struct {
 	Peers     []string      `placeholder:"NAME" help:"The other servers: gws, gorilla, coder, gnet, nbio, greatws, gobwas."`
-	Also      []string      `sep:"none" placeholder:"NAME=COMMAND" help:"A server of yours with /echo, /fanout and /refuse; {addr}, {host} and {port} are filled in. With {cert} and {key} in its command it is asked what is about TLS, and nothing else."`
+	Also      []string      `sep:"none" placeholder:"NAME=COMMAND" help:"A server of yours with /echo, /fanout and /refuse; {addr}, {host} and {port} are filled in. With {cert} and {key} in its command it is asked what is about TLS, with {upstream} what is about proxies, and nothing else."`
 	Source    string        `default:"bench/peers" help:"The directory of the module with their servers."`
 	Rounds    int           `default:"9" help:"How often each server is measured."`
 	Duration  time.Duration `short:"d" default:"2s" help:"How long each measurement takes."`

@@ -18,10 +18,11 @@ import (
 // certificates are the settings of handshakes as they are now: a handshake takes those that it
 // finds, so a change touches no connection that is there.
 type certificates struct {
-	now atomic.Pointer[tls.Config]
+	now    atomic.Pointer[tls.Config]
+	issuer *issuer // of --acme, or nil
 
-	OK     atomic.Int64 // how often files that had changed were taken
-	Failed atomic.Int64 // and were not
+	OK     atomic.Int64 // how often files that had changed were taken, and what a CA has signed
+	Failed atomic.Int64 // and were not, or a CA has signed nothing
 
 	// Of running.mu.
 	flags tlsFlags
@@ -57,22 +58,36 @@ func (f *tlsFlags) states() []fileState {
 }
 
 // openCertificates reads what the flags name; without a listener for TLS there is nothing.
-func (s *serveCmd) openCertificates() (*certificates, error) {
-	seen := s.states()
-	config, err := s.tlsFlags.config(s.listensTLS(), time.Now())
+func (f *listenFlags) openCertificates(log *slog.Logger) (*certificates, error) {
+	seen := f.states()
+	config, err := f.tlsFlags.config(f.listensTLS(), time.Now())
 	if config == nil {
 		return nil, err
 	}
 	c := new(certificates)
-	c.take(config, s.tlsFlags, seen)
+	if len(f.ACME) > 0 {
+		if err := f.checkDir(); err != nil {
+			return nil, usageError{err}
+		}
+		c.issuer = newIssuer(&f.acmeFlags, c, log)
+	}
+	c.take(config, f.tlsFlags, seen)
 	return c, nil
 }
 
-// take makes config what handshakes are done with. seen are the files as they were before they
+// take uses config from now on. seen are the files as they were before they
 // were read.
 func (c *certificates) take(config *tls.Config, flags tlsFlags, seen []fileState) {
-	c.now.Store(config)
+	c.use(config)
 	c.flags, c.read, c.last = flags, seen, seen
+}
+
+// use makes config what handshakes are done with.
+func (c *certificates) use(config *tls.Config) {
+	if c.issuer != nil {
+		config.GetCertificate = c.issuer.choose(config.Certificates)
+	}
+	c.now.Store(config)
 }
 
 // config is for server.Server.TLS. Its tickets live as long as it does.
@@ -80,15 +95,29 @@ func (c *certificates) config() *tls.Config {
 	if c == nil {
 		return nil
 	}
-	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.now.Load(), nil }}
+	return &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if c.issuer.isChallenge(hello) {
+			return c.issuer.challenges, nil
+		}
+		return c.now.Load(), nil
+	}}
 }
 
-// notAfter is when the first of the certificates expires.
-func (c *certificates) notAfter() time.Time {
+// notAfter is when the first of the certificates expires. It is zero if one of --acme is yet to be
+// got.
+func (c *certificates) notAfter() (first time.Time) {
 	pairs := c.now.Load().Certificates
-	first := pairs[0].Leaf.NotAfter
-	for _, p := range pairs[1:] {
-		if p.Leaf.NotAfter.Before(first) {
+	if c.issuer != nil {
+		for _, d := range c.issuer.domains {
+			cert := d.cert.Load()
+			if cert == nil {
+				return time.Time{}
+			}
+			pairs = append(slices.Clip(pairs), *cert)
+		}
+	}
+	for _, p := range pairs {
+		if first.IsZero() || p.Leaf.NotAfter.Before(first) {
 			first = p.Leaf.NotAfter
 		}
 	}
@@ -149,7 +178,7 @@ func (r *running) lookAtCertificates() {
 		r.log.Error("the certificates stay as they were: the files have changed, and cannot be taken", "err", err)
 		return
 	}
-	c.now.Store(config)
+	c.use(config)
 	c.OK.Add(1)
 	r.log.Info("the certificates were read again, since the files have changed", "not_after", c.notAfter())
 	c.warn(r.log, time.Now())
@@ -162,12 +191,17 @@ func (c *certificates) collectors() []prometheus.Collector {
 	}
 	counter := func(result string, n *atomic.Int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "usher_tls_certificate_reloads_total", Help: "How often the files of --tls-cert, --tls-key and --tls-client-ca had changed, by what became of it; failed changed nothing.",
+			Name: "usher_tls_certificate_reloads_total", Help: "How often the files of --tls-cert, --tls-key and --tls-client-ca had changed, or a certificate of --acme was got or due, by what became of it; failed changed nothing.",
 			ConstLabels: prometheus.Labels{"result": result},
 		}, func() float64 { return float64(n.Load()) })
 	}
 	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "usher_tls_certificate_expiry_timestamp_seconds", Help: "When the first of the certificates expires.",
-	}, func() float64 { return float64(c.notAfter().Unix()) })
+		Name: "usher_tls_certificate_expiry_timestamp_seconds", Help: "When the first of the certificates expires; 0 while one of --acme has yet to be got.",
+	}, func() float64 {
+		if t := c.notAfter(); !t.IsZero() {
+			return float64(t.Unix())
+		}
+		return 0
+	})
 	return []prometheus.Collector{counter("ok", &c.OK), counter("failed", &c.Failed), expiry}
 }

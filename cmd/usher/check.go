@@ -20,19 +20,44 @@ import (
 	"github.com/usher-ws/usher/upgrade"
 )
 
-// checkCmd is usher check. It has the flags of usher serve.
-type checkCmd struct{ serveCmd }
-
-// Help is what usher check --help prints below its first line.
-func (*checkCmd) Help() string {
-	return "It reads the files, keys and key sets that the settings name, and listens nowhere. What it prints " +
-		"can be the file of --config, and says of each setting whether a flag, the environment, a file or the default has the word. " +
-		"Secrets and credentials in URLs are not printed."
+// checkCmd is usher check.
+type checkCmd struct {
+	Serve checkServe `cmd:"" default:"withargs" help:"Check the settings of usher serve; the word serve may be left out."`
+	Guard checkGuard `cmd:"" help:"Check the settings of usher guard."`
 }
 
+// checkServe has the flags of usher serve, and checkGuard those of usher guard.
+type (
+	checkServe struct{ serveCmd }
+	checkGuard struct{ guardCmd }
+)
+
+const checkHelp = "It reads the files, keys and key sets that the settings name, and listens nowhere. What it prints " +
+	"can be the file of --config, and says of each setting whether a flag, the environment, a file or the default has the word. " +
+	"Secrets and credentials in URLs are not printed."
+
+// Help is what usher check --help prints below its first line.
+func (*checkCmd) Help() string { return checkHelp }
+
+// Help is what usher check serve --help prints below its first line.
+func (*checkServe) Help() string { return checkHelp }
+
+// Help is what usher check guard --help prints below its first line.
+func (*checkGuard) Help() string { return checkHelp }
+
 // Run prints the settings, if usher serve would take them.
-func (c *checkCmd) Run(stdout io.Writer, ctx *kong.Context, from *sources) error {
-	given, err := c.judge()
+func (c *checkServe) Run(stdout io.Writer, ctx *kong.Context, from *sources) error {
+	return check(&c.serveCmd, stdout, ctx, from)
+}
+
+// Run prints the settings, if usher guard would take them.
+func (c *checkGuard) Run(stdout io.Writer, ctx *kong.Context, from *sources) error {
+	return check(&c.guardCmd, stdout, ctx, from)
+}
+
+// check prints the settings of p, if it could start with them.
+func check(p program, stdout io.Writer, ctx *kong.Context, from *sources) error {
+	given, err := judge(p)
 	if err != nil {
 		return usageError{err}
 	}
@@ -42,8 +67,8 @@ func (c *checkCmd) Run(stdout io.Writer, ctx *kong.Context, from *sources) error
 	for _, flag := range ctx.Selected().Flags {
 		b = appendSetting(b, flag, said[flag.Name])
 	}
-	if len(c.SecretFile) == 0 {
-		origin := "made for this run"
+	if len(p.common().SecretFile) == 0 {
+		origin := p.withoutSecret()
 		switch {
 		case os.Getenv("USHER_SECRET") != "":
 			origin = "environment USHER_SECRET, not shown"
@@ -56,14 +81,11 @@ func (c *checkCmd) Run(stdout io.Writer, ctx *kong.Context, from *sources) error
 	return err
 }
 
-// judge returns the error with which usher serve would end at its start. given is as secrets
-// returns it.
-func (c *checkCmd) judge() (given bool, err error) {
-	quiet := c.serveCmd
-	quiet.LogLevel = "warn" // what is well is in the output
-	ring := server.NewLogRing(quiet.logHandler(quiet.level()))
+// judge returns the error with which p would end at its start. given is as secrets returns it.
+func judge(p program) (given bool, err error) {
+	ring := server.NewLogRing(p.common().logHandler(slog.LevelWarn)) // what is well is in the output
 	defer ring.Close(time.Second)
-	r, err := c.build(ring, new(slog.LevelVar))
+	r, err := build(p, ring, new(slog.LevelVar))
 	if err != nil {
 		return false, err
 	}

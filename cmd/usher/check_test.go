@@ -18,10 +18,10 @@ func TestCheckIsAFile(t *testing.T) {
 	t.Setenv("USHER_SECRET", strings.Repeat("s", 32))
 	dir := t.TempDir()
 	writeGoodFiles(t, dir)
-	args := []string{"check"}
+	args := []string{"check", "serve"}
 	for command, flag := range allFlags(t) {
 		switch {
-		case command != "check", flag.Name == "config":
+		case command != "check serve", flag.Name == "config":
 		case flag.Name == "echo-auth":
 			args = append(args, "--echo-auth=/auth")
 		case flag.Name == "audience":

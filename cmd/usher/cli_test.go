@@ -104,6 +104,16 @@ func TestMistakes(t *testing.T) {
 		{"serve --auth-url localhost:9000", 2, "http://127.0.0.1:9000/auth"},
 		{"serve --auth-url http://me:letmein@h/", 2, "leave them out"},
 		{"serve --log-format xml", 2, "json"},
+		{"guard", 2, "--upstream"},
+		{"guard --upstream 127.0.0.1:8000", 2, "http://host:port"},
+		{"guard --upstream http://127.0.0.1:9 --over-limit warn", 2, "--warn-text"},
+		{"guard --upstream http://127.0.0.1:9 --upstream-timeout 0", 2, "out of range"},
+		{"guard --upstream http://127.0.0.1:9 --path /a/{b}=/{c}", 2, "no wildcard {c}"},
+		{"guard --upstream http://127.0.0.1:9 --path /a/{b} --path /a/{c}=/c", 2, "the same paths"},
+		{"guard --upstream http://127.0.0.1:9 --public ws", 2, "slash"},
+		{"guard --upstream http://127.0.0.1:9 --forward-claims https://h/role", 2, "letters"},
+		{"guard --upstream http://127.0.0.1:9 --rooms a", 2, "--rooms"},
+		{"check guard --upstream http://127.0.0.1:9 --over-limit warn", 2, "--warn-text"},
 		{"serve --log-level loud", 2, "warn"},
 		{"serve --origin https://chat.example/", 2, "scheme://host"},
 		{"serve --rooms lobby,a.b", 2, "letters"},
@@ -289,7 +299,7 @@ func TestHelpAndVersion(t *testing.T) {
 	want := strings.Fields("--config --listen --reuse-port --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-rooms-per-user --max-requests --max-head --max-message --max-buffered --handshake-timeout " +
 		"--message-timeout --write-timeout --ping-interval --idle-timeout --drain --deflate --log-format --log-level --admin --help " +
-		"--access-log --print-routes --users --proxy-protocol --trusted-proxy --auth-url --tls-cert --tls-key --tls-min --tls-client-ca " +
+		"--access-log --print-routes --users --proxy-protocol --trusted-proxy --auth-url --tls-cert --tls-key --tls-min --tls-client-ca --acme --acme-dir --acme-server " +
 		"--leave-grace --announce-max --history --jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, +)?(--[a-z-]+)`).FindAllStringSubmatch(finish(t, nil, "serve", "--help").stdout, -1) {

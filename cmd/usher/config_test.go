@@ -103,7 +103,7 @@ func TestNearest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := settingNames(parser.Model)
+	known := settingNames(parser.Model, "serve")
 	for key, want := range map[string]string{
 		"max_conns": "max-conns", "maxconns": "max-conns", "Rate": "rate", "--rate": "rate", "origins": "origin", "secret": "secret-file",
 		"log": "log-format", "idle_timeout": "idle-timeout", "user": "users", "sercet-file": "secret-file", "byterate": "byte-rate",

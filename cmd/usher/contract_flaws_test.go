@@ -64,7 +64,7 @@ func flawsOfStatus(a answer, status int) (flaws []string) {
 		"Allow":                 {[]int{405}, regexp.MustCompile(`^GET, HEAD, OPTIONS$`)},
 		"Upgrade":               {[]int{426}, regexp.MustCompile(`^websocket$`)},
 		"Sec-WebSocket-Version": {[]int{426}, regexp.MustCompile(`^13$`)},
-		"Retry-After":           {[]int{429, 503}, regexp.MustCompile(`^[1-9][0-9]*$`)},
+		"Retry-After":           {[]int{429, 502, 503, 504}, regexp.MustCompile(`^[1-9][0-9]*$`)},
 		"Sec-WebSocket-Accept":  {},
 	} {
 		got := a.values(name)

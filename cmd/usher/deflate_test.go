@@ -146,10 +146,10 @@ func TestGoDeflate(t *testing.T) {
 			return dialGorillaWith(&gorilla.Dialer{EnableCompression: true}, url)
 		}},
 		{"coder", deflater{512}, func(url string) (library, refusal, error) {
-			return dialCoderWith(coder.CompressionNoContextTakeover, url)
+			return dialCoderWith(nil, coder.CompressionNoContextTakeover, url)
 		}},
 		{"coder, asking for takeover", deflater{512}, func(url string) (library, refusal, error) {
-			return dialCoderWith(coder.CompressionContextTakeover, url)
+			return dialCoderWith(nil, coder.CompressionContextTakeover, url)
 		}},
 		{"gws", deflater{512}, func(url string) (library, refusal, error) {
 			return dialGwsDeflate(gws.PermessageDeflate{Enabled: true}, url)
@@ -229,7 +229,7 @@ func TestClientsWindows(t *testing.T) {
 type gwsDeflate struct{ *gwsConn }
 
 func dialGwsDeflate(deflate gws.PermessageDeflate, url string) (library, refusal, error) {
-	c, refused, err := dialGwsWith(deflate, url)
+	c, refused, err := dialGwsWith(nil, deflate, url)
 	if err != nil {
 		return nil, refused, err
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/login"
 	"github.com/usher-ws/usher/upgrade"
 	"github.com/usher-ws/usher/upgrade/jwks"
@@ -20,13 +21,17 @@ import (
 // it. It never changes: a reload makes another.
 type entrance struct {
 	door
-	logIn   chat.LogIn
-	secrets []secret
-	given   bool // the secrets, keys or service are the operator's
-	keys    *jwks.Keys
-	keysAt  string // --jwks
+	logIn    chat.LogIn
+	secrets  []secret
+	given    bool // the secrets, keys or service are the operator's
+	keys     *jwks.Keys
+	keysAt   string           // --jwks
+	verifier upgrade.Verifier // nil without secrets and keys
 
-	// What there is over HTTP.
+	// Of guard: what is known of a plain request.
+	recognize func(req *http.Request) (*upgrade.Request, error)
+
+	// Of serve: what there is over HTTP.
 	handler http.Handler
 	answer  func(dst []byte, r *upgrade.Request) []byte
 }
@@ -38,6 +43,9 @@ func (s *serveCmd) entrance(before *entrance, log *slog.Logger) (*entrance, erro
 	var err error
 	if e.secrets, e.given, err = s.secrets(); err != nil {
 		return nil, err
+	}
+	if !e.given {
+		e.secrets = []secret{newSecret()}
 	}
 	switch {
 	case before == nil:
@@ -68,26 +76,21 @@ func (s *serveCmd) entrance(before *entrance, log *slog.Logger) (*entrance, erro
 // provide gives e what judges tokens, and makes them for those whose password check finds
 // right.
 func (s *serveCmd) provide(e, before *entrance, check func(ctx context.Context, username, password string) error, log *slog.Logger) (err error) {
-	if e.keys, err = s.openKeys(e.secrets, before.keys, log); err != nil {
+	if err := s.trust(e, before, log); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			e.keys.Close()
+			e.close()
 		}
 	}()
-	if before.keys != nil && before.keysAt != s.JWKS {
-		if _, err := e.keys.Ask(context.Background(), ""); err != nil {
-			return errors.New("--jwks: the set at this URL cannot be read: mend that first")
-		}
-	}
 	var signs secret // none if keys are all there is
 	if e.secrets != nil {
 		signs = e.secrets[0]
 	}
 	config := login.Config{
 		Secret: signs.text, Algorithm: signs.algorithm, Issuer: s.Issuer, Audience: s.Audience,
-		Verifier:      &jwt.Verifier{Keys: e.keys, Issuer: s.Issuer, Audience: s.Audience, Leeway: s.Leeway},
+		Verifier:      e.verifier,
 		CheckPassword: check, Origins: s.Origin, Logger: log,
 	}
 	if before.provider != nil {
@@ -96,6 +99,21 @@ func (s *serveCmd) provide(e, before *entrance, check func(ctx context.Context, 
 		e.provider, err = login.New(config)
 	}
 	return err
+}
+
+// trust gives e what judges tokens.
+func (f *credentialFlags) trust(e, before *entrance, log *slog.Logger) (err error) {
+	if e.keys, err = f.openKeys(e.secrets, before.keys, log); err != nil {
+		return err
+	}
+	if before.keys != nil && before.keysAt != f.JWKS {
+		if _, err := e.keys.Ask(context.Background(), ""); err != nil {
+			e.close()
+			return errors.New("--jwks: the set at this URL cannot be read: mend that first")
+		}
+	}
+	e.verifier = &jwt.Verifier{Keys: e.keys, Issuer: f.Issuer, Audience: f.Audience, Leeway: f.Leeway}
+	return nil
 }
 
 // openKeys returns the keys that tokens may be signed with: the secrets, and all others.
@@ -132,6 +150,26 @@ func (s *serveCmd) chat(e *entrance) chat.Config {
 		LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
 		History: orNone(s.History), HistoryBytes: s.historyBytes(), ReplayRate: s.replays(),
 	}
+}
+
+// historyBytes returns the part of --max-buffered that the histories of all rooms may take.
+func (s *serveCmd) historyBytes() int {
+	if s.History == 0 {
+		return 0
+	}
+	return int(s.MaxBuffered) / 8
+}
+
+// replays returns how often one user is told the history of a room: as often as they may say
+// something.
+func (s *serveCmd) replays() limiter.Rate {
+	switch {
+	case s.LimitDryRun:
+		return limiter.Rate{}
+	case s.UserRate != 0:
+		return s.common().together(s.UserRate)
+	}
+	return s.limits().Messages
 }
 
 // leadTo has e answer over HTTP, in front of the chat.

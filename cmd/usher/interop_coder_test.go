@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"context"
+	"net/http"
 	"testing"
 
 	coder "github.com/coder/websocket"
@@ -22,15 +23,16 @@ type coderConn struct {
 }
 
 func dialCoder(url string) (library, refusal, error) {
-	return dialCoderWith(coder.CompressionDisabled, url)
+	return dialCoderWith(nil, coder.CompressionDisabled, url)
 }
 
-func dialCoderWith(mode coder.CompressionMode, url string) (library, refusal, error) {
+func dialCoderWith(client *http.Client, mode coder.CompressionMode, url string) (library, refusal, error) {
 	ctx := context.Background()
 	c := &coderConn{ctx: ctx, heard: make(chan heard, 16), ponged: make(chan string, 1)}
 	dialed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	conn, resp, err := coder.Dial(dialed, url, &coder.DialOptions{
+		HTTPClient:      client,
 		CompressionMode: mode,
 		OnPongReceived:  func(_ context.Context, payload []byte) { c.ponged <- string(payload) },
 	})

@@ -5,6 +5,7 @@ package main_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -27,9 +28,11 @@ type gobwasConn struct {
 	ponged bool
 }
 
-func dialGobwas(url string) (library, refusal, error) {
+func dialGobwas(url string) (library, refusal, error) { return dialGobwasWith(nil, url) }
+
+func dialGobwasWith(secure *tls.Config, url string) (library, refusal, error) {
 	var refused refusal
-	d := gobwas.Dialer{Timeout: patience, OnStatusError: func(_ int, _ []byte, r io.Reader) {
+	d := gobwas.Dialer{Timeout: patience, TLSConfig: secure, OnStatusError: func(_ int, _ []byte, r io.Reader) {
 		if resp, err := http.ReadResponse(bufio.NewReader(r), nil); err == nil {
 			refused = refusalOf(resp)
 		}

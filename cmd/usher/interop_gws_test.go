@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"strings"
 	"testing"
@@ -27,12 +28,12 @@ type gwsConn struct {
 }
 
 func dialGws(url string) (library, refusal, error) {
-	return dialGwsWith(gws.PermessageDeflate{}, url)
+	return dialGwsWith(nil, gws.PermessageDeflate{}, url)
 }
 
-func dialGwsWith(deflate gws.PermessageDeflate, url string) (library, refusal, error) {
+func dialGwsWith(secure *tls.Config, deflate gws.PermessageDeflate, url string) (library, refusal, error) {
 	c := &gwsConn{heard: make(chan heard, 16), ponged: make(chan string, 1)}
-	conn, resp, err := gws.NewClient(c, &gws.ClientOption{Addr: url, HandshakeTimeout: patience, PermessageDeflate: deflate})
+	conn, resp, err := gws.NewClient(c, &gws.ClientOption{Addr: url, TlsConfig: secure, HandshakeTimeout: patience, PermessageDeflate: deflate})
 	if err != nil {
 		return nil, refusalOf(resp), err
 	}

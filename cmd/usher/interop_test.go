@@ -163,19 +163,25 @@ func runScript(t *testing.T, interpreter, script string, do, saw any) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runIn(t, clientsDir, saw, interpreter, script, string(what))
+}
+
+// runIn runs a program in a directory, and reads the JSON that it prints.
+func runIn(t *testing.T, dir string, saw any, program string, args ...string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, interpreter, script, string(what))
-	cmd.Dir = clientsDir
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = dir
 	cmd.WaitDelay = time.Second
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", script, err, stderr.String())
+		t.Fatalf("%s: %v\n%s", args[0], err, stderr.String())
 	}
 	if err := json.Unmarshal(out, saw); err != nil {
-		t.Fatalf("%s printed %q: %v", script, out, err)
+		t.Fatalf("%s printed %q: %v", args[0], out, err)
 	}
 }
 

@@ -270,3 +270,15 @@ func (d *endpoints) reachable(path string) string {
 	}
 	return fmt.Sprintf("%s://localhost%s over %s", scheme(0), path, d.names[0])
 }
+
+// reachable returns an address that a client on this machine can connect to.
+func reachable(addr netip.AddrPort) netip.AddrPort {
+	switch ip := addr.Addr(); {
+	case !ip.IsUnspecified():
+		return addr
+	case ip.Is4():
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
+	default:
+		return netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port())
+	}
+}

@@ -34,7 +34,7 @@ func (r *running) seen() string {
 	return fmt.Sprintf("%+v %+v %v %v", p, limits, e.keysAt, r.level)
 }
 
-// TestLive goes over all flags of serve. When a setting changes while the server runs, it has
+// TestLive goes over all flags of serve and guard. When a setting changes while the server runs, it has
 // the new value if it is live, and else it says by its name that it stays as it was.
 func TestLive(t *testing.T) {
 	t.Setenv("USHER_SECRET", strings.Repeat("s", 32))
@@ -42,7 +42,7 @@ func TestLive(t *testing.T) {
 	writeGoodFiles(t, dir)
 	config := filepath.Join(dir, "usher.yaml")
 	for command, flag := range allFlags(t) {
-		if command != "serve" || flag.Name == "config" {
+		if command != "serve" && command != "guard" || flag.Name == "config" {
 			continue
 		}
 		good := goodValues(t, dir, flag)
@@ -52,7 +52,7 @@ func TestLive(t *testing.T) {
 			}
 		}
 		write(good[0])
-		args := append([]string{"serve", "--config", config}, beside(dir, flag.Name, 1)...)
+		args := append([]string{command, "--config", config}, beside(dir, command, flag.Name, 1)...)
 		r := runHere(t, args...)
 		before := r.seen()
 		reload := func(value string, wantChanged, wantKept []string) {
@@ -89,14 +89,14 @@ func TestLive(t *testing.T) {
 // runHere runs what serve would in this process, on no port of its own.
 func runHere(t *testing.T, args ...string) *running {
 	t.Helper()
-	s, flags, err := parseServe(args, new(sources))
+	p, flags, err := parseProgram(args, new(sources))
 	if err != nil {
 		t.Fatal(err)
 	}
 	level := new(slog.LevelVar)
-	level.Set(s.level())
+	level.Set(p.common().level())
 	ring := server.NewLogRing(slog.DiscardHandler)
-	r, err := s.build(ring, level)
+	r, err := build(p, ring, level)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,16 +114,19 @@ func runHere(t *testing.T, args ...string) *running {
 	return r
 }
 
-// TestLiveIsDocumented: the help of serve names exactly the settings that can change.
+// TestLiveIsDocumented: the help of serve, and that of guard, names exactly the settings that can
+// change.
 func TestLiveIsDocumented(t *testing.T) {
-	var live []string
-	for command, flag := range allFlags(t) {
-		if command == "serve" && isLive(flag) {
-			live = append(live, "--"+flag.Name)
+	for command, help := range map[string]string{"serve": new(serveCmd).Help(), "guard": new(guardCmd).Help()} {
+		var live []string
+		for of, flag := range allFlags(t) {
+			if of == command && isLive(flag) {
+				live = append(live, "--"+flag.Name)
+			}
 		}
-	}
-	slices.Sort(live)
-	if help := (&serveCmd{}).Help(); !strings.Contains(help, strings.Join(live, ", ")) {
-		t.Errorf("the help of serve has not %q", strings.Join(live, ", "))
+		slices.Sort(live)
+		if want := ": " + strings.Join(live, ", ") + "."; !strings.Contains(help, want) {
+			t.Errorf("the help of %s has not %q", command, want)
+		}
 	}
 }

@@ -4,6 +4,7 @@
 // many connections, and keeps each of them to its share.
 //
 //	usher serve          run it, with a chat to try it out
+//	usher guard          run it in front of an application of yours that speaks WebSocket
 //	usher check          look at the settings of serve, without running it
 //	usher token --sub me make a token for it
 //	usher bench echo URL measure it, or another server
@@ -26,6 +27,7 @@ import (
 // cli is the command line; kong reads it from the tags.
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server: the chat at /, its rooms at /ws/{room}, and echoes where you want them."`
+	Guard   guardCmd   `cmd:"" help:"Guard an application that speaks WebSocket: check tokens, limit messages and connections, and drain, in front of it."`
 	Check   checkCmd   `cmd:"" help:"Check the settings that the server would run with, and print where each comes from."`
 	Token   tokenCmd   `cmd:"" help:"Make a token for the server."`
 	Bench   benchCmd   `cmd:"" help:"Measure this WebSocket server or another."`

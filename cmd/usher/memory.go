@@ -12,7 +12,8 @@ import (
 // This file keeps the memory of the process near what --max-buffered says. A heap may grow
 // to twice what is alive before it is collected, and keeps what it had for minutes: with the
 // budget full that would be twice the budget, and long after it was. And what came with many
-// connections is garbage as soon as they are seated, but stays until as much has come again.
+// connections, 60 KB with each handshake of TLS, is garbage as soon as they are seated, but stays
+// until as much has come again.
 
 // memory is what it has to know of a server.
 type memory struct {
@@ -22,20 +23,24 @@ type memory struct {
 
 	isLimited bool // GOMEMLIMIT is the operator's
 	highest   int  // what was held, since memory was last given back
-	crowd     int  // how many sockets there were then
-	last      int  // how many there were at the last look
-	rest      int  // looks until it may be given back again
+	left      int  // the garbage that was not taken then
+	allocated int  // what was allocated until the last look, since the process began
+	rest      int  // looks until it may be given back again for what was held
 }
 
 const (
 	memoryEvery = time.Second
 
-	// restAfter is how many looks lie between two times that memory is given back, which
-	// is a collection.
-	restAfter = 4
+	// restAfter is how many looks later memory is given back again, which is a collection, if
+	// what is held goes up and down.
+	restAfter = 5
 
-	// fewSockets is how many may come or go without a collection: their garbage is nothing.
-	fewSockets = 1000
+	// littleGarbage is never worth a collection.
+	littleGarbage = 512 << 10
+
+	// quietFor is for how many looks, at the present rate, nothing like what is given back is
+	// taken again.
+	quietFor = 8
 
 	// What a process is granted beside the budget: for itself, and for each connection.
 	memoryOfItself, memoryOfOne = 16 << 20, 2 << 10
@@ -62,36 +67,31 @@ func (m *memory) keep(done <-chan struct{}) {
 // look sets the limit from which on garbage is collected at once, and gives memory back to the
 // system when there is much.
 func (m *memory) look() {
+	h := readHeap()
 	if !m.isLimited {
-		debug.SetMemoryLimit(m.limit(alive()))
+		debug.SetMemoryLimit(m.limit(h.alive))
 	}
-	if m.isDue() {
+	if m.isDue(h) {
 		debug.FreeOSMemory()
+		m.left = readHeap().garbage
 	}
 }
 
 // isDue reports whether memory is to be given back: because much less is held than was, or as
-// a crowd has come or gone and the next does not follow. A crowd is a quarter of those that
-// are there: from one thousand to a million there are thirty.
-func (m *memory) isDue() bool {
+// there is much garbage and hardly any more comes, so that it will not be much again soon.
+func (m *memory) isDue(h heap) bool {
 	now, most := m.buffered()
-	sockets := m.sockets()
 	m.highest = max(m.highest, most)
-	isQuiet := abs(sockets-m.last) <= sockets/100
-	m.last = sockets
-	if m.rest > 0 {
-		m.rest--
+	since := h.allocated - m.allocated
+	m.allocated, m.rest = h.allocated, max(m.rest-1, 0)
+	isLeft := h.garbage-m.left > max(h.alive/16, littleGarbage) && since*quietFor <= h.garbage
+	isFreed := m.rest == 0 && m.highest-now > max(m.budget/16, 4<<20)
+	if !isLeft && !isFreed {
 		return false
 	}
-	isCrowd := isQuiet && abs(sockets-m.crowd) > max(m.crowd/4, fewSockets)
-	if !isCrowd && m.highest-now <= max(m.budget/16, 4<<20) {
-		return false
-	}
-	m.highest, m.crowd, m.rest = now, sockets, restAfter
+	m.highest, m.rest = now, restAfter
 	return true
 }
-
-func abs(n int) int { return max(n, -n) }
 
 // limit is two fifths more than the budget, with what else a server of its size needs. A heap
 // that is full of live objects gets room beside them, or it would be collected without end.
@@ -100,12 +100,28 @@ func (m *memory) limit(alive int) int64 {
 	return int64(max(usual, alive+alive/4+memoryOfItself))
 }
 
-// alive is how many bytes were in use when the heap was last collected.
-func alive() int {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return 0
+// heap is what Go's heap has, in bytes.
+type heap struct {
+	alive     int // in use when it was last collected
+	garbage   int // at most: what was allocated since then, and what is free and not given back
+	allocated int // since the process began
+}
+
+// readHeap reads what the runtime knows of it, without a collection.
+func readHeap() heap {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/gc/heap/allocs:bytes"},
 	}
-	return int(sample[0].Value.Uint64())
+	metrics.Read(samples)
+	value := func(k int) int {
+		if samples[k].Value.Kind() != metrics.KindUint64 {
+			return 0
+		}
+		return int(samples[k].Value.Uint64())
+	}
+	alive := value(0)
+	return heap{alive, max(value(1)-alive, 0) + value(2), value(3)}
 }

@@ -16,10 +16,19 @@ import (
 	"github.com/usher-ws/usher/internal/drawn"
 )
 
-// TestReadmeShowsTheFlags: the table of flags in README.md is made from the command line's
-// definition; go test ./cmd/usher -run Readme -update makes it again.
+// TestReadmeShowsTheFlags: the tables of flags in README.md are made from the command line's
+// definition; go test ./cmd/usher -run Readme -update makes them again.
 func TestReadmeShowsTheFlags(t *testing.T) {
-	drawn.Section(t, "../../README.md", "flags", flagsMarkdown(t))
+	drawn.Section(t, "../../README.md", "flags", flagsMarkdown(t, "serve", nil))
+	serve := make(map[string]string)
+	for command, f := range allFlags(t) {
+		if command == "serve" {
+			serve[f.Name] = shownDefault(f) + f.Help
+		}
+	}
+	drawn.Section(t, "../../README.md", "guard", flagsMarkdown(t, "guard", func(f *kong.Flag) bool {
+		return serve[f.Name] != shownDefault(f)+f.Help
+	}))
 }
 
 // TestReadmeConfiguration: the file of settings in README.md is one, and usher check says of
@@ -55,8 +64,8 @@ func TestReadmeConfiguration(t *testing.T) {
 	}
 }
 
-// flagsMarkdown draws the flags of usher serve for README.md.
-func flagsMarkdown(t *testing.T) string {
+// flagsMarkdown draws the flags of a command for README.md, or those of them that are wanted.
+func flagsMarkdown(t *testing.T, of string, wanted func(f *kong.Flag) bool) string {
 	t.Helper()
 	parser, err := newParser(new(cli), new(sources), io.Discard, io.Discard)
 	if err != nil {
@@ -65,10 +74,13 @@ func flagsMarkdown(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("| flag | default | |\n|---|---|---|\n")
 	for _, command := range parser.Model.Children {
-		if command.Name != "serve" {
+		if command.Name != of {
 			continue
 		}
 		for _, f := range command.Flags {
+			if wanted != nil && !wanted(f) {
+				continue
+			}
 			fmt.Fprintf(&b, "| `--%s` | %s | %s |\n", f.Name, shownDefault(f), strings.ReplaceAll(f.Help, "|", `\|`))
 		}
 	}

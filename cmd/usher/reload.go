@@ -12,7 +12,6 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/usher-ws/usher/chat"
 )
 
 // This file is what SIGHUP does: the settings are read once more, from the same command line and
@@ -66,7 +65,7 @@ func (r *running) readAgain(args []string, from *sources) (changed, kept []strin
 	if r.isClosed {
 		return nil, nil, nil
 	}
-	next, flags, err := parseServe(args, from)
+	next, flags, err := parseProgram(args, from)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -93,40 +92,34 @@ func (r *running) readAgain(args []string, from *sources) (changed, kept []strin
 }
 
 // goOver goes over to the settings of next, all of them or none.
-func (r *running) goOver(next *serveCmd) error {
-	seen := next.states()
-	handshakes, err := next.tlsFlags.config(r.certs != nil, time.Now())
+func (r *running) goOver(next program) error {
+	s := next.common()
+	seen := s.states()
+	handshakes, err := s.tlsFlags.config(r.certs != nil, time.Now())
 	if err != nil {
 		return err
 	}
 	before := r.now.Load()
-	e, err := next.entrance(before, r.log)
+	o, err := next.open(r, before)
 	if err != nil {
 		return err
 	}
-	config := next.chat(e)
-	_, err = chat.New(config)
-	if err == nil {
-		fresh := next.server(r.log)
-		next.route(fresh, r.app, e)
-		err = explainFiles(r.srv.SetPolicy(fresh.Policy()))
-	}
-	if err != nil {
-		e.close()
+	if err := explainFiles(r.srv.SetPolicy(o.srv.Policy())); err != nil {
+		o.entrance.close()
 		return err
 	}
-	_ = r.app.SetConfig(config) // which New takes
-	r.enter(e)
+	o.take()
+	r.now.Store(o.entrance)
 	if r.certs != nil {
-		r.certs.take(handshakes, next.tlsFlags, seen)
+		r.certs.take(handshakes, s.tlsFlags, seen)
 	}
-	r.level.Set(next.level())
+	r.level.Set(s.level())
 	before.close()
 	return nil
 }
 
-// parseServe returns the settings of serve that args and from name, and its flags.
-func parseServe(args []string, from *sources) (*serveCmd, []*kong.Flag, error) {
+// parseProgram returns the program that args and from name, with its settings, and its flags.
+func parseProgram(args []string, from *sources) (program, []*kong.Flag, error) {
 	c := new(cli)
 	parser, err := newParser(c, from, io.Discard, io.Discard)
 	if err != nil {
@@ -136,7 +129,11 @@ func parseServe(args []string, from *sources) (*serveCmd, []*kong.Flag, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &c.Serve, ctx.Selected().Flags, refuseTwice(ctx)
+	selected := ctx.Selected()
+	if selected.Name == "guard" {
+		return &c.Guard, selected.Flags, refuseTwice(ctx)
+	}
+	return &c.Serve, selected.Flags, refuseTwice(ctx)
 }
 
 // collectors are the metrics.

@@ -10,15 +10,40 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/guard"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
 )
 
+// program is serve or guard, with its settings.
+type program interface {
+	common() common
+	Validate() error
+
+	// open returns what there is to run with these settings. before is what that takes the
+	// place of in r, nil at the start.
+	open(r *running, before *entrance) (*opened, error)
+
+	// greet appends what the start says on standard output behind the addresses.
+	greet(b []byte, endpoints *endpoints, e *entrance) ([]byte, error)
+
+	// withoutSecret says where the secret is from if nothing was given.
+	withoutSecret() string
+}
+
+// opened is what the settings of a program have led to.
+type opened struct {
+	entrance *entrance
+	srv      *server.Server // with its routes; once another one runs only its Policy counts
+	take     func()         // goes over to all else
+}
+
 // running is the server with all that it serves, and what of that can change: see reload.
 type running struct {
 	srv   *server.Server
-	app   *chat.Chat
+	app   *chat.Chat  // of serve
+	pool  *guard.Pool // of guard
 	level *slog.LevelVar
 	log   *slog.Logger
 	now   atomic.Pointer[entrance]
@@ -31,31 +56,53 @@ type running struct {
 	reloads reloads
 }
 
-// build returns the server with all that it serves. It reads what the settings name. close is
+// build returns the server with all that p serves. It reads what the settings name. close is
 // to follow.
-func (s *serveCmd) build(ring *server.LogRing, level *slog.LevelVar) (*running, error) {
+func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, error) {
 	r := &running{level: level, log: slog.New(ring)}
+	s := p.common()
 	var err error
-	if r.certs, err = s.openCertificates(); err != nil {
+	if r.certs, err = s.openCertificates(r.log); err != nil {
 		return nil, err
 	}
 	r.certs.warn(r.log, time.Now())
-	e, err := s.entrance(nil, r.log)
+	o, err := p.open(r, nil)
 	if err != nil {
 		return nil, err
 	}
-	if r.app, err = chat.New(s.chat(e)); err != nil {
-		e.close()
-		return nil, err
-	}
-	r.enter(e)
-	r.srv = s.server(r.log)
-	r.srv.Handler, r.srv.Answer, r.srv.TLS = r, r.answer, r.certs.config()
-	s.route(r.srv, r.app, e)
+	o.take()
+	r.now.Store(o.entrance)
+	r.srv = o.srv
+	r.srv.TLS = r.certs.config()
 	if s.AccessLog {
 		r.srv.Use(middleware.Logging(ring))
 	}
 	return r, nil
+}
+
+// open implements program.
+func (s *serveCmd) open(r *running, before *entrance) (*opened, error) {
+	e, err := s.entrance(before, r.log)
+	if err != nil {
+		return nil, err
+	}
+	config := s.chat(e)
+	app, err := chat.New(config)
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	if r.app != nil {
+		app = r.app // whose rooms go on; what New takes it takes, too
+	}
+	e.leadTo(app)
+	srv := s.server(r.log)
+	srv.Handler, srv.Answer = r, r.answer
+	s.route(srv, app, e)
+	return &opened{e, srv, func() {
+		r.app = app
+		_ = app.SetConfig(config)
+	}}, nil
 }
 
 // route adds what there is at each path.
@@ -64,12 +111,6 @@ func (s *serveCmd) route(srv *server.Server, app *chat.Chat, e *entrance) {
 	room.Guards, room.Limits = append(e.guards(), app.RoomGuard()), s.limits()
 	srv.Route(chat.Pattern, room)
 	s.routeEchoes(srv, e.door)
-}
-
-// enter makes e what says who may come in, over HTTP.
-func (r *running) enter(e *entrance) {
-	e.leadTo(r.app)
-	r.now.Store(e)
 }
 
 // ServeHTTP implements http.Handler.
@@ -90,4 +131,7 @@ func (r *running) close() {
 	e := r.now.Load()
 	e.close()
 	e.door.close()
+	if r.pool != nil {
+		r.pool.Close()
+	}
 }

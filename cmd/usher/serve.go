@@ -20,7 +20,11 @@ import (
 )
 
 // Run serves until a signal ends it.
-func (s *serveCmd) Run(stdout io.Writer, ctx *kong.Context) error {
+func (s *serveCmd) Run(stdout io.Writer, ctx *kong.Context) error { return serveBy(s, stdout, ctx) }
+
+// serveBy runs p until a signal ends it.
+func serveBy(p program, stdout io.Writer, ctx *kong.Context) error {
+	s := p.common()
 	signals := catchSignals()
 	settings, level := valuesOf(ctx.Selected().Flags), new(slog.LevelVar)
 	level.Set(s.level())
@@ -36,7 +40,7 @@ func (s *serveCmd) Run(stdout io.Writer, ctx *kong.Context) error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), s.Loops+1))
 	}
-	r, err := s.build(ring, level)
+	r, err := build(p, ring, level)
 	if err != nil {
 		return err
 	}
@@ -70,7 +74,7 @@ func (s *serveCmd) Run(stdout io.Writer, ctx *kong.Context) error {
 		return fmt.Errorf("cannot start: %w", explainFiles(err))
 	}
 	desk.start()
-	greeting, err := s.greeting(endpoints, desk, r.now.Load())
+	greeting, err := greet(p, endpoints, desk, r.now.Load())
 	if err != nil {
 		return err
 	}
@@ -82,6 +86,9 @@ func (s *serveCmd) Run(stdout io.Writer, ctx *kong.Context) error {
 	defer close(done)
 	go (&memory{budget: int(s.MaxBuffered), buffered: srv.Buffered, sockets: srv.Sockets}).keep(done)
 	go r.watchCertificates(done)
+	if r.certs != nil && r.certs.issuer != nil {
+		r.certs.issuer.start(endpoints, done)
+	}
 	manager := newNotifier(log)
 	manager.tell("READY=1")
 	go manager.watchdog(srv, done)
@@ -102,23 +109,22 @@ func explainFiles(err error) error {
 }
 
 // secrets returns what signs and verifies tokens with an HMAC, the one that signs first.
-// given says that the operator brought a secret, keys or a service; else there is a secret for
-// this run.
-func (s *serveCmd) secrets() (secrets []secret, given bool, err error) {
-	if secrets, err = s.read(); err != nil {
+// given says that the operator brought a secret, keys or a service.
+func (f *credentialFlags) secrets() (secrets []secret, given bool, err error) {
+	if secrets, err = f.read(); err != nil {
 		return nil, false, err
 	}
-	if secrets != nil || s.keysFlags.given() || s.AuthURL != "" {
+	if secrets != nil || f.keysFlags.given() || f.AuthURL != "" {
 		return secrets, true, nil
 	}
 	if _, set := os.LookupEnv("USHER_SECRET"); set {
-		return nil, false, usageError{errors.New("the secret in USHER_SECRET is empty: make one with `openssl rand -hex 32`, or unset it for one that is good for this run")}
+		return nil, false, usageError{errors.New("the secret in USHER_SECRET is empty: make one with `openssl rand -hex 32`, or unset it")}
 	}
-	return []secret{newSecret()}, false, nil
+	return nil, false, nil
 }
 
-// server returns the server that the flags describe.
-func (s *serveCmd) server(log *slog.Logger) *server.Server {
+// server returns the server that the flags describe, without what it serves.
+func (s common) server(log *slog.Logger) *server.Server {
 	headers, _ := upgrade.ParseProxies(s.ProxyProtocol) // Validate has read them
 	trusted, _ := upgrade.ParseProxies(s.TrustedProxy)
 	return &server.Server{
@@ -131,14 +137,14 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 		MaxConnsPerIP:   s.MaxConnsPerIP,
 		MaxConnsPerUser: s.MaxConnsPerUser,
 
-		MessagesPerUser: s.shared(s.UserRate),
-		MessagesPerIP:   s.shared(s.IPRate),
+		MessagesPerUser: s.together(s.UserRate),
+		MessagesPerIP:   s.together(s.IPRate),
 		LimitDryRun:     s.LimitDryRun,
 
 		MaxRequests: orNone(s.MaxRequests),
 		MaxHead:     int(s.MaxHead),
 		MaxMessage:  orNone(int(s.MaxMessage)),
-		MaxBuffered: orNone(int(s.MaxBuffered) - s.historyBytes()),
+		MaxBuffered: orNone(int(s.MaxBuffered)),
 
 		HandshakeTimeout: orNone(s.HandshakeTimeout),
 		MessageTimeout:   orNone(s.MessageTimeout),
@@ -148,7 +154,6 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 		Drain:            orNone(s.Drain),
 
 		Origins: s.Origin,
-		Deflate: s.Deflate,
 
 		TrackConns: s.Admin != "",
 
@@ -164,14 +169,14 @@ func orNone[N int | time.Duration](n N) N {
 	return n
 }
 
-func (s *serveCmd) level() (level slog.Level) {
-	_ = level.UnmarshalText([]byte(s.LogLevel)) // which is one of four
+func (f *operatorFlags) level() (level slog.Level) {
+	_ = level.UnmarshalText([]byte(f.LogLevel)) // which is one of four
 	return level
 }
 
-func (s *serveCmd) logHandler(level slog.Leveler) slog.Handler {
+func (f *operatorFlags) logHandler(level slog.Leveler) slog.Handler {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: redact}
-	if s.LogFormat == "json" {
+	if f.LogFormat == "json" {
 		return slog.NewJSONHandler(os.Stderr, options)
 	}
 	return slog.NewTextHandler(os.Stderr, options)
@@ -190,9 +195,19 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// greeting returns what the start says on standard output: the addresses, and a URL that
-// works at once if nobody knows this run's secret.
-func (s *serveCmd) greeting(endpoints *endpoints, desk *admin, e *entrance) ([]byte, error) {
+// limits returns the limits of one connection in the chat.
+func (s *serveCmd) limits() server.Limits { return s.common().limits(50) }
+
+// server returns the server that the flags describe.
+func (s *serveCmd) server(log *slog.Logger) *server.Server {
+	srv := s.common().server(log)
+	srv.Deflate = s.Deflate
+	srv.MaxBuffered = orNone(int(s.MaxBuffered) - s.historyBytes())
+	return srv
+}
+
+// greet returns what the start says on standard output.
+func greet(p program, endpoints *endpoints, desk *admin, e *entrance) ([]byte, error) {
 	var b []byte
 	for _, name := range endpoints.names {
 		b = fmt.Appendf(b, "listening on %s\n", name)
@@ -200,6 +215,14 @@ func (s *serveCmd) greeting(endpoints *endpoints, desk *admin, e *entrance) ([]b
 	if desk != nil {
 		b = fmt.Appendf(b, "admin on http://%s\n", desk.addr())
 	}
+	return p.greet(b, endpoints, e)
+}
+
+// withoutSecret implements program.
+func (*serveCmd) withoutSecret() string { return "made for this run" }
+
+// greet adds a URL that works at once if nobody knows this run's secret.
+func (s *serveCmd) greet(b []byte, endpoints *endpoints, e *entrance) ([]byte, error) {
 	if e.given {
 		return b, nil
 	}

@@ -29,6 +29,7 @@ var malformed = map[reflect.Type][]string{
 	reflect.TypeFor[*limiter.Limit](): {"x", "50", "-1/s", "5/d", "/s", "NaN/s", "Inf/s", "1e300/s"},
 	reflect.TypeFor[server.Action]():  {"shout", "WARN", "1"},
 	reflect.TypeFor[keyFile]():        {"HS256:", "PS256: ", "."},
+	reflect.TypeFor[[]pathRule]():     {"ws", "/{", "/a/{b}c", "/{x...}/y", "/a=", "/a=b", "/a=/b?c", "/a=/b%20", "/a/{b}=/{c}", "/a/{b}=/{b...}", "/a=/{b", "/{x},/{y}"},
 	reflect.TypeFor[[]keyFile]():      {"HS256:", "HS256:,x", ",", "x,", ",x", "x,,y", "x, ", "."},
 	reflect.TypeFor[[]bench.Attack](): {"x", "fragments,,fragments", "fragments,"},
 }
@@ -53,12 +54,19 @@ var names = map[string][]string{
 	"serve --tls-key":        {"."},
 	"serve --tls-min":        {"1.1", "1", "TLS1.2", " 1.3"},
 	"serve --tls-client-ca":  {"."},
+	"serve --acme":           {"localhost", "*.a.example", "127.0.0.1", "[::1]", "a.example:443", "https://a.example", "a..example", ".a.example", "a.example.", "-a.example", "a_b.example", "ä.example", strings.Repeat("a", 64) + ".example"},
+	"serve --acme-dir":       nil,
+	"serve --acme-server":    {"ca.example", "http://ca.example/dir", "https://", "https://me:secret@ca.example/", "https://ca.example/#a", " https://ca.example"},
 	"serve --jwks":           {}, // what cannot be read fails at run time
 	"serve --auth-url":       {"auth", "127.0.0.1:9000", "ftp://h/", "http://", "http://me:secret@h/", "http://h/#a", " http://h/"},
 	"serve --issuer":         nil,
 	"serve --audience":       nil,
 	"serve --log-format":     {"xml", "JSON", " text"},
 	"serve --log-level":      {"loud", "INFO", "info+1", " info"},
+	"guard --upstream":       {"here", "127.0.0.1:8000", "ftp://h", "http://", "http://h:0", "http://h:http", "http://me:secret@h", "http://h/path", "http://h?x", "unix:", "unix:run/x", "http://h,http://h"},
+	"guard --public":         {"ws", "/{", "/a{b}", "/{x...}/y"},
+	"guard --forward-claims": {"a b", "a:b", "ä", "a\n"},
+	"guard --warn-text":      {},
 	"token --config":         {"."},
 	"token --sub":            nil,
 	"token --rooms":          {"a.b", "a b", " ", strings.Repeat("x", 65)},
@@ -91,6 +99,8 @@ func needed(command, flag string) []string {
 	switch {
 	case command == "serve":
 		all = []string{"--print-routes"}
+	case strings.HasSuffix(command, "guard"):
+		all = []string{"--print-routes", "--upstream=http://127.0.0.1:1"}
 	case command == "token":
 		all = []string{"--sub=alice"}
 	case command == "bench versus":
@@ -113,8 +123,9 @@ func TestEmptyOrMalformed(t *testing.T) {
 		bad := malformed[flag.Target.Type()]
 		if bad == nil {
 			var known bool
-			if bad, known = names[strings.Replace(name, "check ", "serve ", 1)]; !known && strings.HasPrefix(command, "bench ") {
-				bad, known = names["bench --"+flag.Name]
+			if bad, known = names[strings.TrimPrefix(name, "check ")]; !known {
+				shared, _, _ := strings.Cut(strings.Replace(strings.TrimPrefix(command, "check "), "guard", "serve", 1), " ")
+				bad, known = names[shared+" --"+flag.Name]
 			}
 			if !known {
 				t.Errorf("%s: it is in none of the tables: say which values it does not take", name)
@@ -134,10 +145,10 @@ func TestEmptyOrMalformed(t *testing.T) {
 	}
 }
 
-// TestGivenTwice: a flag of serve, and so of check, that is not a list can be given once.
+// TestGivenTwice: a flag of serve or guard, and so of check, that is not a list can be given once.
 func TestGivenTwice(t *testing.T) {
 	for command, flag := range allFlags(t) {
-		if command != "serve" && command != "check" || flag.IsCumulative() || flag.Name == "config" {
+		if name := strings.TrimPrefix(command, "check "); name != "serve" && name != "guard" || flag.IsCumulative() || flag.Name == "config" {
 			continue
 		}
 		value := "--" + flag.Name

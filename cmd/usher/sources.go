@@ -39,7 +39,7 @@ func (s *sources) load(ctx *kong.Context) error {
 	if at < 0 {
 		return nil
 	}
-	known := settingNames(ctx.Model)
+	known := settingNames(ctx.Model, command.Name)
 	s.taken, s.said = make(map[string]bool), make(map[string]entry)
 	for _, flag := range command.Flags {
 		s.taken[flag.Name] = slices.Contains(known, flag.Name) && !flag.Tag.Has("own")
@@ -67,14 +67,17 @@ func (s *sources) load(ctx *kong.Context) error {
 	return nil
 }
 
-// settingNames returns the names of all settings, which are the flags of serve.
-func settingNames(model *kong.Application) (names []string) {
+// settingNames returns the names of all settings that a file for a command may have: the flags
+// of serve or guard, or of both if it is neither, and what it needs is in the file of one.
+func settingNames(model *kong.Application, of string) (names []string) {
 	for _, command := range model.Children {
-		if command.Name != "serve" {
+		if command.Name != "serve" && command.Name != "guard" || command.Name != of && (of == "serve" || of == "guard") {
 			continue
 		}
 		for _, flag := range command.Flags {
-			names = append(names, flag.Name)
+			if !slices.Contains(names, flag.Name) {
+				names = append(names, flag.Name)
+			}
 		}
 	}
 	return names
@@ -132,7 +135,7 @@ func fromKubernetes(name, text string) bool {
 }
 
 // flagNames matches the names of flags in an error.
-var flagNames = regexp.MustCompile(`--[a-z][a-z-]*[a-z]`)
+var flagNames = regexp.MustCompile(`--[a-z][a-z0-9-]*[a-z0-9]`)
 
 // explain returns err, and says of each flag that it names where the value comes from, if
 // that is not the command line.

@@ -5,11 +5,13 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +43,14 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 	switch flag.Name {
 	case "listen", "admin":
 		return [2]string{"127.0.0.1:0", "[::1]:0"}
+	case "upstream":
+		return [2]string{"http://127.0.0.1:1", "unix:/run/app.sock"}
+	case "path":
+		return [2]string{"/ws/{room}", "/a/{b...}=/{b...}"}
+	case "public":
+		return [2]string{"/ws/{room}", "/open/{rest...}"}
+	case "forward-claims", "warn-text":
+		return [2]string{"plan", "email_verified"}
 	case "proxy-protocol", "trusted-proxy":
 		return [2]string{"10.0.0.0/8", "unix"}
 	case "echo", "echo-auth":
@@ -49,7 +59,11 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 		return [2]string{"http://127.0.0.1:9/auth", "https://auth.example"}
 	case "rooms", "origin", "issuer", "audience":
 		return [2]string{"this", "that"}
-	case "users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca":
+	case "acme":
+		return [2]string{"a.example", "b.example"}
+	case "acme-server":
+		return [2]string{"https://ca.example/directory", "https://ca.example:14000/dir"}
+	case "users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir":
 		return [2]string{filepath.Join(dir, flag.Name+"-1"), filepath.Join(dir, flag.Name+"-2")}
 	}
 	t.Fatalf("--%s: say which values it takes", flag.Name)
@@ -64,12 +78,22 @@ var goodFiles = map[string]string{
 	"jwks":        `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
 }
 
-// beside returns the arguments without which the flag of that name cannot be given n times.
-func beside(dir, name string, n int) (args []string) {
-	if !strings.HasPrefix(name, "tls-") {
-		return nil
+// beside returns the arguments without which the flag of that name cannot be given n times to a
+// command.
+func beside(dir, command, name string, n int) (args []string) {
+	if strings.HasSuffix(command, "guard") && name != "upstream" {
+		args = []string{"--upstream=http://127.0.0.1:1"}
 	}
-	args = []string{"--listen=tls://127.0.0.1:0"}
+	const listen = "--listen=tls://127.0.0.1:0"
+	switch {
+	case name == "acme":
+		return append(args, listen, "--acme-dir="+filepath.Join(dir, "acme"))
+	case name == "acme-dir":
+		return append(args, listen, "--acme=a.example")
+	case !strings.HasPrefix(name, "tls-"):
+		return args
+	}
+	args = append(args, listen)
 	for range n {
 		for _, other := range []string{"tls-cert", "tls-key"} {
 			if other != name {
@@ -105,9 +129,11 @@ type places struct {
 // printed.
 func (p places) ask(t *testing.T, dir, command string, flag *kong.Flag) (code int, stdout, stderr string) {
 	t.Helper()
-	args := []string{command}
+	args := strings.Fields(command)
 	if p != (places{}) {
-		args = append(args, beside(dir, flag.Name, max(1, strings.Count(p.file, "\n- ")))...)
+		args = append(args, beside(dir, command, flag.Name, max(1, strings.Count(p.file, "\n- ")))...)
+	} else if strings.HasSuffix(command, "guard") {
+		args = append(args, "--upstream=http://127.0.0.1:1")
 	}
 	if p.file != "" {
 		config := filepath.Join(dir, "usher.yaml")
@@ -129,7 +155,16 @@ func (p places) ask(t *testing.T, dir, command string, flag *kong.Flag) (code in
 	return code, out.String(), errs.String()
 }
 
-// TestSources goes over all flags of serve. Each may be on the command line, in the
+// isOwn reports whether a command is check, for serve, or for guard if serve has no such flag.
+func isOwn(command string, flag *kong.Flag) bool {
+	if command != "check guard" {
+		return command == "check serve"
+	}
+	parser, err := newParser(new(cli), new(sources), io.Discard, io.Discard)
+	return err == nil && !slices.Contains(settingNames(parser.Model, "serve"), flag.Name)
+}
+
+// TestSources goes over all flags of serve and guard. Each may be on the command line, in the
 // environment and in the file, and check says which of them has the word.
 func TestSources(t *testing.T) {
 	t.Setenv("USHER_SECRET", strings.Repeat("s", 32))
@@ -137,7 +172,7 @@ func TestSources(t *testing.T) {
 	writeGoodFiles(t, dir)
 	file := "file " + filepath.Join(dir, "usher.yaml") + ", line 2"
 	for command, flag := range allFlags(t) {
-		if command != "check" || flag.Name == "config" {
+		if !isOwn(command, flag) || flag.Name == "config" {
 			continue
 		}
 		variable := "environment " + variableOf(flag.Name)
@@ -156,6 +191,9 @@ func TestSources(t *testing.T) {
 			{places{flag: &second, file: key + quoted(first)}, second, "flag --" + flag.Name},
 			{places{flag: &first, variable: &second, file: key + quoted(second)}, first, "flag --" + flag.Name},
 		} {
+			if tt.places == (places{}) && flag.Name == "upstream" {
+				continue
+			}
 			code, stdout, stderr := tt.ask(t, dir, command, flag)
 			if got := lineOf(stdout, flag.Name); code != 0 || stderr != "" || got != [2]string{tt.value, tt.origin} {
 				t.Errorf("--%s, %+v: got %d, %q, %s, want %q from %s", flag.Name, tt.places, code, got, stderr, tt.value, tt.origin)
@@ -191,7 +229,7 @@ func TestSourcesOfMistakes(t *testing.T) {
 	writeGoodFiles(t, dir)
 	path := filepath.Join(dir, "usher.yaml")
 	for command, flag := range allFlags(t) {
-		if command != "check" || flag.Name == "config" {
+		if !isOwn(command, flag) || flag.Name == "config" {
 			continue
 		}
 		refused := func(p places, says ...string) {
@@ -221,7 +259,7 @@ func TestSourcesOfMistakes(t *testing.T) {
 		}
 		bad := malformed[flag.Target.Type()]
 		if bad == nil {
-			bad = names["serve "+name]
+			bad = append(slices.Clone(names["serve "+name]), names["guard "+name]...)
 		}
 		for _, value := range bad[:min(len(bad), 3)] { // TestEmptyOrMalformed has them all
 			refused(places{variable: &value}, inVariable)
@@ -235,7 +273,7 @@ func TestSourcesOfMistakes(t *testing.T) {
 func TestKubernetesVariables(t *testing.T) {
 	theirs := regexp.MustCompile(`^USHER_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 	for command, flag := range allFlags(t) {
-		if name := variableOf(flag.Name); command == "serve" && theirs.MatchString(name) {
+		if name := variableOf(flag.Name); (command == "serve" || command == "guard") && theirs.MatchString(name) {
 			t.Errorf("--%s: in Kubernetes %s may be the address of a service: choose another name", flag.Name, name)
 		}
 	}

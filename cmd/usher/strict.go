@@ -74,11 +74,11 @@ func refuseBlank(v *kong.Value, text string) error {
 
 func blank(s string) bool { return strings.TrimSpace(s) == "" }
 
-// refuseTwice returns an error for a flag of serve or check that is not a list and is given
+// refuseTwice returns an error for a flag of serve, guard or check that is not a list and is given
 // more than once: one of its values, which may guard something, would be ignored. In other
 // commands the last value counts.
 func refuseTwice(ctx *kong.Context) error {
-	if name := ctx.Selected().Name; name != "serve" && name != "check" {
+	if name := ctx.Selected().Name; name != "serve" && name != "guard" { // check's are called so, too
 		return nil
 	}
 	seen := make(map[*kong.Flag]bool)

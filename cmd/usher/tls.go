@@ -21,6 +21,8 @@ type tlsFlags struct {
 	TLSKey      []string `name:"tls-key" placeholder:"FILE" live:"" help:"The private keys of --tls-cert in PEM, in the same order."`
 	TLSMin      string   `name:"tls-min" enum:"1.2,1.3" default:"1.2" live:"" help:"The oldest version of TLS that is spoken: 1.2 or 1.3."`
 	TLSClientCA string   `name:"tls-client-ca" placeholder:"FILE" live:"" help:"Let in only clients with a certificate that one of these has signed, in PEM."`
+
+	acmeFlags
 }
 
 // config returns the settings of a handshake, or nil if nothing listens for one. Whatever is
@@ -28,12 +30,16 @@ type tlsFlags struct {
 func (f *tlsFlags) config(listens bool, now time.Time) (*tls.Config, error) {
 	given := len(f.TLSCert) + len(f.TLSKey)
 	switch {
-	case !listens && (given > 0 || f.TLSClientCA != ""):
-		return nil, usageError{errors.New("nothing listens with TLS: name a --listen tls://HOST:PORT, or leave --tls-cert, --tls-key and --tls-client-ca out")}
+	case len(f.ACME) > 0 && f.ACMEDir == "":
+		return nil, usageError{errors.New("--acme needs a directory to keep certificates in: name one with --acme-dir")}
+	case len(f.ACME) == 0 && f.ACMEDir != "":
+		return nil, usageError{errors.New("--acme-dir keeps the certificates of --acme: name the domains, or leave it out")}
+	case !listens && (given > 0 || f.TLSClientCA != "" || len(f.ACME) > 0):
+		return nil, usageError{errors.New("nothing listens with TLS: name a --listen tls://HOST:PORT, or leave --tls-cert, --tls-key, --tls-client-ca and --acme out")}
 	case !listens:
 		return nil, nil
-	case given == 0:
-		return nil, usageError{errors.New("--listen tls:// needs a certificate: name one with --tls-cert and its key with --tls-key")}
+	case given == 0 && len(f.ACME) == 0:
+		return nil, usageError{errors.New("--listen tls:// needs a certificate: name one with --tls-cert and its key with --tls-key, or get one with --acme")}
 	case len(f.TLSCert) != len(f.TLSKey):
 		return nil, usageError{fmt.Errorf("there are %d of --tls-cert and %d of --tls-key: give each certificate its key, in the same order", len(f.TLSCert), len(f.TLSKey))}
 	}
@@ -88,8 +94,8 @@ func readPair(cert, key string, now time.Time) (pair tls.Certificate, err error)
 }
 
 // listensTLS reports whether any value of --listen is for TLS.
-func (s *serveCmd) listensTLS() bool {
-	for _, text := range s.Listen {
+func (f *listenFlags) listensTLS() bool {
+	for _, text := range f.Listen {
 		if strings.HasPrefix(text, tlsPrefix) {
 			return true
 		}

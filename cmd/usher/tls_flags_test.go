@@ -56,6 +56,14 @@ func TestTLSMistakes(t *testing.T) {
 		write(name+".pem", cert)
 		write(name+".key", key)
 	}
+	for name, mode := range map[string]os.FileMode{"open": 0o777, "mine": 0o700} {
+		if err := os.Mkdir(at(name), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(at(name), mode); err != nil { // whatever the umask is
+			t.Fatal(err)
+		}
+	}
 	write("empty", "")
 	write("text", "hello\n")
 	write("locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
@@ -66,6 +74,15 @@ func TestTLSMistakes(t *testing.T) {
 		{"--listen tls://systemd:web", "name one with --tls-cert"},
 		{"--tls-cert good.pem --tls-key good.key", "nothing listens with TLS"},
 		{"--tls-client-ca good.pem", "nothing listens with TLS"},
+		{"--acme a.example --acme-dir mine", "nothing listens with TLS"},
+		{listen + "--acme a.example", "--acme needs a directory"},
+		{listen + "--acme-dir mine", "--acme-dir keeps the certificates of --acme"},
+		{"--acme-dir mine", "--acme-dir keeps the certificates of --acme"},
+		{listen + "--acme a.example --acme-dir empty", "empty is no directory"},
+		{listen + "--acme a.example --acme-dir empty/acme", "--acme-dir: stat empty/acme"},
+		{listen + "--acme a.example --acme-dir open", "others can write in open, too"},
+		{listen + "--acme a.example,127.0.0.1 --acme-dir mine", "\"127.0.0.1\" is no domain"},
+		{listen + "--acme *.example.org --acme-dir mine", "neither an address nor a wildcard"},
 		{listen + "--tls-cert good.pem", "1 of --tls-cert and 0 of --tls-key"},
 		{listen + "--tls-key good.key", "0 of --tls-cert and 1 of --tls-key"},
 		{listen + "--tls-cert good.pem,other.pem --tls-key good.key", "2 of --tls-cert and 1 of --tls-key"},
@@ -103,6 +120,13 @@ func TestTLSMistakes(t *testing.T) {
 		if !strings.Contains(stdout.String(), line) {
 			t.Errorf("got\n%s\nwant %s", stdout.String(), line)
 		}
+	}
+	stdout.Reset()
+	if code := run([]string{"check", "--listen=tls://127.0.0.1:0", "--acme=a.example,b.example", "--acme-dir=mine/new/one"}, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "acme-dir: mine/new/one") {
+		t.Errorf("--acme: got %d, %s, %s", code, stdout.String(), stderr.String())
+	}
+	if _, err := os.Stat(at("mine/new")); err == nil {
+		t.Error("usher check has made the directory")
 	}
 }
 

@@ -40,6 +40,7 @@ type tlsStats struct {
 	Buffered int `json:"buffered"`
 	TLS      struct {
 		Handshakes int            `json:"handshakes"`
+		Resumed    int            `json:"resumed"`
 		Failed     map[string]int `json:"failed"`
 		Faults     map[string]int `json:"faults"`
 	} `json:"tls"`

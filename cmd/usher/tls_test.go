@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,7 +17,6 @@ import (
 	"math/big"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +43,12 @@ func issue(t *testing.T, dir, file string, by *identity, names ...string) *ident
 	if err != nil {
 		t.Fatal(err)
 	}
+	return issueFor(t, key, dir, file, by, names...)
+}
+
+// issueFor is issue, for any key.
+func issueFor(t *testing.T, key crypto.Signer, dir, file string, by *identity, names ...string) *identity {
+	t.Helper()
 	of := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
@@ -50,7 +56,7 @@ func issue(t *testing.T, dir, file string, by *identity, names ...string) *ident
 	}
 	parent, signer := of, key
 	if by != nil {
-		parent, signer = by.pair.Leaf, by.pair.PrivateKey.(*ecdsa.PrivateKey)
+		parent, signer = by.pair.Leaf, by.pair.PrivateKey.(crypto.Signer)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, of, parent, key.Public(), signer)
 	if err != nil {
@@ -88,44 +94,6 @@ func serveTLS(t *testing.T, id *identity, flags ...string) *program {
 	t.Helper()
 	args := []string{"serve", "--listen", "tls://127.0.0.1:0", "--tls-cert", id.cert, "--tls-key", id.key, "--users", "demo", "--ping-interval", "0", "--idle-timeout", "10m"}
 	return start(t, usher(t, append(args, flags...)...))
-}
-
-// secureJob is newJob, but with TLS.
-func secureJob(t *testing.T, id *identity, user string) job {
-	t.Helper()
-	p := serveTLS(t, id, "--echo", "/echo", "--echo-auth", "/auth", "--rate", "1000/s", "--burst", "1000")
-	return job{
-		Echo:    "wss://" + p.addr + "/echo",
-		Refused: "wss://" + p.addr + "/auth?token=letmein",
-		Chat:    "wss://" + p.addr + "/ws/lobby?token=" + url.QueryEscape(token(user)),
-		Page:    "https://" + p.addr + "/",
-		Sizes:   sizes,
-	}
-}
-
-// TestSecureLibraries: the clients of other languages do over TLS what they do in the clear.
-func TestSecureLibraries(t *testing.T) {
-	id := issue(t, t.TempDir(), "server", nil, "localhost")
-	t.Setenv("NODE_EXTRA_CA_CERTS", id.cert)
-	t.Setenv("SSL_CERT_FILE", id.cert)
-	t.Run("ws", func(t *testing.T) {
-		interpreter := node(t, "ws", "ws")
-		check(t, run(t, secureJob(t, id, "alice"), interpreter, "node_ws.mjs"), "alice", everything)
-	})
-	t.Run("undici", func(t *testing.T) {
-		interpreter := node(t, "undici", "undici")
-		check(t, run(t, secureJob(t, id, "alice"), interpreter, "node_undici.mjs"), "alice", shows{closeCode: 1000, refusedAsCode: 1006})
-	})
-	t.Run("websockets", func(t *testing.T) {
-		s := run(t, secureJob(t, id, "alice"), python(t), "python_websockets.py")
-		check(t, s, "alice", shows{pong: true, status: true, body: s.Refused.Body != "", closeCode: 1000})
-	})
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		t.Run("gorilla, "+tls.VersionName(version), func(t *testing.T) {
-			d := &gorilla.Dialer{TLSClientConfig: &tls.Config{RootCAs: id.roots, MinVersion: version, MaxVersion: version}}
-			check(t, converse(t, secureJob(t, id, "alice"), func(url string) (library, refusal, error) { return dialGorillaWith(d, url) }), "alice", everything)
-		})
-	}
 }
 
 // TestSecurePage: people log in and talk on a page over https, in a real browser. Its origin is

@@ -97,6 +97,9 @@ func (a *accessLog) about(c server.Conn, v *stay) []slog.Attr {
 	if id := c.Identity(); id != nil {
 		attrs = append(attrs, slog.String("user", id.Subject))
 	}
+	if upstream := c.Upstream(); upstream != "" {
+		attrs = append(attrs, slog.String("upstream", upstream))
+	}
 	return attrs
 }
 

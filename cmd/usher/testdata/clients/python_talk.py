@@ -2,18 +2,27 @@
 
 python_talk.py '{"url": URL, "say": [TEXT, ...], "hear": N, "ends": BOOL}'
 says all, hears N messages, waits for the server to end if it is to, else ends with
-1000, and prints what it saw as one line of JSON.
+1000, and prints what it saw as one line of JSON. With "tls": {"ca": FILE, "cert": FILE,
+"key": FILE} it shows a certificate.
 """
 
 import asyncio
 import json
+import ssl
 import sys
 
 import websockets
 
 
+def secure(files):
+    context = ssl.create_default_context(cafile=files["ca"])
+    context.load_cert_chain(files["cert"], files["key"])
+    return context
+
+
 async def talk(job, seen):
-    async with websockets.connect(job["url"]) as ws:
+    options = {"ssl": secure(job["tls"])} if "tls" in job else {}
+    async with websockets.connect(job["url"], **options) as ws:
         try:
             for said in job["say"]:
                 await ws.send(said)

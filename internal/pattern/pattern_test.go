@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/usher-ws/usher/server/internal/pattern"
+	"github.com/usher-ws/usher/internal/pattern"
 )
 
 // parse returns the patterns in the order in which they are tried.
