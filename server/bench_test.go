@@ -26,7 +26,7 @@ type bench struct {
 	drive stream.Drive[session, extra]
 	s     link // of slots that are used again, the connection that is there now
 	peer  int
-	far   *farEnd // of records, if the bench is over TLS
+	far   *farEnd // of the peer's records, if the bench is over TLS
 
 	asks chan error // what the authorizers answer
 	exp  time.Time  // of alice's token
@@ -36,16 +36,17 @@ type bench struct {
 	isBusy  bool       // others keep its workers busy
 	onDrain func(Conn) // what else Drain does there
 
-	upstream string // where /relay leads, a unix socket
-	listener int    // of it
-	client   link   // for which a connection that was dialled is there
-	caller   int    // the client's peer
-	waits    bool   // its Caller has requests wait
-	ready    func() // of such a Caller
-	others   int    // how often that calls again
-	causes   []error
-	ended    []uint32
-	done     int
+	upstream  string  // where /relay leads, a unix socket
+	listener  int     // of it
+	client    link    // for which a connection that was dialled is there
+	caller    int     // the client's peer
+	callerFar *farEnd // of its records
+	waits     bool    // its Caller has requests wait
+	ready     func()  // of such a Caller
+	others    int     // how often that calls again
+	causes    []error
+	ended     []uint32
+	done      int
 
 	opened, closed int // how often Open and Close were called on the bench's own routes
 }
@@ -246,10 +247,14 @@ func (b *bench) receive() string { return b.receiveFrom(b.peer) }
 func (b *bench) receiveFrom(fd int) string {
 	var all []byte
 	buf := make([]byte, 64<<10)
+	far := b.far
+	if fd != b.peer {
+		far = b.callerFar
+	}
 	for {
 		n, err := unix.Read(fd, buf)
-		if (n <= 0 || err != nil) && b.far != nil && fd == b.peer {
-			return b.far.open(b, all)
+		if (n <= 0 || err != nil) && far != nil {
+			return far.open(b, all)
 		}
 		if n <= 0 || err != nil {
 			return string(all)
