@@ -26,6 +26,9 @@
 // Words: an upstream is one URL; a target is one of its addresses; a trouble is why a call has
 // not been answered; the line is the clients that wait.
 //
+// Requests that are no upgrades go to the application as well, through net/http, with the same
+// headers and without a need of a token; and never as anything that could become a tunnel.
+//
 // Both connections belong to one loop: there is no goroutine, no lock and no message in memory
 // between them. Where one side takes nothing the other is not read from.
 //

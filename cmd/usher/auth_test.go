@@ -32,26 +32,43 @@ func authService(t *testing.T) string {
 // the end of the test.
 func foreignService(t *testing.T, cmd *exec.Cmd) (url string) {
 	t.Helper()
+	_, line := launch(t, cmd, "http://")
+	_, url, _ = strings.Cut(line, "http://")
+	return "http://" + strings.Fields(url)[0]
+}
+
+// foreign is a program that others wrote, and what it says.
+type foreign struct {
+	*transcript
+	kill func() // returns when it is gone
+}
+
+// launch starts a program and waits for its line with part in it. It runs until the end of the
+// test, or until it is killed.
+func launch(t *testing.T, cmd *exec.Cmd, part string) (f foreign, line string) {
+	t.Helper()
 	out := newTranscript()
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	gone := make(chan error, 1)
-	go func() { gone <- cmd.Wait() }()
-	t.Cleanup(func() {
+	gone := make(chan struct{})
+	var end error
+	go func() {
+		end = cmd.Wait()
+		close(gone)
+	}()
+	f = foreign{out, func() {
 		_ = cmd.Process.Kill()
 		<-gone
-	})
+	}}
+	t.Cleanup(f.kill)
 	select {
-	case line := <-out.await("http://"):
-		_, url, _ = strings.Cut(line, "http://")
-		return "http://" + strings.Fields(url)[0]
-	case err := <-gone:
-		gone <- err
-		t.Fatalf("%s: %v\n%s", cmd, err, out)
+	case line = <-out.await(part):
+	case <-gone:
+		t.Fatalf("%s: %v\n%s", cmd, end, out)
 	}
-	return ""
+	return f, line
 }
 
 // serveAuth serves with --auth-url and without a secret.

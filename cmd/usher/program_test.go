@@ -37,8 +37,11 @@ const (
 // scratch holds the built programs.
 var scratch string
 
-// TestMain is also the way into the second process of TestCrowd.
+// TestMain is also the way into the second process of TestCrowd, and of TestGuardGorilla.
 func TestMain(m *testing.M) {
+	if socket := os.Getenv(gorillaEnv); socket != "" {
+		os.Exit(gorillaMain(socket))
+	}
 	if addr := os.Getenv(crowdEnv); addr != "" {
 		os.Exit(crowdMain(addr))
 	}

@@ -126,11 +126,7 @@ func takeCourses(t *testing.T, p *program, batch []*course) {
 	bystander := join(t, p.addr, upgradeTo("/echo")...)
 	defer bystander.conn.Close()
 	for _, c := range batch {
-		lines := upgradeTo("/echo")
-		if c.v.Window != 0 {
-			lines = append(lines, fmt.Sprintf("Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=%d", c.v.Window))
-		}
-		c.wire, c.heard = join(t, p.addr, lines...), make(chan error, 1)
+		c.enter(t, p)
 		go func() {
 			var err error
 			c.said, err = io.ReadAll(c.in)
@@ -159,13 +155,28 @@ func takeCourses(t *testing.T, p *program, batch []*course) {
 	}
 }
 
-// send writes one piece. Behind the last one comes our FIN, unless the program has
-// to say its own first.
-func (c *course) send(step int) {
+// enter connects, and offers the vector's window.
+func (c *course) enter(t *testing.T, p *program) {
+	t.Helper()
+	lines := upgradeTo("/echo")
+	if c.v.Window != 0 {
+		lines = append(lines, fmt.Sprintf("Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=%d", c.v.Window))
+	}
+	c.wire, c.heard = join(t, p.addr, lines...), make(chan error, 1)
+}
+
+// piece writes one piece.
+func (c *course) piece(step int) {
 	_, err := c.conn.Write(c.pieces[step])
 	if err != nil && !(c.closes() && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET))) {
 		c.t.Errorf("%s: %v", c, err)
 	}
+}
+
+// send is piece, but behind the last one comes our FIN, unless the program has to say its own
+// first.
+func (c *course) send(step int) {
+	c.piece(step)
 	if step+1 == len(c.pieces) && !c.closes() {
 		c.conn.CloseWrite()
 	}
@@ -196,20 +207,9 @@ func (c *course) judge() error {
 	if err != nil {
 		return err
 	}
-	var want []saying
-	for _, o := range c.v.Out {
-		switch o.Deflated {
-		case "text":
-			want = append(want, saying{op: opText, payload: string(o.Bytes), deflated: true})
-		case "binary":
-			want = append(want, saying{op: opBinary, payload: string(o.Bytes), deflated: true})
-		default:
-			s, err := split(o.Bytes)
-			if err != nil {
-				return fmt.Errorf("the vector itself: %w", err)
-			}
-			want = append(want, s...)
-		}
+	want, err := c.wanted()
+	if err != nil {
+		return err
 	}
 	want = c.withoutPongs(want, got)
 	for i := range max(len(got), len(want)) {
@@ -224,6 +224,25 @@ func (c *course) judge() error {
 		}
 	}
 	return nil
+}
+
+// wanted are the frames that the vector has the program say.
+func (c *course) wanted() (want []saying, err error) {
+	for _, o := range c.v.Out {
+		switch o.Deflated {
+		case "text":
+			want = append(want, saying{op: opText, payload: string(o.Bytes), deflated: true})
+		case "binary":
+			want = append(want, saying{op: opBinary, payload: string(o.Bytes), deflated: true})
+		default:
+			s, err := split(o.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("the vector itself: %w", err)
+			}
+			want = append(want, s...)
+		}
+	}
+	return want, nil
 }
 
 // saying is a frame from the program, or a vector, inflated.
