@@ -64,11 +64,11 @@ func (a *asking) next(cause error, now time.Duration) (server.Call, error) {
 		a.why = p.troubleOf(a.at, cause)
 		a.end(a.why)
 		a.tried = append(a.tried, a.at)
-	case cause == nil, a.isLet: // it begins, or somebody is there
+	case cause == nil, a.isHeld && a.isLet: // it begins, or somebody is there
 	case a.isHeld:
 		return server.Call{}, a.refuse(cause, now)
-	default:
-		a.tried = nil // it was busy
+	default: // those that were busy may not be any more
+		a.tried = nil
 	}
 	a.isHeld = false
 	if a.mayWait(now) && !a.isLet && a.deadline == 0 && p.line.waiting.Len() > 0 {

@@ -17,6 +17,18 @@
 // client as it is, a refusal with its status, its headers and its body; but for an upgrade that
 // is not valid (RFC 6455 §4.2.2).
 //
+// A [Pool] is where the application answers: its upstreams, and what clients have found out about
+// them. It chooses the one with the fewest connections, lets rest what has failed, and can have
+// newcomers wait while an application is restarted:
+//
+//	Pool chooses an address → no connection → another address → none left → the line, or 502
+//
+// Words: an upstream is one URL; a target is one of its addresses; a trouble is why a call has
+// not been answered; the line is the clients that wait.
+//
+// Requests that are no upgrades go to the application as well, through net/http, with the same
+// headers and without a need of a token; and never as anything that could become a tunnel.
+//
 // Both connections belong to one loop: there is no goroutine, no lock and no message in memory
 // between them. Where one side takes nothing the other is not read from.
 //

@@ -4,6 +4,7 @@ package guard
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"iter"
 	"strings"
@@ -74,7 +75,7 @@ func (f *Forward) facts(r *upgrade.Request, id string) iter.Seq2[string, string]
 		if addr := r.RemoteAddr.Addr(); addr.IsValid() && !yield("X-Forwarded-For", addr.Unmap().String()) {
 			return
 		}
-		ok := yield("X-Forwarded-Host", r.Host()) && yield("X-Forwarded-Proto", r.Scheme()) && yield("X-Request-Id", id)
+		ok := yield("X-Forwarded-Host", cmp.Or(r.Forwarded().Host, r.Host())) && yield("X-Forwarded-Proto", r.Scheme()) && yield("X-Request-Id", id)
 		if r.Identity == nil || !ok || !yield("X-Usher-Subject", string(appendEscaped(nil, r.Identity.Subject))) {
 			return
 		}

@@ -23,8 +23,8 @@ import (
 // This file is what becomes of plain requests: they go to the application whatever they ask
 // for, with the headers that upgrades have, and without anything that could make a tunnel of one.
 
-// handler returns what answers them.
-// An application's 101 is an error of the Transport's.
+// handler returns what answers them. Whatever an application answers with a 101 is an error of
+// the Transport's.
 func (g *Guard) handler() http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite:       g.rewrite,
@@ -84,6 +84,7 @@ func (p *plain) Close() error { return p.body.Close() }
 func (g *Guard) rewrite(pr *httputil.ProxyRequest) {
 	r, out := pr.In.Context().Value(plainKey{}).(*plain).r, pr.Out
 	out.URL.Scheme, out.URL.Host, out.Host = "http", "upstream", pr.In.Host
+	out.Trailer = nil // applications may read it as headers
 	if g.Path != "" {
 		raw := pattern.Expand(g.Path, pr.In.PathValue)
 		if path, err := url.PathUnescape(raw); err == nil {

@@ -125,6 +125,19 @@ func TestPlainHeaders(t *testing.T) {
 	}
 }
 
+// TestPlainTrailer: what only the guard says cannot be said behind the body either.
+func TestPlainTrailer(t *testing.T) {
+	trailers := make(chan http.Header, 1)
+	addr := before(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		trailers <- r.Trailer
+	}, nil)
+	hear(t, say(t, addr, "POST / HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "Trailer: X-Usher-Subject", "", "1", "a", "0", "X-Usher-Subject: root"), "POST")
+	if got := <-trailers; len(got) > 0 {
+		t.Errorf("the application got %v", got)
+	}
+}
+
 // TestPlainToken: with Forward.Token everything goes on.
 func TestPlainToken(t *testing.T) {
 	addr := before(t, mirror, func(g *Guard) {

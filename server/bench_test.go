@@ -36,13 +36,14 @@ type bench struct {
 	isBusy  bool       // others keep its workers busy
 	onDrain func(Conn) // what else Drain does there
 
-	upstream string // where /relay leads, a unix socket
-	listener int    // of it
-	client   link   // for which a connection that was dialled is there
-	caller   int    // the client's peer
-	waits    bool   // its Caller has requests wait
-	ready    func() // of such a Caller
-	others   int    // how often that calls again
+	upstream string  // where /relay leads, a unix socket
+	listener int     // of it
+	client   link    // for which a connection that was dialled is there
+	caller   int     // the client's peer
+	calling  *farEnd // what far was for that: what is dialled is in the clear
+	waits    bool    // its Caller has requests wait
+	ready    func()  // of such a Caller
+	others   int     // how often that calls again
 	causes   []error
 	ended    []uint32
 	done     int

@@ -323,7 +323,7 @@ var stimuli = []stimulus{
 		b.l.conclude(b.client, nil, &CloseError{Code: 4000, Reason: "bye"})
 		b.send("y\x82\x01z")
 		readable(b)
-		if got := b.receiveFrom(b.caller); !strings.HasSuffix(got, "\x82\x02xy"+bye4000) {
+		if got := b.told(); !strings.HasSuffix(got, "\x82\x02xy"+bye4000) {
 			b.Errorf("the client heard %q", got)
 		}
 	})), isLingering},
@@ -347,6 +347,14 @@ var stimuli = []stimulus{
 	{"stale", isCalled, post, posted(1), isCalled},
 	{"stale", isCalled, done, doneLate, isCalled},
 	{"its client has its turn", isCalled, drain, drains, isCalled},
+	{"holds memory, and the client was let in", isCalled, victim, relays(isLingering, func(b *bench) {
+		b.send("HTTP/1.1 101 X\r\n\r\n")
+		readable(b)
+		victimLate(b)
+		if got := b.told(); !strings.HasSuffix(got, "\x88\x08\x03\xf5memory") {
+			b.Errorf("the client heard %q", got)
+		}
+	}), isFree},
 	{"holds memory", isCalled, victim, relays(isLingering, victimLate), isFree},
 	{"fails", isCalled, ended, relays(isLingering, func(b *bench) { b.s.Cut(unix.ECONNRESET) }), isFree},
 	{"its client has gone", isCalled, ended, relays(isFree, func(b *bench) { b.client.Cut(unix.ECONNRESET) }), isFree},

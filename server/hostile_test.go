@@ -16,28 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rawDial opens a WebSocket by hand, so that a test can misbehave on it.
+// rawDial is wire.open in the clear.
 func rawDial(t testing.TB, addr, path string) *net.TCPConn {
 	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(time.Hour))
-	fmt.Fprintf(c, upgradeHead, path)
-	var answer []byte
-	var one [1]byte
-	for !strings.HasSuffix(string(answer), "\r\n\r\n") {
-		if _, err := io.ReadFull(c, one[:]); err != nil {
-			t.Fatalf("handshake: %v after %q", err, answer)
-		}
-		answer = append(answer, one[0])
-	}
-	if !strings.HasPrefix(string(answer), "HTTP/1.1 101 ") {
-		t.Fatalf("handshake: %q", answer)
-	}
-	return c.(*net.TCPConn)
+	return wire(false).open(t, addr, path).(*net.TCPConn)
 }
 
 func masked(op frame.Opcode, payload []byte) []byte {
@@ -47,11 +29,13 @@ func masked(op frame.Opcode, payload []byte) []byte {
 
 // A client that asks for echoes and never reads them costs one read's worth of
 // answers, not what it asked for, and the others do not notice.
-func TestClientThatNeverReads(t *testing.T) {
+func TestClientThatNeverReads(t *testing.T) { onBothWires(t, testClientThatNeverReads) }
+
+func testClientThatNeverReads(t *testing.T, w wire) {
 	s := &Server{Loops: 1}
 	s.Route("/echo", Route{Message: echo})
-	addr := start(t, s)
-	greedy := rawDial(t, addr, "/echo")
+	addr := start(t, w.server(s))
+	greedy := w.open(t, addr, "/echo")
 	message := masked(frame.OpBinary, make([]byte, 60_000))
 	greedy.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
 	asked := 0
@@ -65,7 +49,7 @@ func TestClientThatNeverReads(t *testing.T) {
 			t.Fatal("64 MiB of echoes were accepted from a client that reads none")
 		}
 	}
-	other := dial(t, addr, "/echo")
+	other := w.dial(t, addr, "/echo")
 	say(t, other, "still here?")
 	read(t, other)
 	lent := make(chan int)
@@ -77,16 +61,18 @@ func TestClientThatNeverReads(t *testing.T) {
 
 // A group's member that does not read is closed with 1013 at its backlog; the
 // others get everything.
-func TestSlowMemberIsClosed(t *testing.T) {
+func TestSlowMemberIsClosed(t *testing.T) { onBothWires(t, testSlowMemberIsClosed) }
+
+func testSlowMemberIsClosed(t *testing.T, w wire) {
 	s := &Server{MaxBacklog: 64 << 10, WriteTimeout: time.Second}
 	g := NewGroup()
 	s.Route("/room", Route{
 		Open:    func(c Conn) error { return g.Join(c) },
 		Message: func(_ Conn, m Message) error { return g.Send(m.Opcode, m.Data) },
 	})
-	addr := start(t, s)
-	rawDial(t, addr, "/room") // never reads
-	c := dial(t, addr, "/room")
+	addr := start(t, w.server(s))
+	w.open(t, addr, "/room") // never reads
+	c := w.dial(t, addr, "/room")
 	text := strings.Repeat("x", 50_000)
 	for k := 0; s.Stats().Overflowed == 0; k++ {
 		say(t, c, text)
@@ -105,13 +91,15 @@ func TestSlowMemberIsClosed(t *testing.T) {
 }
 
 // When memory runs out, the connection that holds most of it goes.
-func TestBudget(t *testing.T) {
+func TestBudget(t *testing.T) { onBothWires(t, testBudget) }
+
+func testBudget(t *testing.T, w wire) {
 	s := &Server{Loops: 1, MaxBuffered: 1 << 20, MaxMessage: 16 << 20}
 	s.Route("/echo", Route{Message: echo})
-	addr := start(t, s)
-	modest := rawDial(t, addr, "/echo")
+	addr := start(t, w.server(s))
+	modest := w.open(t, addr, "/echo")
 	modest.Write(masked(frame.OpBinary, make([]byte, 1000))[:500])
-	hog := rawDial(t, addr, "/echo")
+	hog := w.open(t, addr, "/echo")
 	for _, err := hog.Write(masked(frame.OpBinary, make([]byte, 4<<20))[:3<<20]); err == nil; {
 		_, err = hog.Write(make([]byte, 64<<10))
 		if s.Stats().Shed > 0 {
@@ -177,32 +165,30 @@ func TestOutOfDescriptors(t *testing.T) {
 
 // Connections that are reset at any moment leave nothing behind; start checks what
 // is left at the end.
-func TestResets(t *testing.T) {
+func TestResets(t *testing.T) { onBothWires(t, testResets) }
+
+func testResets(t *testing.T, w wire) {
 	s := &Server{Loops: 2}
 	g := NewGroup()
 	s.Route("/room", Route{
 		Open:    func(c Conn) error { return g.Join(c) },
 		Message: func(_ Conn, m Message) error { return g.Send(m.Opcode, m.Data) },
 	})
-	addr := start(t, s)
-	stays := dial(t, addr, "/room")
+	addr := start(t, w.server(s))
+	stays := w.dial(t, addr, "/room")
 	whole := fmt.Sprintf(upgradeHead, "/room") + string(masked(frame.OpText, []byte("hello"))) + string(masked(frame.OpBinary, make([]byte, 30_000)))
 	var wg sync.WaitGroup
 	for k := range 4 {
 		rng := rand.New(rand.NewPCG(1, uint64(k)))
 		wg.Go(func() {
-			for range 150 {
-				c, err := net.Dial("tcp", addr)
-				if err != nil {
-					t.Error(err)
-					return
-				}
+			for range w.some(150) {
+				c := w.connect(t, addr)
 				c.Write([]byte(whole[:rng.IntN(len(whole))]))
 				if rng.IntN(2) == 0 {
 					c.SetReadDeadline(time.Now().Add(time.Millisecond))
 					c.Read(make([]byte, 200))
 				}
-				c.(*net.TCPConn).SetLinger(0)
+				c.SetLinger(0)
 				c.Close()
 			}
 		})
@@ -214,11 +200,13 @@ func TestResets(t *testing.T) {
 }
 
 // A connection that pipelines without end leaves the others their turns.
-func TestPipelinerLeavesTurns(t *testing.T) {
+func TestPipelinerLeavesTurns(t *testing.T) { onBothWires(t, testPipelinerLeavesTurns) }
+
+func testPipelinerLeavesTurns(t *testing.T, w wire) {
 	s := &Server{Loops: 1}
 	s.Route("/echo", Route{Message: echo})
-	addr := start(t, s)
-	flooder := rawDial(t, addr, "/echo")
+	addr := start(t, w.server(s))
+	flooder := w.open(t, addr, "/echo")
 	flood := []byte(strings.Repeat(string(masked(frame.OpText, nil)), 10_000))
 	stop := make(chan bool)
 	var wg sync.WaitGroup
@@ -237,8 +225,8 @@ func TestPipelinerLeavesTurns(t *testing.T) {
 			}
 		}
 	})
-	for range 100 {
-		c := dial(t, addr, "/echo")
+	for range w.some(100) {
+		c := w.dial(t, addr, "/echo")
 		say(t, c, "x")
 		read(t, c)
 		c.Close()

@@ -69,14 +69,6 @@ func (p *person) dial() (net.Conn, error) {
 // endWrite says that c writes nothing more.
 func endWrite(c net.Conn) { _ = c.(interface{ CloseWrite() error }).CloseWrite() }
 
-// tcp is what is below c.
-func tcp(c net.Conn) *net.TCPConn {
-	if over, ok := c.(*tls.Conn); ok {
-		c = over.NetConn()
-	}
-	return c.(*net.TCPConn)
-}
-
 // narrowly has the kernel keep little for a connection, on either side of it.
 func narrowly(_, _ string, c syscall.RawConn) error {
 	return c.Control(func(fd uintptr) {

@@ -62,7 +62,7 @@ func playAtRandom(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	files, goroutines := openFiles(), runtime.NumGoroutine()
 	w := newWorld(t, rng)
-	b := &siege{T: t, s: w.s, addr: start(t, w.s)}
+	b := &siege{T: t, wire: w.s.TLS != nil, s: w.s, addr: start(t, w.s)}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	shutdown := rng.IntN(2) == 0
@@ -85,10 +85,8 @@ func playAtRandom(t *testing.T, seed uint64) {
 	all.Wait()
 	if !shutdown {
 		b.settle()
-		if w.s.TLS == nil {
-			b.visit("/echo")
-			b.settle()
-		}
+		b.visit("/echo")
+		b.settle()
 	}
 	w.check()
 	st := w.s.Stats()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
 	"golang.org/x/sys/unix"
@@ -83,10 +84,19 @@ func (b *bench) accept() {
 		b.Fatal(err)
 	}
 	b.client, b.s, b.peer = b.s, up, fd
+	b.calling, b.far = b.far, nil
 	writable(b)
 	if got := b.receive(); got != "GET / HTTP/1.1\r\n\r\n" {
 		b.Fatalf("asked: %q", got)
 	}
+}
+
+// told returns what the client of a relay can read now.
+func (b *bench) told() string {
+	if b.calling == nil {
+		return b.receiveFrom(b.caller)
+	}
+	return b.calling.open(b, []byte(b.receiveFrom(b.caller)))
 }
 
 // listen makes the bench's upstream.
@@ -262,6 +272,39 @@ func TestRelayHolds(t *testing.T) {
 		t.Errorf("after all has left it is %v", b.at())
 	}
 	b.client.Cut(unix.ECONNRESET)
+}
+
+// What is passed on allocates nothing, in either direction, limited or not.
+func TestRelayAllocatesNothing(t *testing.T) {
+	for _, limits := range []Limits{{}, {Bytes: limiter.Rate{Limit: 1e12, Burst: 1 << 30}, Messages: limiter.Rate{Limit: 1e9, Burst: 1 << 20}, Over: Drop}} {
+		b := newBench(t, &Server{})
+		b.bring(isCalled)
+		lr := b.l.routeOf(b.s)
+		lr.Limits, lr.limited = limits, limits.any()
+		b.send("HTTP/1.1 101 X\r\n\r\n")
+		relays(isOpen, readable)(b)
+		b.told()
+		buf := make([]byte, 32<<10)
+		for _, size := range []int{0, 20, 16 << 10} {
+			up := masked(frame.OpBinary, make([]byte, size))
+			down := frame.AppendFrame(nil, frame.OpBinary, make([]byte, size))
+			round := func() {
+				_, _ = unix.Write(b.caller, up)
+				b.drive.Readable(b.client)
+				_, _ = unix.Write(b.peer, down)
+				b.drive.Readable(b.s)
+				b.drive.After()
+				n, _ := unix.Read(b.peer, buf)
+				m, _ := unix.Read(b.caller, buf)
+				if n != len(up) || m != len(down) {
+					t.Fatalf("%d and %d bytes passed, want %d and %d", n, m, len(up), len(down))
+				}
+			}
+			if n := testing.AllocsPerRun(200, round); n != 0 {
+				t.Errorf("%v allocations to pass %d bytes both ways, with %+v, want 0", n, size, limits)
+			}
+		}
+	}
 }
 
 // inFrame is do, in the middle of a frame of the other server's.

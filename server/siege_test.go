@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -22,16 +21,17 @@ import (
 // everything before.
 type siege struct {
 	*testing.T
+	wire
 	s          *Server
 	addr       string
 	files      int
 	goroutines int
 }
 
-func newSiege(t *testing.T) *siege {
+func newSiege(t *testing.T, w wire) *siege {
 	s := &Server{
 		Loops: 2, MaxConnsPerIP: 5000, MaxConnsPerUser: 5000,
-		HandshakeTimeout: time.Second, MessageTimeout: time.Second, WriteTimeout: time.Second, IdleTimeout: 30 * time.Second,
+		HandshakeTimeout: time.Second, MessageTimeout: time.Second, WriteTimeout: time.Second, IdleTimeout: 10 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, err := io.Copy(io.Discard, r.Body); err != nil {
 				return
@@ -55,9 +55,9 @@ func newSiege(t *testing.T) *siege {
 		<-ctx.Done()
 		return ctx.Err()
 	}})
-	b := &siege{T: t, s: s, addr: start(t, s)}
+	b := &siege{T: t, wire: w, s: s, addr: start(t, w.server(s))}
 	b.visit("/echo") // what is made at first use is made now
-	b.post()
+	b.post(b, b.addr, "/form", "body")
 	b.settle()
 	b.files, b.goroutines = openFiles(), runtime.NumGoroutine()
 	return b
@@ -65,20 +65,12 @@ func newSiege(t *testing.T) *siege {
 
 // visit is a client who is welcome.
 func (b *siege) visit(path string) {
-	c := dial(b, b.addr, path)
+	c := b.dial(b, b.addr, path)
 	defer c.Close()
 	say(b, c, "hi")
 	if got := read(b, c); got != "hi" {
 		b.Errorf("got %q", got)
 	}
-}
-
-func (b *siege) post() {
-	resp, err := http.Post("http://"+b.addr+"/form", "text/plain", strings.NewReader("body"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	resp.Body.Close()
 }
 
 // settle waits until nobody is there any more.
@@ -98,20 +90,12 @@ func (b *siege) relief() {
 	eventually(b, "descriptors are back", func() bool { return openFiles() <= b.files })
 }
 
-// connect opens a connection that the attack may leave as it is.
-func (b *siege) connect() *net.TCPConn {
-	c, err := net.Dial("tcp", b.addr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c.SetDeadline(time.Now().Add(time.Hour))
-	return c.(*net.TCPConn)
-}
-
 // TestSiege: of whatever people without manners do, nothing is left when they are
 // gone or their time is up, and others are served meanwhile.
-func TestSiege(t *testing.T) {
-	const many = 50
+func TestSiege(t *testing.T) { onBothWires(t, testSiege) }
+
+func testSiege(t *testing.T, w wire) {
+	many := w.some(50)
 	upgradeTo := func(path string) string { return fmt.Sprintf(upgradeHead, path) }
 	hello := string(masked(frame.OpText, []byte("hello")))
 	form := "POST /form HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"
@@ -122,17 +106,17 @@ func TestSiege(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		attack func(b *siege, stage string) *net.TCPConn
+		attack func(b *siege, stage string) peerConn
 	}{
 		// The handshake-timeout ends a head, the message-timeout a message and a body. Who
 		// has said something whole and then nothing is welcome to stay.
-		{"stalled", func(b *siege, stage string) *net.TCPConn {
-			c := b.connect()
+		{"stalled", func(b *siege, stage string) peerConn {
+			c := b.connect(b, b.addr)
 			io.WriteString(c, stage)
 			return c
 		}},
-		{"dripping", func(b *siege, stage string) *net.TCPConn {
-			c := b.connect()
+		{"dripping", func(b *siege, stage string) peerConn {
+			c := b.connect(b, b.addr)
 			go func() {
 				tick := time.NewTicker(20 * time.Millisecond)
 				defer tick.Stop()
@@ -145,29 +129,29 @@ func TestSiege(t *testing.T) {
 			}()
 			return c
 		}},
-		{"half-closed", func(b *siege, stage string) *net.TCPConn {
-			c := b.connect()
+		{"half-closed", func(b *siege, stage string) peerConn {
+			c := b.connect(b, b.addr)
 			io.WriteString(c, stage)
 			c.CloseWrite()
 			return c // and never read
 		}},
-		{"reset", func(b *siege, stage string) *net.TCPConn {
-			c := b.connect()
+		{"reset", func(b *siege, stage string) peerConn {
+			c := b.connect(b, b.addr)
 			io.WriteString(c, stage)
 			c.SetLinger(0)
 			c.Close()
 			return nil
 		}},
-		{"closed", func(b *siege, stage string) *net.TCPConn {
-			c := b.connect()
+		{"closed", func(b *siege, stage string) peerConn {
+			c := b.connect(b, b.addr)
 			io.WriteString(c, stage)
 			c.Close()
 			return nil
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := newSiege(t)
-			var left []*net.TCPConn
+			b := newSiege(t, w)
+			var left []peerConn
 			for n := range many * len(stages) {
 				if conn := c.attack(b, stages[n%len(stages)]); conn != nil {
 					left = append(left, conn)
@@ -192,12 +176,14 @@ func TestSiege(t *testing.T) {
 
 // TestFlood: thousands who connect at once and say nothing are let go without a word
 // when their time is up.
-func TestFlood(t *testing.T) {
+func TestFlood(t *testing.T) { onBothWires(t, testFlood) }
+
+func testFlood(t *testing.T, w wire) {
 	const flood = 3000
-	b := newSiege(t)
-	conns := make([]*net.TCPConn, flood)
+	b := newSiege(t, w)
+	conns := make([]peerConn, flood)
 	for k := range conns {
-		conns[k] = b.connect()
+		conns[k] = b.connect(b, b.addr)
 		if k%500 == 0 {
 			b.visit("/echo")
 		}
@@ -210,13 +196,15 @@ func TestFlood(t *testing.T) {
 }
 
 // TestDeaf: who asks for echoes and takes none is cut when the write-timeout is over.
-func TestDeaf(t *testing.T) {
+func TestDeaf(t *testing.T) { onBothWires(t, testDeaf) }
+
+func testDeaf(t *testing.T, w wire) {
 	const deaf = 20
-	b := newSiege(t)
+	b := newSiege(t, w)
 	message := masked(frame.OpBinary, make([]byte, 60<<10))
 	var all sync.WaitGroup
 	for range deaf {
-		c := rawDial(t, b.addr, "/echo")
+		c := w.open(t, b.addr, "/echo")
 		all.Go(func() {
 			for err := error(nil); err == nil; { // until it is cut
 				_, err = c.Write(message)

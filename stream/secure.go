@@ -234,9 +234,10 @@ func (l *Loop[T, X]) hearEarly(i uint32, s *slot[T], x *ext[X]) {
 	l.openRecords(i, s, l.secure.conn(i), l.buf[:n])
 }
 
-// sealedAtOnce is how much is sealed to be sent at once: the kernel is given no more than
-// poller.SendLimit, so what it does not take of that it has no room for.
-const sealedAtOnce = 8 * record.MaxContent
+// sealedAtOnce is how much is sealed to be sent at once. What the kernel does not take of that it
+// has no room for, as it is less than poller.SendLimit, and it waits sealed, for this stream alone,
+// though it may be a part that thousands share.
+const sealedAtOnce = 4 * record.MaxContent
 
 // give gives b to the kernel, and returns how much of it is done with, and whether there is no
 // room for more; ok is false if that has ended the stream. Of a secure stream all is done with that was sealed: it has its place among

@@ -46,6 +46,9 @@ func newAdmin(addr string, r *running) (*admin, error) {
 	registry.MustRegister(r.now.Load().collectors()...) // of the service, which stays
 	registry.MustRegister(r.reloads.collectors()...)
 	registry.MustRegister(r.certs.collectors()...)
+	if r.pool != nil {
+		registry.MustRegister(upstreamCollector{r.pool})
+	}
 	a := &admin{listener: listener, usher: r.srv, reloads: &r.reloads, pool: r.pool}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))

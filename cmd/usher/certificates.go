@@ -4,6 +4,7 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"os"
 	"slices"
@@ -123,6 +124,25 @@ func (c *certificates) notAfter() (first time.Time) {
 	return first
 }
 
+// renewBy is how long before its end a certificate should have been renewed: two weeks, but no
+// more than a fifth of its time, of which some have six days.
+func renewBy(leaf *x509.Certificate) time.Time {
+	return leaf.NotAfter.Add(-min(14*24*time.Hour, leaf.NotAfter.Sub(leaf.NotBefore)/5))
+}
+
+// warn says which certificates expire soon.
+func (c *certificates) warn(log *slog.Logger, now time.Time) {
+	if c == nil {
+		return
+	}
+	pairs := c.now.Load().Certificates
+	for k, path := range c.flags.TLSCert {
+		if leaf := pairs[k].Leaf; now.After(renewBy(leaf)) {
+			log.Warn("a certificate expires soon: renew it", "tls_cert", path, "not_after", leaf.NotAfter.UTC())
+		}
+	}
+}
+
 // watchCertificates reads the files when they have changed, until done is closed.
 func (r *running) watchCertificates(done <-chan struct{}) {
 	if r.certs == nil {
@@ -161,6 +181,7 @@ func (r *running) lookAtCertificates() {
 	c.use(config)
 	c.OK.Add(1)
 	r.log.Info("the certificates were read again, since the files have changed", "not_after", c.notAfter())
+	c.warn(r.log, time.Now())
 }
 
 // collectors are the metrics.

@@ -233,6 +233,31 @@ func TestGuardForwards(t *testing.T) {
 	}
 }
 
+// TestGuardBehindProxies: the application hears of a client what a proxy says that is trusted,
+// and from others nothing.
+func TestGuardBehindProxies(t *testing.T) {
+	t.Parallel()
+	app := mirror(t)
+	for flags, want := range map[string][3]string{
+		"--trusted-proxy 127.0.0.1": {"192.0.2.7", "https", "public.example"},
+		"--trusted-proxy 10.0.0.1":  {"127.0.0.1", "http", "chat.example"},
+	} {
+		p := guardOf(t, app, append(strings.Fields(flags), "--public", "/{path...}")...)
+		said := []string{"X-Forwarded-For: 198.51.100.1, 192.0.2.7", "X-Forwarded-Proto: https", "X-Forwarded-Host: public.example", "X-Real-IP: 198.51.100.1"}
+		for _, request := range [][]string{upgradeTo("/", said...), get("/", said...)} {
+			a := ask(t, p.addr, head(request...))
+			for k, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"} {
+				if line := name + ": [" + want[k] + "]"; !strings.Contains(a.body, line) {
+					t.Errorf("%s: got %v, want %s", flags, a, line)
+				}
+			}
+			if strings.Contains(a.body, "198.51.100.1") {
+				t.Errorf("%s: got %v", flags, a)
+			}
+		}
+	}
+}
+
 // TestGuardReload: SIGHUP takes another secret, but neither begins nor ends to look at tokens.
 func TestGuardReload(t *testing.T) {
 	t.Parallel()

@@ -195,3 +195,86 @@ func TestGuardDocument(t *testing.T) {
 		w.want(opText, "Zoë: hi")
 	})
 }
+
+// TestGuardSettings: what the flags say of messages holds in front of another server, which here
+// is usher's echo.
+func TestGuardSettings(t *testing.T) {
+	t.Parallel()
+	app := serve(t, "--echo", "/echo")
+	behind := func(flags ...string) *wire {
+		return join(t, guardOf(t, "http://"+app.addr, append(flags, "--public", "/{path...}")...).addr, upgradeTo("/echo")...)
+	}
+	once := []string{"--rate", "1/h", "--burst", "1", "--over-limit"}
+
+	w := behind()
+	w.write(masked(opText, "\xff"), masked(opText, "never"))
+	w.wantClose(1007) // the application's
+
+	w = behind("--check-utf8")
+	w.write(masked(opText, "\xff"))
+	w.wantClose(1007)
+
+	w = behind("--max-message", "10")
+	w.write(masked(opText, "0123456789"))
+	w.want(opText, "0123456789")
+	w.write(masked(opText, "01234567890"))
+	w.wantClose(1009)
+
+	w = behind("--max-lifetime", "300ms")
+	if reason := w.wantClose(1001); reason != "max_lifetime" {
+		t.Errorf("its time is over: got %q", reason)
+	}
+
+	w = behind(append(once, "close")...)
+	w.write(masked(opText, "a"))
+	w.want(opText, "a")
+	w.write(masked(opText, "b"))
+	if reason := w.wantClose(1008); !strings.HasPrefix(reason, "messages_limit; retry-after-ms=") {
+		t.Errorf("over the limit: got %q", reason)
+	}
+
+	w = behind(append(once, "drop")...)
+	w.write(masked(opText, "a"), masked(opText, "b"), masked(opClose, "\x03\xe8"))
+	w.want(opText, "a")
+	w.want(opClose, "\x03\xe8")
+
+	w = behind(append(once, "warn", "--warn-text", "Slow down.")...)
+	w.write(masked(opText, "a"), masked(opText, "b"))
+	var got []string
+	for range 2 {
+		f, err := w.next()
+		if err != nil || f.op != opText {
+			t.Fatalf("got %v, %v", f, err)
+		}
+		got = append(got, f.payload)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"Slow down.", "a"}) {
+		t.Errorf("over the limit: got %q", got)
+	}
+}
+
+// TestGuardAdmin: /readyz says whether there is an application, and /metrics what is known of it.
+func TestGuardAdmin(t *testing.T) {
+	t.Parallel()
+	for upstream, want := range map[string]int{mirror(t): 200, "http://127.0.0.1:9": 503} {
+		p := guardOf(t, upstream, "--admin", "127.0.0.1:0", "--public", "/{path...}")
+		_, admin, _ := strings.Cut(strings.TrimSpace(<-p.stdout.await("admin on ")), "admin on ")
+		ask(t, p.addr, head(upgradeTo("/")...))
+		eventually(t, "/readyz", func() bool {
+			resp, err := http.Get(admin + "/readyz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			return resp.StatusCode == want
+		})
+		series := scrape(t, admin)
+		if up := series[`usher_upstream_up{upstream="`+upstream+`"}`]; (up == 1) != (want == 200) {
+			t.Errorf("%s: up is %d", upstream, up)
+		}
+		if n := series[`usher_refusals_total{code="upstream",route="/{path...}"}`]; (n == 1) != (want == 200) {
+			t.Errorf("%s: %d refusals of the application are counted", upstream, n)
+		}
+	}
+}

@@ -23,6 +23,7 @@ type memory struct {
 
 	isLimited bool // GOMEMLIMIT is the operator's
 	highest   int  // what was held, since memory was last given back
+	left      int  // the garbage that was not taken then
 	allocated int  // what was allocated until the last look, since the process began
 	rest      int  // looks until it may be given back again for what was held
 }
@@ -35,11 +36,11 @@ const (
 	restAfter = 5
 
 	// littleGarbage is never worth a collection.
-	littleGarbage = 2 << 20
+	littleGarbage = 512 << 10
 
-	// quietFor is for how many looks, at the present rate, nothing like what is given back is
-	// taken again.
-	quietFor = 8
+	// quietFor is how many looks it must take, at the present rate, until as much has come again:
+	// pings of 10,000 connections over TLS are a megabyte of expanded keys a second.
+	quietFor = 2
 
 	// What a process is granted beside the budget: for itself, and for each connection.
 	memoryOfItself, memoryOfOne = 16 << 20, 2 << 10
@@ -72,6 +73,7 @@ func (m *memory) look() {
 	}
 	if m.isDue(h) {
 		debug.FreeOSMemory()
+		m.left = readHeap().garbage
 	}
 }
 
@@ -82,7 +84,7 @@ func (m *memory) isDue(h heap) bool {
 	m.highest = max(m.highest, most)
 	since := h.allocated - m.allocated
 	m.allocated, m.rest = h.allocated, max(m.rest-1, 0)
-	isLeft := h.garbage > max(h.alive/4, littleGarbage) && since*quietFor <= h.garbage
+	isLeft := h.garbage-m.left > max(h.alive/4, littleGarbage) && since*quietFor <= h.garbage
 	isFreed := m.rest == 0 && m.highest-now > max(m.budget/16, 4<<20)
 	if !isLeft && !isFreed {
 		return false

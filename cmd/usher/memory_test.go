@@ -18,18 +18,23 @@ func TestCrowdsGarbage(t *testing.T) {
 		since          int // was allocated since the last look
 		isDue          bool
 	}{
-		{1 << 20, 1 << 20, 1 << 20, false}, {1 << 20, 2 << 20, 1000, false}, // a few
-		{2 << 20, 8 << 20, 60 << 20, false}, {2 << 20, 6 << 20, 1 << 20, false}, // it comes
+		{1 << 20, 1 << 20, 1 << 20, false}, {1 << 20, 500 << 10, 1000, false}, // a few
+		{2 << 20, 8 << 20, 60 << 20, false}, {2 << 20, 6 << 20, 4 << 20, false}, // it comes
 		{2 << 20, 7 << 20, 500 << 10, true}, {2 << 20, 1000, 1000, false}, // and has come
-		{2 << 20, 1 << 20, 1 << 20, false}, {2 << 20, 2 << 20, 1 << 20, false}, {2 << 20, 7 << 20, 1 << 20, false}, // some come
-		{200 << 20, 40 << 20, 0, false},       // little beside what is alive
-		{200 << 20, 60 << 20, 8 << 20, false}, // it will be garbage again
-		{2 << 20, 250 << 20, 8 << 20, true},   // all have gone
+		{2 << 20, 1 << 20, 1 << 20, false}, {2 << 20, 2 << 20, 1 << 20, true}, {2 << 20, 1 << 20, 1 << 20, false}, // some come, or are pinged
+		{200 << 20, 40 << 20, 0, false},        // little beside what is alive
+		{200 << 20, 60 << 20, 40 << 20, false}, // it will be garbage again
+		{2 << 20, 250 << 20, 8 << 20, true},    // all have gone
+		{2 << 20, 600 << 10, 0, true},
 	} {
 		allocated += c.since
 		if m.isDue(heap{c.alive, c.garbage, allocated}) != c.isDue {
 			t.Errorf("look %d, of %+v: due %v", k, c, !c.isDue)
 		}
+	}
+	m.left = 500 << 10
+	if m.isDue(heap{2 << 20, 600 << 10, allocated}) {
+		t.Error("due for what was not taken the last time")
 	}
 }
 

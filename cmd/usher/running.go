@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/guard"
@@ -64,6 +65,7 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 	if r.certs, err = s.openCertificates(r.log); err != nil {
 		return nil, err
 	}
+	r.certs.warn(r.log, time.Now())
 	o, err := p.open(r, nil)
 	if err != nil {
 		return nil, err

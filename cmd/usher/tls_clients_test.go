@@ -70,6 +70,9 @@ func TestSecureLibraries(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", id.cert)
 	for _, version := range []string{"1.2", "1.3"} {
 		t.Setenv("NODE_OPTIONS", "--tls-min-v"+version+" --tls-max-v"+version)
+		// Python has no setting for it, but OpenSSL below it.
+		t.Setenv("OPENSSL_CONF", writeFile(t, filepath.Join(t.TempDir(), "openssl.cnf"), "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\n"+
+			"MinProtocol = TLSv"+version+"\nMaxProtocol = TLSv"+version+"\n"))
 		t.Run("ws, "+version, func(t *testing.T) {
 			interpreter := node(t, "ws", "ws")
 			check(t, run(t, secureJob(t, id, "alice"), interpreter, "node_ws.mjs"), "alice", everything)
@@ -78,9 +81,6 @@ func TestSecureLibraries(t *testing.T) {
 			interpreter := node(t, "undici", "undici")
 			check(t, run(t, secureJob(t, id, "alice"), interpreter, "node_undici.mjs"), "alice", shows{closeCode: 1000, refusedAsCode: 1006})
 		})
-		// OpenSSL's own settings: Python has none for this.
-		t.Setenv("OPENSSL_CONF", writeFile(t, filepath.Join(t.TempDir(), "openssl.cnf"), "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\n"+
-			"MinProtocol = TLSv"+version+"\nMaxProtocol = TLSv"+version+"\n"))
 		t.Run("websockets, "+version, func(t *testing.T) {
 			s := run(t, secureJob(t, id, "alice"), python(t), "python_websockets.py")
 			check(t, s, "alice", shows{pong: true, status: true, body: s.Refused.Body != "", closeCode: 1000})

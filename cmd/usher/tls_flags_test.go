@@ -129,3 +129,56 @@ func TestTLSMistakes(t *testing.T) {
 		t.Error("usher check has made the directory")
 	}
 }
+
+// TestExpiresSoon: of certificates that should have been renewed by now usher check names the
+// files, and finds nothing wrong.
+func TestExpiresSoon(t *testing.T) {
+	t.Setenv("USHER_SECRET", strings.Repeat("s", 32))
+	dir, now := t.TempDir(), time.Now()
+	const day = 24 * time.Hour
+	for name, tt := range map[string]struct {
+		from, left time.Duration
+		soon       bool
+	}{
+		"quarter":        {76 * day, 14*day + time.Hour, false},
+		"quarter-ending": {76 * day, 14*day - time.Hour, true},
+		"week":           {4 * day, 2 * day, false},
+		"week-ending":    {5 * day, 1 * day, true},
+	} {
+		cert, key := filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key")
+		certText, keyText := selfSigned(t, now.Add(-tt.from), now.Add(tt.left))
+		for path, text := range map[string]string{cert: certText, key: keyText} {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var stdout, stderr strings.Builder
+		said := logOf(t, func() {
+			if code := run([]string{"check", "--listen", "tls://127.0.0.1:0", "--tls-cert", cert, "--tls-key", key}, &stdout, &stderr); code != 0 {
+				t.Errorf("%s: got %d, %s", name, code, stderr.String())
+			}
+		})
+		if isNamed := strings.Contains(said, "expires soon") && strings.Contains(said, cert); isNamed != tt.soon {
+			t.Errorf("%s: got %q, want it named: %t", name, said, tt.soon)
+		}
+	}
+}
+
+// logOf returns what f logs on standard error.
+func logOf(t *testing.T, f func()) string {
+	t.Helper()
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	before := os.Stderr
+	os.Stderr = file
+	f()
+	os.Stderr = before
+	text, err := os.ReadFile(file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -42,6 +42,7 @@ type tlsStats struct {
 		Handshakes int            `json:"handshakes"`
 		Resumed    int            `json:"resumed"`
 		Failed     map[string]int `json:"failed"`
+		Faults     map[string]int `json:"faults"`
 	} `json:"tls"`
 }
 

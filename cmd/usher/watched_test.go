@@ -3,10 +3,12 @@
 package main_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -78,7 +80,9 @@ func TestMetricsThatAreWatched(t *testing.T) {
 // with the labels of each, without and with their values, and those that Prometheus adds.
 func servedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	p, base := serveAdmin(t, "--rate", "1/h", "--burst", "1", "--over-limit", "close", "--proxy-protocol", "127.0.0.9")
+	id := issue(t, t.TempDir(), "server", nil, "localhost")
+	secure := freeAddr(t)
+	p, base := serveAdmin(t, "--listen", "tls://"+secure, "--tls-cert", id.cert, "--tls-key", id.key, "--rate", "1/h", "--burst", "1", "--over-limit", "close", "--proxy-protocol", "127.0.0.9")
 	proxy, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}}).Dial("tcp", p.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +92,19 @@ func servedMetrics(t *testing.T) map[string][]string {
 	if n, err := io.Copy(io.Discard, proxy); n > 0 {
 		t.Fatalf("without a PROXY header: got %d bytes, %v", n, err)
 	}
+	for _, scheme := range []string{"http", "https"} { // the first of which is none of TLS
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: id.roots}}}
+		resp, err := client.Get(scheme + "://" + secure + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	cutShort, err := tls.Dial("tcp", secure, &tls.Config{RootCAs: id.roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cutShort.NetConn().Close()
 	_, resp, err := websocket.DefaultDialer.Dial("ws://"+p.addr+"/ws/lobby", nil)
 	if err == nil || resp == nil {
 		t.Fatalf("without a token: got %v, %v", resp, err)
@@ -105,6 +122,7 @@ func servedMetrics(t *testing.T) map[string][]string {
 	for err == nil {
 		_, _, err = conn.ReadMessage()
 	}
+	eventually(t, "what was cut short is counted", func() bool { return statsOf(t, base).TLS.Faults["truncated"] == 1 })
 	_, text := fetchPage(t, base+"/metrics")
 	labels := make(map[string][]string)
 	for line := range strings.Lines(text) {
