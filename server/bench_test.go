@@ -122,7 +122,7 @@ func (b *bench) routes(s *Server) {
 	route("/slow/ask", Route{Guards: slowly, Authorize: ask})
 	route("/ask", Route{Message: echo, Authorize: ask})
 	route("/ask/work", Route{Message: b.work, Authorize: ask, Middleware: work})
-	route("/relay", Route{Relay: b.relay()})
+	route("/relay", Route{Relay: b.relay(), Limits: Limits{Over: Delay}})
 	route("/work", Route{Message: b.work, Guards: isAlice, Middleware: work, Writable: func(c Conn) {
 		if b.onDrain != nil {
 			b.onDrain(c)
