@@ -18,7 +18,7 @@ TIMEOUT  ?= 15m
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet exotic deps vuln screenshots static deb image
+.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet guard exotic deps vuln screenshots static deb image
 
 all: lint test
 
@@ -144,6 +144,10 @@ pings:
 # A client that says nothing behind nginx, HAProxy and Caddy, all with their defaults, for five minutes.
 quiet:
 	USHER_QUIET=5m10s go test -run '^TestQuiet$$' -parallel 3 -count 1 -timeout 0 -v ./cmd/usher
+
+# As many pairs as the files of a process allow held by usher guard, and a GiB through one of them.
+guard:
+	USHER_GUARD_PAIRS=9500 USHER_GUARD_MIB=1024 go test -run '^TestGuard(Pairs|Sips)$$' -count 1 -timeout 0 -v ./cmd/usher
 
 # A CA for tests, which no go.mod needs to know.
 PEBBLE         := github.com/letsencrypt/pebble/v2/cmd

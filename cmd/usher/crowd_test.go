@@ -63,14 +63,17 @@ type clients struct {
 }
 
 // startCrowd runs this test binary again, as the crowd.
-func startCrowd(t *testing.T, addr string) *clients {
+func startCrowd(t *testing.T, addr string) *clients { return startCrowdOf(t, addr, crowd) }
+
+// startCrowdOf is startCrowd for n clients.
+func startCrowdOf(t *testing.T, addr string, n int) *clients {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), crowdEnv+"="+addr)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", crowdEnv, addr, n))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -120,8 +123,14 @@ func (c *clients) expect(line string) {
 
 // crowdMain is the crowd's own process: it does what its standard input says,
 // a word a line, and tells when it is done.
-func crowdMain(addr string) int {
-	seats := make([]net.Conn, crowd)
+func crowdMain(which string) int {
+	addr, number, _ := strings.Cut(which, " ")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	seats := make([]net.Conn, n)
 	if err := each(seats, func(c *net.Conn) (err error) {
 		*c, err = sit(addr)
 		return err
@@ -141,6 +150,20 @@ func crowdMain(addr string) int {
 			}
 			seats = seats[resets:]
 			fmt.Println("reset", resets)
+		case "halve": // every fourth by RST, every fourth without a goodbye
+			var left []net.Conn
+			for i, c := range seats {
+				switch {
+				case i%2 == 0:
+					left = append(left, c)
+					continue
+				case i%4 == 1:
+					c.(*net.TCPConn).SetLinger(0)
+				}
+				c.Close()
+			}
+			seats = left
+			fmt.Println("halved", len(seats))
 		case "echo":
 			if err := each(seats, func(c *net.Conn) error { return sayHello(*c) }); err != nil {
 				fmt.Println(err)
