@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/usher-ws/usher/record"
+	"github.com/usher-ws/usher/stream"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,7 +67,7 @@ func (f *farEnd) end(b *bench) {
 
 // tell lets the loop tell of what over TLS it tells in a pass of its own.
 func (b *bench) tell() {
-	if b.far != nil {
+	if b.far != nil && b.s.Why()&stream.Untold != 0 {
 		b.drive.Wake()
 	}
 }

@@ -280,9 +280,12 @@ func TestTalksAhead(t *testing.T) {
 	})
 	on(t, loop, func() {
 		for s := range loop.All() {
-			if h := loop.exts.get(s.slot.ext).sealed.shake; len(h.in) > 2*maxAhead {
+			h := loop.exts.get(s.slot.ext).sealed.shake
+			h.mu.Lock()
+			if len(h.in) > 2*maxAhead {
 				t.Errorf("%d bytes wait for crypto/tls", len(h.in))
 			}
+			h.mu.Unlock()
 		}
 	})
 	close(going)
