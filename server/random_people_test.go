@@ -88,7 +88,7 @@ func (p *person) path() string {
 	if p.rng.IntN(10) == 0 {
 		name = "x"
 	}
-	paths := []string{"/room", "/room", "/room", "/work", "/delay", "/warn", "/drop", "/strict", "/ask", "/slow", "/nowhere"}
+	paths := []string{"/room", "/room", "/room", "/work", "/relay", "/relay", "/delay", "/warn", "/drop", "/strict", "/ask", "/slow", "/nowhere"}
 	path := paths[p.rng.IntN(len(paths))]
 	if path == "/slow" {
 		name = "token=" + []string{"good", "bad"}[p.rng.IntN(2)]

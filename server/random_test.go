@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -63,6 +64,8 @@ func playAtRandom(t *testing.T, seed uint64) {
 	files, goroutines := openFiles(), runtime.NumGoroutine()
 	w := newWorld(t, rng)
 	b := &siege{T: t, wire: w.s.TLS != nil, s: w.s, addr: start(t, w.s)}
+	at := netip.MustParseAddrPort(b.addr)
+	w.mirrored.at.Store(&at)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	shutdown := rng.IntN(2) == 0
@@ -96,6 +99,9 @@ func playAtRandom(t *testing.T, seed uint64) {
 		if n := w.s.perIP.Len() + w.s.users.len() + w.s.asking.InUse(); n != 0 {
 			t.Errorf("%d quotas are still held", n)
 		}
+		if called, ended := w.mirrored.called.Load(), w.mirrored.ended.Load(); called != ended {
+			t.Errorf("of %d upstreams %d have ended", called, ended)
+		}
 		eventually(t, "goroutines are back", func() bool { return runtime.NumGoroutine() <= goroutines })
 		eventually(t, "descriptors are back", func() bool { return openFiles() <= files })
 	}
@@ -107,6 +113,8 @@ type world struct {
 	s      *Server
 	groups [randomGroups]*Group
 	counts Attachment[int] // of messages
+
+	mirrored mirrored
 
 	mu    sync.Mutex
 	seen  map[Conn]*biography
@@ -163,6 +171,11 @@ func newWorld(t *testing.T, rng *rand.Rand) *world {
 	route("/warn", Route{Guards: guard, Limits: Limits{Messages: few, Bytes: limiter.Rate{Limit: 100_000, Burst: 70_000}, CloseAfter: 200}})
 	route("/drop", Route{Guards: guard, Overflow: DropNewest, Limits: Limits{Messages: few, Over: Drop}, Writable: func(c Conn) { w.alive(c, "Writable") }})
 	route("/strict", Route{Guards: guard, Limits: Limits{Messages: few, Over: Disconnect}})
+	w.mirrored.to = "/room"
+	if w.s.TLS != nil {
+		w.mirrored.tls = &tls.Config{InsecureSkipVerify: true}
+	}
+	w.s.Route("/relay", Route{Open: w.open, Close: w.close, Guards: guard, Relay: w.mirrored.relay(), Limits: Limits{Messages: few, Over: Delay}})
 	route("/slow", Route{Guards: []upgrade.Guard{upgrade.Bearer(slowVerifier{&upgrade.Identity{Subject: "alice"}})}})
 	route("/ask", Route{Authorize: func(ctx context.Context, r *upgrade.Request) error {
 		switch query := string(r.RawQuery()); query[len(query)-1] {

@@ -75,6 +75,10 @@ func (b *siege) visit(path string) {
 
 // settle waits until nobody is there any more.
 func (b *siege) settle() {
+	for range 64 { // as a minute does, so that limits forget those that have gone
+		b.s.ipMessages.Sweep(time.Hour)
+		b.s.userMessages.Sweep(time.Hour)
+	}
 	eventually(b, "all are gone", func() bool {
 		st := b.s.Stats()
 		return st.Sockets == 0 && st.Lingering == 0 && st.Buffered == 0 && st.Total.Conns == 0 &&
