@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"bytes"
 	"sync"
 	"testing"
 	"time"
@@ -59,7 +60,7 @@ func TestEchoFaults(t *testing.T) {
 			[]load.Fault{{Kind: load.WrongContent}}, nil},
 		{"length", new(fake).every(5, func(c *fakeConn, op frame.Opcode, b []byte) { c.send(op, b[1:]) }),
 			[]load.Fault{{Kind: load.WrongLength}}, nil},
-		{"twice", new(fake).every(5, func(c *fakeConn, op frame.Opcode, b []byte) { c.send(op, b); c.send(op, b) }),
+		{"twice", new(fake).every(5, func(c *fakeConn, op frame.Opcode, b []byte) { c.write(bytes.Repeat(frame.AppendFrame(nil, op, b), 2)) }),
 			[]load.Fault{{Kind: load.WrongOrder}}, nil},
 		{"reset", new(fake).every(10, func(c *fakeConn, _ frame.Opcode, _ []byte) { c.reset() }),
 			[]load.Fault{{Kind: load.Reset, Code: 104}}, []load.Fault{always}},
@@ -102,8 +103,7 @@ func TestEchoSwapped(t *testing.T) {
 			c.held = append([]byte(nil), data...)
 		case 4:
 			f.count.Add(1)
-			c.send(op, data)
-			c.send(op, c.held)
+			c.write(frame.AppendFrame(frame.AppendFrame(nil, op, data), op, c.held))
 		default:
 			c.send(op, data)
 		}
