@@ -13,7 +13,7 @@ PORTABLE := ./frame ./record/... ./upgrade/... ./limiter ./login
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
 SIEGETIME ?= 5m
-TIMEOUT  ?= 15m
+TIMEOUT  ?= 20m
 
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
