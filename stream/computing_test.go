@@ -14,17 +14,7 @@ import (
 // Handshakes compute by turns, in the order in which they have heard something; one that waits
 // within its turn for somebody makes room, in time, and so does one that ends.
 func TestTurnsOfHandshakes(t *testing.T) {
-	cert, _ := testCert()
-	going := make(chan bool)
-	shaker, err := handshake.NewServer(&tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		<-going
-		return &cert, nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := withTLS(t, roomy())
-	cfg.TLS = shaker
+	cfg, going := stuckTLS(t)
 	r := newRig(t, cfg)
 	c := &r.l.secure.computing
 	c.most = 1

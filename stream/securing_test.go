@@ -297,10 +297,10 @@ func TestTalksAhead(t *testing.T) {
 	}
 }
 
-// Functions of the tls.Config that do not return have so many goroutines and no more.
-func TestStuckHandshakes(t *testing.T) {
+// stuckTLS is a Config whose handshakes wait for a certificate until going has something, or is closed.
+func stuckTLS(t *testing.T) (cfg config, going chan bool) {
 	cert, _ := testCert()
-	going := make(chan bool)
+	going = make(chan bool)
 	shaker, err := handshake.NewServer(&tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		<-going
 		return &cert, nil
@@ -308,8 +308,14 @@ func TestStuckHandshakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := withTLS(t, roomy())
+	cfg = withTLS(t, roomy())
 	cfg.TLS = shaker
+	return cfg, going
+}
+
+// Functions of the tls.Config that do not return have so many goroutines and no more.
+func TestStuckHandshakes(t *testing.T) {
+	cfg, going := stuckTLS(t)
 	e, _, at := runWith(t, cfg, echoes)
 	hello, loop := clientHello(t), e.Loops()[0]
 	on(t, loop, func() { loop.secure.most = 2 * maxGoroutines }) // at once: they have no turns
