@@ -5,7 +5,7 @@ package guard
 import "container/list"
 
 // line is the clients that wait until an upstream is there, in their order. It belongs to
-// whoever has the lock of its Pool.
+// the goroutine that has the lock of its Pool.
 //
 // Once one is there, they are not let on all at once: an application that has just begun would
 // be down again. The first goes alone, and each that is answered makes room for itself and one

@@ -28,7 +28,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// echoes is an application that answers whoever comes; what it has let in it echoes.
+// echoes is an application that lets everybody in; what it has let in it echoes.
 var echoes = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	if !websocket.IsWebSocketUpgrade(r) {
 		b, _ := io.ReadAll(r.Body)

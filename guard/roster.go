@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// roster is the addresses of all upstreams, and who is asked next. It belongs to whoever has
-// the lock of its Pool. It knows no clock and no socket.
+// roster is the addresses of all upstreams, and which is asked next. It belongs to the
+// goroutine that has the lock of its Pool. It knows no clock and no socket.
 type roster struct {
 	targets []target
 	next    int // where the search among equals begins

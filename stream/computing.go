@@ -13,8 +13,8 @@ import (
 // turn, and a loop gives as many at a time as there are processors for it. It then lets them run,
 // rather than wait until Go's monitor takes the processor away from it.
 
-// turnLasts is after what time turns make room for others that wait: whoever has one is in a
-// function of the tls.Config, which waits for somebody.
+// turnLasts is after what time turns make room for others that wait: those that have lasted
+// so long are in a function of the tls.Config, which waits for something.
 const turnLasts = 2 * time.Millisecond
 
 // computing are the turns of a loop's handshakes.

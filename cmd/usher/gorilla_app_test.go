@@ -93,7 +93,7 @@ func (g *gorillaRooms) do(f func()) {
 func (g *gorillaRooms) say(room, text string) {
 	g.do(func() {
 		for c := range g.members[room] {
-			_ = c.WriteMessage(websocket.TextMessage, []byte(text)) // who is gone is heard by the reader
+			_ = c.WriteMessage(websocket.TextMessage, []byte(text)) // the reader hears of one that is gone
 		}
 	})
 }

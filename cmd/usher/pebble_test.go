@@ -156,7 +156,7 @@ func daemon(t *testing.T, cmd *exec.Cmd, done chan struct{}) {
 	})
 }
 
-// hall is a port that leads to another, which is yet to be said: those who come earlier wait.
+// hall is a port that leads to another, which is yet to be said: clients that come earlier wait.
 type hall struct {
 	ln    net.Listener
 	mu    sync.Mutex
