@@ -297,6 +297,10 @@ func (s *Server) ListenAndServe() error {
 	return s.Wait()
 }
 
+// ErrMemory is what Start returns, in words of its own, if MaxBuffered is too little for TLS:
+// nobody could come in.
+var ErrMemory = stream.ErrMemory
+
 // ErrFiles is what Start returns, in words of its own, if the process may not open as
 // many files as its loops and MaxConns connections need.
 var ErrFiles = errors.New("server: too few open files")

@@ -4,6 +4,7 @@ package stream
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/record/handshake"
 )
 
 // TestClients: whatever many clients do to several loops at once, they are served as long
@@ -259,5 +261,10 @@ func TestConfig(t *testing.T) {
 		if e, err := New(cfg, func(l *loop) Handler[mark, bag] { return newOwner(t, l) }); err == nil {
 			t.Errorf("made: %+v", e)
 		}
+	}
+	// With so little nobody could come in.
+	little := config{Loops: 3, Weigh: weigh, TLS: new(handshake.Server), MaxBuffered: 64 << 10}
+	if _, err := New(little, func(l *loop) Handler[mark, bag] { return newOwner(t, l) }); !errors.Is(err, ErrMemory) {
+		t.Errorf("with 64 KiB for TLS: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"sync/atomic"
@@ -91,11 +92,18 @@ type Engine[T, X any] struct {
 	account
 }
 
+// ErrMemory is what New returns, in words of its own, for a MaxBuffered with which no TLS handshake
+// could ever be done.
+var ErrMemory = errors.New("stream: too little memory for TLS")
+
 // New makes an engine whose loops have not started yet. handler returns the owner of a
 // loop's streams.
 func New[T, X any](cfg Config[X], handler func(*Loop[T, X]) Handler[T, X]) (*Engine[T, X], error) {
 	if cfg.Loops <= 0 || cfg.Weigh == nil {
 		return nil, errors.New("stream: a Config needs Loops and Weigh")
+	}
+	if least := cfg.Loops * leastSecure; cfg.TLS != nil && cfg.MaxBuffered > 0 && cfg.MaxBuffered < least {
+		return nil, fmt.Errorf("%w: handshakes on %d loops need %d bytes, and have %d", ErrMemory, cfg.Loops, least, cfg.MaxBuffered)
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = poller.Progress

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/usher-ws/usher/poller"
+	"github.com/usher-ws/usher/record"
 	"github.com/usher-ws/usher/record/handshake"
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +23,10 @@ import (
 const (
 	// handshakeSize is about what a handshake takes: a goroutine, its stack, and crypto/tls.
 	handshakeSize = 24 << 10
+
+	// leastSecure is the least that a loop may lend, with TLS: a handshake, and a record each way.
+	// With less nobody could come in.
+	leastSecure = handshakeSize + 2*record.MaxRecord
 
 	// maxHandshakes is how many are under way on a loop at a time. The oldest makes room: an
 	// honest one takes milliseconds, and as long as its peer is away.

@@ -185,6 +185,24 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestTooLittleMemory: a --max-buffered with which no TLS handshake could be done fails at the start.
+func TestTooLittleMemory(t *testing.T) {
+	t.Parallel()
+	path, err := buildTested()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := issue(t, t.TempDir(), "little", nil, "127.0.0.1")
+	for _, program := range []string{"serve", "guard --upstream http://127.0.0.1:9"} {
+		args := program + " --loops 3 --max-buffered 64KiB --listen tls://127.0.0.1:0 --tls-cert " + file.cert + " --tls-key " + file.key
+		got, err := exec.Command(path, strings.Fields(args)...).CombinedOutput()
+		var failed *exec.ExitError
+		if !errors.As(err, &failed) || failed.ExitCode() != 2 || !strings.Contains(string(got), "raise --max-buffered") {
+			t.Errorf("%s: got %v %s, want exit code 2", args, err, got)
+		}
+	}
+}
+
 // TestTooFewFiles: settings that the limit of open files does not allow fail at the start.
 func TestTooFewFiles(t *testing.T) {
 	t.Parallel()

@@ -104,7 +104,7 @@ func (r *running) goOver(next program) error {
 	if err != nil {
 		return err
 	}
-	if err := explainFiles(r.srv.SetPolicy(o.srv.Policy())); err != nil {
+	if err := explainStart(r.srv.SetPolicy(o.srv.Policy())); err != nil {
 		o.entrance.close()
 		return err
 	}

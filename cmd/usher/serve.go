@@ -71,7 +71,7 @@ func serveBy(p program, stdout io.Writer, ctx *kong.Context) error {
 		endpoints.close()
 	}
 	if err != nil {
-		return fmt.Errorf("cannot start: %w", explainFiles(err))
+		return fmt.Errorf("cannot start: %w", explainStart(err))
 	}
 	desk.start()
 	greeting, err := greet(p, endpoints, desk, r.now.Load())
@@ -100,10 +100,13 @@ func serveBy(p program, stdout io.Writer, ctx *kong.Context) error {
 	return signals.serveUntil(srv, s.Drain, log, manager, reload)
 }
 
-// explainFiles says what to do about server.ErrFiles.
-func explainFiles(err error) error {
-	if errors.Is(err, server.ErrFiles) {
+// explainStart says what to do about server.ErrFiles and server.ErrMemory.
+func explainStart(err error) error {
+	switch {
+	case errors.Is(err, server.ErrFiles):
 		return usageError{fmt.Errorf("%w: raise that limit (ulimit -n), or lower --max-conns or --loops", err)}
+	case errors.Is(err, server.ErrMemory):
+		return usageError{fmt.Errorf("%w: raise --max-buffered, or lower --loops", err)}
 	}
 	return err
 }
