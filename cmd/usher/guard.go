@@ -41,11 +41,12 @@ type guardCmd struct {
 	boundFlags  `kong:"set='max_message=16MiB',set='max_message_help=The largest message; one that is compressed counts as it was sent.'"`
 	MaxLifetime time.Duration `default:"0" help:"Close a connection that is this old with 1001, some up to a tenth earlier, so that those that came together do not go together."`
 
+	clusterFlags
 	operatorFlags
 }
 
 func (g *guardCmd) common() common {
-	return common{&g.listenFlags, &g.originFlag, &g.credentialFlags, &g.limitFlags, &g.boundFlags, &g.operatorFlags}
+	return common{&g.listenFlags, &g.originFlag, &g.credentialFlags, &g.limitFlags, &g.boundFlags, &g.clusterFlags, &g.operatorFlags}
 }
 
 // Help is what usher guard --help prints below its first line.
