@@ -38,11 +38,8 @@ type clusterFlags struct {
 // isEmbedded reports whether the NATS server is in this process.
 func (f *clusterFlags) isEmbedded() bool { return slices.Contains(f.Cluster, embedded) }
 
-// validate returns what is wrong with the values, the files left out.
+// validate returns what is wrong with a value.
 func (f *clusterFlags) validate() error {
-	if err := f.fit(); err != nil {
-		return err
-	}
 	if f.Node != "" && !nodeName.MatchString(f.Node) {
 		return fmt.Errorf("--node: %q is no name: want 1 to 64 of letters, digits, - and _", f.Node)
 	}
@@ -172,6 +169,9 @@ const minToken = 32
 
 // read returns what it takes to be a node, nil if this process is alone.
 func (f *clusterFlags) read(now time.Time) (m *membership, err error) {
+	if err = f.fit(); err != nil {
+		return nil, usageError{err}
+	}
 	if len(f.Cluster) == 0 {
 		return nil, nil
 	}
@@ -218,9 +218,9 @@ func (f *clusterFlags) readTLS(now time.Time) (*tls.Config, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.ClusterTLSCert != "" {
-		pair, err := readPair(f.ClusterTLSCert, f.ClusterTLSKey, now)
+		pair, err := readPair("--cluster-tls-", f.ClusterTLSCert, f.ClusterTLSKey, now)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("--cluster-tls-cert: %w", err)}
+			return nil, usageError{err}
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

@@ -158,6 +158,9 @@ func TestClusterFlags(t *testing.T) {
 		{clusterFlags{Cluster: own, ClusterListen: "127.0.0.1:6222", ClusterClientListen: "10.0.0.2:6222"}, "open to whoever"},
 	} {
 		err := tt.validate()
+		if err == nil {
+			err = tt.fit()
+		}
 		if (err == nil) != (tt.says == "") || err != nil && (!strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "letmein")) {
 			t.Errorf("%+v: got %v, want %q", tt.clusterFlags, err, tt.says)
 		}

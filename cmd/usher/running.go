@@ -47,6 +47,7 @@ type running struct {
 	level *slog.LevelVar
 	log   *slog.Logger
 	now   atomic.Pointer[entrance]
+	node  *membership   // nil if there are no others
 	certs *certificates // nil without TLS
 
 	mu       sync.Mutex     // of those that change something
@@ -66,6 +67,9 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 		return nil, err
 	}
 	r.certs.warn(r.log, time.Now())
+	if r.node, err = s.clusterFlags.read(time.Now()); err != nil {
+		return nil, err
+	}
 	o, err := p.open(r, nil)
 	if err != nil {
 		return nil, err
