@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -80,7 +81,7 @@ func wantTexts(t testing.TB, e *ear, want ...string) {
 }
 
 // topics have every kind of name.
-var topics = []string{"lobby", "", ">", "*", "a.b", "with a space", "~", "\x00presence", "größe", string(make([]byte, 10<<10))}
+var topics = []string{"lobby", "", ">", "*", "a.b", "with a space", "~", "\x00presence", "größe", string(make([]byte, maxTopic))}
 
 // TestPublish: what a node says is heard here at once and there in order, in any topic, and by
 // nobody else.
@@ -89,7 +90,7 @@ func TestPublish(t *testing.T) {
 	north, south := s.connect(Config{Node: "north"}), s.connect(Config{Node: "south"})
 	for _, topic := range topics {
 		here, there := listen(t, north, topic), listen(t, south, topic)
-		elsewhere := listen(t, south, topic+"x")
+		elsewhere := listen(t, south, "elsewhere")
 		settle(t, north, south)
 		say(t, north, topic, "1", "one")
 		say(t, north, topic, "2", "two")
@@ -112,6 +113,10 @@ func TestPublish(t *testing.T) {
 		here.cancel()
 		there.cancel()
 		elsewhere.cancel()
+	}
+	long := strings.Repeat("x", maxTopic+1)
+	if _, err := north.Subscribe(long, nil); err == nil || north.Publish(hub.Message{Topic: long}) == nil {
+		t.Error("got a topic with a long name, want errors")
 	}
 	if n := len(north.rooms.bySubject) + len(south.rooms.byTopic); n != 0 {
 		t.Errorf("got %d rooms at the end, want none", n)

@@ -13,6 +13,12 @@ import (
 	"github.com/usher-ws/usher/server"
 )
 
+// maxTopic is how long a topic's name can be. Its subject must fit into a line of NATS's
+// protocol: 4,096 bytes, if the servers say nothing else.
+const maxTopic = 2048
+
+var errTopic = errors.New("nats: the name of a topic has 2048 bytes at most")
+
 // rooms are the topics that hubs of this node listen to.
 type rooms struct {
 	mu        sync.RWMutex
@@ -31,9 +37,13 @@ type room struct {
 // feed is a subscription of a hub.
 type feed struct{ deliver func(hub.Message) error }
 
-// Subscribe is hub.Broker's. It never fails: the servers hear of it as soon as they can be
-// reached, and what is published at other nodes before that is not heard.
+// Subscribe is hub.Broker's. It fails for a topic whose name has more than 2048 bytes, and for
+// no other: the servers hear of it as soon as they can be reached, and what is published at
+// other nodes before that is not heard.
 func (b *Broker) Subscribe(topic string, deliver func(m hub.Message) error) (cancel func(), err error) {
+	if len(topic) > maxTopic {
+		return nil, errTopic
+	}
 	f := &feed{deliver}
 	b.rooms.mu.Lock()
 	defer b.rooms.mu.Unlock()
@@ -90,6 +100,8 @@ func (b *Broker) Publish(m hub.Message) error {
 	switch size := sizeOf(&out); {
 	case !b.connected.Load():
 		lost = hub.ErrDegraded
+	case len(m.Topic) > maxTopic:
+		return errTopic // and nobody can be in it
 	case int64(size) > b.maxPayload.Load():
 		lost = errSize
 	default:
