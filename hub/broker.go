@@ -51,7 +51,8 @@ func (m Message) encoded(dialects int) Message {
 	return m
 }
 
-// Broker carries what is published from one hub to all. Its methods are safe for any
+// Broker carries what is published from one hub to all; one that is a [Carrier] carries their
+// presence, too. Its methods are safe for any
 // goroutine, and but for [Nodes.Ask] they must not wait for a network: loops call them. A hub
 // calls them without a lock.
 type Broker interface {
@@ -71,11 +72,6 @@ type Broker interface {
 	// Nodes returns a way to ask the other nodes. What is asked for one purpose is
 	// answered by what was served for it.
 	Nodes(purpose string) Nodes
-
-	// Watch calls changed for each other node that is known, and from then on for each
-	// that comes or goes: one call after the other, never on a loop. A node that was gone
-	// may come back with the same epoch. It is watched for as long as the broker lives.
-	Watch(changed func(n Node, here bool))
 }
 
 // Node is one life of a process in a cluster.
@@ -149,9 +145,6 @@ func (l *Local) cancel(topic string, s *subscription) {
 
 // Nodes returns what has nobody to ask.
 func (l *Local) Nodes(string) Nodes { return alone{} }
-
-// Watch never calls changed.
-func (l *Local) Watch(func(Node, bool)) {}
 
 // alone are the nodes beside one that has no others.
 type alone struct{}

@@ -216,6 +216,8 @@ func (b *Broker) hearNote(msg *nats.Msg) {
 		b.hearSync(string(n.body))
 	case subjectAsk:
 		b.hearQuestion(&n)
+	case subjectTell, b.tellings():
+		b.hubs.hear([][]byte{n.body})
 	default:
 		b.asks.hear(&n)
 	}

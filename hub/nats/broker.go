@@ -50,6 +50,7 @@ type Broker struct {
 	members  members
 	asks     asks
 	servers  servers
+	hubs     hubs
 	counters counters
 
 	connected  atomic.Bool
@@ -114,6 +115,8 @@ func (b *Broker) connect() (err error) {
 		subjectBeat:       control,
 		subjectSync:       control,
 		subjectAsk:        control,
+		subjectTell:       control,
+		b.tellings():      control,
 		b.answers():       control,
 	} {
 		if _, err = b.nc.ChanSubscribe(subject, to); err != nil {

@@ -183,3 +183,55 @@ func TestOrder(t *testing.T) {
 		}
 	}
 }
+
+var _ hub.Carrier = (*Broker)(nil)
+
+// TestTell: what hubs tell each other reaches those that it is for, in the order of what is
+// published in the room, and nobody who listens.
+func TestTell(t *testing.T) {
+	s := serveNATS(t)
+	var mu sync.Mutex
+	heard := make(map[string][]string)
+	var all []*Broker
+	links := make(map[string]hub.Link)
+	for _, name := range []string{"north", "south", "e.ast"} {
+		b := s.connect(Config{Node: name})
+		links[name] = b.Connect(func(b []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			heard[name] = append(heard[name], string(b))
+		})
+		if got := links[name].Node(); got != b.node {
+			t.Errorf("Node: got %v, want %v", got, b.node)
+		}
+		all = append(all, b)
+	}
+	inRoom := listen(t, all[1], "lobby")
+	settle(t, all...)
+	for _, err := range []error{
+		links["north"].Tell("lobby", []byte("room")),
+		links["north"].TellAll([]byte("all")),
+		links["north"].TellNode("e.ast", []byte("east")),
+		links["south"].TellNode("north", []byte("end")),
+		links["e.ast"].TellNode("north", []byte("end")),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	say(t, all[0], "lobby", "hi")
+	wantTexts(t, inRoom, "hi")
+	await(t, "all are told", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(heard["north"]) >= 2 && len(heard["south"]) >= 2 && len(heard["e.ast"]) >= 2
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	for name, want := range map[string][]string{"north": {"end", "end"}, "south": {"all", "room"}, "e.ast": {"all", "east"}} {
+		slices.Sort(heard[name])
+		if !slices.Equal(heard[name], want) {
+			t.Errorf("%s: got %q, want %q", name, heard[name], want)
+		}
+	}
+}

@@ -149,7 +149,9 @@ func (l *members) meet(where string) bool {
 	return isNews
 }
 
-// Watch is hub.Broker's.
+// Watch calls changed for each other node that is known, and from then on for each that comes
+// or goes: one call after the other, on a goroutine that all watchers share. A node that was
+// gone may come back in the same life. It is watched until Close.
 func (b *Broker) Watch(changed func(n hub.Node, here bool)) {
 	l := &b.members
 	l.mu.Lock()

@@ -163,6 +163,10 @@ func (b *Broker) hearNode(r *room, data []byte) {
 	if m.From == b.node { // of a server that does not know what NoEcho is
 		return
 	}
+	if m.told {
+		b.hubs.hear(m.Data)
+		return
+	}
 	h := r.heard[m.From.Name]
 	if h == nil {
 		h = new(heard)

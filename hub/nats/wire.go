@@ -45,7 +45,8 @@ const (
 const (
 	flagKept = 1 << 0 // a message: hub.Message.Kept
 	flagMark = 1 << 1 // a message: there is none, this is the number of the last one
-	flagsAll = flagKept | flagMark
+	flagTold = 1 << 2 // a message: for hubs, not for members, and without a number
+	flagsAll = flagKept | flagMark | flagTold
 
 	flagBye   = 1 << 0 // a beat: the last one
 	flagMore  = 1 << 1 // an answer: more of it follows
@@ -68,6 +69,7 @@ type message struct {
 	hub.Message        // without the topic
 	began       uint64 // Seq of the first message of this count
 	mark        bool
+	told        bool
 }
 
 // sizeOf returns how long m is on the wire.
@@ -87,6 +89,9 @@ func appendMessage(dst []byte, m *message) []byte {
 	}
 	if m.mark {
 		flags |= flagMark
+	}
+	if m.told {
+		flags |= flagTold
 	}
 	dst = append(dst, version, flags, byte(m.Opcode), byte(len(m.From.Name)))
 	dst = binary.BigEndian.AppendUint64(dst, m.From.Epoch)
@@ -117,7 +122,7 @@ func parseMessage(b []byte) (m message, err error) {
 	case len(b) < messageHead+int(b[3]):
 		return m, errMalformed
 	}
-	m.Kept, m.mark = b[1]&flagKept != 0, b[1]&flagMark != 0
+	m.Kept, m.mark, m.told = b[1]&flagKept != 0, b[1]&flagMark != 0, b[1]&flagTold != 0
 	m.Opcode = frame.Opcode(b[2])
 	m.From.Epoch = binary.BigEndian.Uint64(b[4:])
 	m.began = binary.BigEndian.Uint64(b[12:])
