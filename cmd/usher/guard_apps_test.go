@@ -71,7 +71,7 @@ func guardChat(t *testing.T, chat func(socket string) *exec.Cmd) {
 		return app
 	}
 	app := begin()
-	p := guardOf(t, "unix:"+socket, "--path", "/ws/{room}", "--path", "/token", "--path", "/", "--max-conns-per-user", "2",
+	p := guardOf(t, "unix:"+socket, "--path", "/ws/{room}", "--path", "/token", "--path", "/{$}", "--max-conns-per-user", "2",
 		"--rate", "3/h", "--burst", "3", "--over-limit", "close", "--drain", "100ms", "--origin", "https://friend.example")
 
 	alice, bob := guardLogIns(t, p)

@@ -18,7 +18,7 @@ import (
 
 // This file is what usher guard runs: the door of serve, and behind it an application's.
 
-// everything is the pattern of what is passed on if no --path is given.
+// everything is the pattern of what is passed on if no --path is given. Metrics and the log have it.
 const everything = "/{path...}"
 
 // open implements program.
@@ -96,7 +96,7 @@ func (g *guardCmd) route(srv *server.Server, r *running, pool *guard.Pool, e *en
 	}
 	paths := g.Path
 	if len(paths) == 0 {
-		all, _ := pattern.Parse(everything)
+		all, _ := pattern.ParseMux(everything)
 		paths = []pathRule{{pattern: all}}
 	}
 	for _, p := range paths {
