@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // What stands in front of applications that others wrote.
@@ -169,6 +170,42 @@ func TestGuardAdmin(t *testing.T) {
 		}
 		if n := series[`usher_refusals_total{code="upstream",route="/{path...}"}`]; (n == 1) != (want == 200) {
 			t.Errorf("%s: %d refusals of the application are counted", upstream, n)
+		}
+	}
+}
+
+// TestGuardAccessLog: with --access-log a plain request has a line, without a token in it, whether
+// the application has answered or the guard.
+func TestGuardAccessLog(t *testing.T) {
+	t.Parallel()
+	p := guardOf(t, mirror(t), "--access-log", "--log-format", "json", "--path", "/app/")
+	good := token("alice")
+	ask(t, p.addr, head("POST /app/x?token="+good+"&q=1 HTTP/1.1", "Host: a", "Content-Length: 0"))
+	down := guardOf(t, "http://127.0.0.1:9", "--access-log", "--log-format", "json")
+	ask(t, down.addr, head(get("/app", "Cookie: token="+good)...))
+	hangs := guardOf(t, upstream(t, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), "--access-log", "--log-format", "json")
+	ask(t, hangs.addr, head(get("/")...))
+	for _, c := range []struct {
+		p     *program
+		msg   string
+		parts []string
+	}{
+		{p, "answered", []string{`"route":"/app/{rest...}","request":"POST /app/x?`, `"remote":"127.0.0.1:`, `"user":"alice","upstream":"http://127.0.0.1:`, `"status":418,"duration":`, `"bytes":`}},
+		{down, "refused", []string{`"request":"GET /app","remote":"127.0.0.1:`, `"user":"alice"`, `"status":502,"code":"upstream_unreachable","duration":`}},
+		{hangs, "answered", []string{`"status":200`, `"bytes":4,"reason":"cut short"`}},
+	} {
+		select {
+		case line := <-c.p.stderr.await(`"msg":"` + c.msg + `"`):
+			for _, part := range c.parts {
+				if !strings.Contains(line, part) {
+					t.Errorf("got %s, want %s", line, part)
+				}
+			}
+			if strings.Contains(line, good[:20]) {
+				t.Errorf("a token is in %s", line)
+			}
+		case <-time.After(patience):
+			t.Errorf("no line with %q in %s", c.msg, c.p.stderr)
 		}
 	}
 }
