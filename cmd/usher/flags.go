@@ -120,7 +120,7 @@ type operatorFlags struct {
 	Admin     string `placeholder:"ADDR" help:"Serve /metrics, /stats, /connections, /log-level, /healthz, /readyz and /debug/pprof here: an address that only operators can reach."`
 	LogFormat string `enum:"text,json" default:"text" help:"Format of the log on standard error: text or json."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" live:"" help:"The lowest level that is logged: debug, info, warn or error."`
-	AccessLog bool   `help:"Log every attempt, accepted or refused, and every end of a connection."`
+	AccessLog bool   `help:"Log every attempt, accepted or refused, every end of a connection, and what becomes of every plain request behind a guard."`
 
 	PrintRoutes bool `help:"Print the guards, limits and middleware of each path, in their order, and exit."`
 }
