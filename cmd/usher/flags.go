@@ -122,6 +122,8 @@ type operatorFlags struct {
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" live:"" help:"The lowest level that is logged: debug, info, warn or error."`
 	AccessLog bool   `help:"Log every attempt, accepted or refused, every end of a connection, and what becomes of every plain request behind a guard."`
 
+	eventsFlags
+
 	PrintRoutes bool `help:"Print the guards, limits and middleware of each path, in their order, and exit."`
 }
 
@@ -132,7 +134,7 @@ const maxLoops = 1024
 func (*serveCmd) Help() string { return helpOn(liveOfServe) }
 
 // liveOfServe are the flags of serve that change while it runs.
-const liveOfServe = "--audience, --burst, --byte-rate, --close-after, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
+const liveOfServe = "--audience, --burst, --byte-rate, --close-after, --events-key-file, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
 	"--log-level, --max-conns, --max-conns-per-ip, --max-conns-per-user, --max-head, --max-message, --max-rooms-per-user, --origin, " +
 	"--over-limit, --public-key, --rate, --secret-file, --tls-cert, --tls-client-ca, --tls-key, --tls-min, --user-rate, --users"
 
@@ -218,6 +220,9 @@ func (s common) validate() error {
 		return err
 	}
 	if err := s.authFlag.validate(); err != nil {
+		return err
+	}
+	if err := s.eventsFlags.validate(); err != nil {
 		return err
 	}
 	if err := s.acmeFlags.validate(); err != nil {

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/usher-ws/usher/hub/events"
 	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/server"
 )
@@ -53,7 +55,7 @@ func (g *guardCmd) common() common {
 func (*guardCmd) Help() string { return helpOn(liveOfGuard) }
 
 // liveOfGuard are the flags of guard that change while it runs.
-const liveOfGuard = "--audience, --burst, --byte-rate, --close-after, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
+const liveOfGuard = "--audience, --burst, --byte-rate, --close-after, --events-key-file, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
 	"--log-level, --max-conns, --max-conns-per-ip, --max-conns-per-user, --max-head, --max-message, --origin, " +
 	"--over-limit, --public-key, --rate, --secret-file, --tls-cert, --tls-client-ca, --tls-key, --tls-min, --user-rate"
 
@@ -85,6 +87,9 @@ func (g *guardCmd) Validate() error {
 	}
 	if _, err := parsePublic(g.Public); err != nil {
 		return fmt.Errorf("--public: %w", err)
+	}
+	if slices.Contains(g.EventsTypes, events.Message.String()) {
+		return errors.New("--events-types: a guard passes messages on without reading them: leave message out")
 	}
 	for _, claim := range g.ForwardClaims {
 		if strings.ContainsFunc(claim, func(r rune) bool { return !isPartOfClaim(r) }) {
