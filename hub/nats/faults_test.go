@@ -1,0 +1,286 @@
+//go:build linux
+
+package nats
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/hub"
+	"github.com/usher-ws/usher/internal/websocket"
+	"github.com/usher-ws/usher/server"
+)
+
+const (
+	roomsThere     = 4
+	membersThere   = 5 // in each room at each node
+	pauseOfSpeaker = 2 * time.Millisecond
+)
+
+// house is a node with a hub and connections.
+type house struct {
+	t       *testing.T
+	hub     *hub.Hub
+	broker  *Broker
+	addr    string
+	opened  chan server.Conn
+	number  int
+	sent    [roomsThere]atomic.Int64
+	lost    [roomsThere]atomic.Int64
+	members []*listener
+}
+
+// listener is a member that counts what it hears of each publisher.
+type listener struct {
+	home   *house
+	room   int
+	heard  []atomic.Int64 // by node
+	strays atomic.Int64   // that came twice or out of order
+	ws     *websocket.Conn
+}
+
+func build(t *testing.T, s *served, number, nodes int) *house {
+	h := &house{t: t, number: number, opened: make(chan server.Conn, 1)}
+	h.broker = s.connect(Config{
+		Node: fmt.Sprint("n", number),
+		Lost: func(topic string, n uint64) {
+			var room int
+			_, _ = fmt.Sscanf(topic, "room%d", &room)
+			h.lost[room].Add(int64(n))
+		},
+	})
+	h.hub = &hub.Hub{Broker: h.broker}
+	srv := &server.Server{Addr: "127.0.0.1:0", Loops: 2, MaxBacklog: 8 << 20, Logger: slog.New(slog.DiscardHandler)}
+	srv.Route("/", server.Route{Open: func(c server.Conn) error { h.opened <- c; return nil }})
+	if err := srv.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = srv.Shutdown(ctx)
+		if err := srv.Wait(); err != nil {
+			t.Errorf("Wait: %v", err)
+		}
+	})
+	h.addr = srv.Addrs()[0].String()
+	for room := range roomsThere {
+		for i := range membersThere {
+			h.enter(room, fmt.Sprint(number, " ", i), nodes)
+		}
+	}
+	return h
+}
+
+func (h *house) enter(room int, user string, nodes int) {
+	h.t.Helper()
+	ws, _, err := websocket.DefaultDialer.Dial("ws://"+h.addr+"/", nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := h.hub.Join(nameOfRoom(room), user, <-h.opened); err != nil {
+		h.t.Fatal(err)
+	}
+	l := &listener{home: h, room: room, heard: make([]atomic.Int64, nodes), ws: ws}
+	h.members = append(h.members, l)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.listen()
+	}()
+	h.t.Cleanup(func() {
+		ws.Close()
+		<-ended
+	})
+}
+
+func nameOfRoom(n int) string { return fmt.Sprint("room", n) }
+
+// listen counts until the connection ends.
+func (l *listener) listen() {
+	last := make([]int64, len(l.heard))
+	for {
+		_, b, err := l.ws.ReadMessage()
+		if err != nil {
+			return
+		}
+		var p int
+		var n int64
+		if _, err := fmt.Sscan(string(b), &p, &n); err != nil || n <= last[p] {
+			l.strays.Add(1)
+			continue
+		}
+		last[p] = n
+		l.heard[p].Add(1)
+	}
+}
+
+// speak publishes to all rooms until stop is closed.
+func (h *house) speak(stop <-chan struct{}) {
+	for {
+		for room := range roomsThere {
+			n := h.sent[room].Add(1)
+			_ = h.hub.Publish(nameOfRoom(room), frame.OpText, fmt.Appendf(nil, "%d %d", h.number, n)) // what is not sent is lost, and counted
+		}
+		select {
+		case <-stop:
+			return
+		case <-time.After(pauseOfSpeaker):
+		}
+	}
+}
+
+// village is several houses whose speakers speak.
+func village(t *testing.T, s *served, nodes int) (all []*house, hush func()) {
+	for i := range nodes {
+		all = append(all, build(t, s, i, nodes))
+	}
+	var brokers []*Broker
+	for _, h := range all {
+		brokers = append(brokers, h.broker)
+	}
+	meet(t, brokers...)
+	settle(t, brokers...)
+	stop := make(chan struct{})
+	var speaking sync.WaitGroup
+	hush = sync.OnceFunc(func() {
+		close(stop)
+		speaking.Wait()
+	})
+	t.Cleanup(hush)
+	for _, h := range all {
+		speaking.Go(func() { h.speak(stop) })
+	}
+	hear(t, all, "all hear all")
+	return all, hush
+}
+
+// hear waits until every member has heard more of every node.
+func hear(t *testing.T, all []*house, what string) {
+	t.Helper()
+	for _, h := range all {
+		for _, l := range h.members {
+			for p := range l.heard {
+				before := l.heard[p].Load()
+				await(t, what, func() bool { return l.heard[p].Load() > before })
+			}
+		}
+	}
+}
+
+// judge waits until each member has heard, or knows to have lost, all that was sent.
+func judge(t *testing.T, all []*house) {
+	t.Helper()
+	var sent, lost int64
+	for _, h := range all {
+		for _, l := range h.members {
+			want := int64(0)
+			for _, from := range all {
+				want += from.sent[l.room].Load()
+			}
+			got := func() (n int64) {
+				for p := range l.heard {
+					n += l.heard[p].Load()
+				}
+				return n + h.lost[l.room].Load()
+			}
+			await(t, "delivered + lost = sent", func() bool { return got() >= want })
+			if got := got(); got != want {
+				t.Errorf("node %d, room %d: got %d delivered and lost, want the %d that were sent", h.number, l.room, got, want)
+			}
+			if own, want := l.heard[h.number].Load(), h.sent[l.room].Load(); own != want {
+				t.Errorf("node %d, room %d: got %d of its own, want all %d", h.number, l.room, own, want)
+			}
+			if n := l.strays.Load(); n > 0 {
+				t.Errorf("node %d, room %d: got %d messages twice or out of order", h.number, l.room, n)
+			}
+			sent += want
+			lost += h.lost[l.room].Load()
+		}
+	}
+	t.Logf("%d for members, %d of them lost, and counted", sent, lost)
+}
+
+func degraded(all []*house, want bool) func() bool {
+	return func() bool {
+		for _, h := range all {
+			if h.broker.Degraded() != want {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// TestServerCrashes: while there is no server, members hear what is said at their node; when
+// it is back they hear all, and what they have missed is counted.
+func TestServerCrashes(t *testing.T) {
+	s := serveNATS(t)
+	all, hush := village(t, s, 3)
+	for range 2 {
+		s.kill()
+		await(t, "all are degraded", degraded(all, true))
+		if err := all[0].hub.Publish("elsewhere", frame.OpText, nil); err == nil {
+			t.Error("Publish while degraded: got no error")
+		}
+		for _, h := range all {
+			for _, l := range h.members {
+				before := l.heard[h.number].Load()
+				await(t, "a member hears its own node", func() bool { return l.heard[h.number].Load() > before })
+			}
+		}
+		s.restart()
+		await(t, "all are back", degraded(all, false))
+		hear(t, all, "all hear all again")
+	}
+	hush()
+	judge(t, all)
+}
+
+// TestServerStands: a server that stands still is taken for gone, and so are the other nodes;
+// when it goes on, what it still had is heard once or counted.
+func TestServerStands(t *testing.T) {
+	s := serveNATS(t)
+	all, hush := village(t, s, 3)
+	s.signal(syscall.SIGSTOP)
+	await(t, "all are degraded and alone", func() bool {
+		for _, h := range all {
+			if len(h.broker.State().Nodes) > 0 {
+				return false
+			}
+		}
+		return degraded(all, true)()
+	})
+	s.signal(syscall.SIGCONT)
+	await(t, "all are back", degraded(all, false))
+	hear(t, all, "all hear all again")
+	hush()
+	judge(t, all)
+}
+
+// TestLastWords: what was said last is counted too, if it was lost: no message follows it.
+func TestLastWords(t *testing.T) {
+	s := serveNATS(t)
+	all, hush := village(t, s, 2)
+	s.kill()
+	await(t, "all are degraded", degraded(all, true))
+	for _, h := range all {
+		for _, l := range h.members {
+			before := l.heard[h.number].Load()
+			await(t, "a member hears its own node", func() bool { return l.heard[h.number].Load() > before })
+		}
+	}
+	hush()
+	s.restart()
+	judge(t, all)
+	if all[0].lost[0].Load() == 0 {
+		t.Error("nothing was lost")
+	}
+}
