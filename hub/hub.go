@@ -41,7 +41,7 @@ var (
 // a topic must be of one Server. The fields are to be set before use; for some there is
 // SetLimits. All methods are safe for any goroutine.
 //
-// The functions that a Hub is given (Key, Announce, Moved, Replay, Send hooks, encoders, a
+// The functions that a Hub is given (Key, DialectOf, Announce, Moved, Replay, Send hooks, encoders, a
 // Broker) are called without a lock and may call any method.
 type Hub struct {
 	// MaxTopics is how many topics can be in use at once; 0 means any number. It should
@@ -60,6 +60,11 @@ type Hub struct {
 	// Dialects is how many encodings a message may have, 65,536 at most; 0 means one. A
 	// member hears one of them, which JoinAs chooses.
 	Dialects int
+
+	// DialectOf returns which dialect a connection hears, and whether it can be in topics at
+	// all. JoinUser asks it, on the connection's loop, where it must not block. nil means
+	// dialect 0, and that all can.
+	DialectOf func(c server.Conn) (dialect int, ok bool)
 
 	// Announce returns what the topic hears of a move; a nil Encoder says nothing. It
 	// leaves in one step with the move itself: a member that joins hears it right behind

@@ -162,12 +162,12 @@ func (h *Hub) vacateIfEmpty(t *Topic) {
 }
 
 // leavingLast reports whether a user goes from the topic when m leaves, and others stay: count
-// is how many. It is called under the topic's order.
-func (h *Hub) leavingLast(m *Member) (count int, last bool) {
+// is how many. With grace LeaveGrace keeps the user. It is called under the topic's order.
+func (h *Hub) leavingLast(m *Member, grace bool) (count int, last bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	count = m.topic.users.Len() - 1
-	if h.LeaveGrace > 0 || count == 0 {
+	if grace && h.LeaveGrace > 0 || count == 0 {
 		return count, false
 	}
 	i := h.seatOf(m)
