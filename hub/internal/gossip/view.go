@@ -133,6 +133,9 @@ func (v *View) Drop(t *Topic) {
 	}
 }
 
+// Name returns the topic's name.
+func (t *Topic) Name() string { return t.name }
+
 // InUse returns how many topics are in use. While there are any, Tick is to be called once a Beat.
 func (v *View) InUse() int { return len(v.round) }
 
