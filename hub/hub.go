@@ -123,9 +123,13 @@ type Hub struct {
 	ReplayRate limiter.Rate
 
 	// Broker carries what is published to this hub's topics and to those of other hubs;
-	// nil means that there are no others. Presence, moves and direct messages are each
-	// hub's own.
+	// nil means that there are no others. If it is a [Carrier], the hubs know each other's
+	// users, too, as doc.go tells. Statuses that change are not announced by that, and
+	// direct messages are each hub's own.
 	Broker Broker
+
+	connected sync.Once // to others, if the Broker can
+	cluster   *cluster  // nil if not; set under mu
 
 	// mu guards the tables: the users and members of all topics, and the users that are
 	// about to leave them. Of the two locks, a topic's order is taken first.
@@ -176,6 +180,9 @@ func (h *Hub) JoinAs(topic, user string, dialect int, c server.Conn) (*Member, e
 	}
 	m := &Member{user: user, conn: c, dialect: int32(dialect)}
 	key := h.key(user) // not under a lock: it may be work
+	if h.Broker != nil {
+		h.connect()
+	}
 	for {
 		t, err := h.find(topic, user, key)
 		if err != nil {
