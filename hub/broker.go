@@ -16,6 +16,11 @@ type Message struct {
 	Data   [][]byte     // by dialect; the last is for those beyond as well
 	Kept   bool         // in the topic's history
 
+	// Retained, unless it is 0, says that the message is what Retain keeps: when it was called, in
+	// nanoseconds since 1970, so that of two values of a topic the later one counts. Without Data
+	// the value is to be forgotten.
+	Retained int64
+
 	encode Encoder // makes Data; nil once a Broker has it
 }
 
@@ -54,6 +59,7 @@ type Broker interface {
 type Local struct {
 	mu     sync.Mutex // guards topics; the slices in it do not change
 	topics map[string][]*subscription
+	hubs   []*subscription // to what is retained
 }
 
 type subscription struct {
@@ -64,6 +70,9 @@ type subscription struct {
 func (l *Local) Publish(m Message) (err error) {
 	l.mu.Lock()
 	all := l.topics[m.Topic]
+	if m.Retained != 0 {
+		all = slices.Concat(all, l.hubs) // a hub that has it twice drops it
+	}
 	l.mu.Unlock()
 	for _, s := range all {
 		err = both(err, s.deliver(m))
@@ -81,6 +90,14 @@ func (l *Local) Subscribe(topic string, deliver func(Message) error) (cancel fun
 	}
 	l.topics[topic] = append(slices.Clip(l.topics[topic]), s)
 	return func() { l.cancel(topic, s) }, nil
+}
+
+// SubscribeRetained never fails. A Local keeps the hubs that have called it.
+func (l *Local) SubscribeRetained(deliver func(m Message) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hubs = append(slices.Clip(l.hubs), &subscription{deliver})
+	return nil
 }
 
 func (l *Local) cancel(topic string, s *subscription) {

@@ -211,7 +211,7 @@ func (h *Hub) weigh(of *server.Server) {
 // size is what is in the tables, without the room that they have beside.
 func (h *Hub) size() int {
 	const awaySize = 16
-	return h.seats.size() + h.topicBytes + len(h.leaving)*int(unsafe.Sizeof(leaver{})) + len(h.away)*awaySize
+	return h.seats.size() + h.topicBytes + h.retainedBytes + len(h.leaving)*int(unsafe.Sizeof(leaver{})) + len(h.away)*awaySize
 }
 
 // size is what a topic takes without members and history, its place in the hub's table included.
