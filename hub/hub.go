@@ -109,6 +109,11 @@ type Hub struct {
 	History      int
 	HistoryBytes int
 
+	// MaxRetained is how many topics can have a retained value, see Retain; 0 means 10,000.
+	// All values together take a quarter of HistoryBytes at most, beside the histories, and
+	// one up to 256 KiB in all its dialects.
+	MaxRetained int
+
 	// Replay is called with the history in a dialect, the oldest message first, and returns
 	// what a member hears of it when it joins. The result serves all members that join
 	// until more is recorded; those that join at the same moment may each cause a call. What
@@ -146,6 +151,11 @@ type Hub struct {
 	charged    int            // bytes of it
 	topicBytes int            // of topics
 
+	retained      map[string]*retention // by topic, in use or not
+	retainedBytes int                   // of them
+	lastRetained  int64                 // the latest Message.Retained that was seen
+
+	listening    atomic.Bool  // to what others retain
 	historyBytes atomic.Int64 // of all topics
 	replays      replays
 }

@@ -86,7 +86,7 @@ func (g *guardCmd) route(srv *server.Server, r *running, pool *guard.Pool, e *en
 	}
 	route := server.Route{Limits: g.common().limits(0)}
 	if e.verifier != nil {
-		route.Guards = []upgrade.Guard{upgrade.BearerUnless(isPublic, e.verifier)}
+		route.Guards = []upgrade.Guard{upgrade.BearerUnless(isPublic, e.verifier), r.bans(srv).NotBanned()}
 	}
 	if ask := e.authorize(); ask != nil {
 		route.Authorize = func(ctx context.Context, req *upgrade.Request) error {
