@@ -55,6 +55,8 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 		return [2]string{"10.0.0.0/8", "unix"}
 	case "echo", "echo-auth":
 		return [2]string{"/x", "/x/y"}
+	case "events":
+		return [2]string{"http://127.0.0.1:9/events", "https://backend.example"}
 	case "auth-url":
 		return [2]string{"http://127.0.0.1:9/auth", "https://auth.example"}
 	case "rooms", "origin", "issuer", "audience":
@@ -63,7 +65,7 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 		return [2]string{"a.example", "b.example"}
 	case "acme-server":
 		return [2]string{"https://ca.example/directory", "https://ca.example:14000/dir"}
-	case "users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir":
+	case "users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir", "events-key-file":
 		return [2]string{filepath.Join(dir, flag.Name+"-1"), filepath.Join(dir, flag.Name+"-2")}
 	}
 	t.Fatalf("--%s: say which values it takes", flag.Name)
@@ -76,6 +78,8 @@ var goodFiles = map[string]string{
 	"secret-file": strings.Repeat("f", 32),
 	"public-key":  "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n",
 	"jwks":        `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
+
+	"events-key-file": "whsec_b3RoZXIgc2VjcmV0LCBvZiBsZW5ndGggMjQ=\n",
 }
 
 // beside returns the arguments without which the flag of that name cannot be given n times to a
@@ -86,6 +90,10 @@ func beside(dir, command, name string, n int) (args []string) {
 	}
 	const listen = "--listen=tls://127.0.0.1:0"
 	switch {
+	case name == "events":
+		return append(args, "--events-key-file="+filepath.Join(dir, "events-key-file-1"))
+	case name == "events-key-file":
+		return append(args, "--events=http://127.0.0.1:9/")
 	case name == "acme":
 		return append(args, listen, "--acme-dir="+filepath.Join(dir, "acme"))
 	case name == "acme-dir":
