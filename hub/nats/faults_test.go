@@ -3,9 +3,7 @@
 package nats
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,23 +12,18 @@ import (
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
-	"github.com/usher-ws/usher/internal/websocket"
-	"github.com/usher-ws/usher/server"
 )
 
 const (
 	roomsThere     = 4
 	membersThere   = 5 // in each room at each node
-	pauseOfSpeaker = 2 * time.Millisecond
+	pauseOfSpeaker = 5 * time.Millisecond
 )
 
 // house is a node with a hub and connections.
 type house struct {
-	t       *testing.T
-	hub     *hub.Hub
+	*door
 	broker  *Broker
-	addr    string
-	opened  chan server.Conn
 	number  int
 	sent    [roomsThere]atomic.Int64
 	lost    [roomsThere]atomic.Int64
@@ -43,11 +36,11 @@ type listener struct {
 	room   int
 	heard  []atomic.Int64 // by node
 	strays atomic.Int64   // that came twice or out of order
-	ws     *websocket.Conn
+	last   []int64        // by node: its own
 }
 
 func build(t *testing.T, s *served, number, nodes int) *house {
-	h := &house{t: t, number: number, opened: make(chan server.Conn, 1)}
+	h := &house{number: number}
 	h.broker = s.connect(Config{
 		Node: fmt.Sprint("n", number),
 		Lost: func(topic string, n uint64) {
@@ -56,70 +49,29 @@ func build(t *testing.T, s *served, number, nodes int) *house {
 			h.lost[room].Add(int64(n))
 		},
 	})
-	h.hub = &hub.Hub{Broker: h.broker}
-	srv := &server.Server{Addr: "127.0.0.1:0", Loops: 2, MaxBacklog: 8 << 20, Logger: slog.New(slog.DiscardHandler)}
-	srv.Route("/", server.Route{Open: func(c server.Conn) error { h.opened <- c; return nil }})
-	if err := srv.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = srv.Shutdown(ctx)
-		if err := srv.Wait(); err != nil {
-			t.Errorf("Wait: %v", err)
-		}
-	})
-	h.addr = srv.Addrs()[0].String()
+	h.door = newHouseFor(t, &hub.Hub{Broker: h.broker})
 	for room := range roomsThere {
-		for i := range membersThere {
-			h.enter(room, fmt.Sprint(number, " ", i), nodes)
+		for range membersThere {
+			l := &listener{home: h, room: room, heard: make([]atomic.Int64, nodes), last: make([]int64, nodes)}
+			h.members = append(h.members, l)
+			h.join(nameOfRoom(room), l.hear)
 		}
 	}
 	return h
 }
 
-func (h *house) enter(room int, user string, nodes int) {
-	h.t.Helper()
-	ws, _, err := websocket.DefaultDialer.Dial("ws://"+h.addr+"/", nil)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if _, err := h.hub.Join(nameOfRoom(room), user, <-h.opened); err != nil {
-		h.t.Fatal(err)
-	}
-	l := &listener{home: h, room: room, heard: make([]atomic.Int64, nodes), ws: ws}
-	h.members = append(h.members, l)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		l.listen()
-	}()
-	h.t.Cleanup(func() {
-		ws.Close()
-		<-ended
-	})
-}
-
 func nameOfRoom(n int) string { return fmt.Sprint("room", n) }
 
-// listen counts until the connection ends.
-func (l *listener) listen() {
-	last := make([]int64, len(l.heard))
-	for {
-		_, b, err := l.ws.ReadMessage()
-		if err != nil {
-			return
-		}
-		var p int
-		var n int64
-		if _, err := fmt.Sscan(string(b), &p, &n); err != nil || n <= last[p] {
-			l.strays.Add(1)
-			continue
-		}
-		last[p] = n
-		l.heard[p].Add(1)
+// hear counts a message.
+func (l *listener) hear(text string) {
+	var p int
+	var n int64
+	if _, err := fmt.Sscan(text, &p, &n); err != nil || n <= l.last[p] {
+		l.strays.Add(1)
+		return
 	}
+	l.last[p] = n
+	l.heard[p].Add(1)
 }
 
 // speak publishes to all rooms until stop is closed.

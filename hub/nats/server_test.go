@@ -5,7 +5,6 @@ package nats
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -27,6 +26,9 @@ var testDir string
 
 // TestMain fails when a goroutine outlives its test.
 func TestMain(m *testing.M) {
+	if child() {
+		return
+	}
 	var err error
 	if testDir, err = os.MkdirTemp("", "usher-nats"); err != nil {
 		panic(err)
@@ -147,7 +149,7 @@ func begin(t testing.TB, url string, c Config) *Broker {
 	t.Helper()
 	c.URLs = []string{url}
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	b, err := Connect(c)
 	if err != nil {
