@@ -3,14 +3,8 @@
 package nats
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
-	"os"
-	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -75,89 +69,6 @@ func processorTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// process is a child of the benchmark.
-type process struct {
-	in  io.Writer
-	out *bufio.Reader
-}
-
-// childEnv says to this binary that it is a child, and which.
-const childEnv = "USHER_TEST_NATS_CHILD"
-
-// run starts a child that lives until the benchmark ends.
-func run(b *testing.B, what, arg string) *process {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+what+" "+arg)
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	return &process{in, bufio.NewReader(out)}
-}
-
-func (p *process) next(b *testing.B) {
-	if _, err := p.out.ReadByte(); err != nil {
-		b.Fatal(err)
-	}
-}
-
-func (p *process) tell(b *testing.B) {
-	if _, err := p.in.Write([]byte{1}); err != nil {
-		b.Fatal(err)
-	}
-}
-
-// child is what a child does. It reports whether this process is one.
-func child() bool {
-	what, arg, isChild := strings.Cut(os.Getenv(childEnv), " ")
-	if !isChild {
-		return false
-	}
-	if what == "crowd" {
-		childCrowd(arg)
-		return true
-	}
-	broker, err := Connect(Config{Node: "other", URLs: []string{arg}, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		panic(err)
-	}
-	m := hub.Message{Topic: "lobby", Opcode: frame.OpText, Data: [][]byte{make([]byte, 100)}}
-	for in := bufio.NewReader(os.Stdin); ; {
-		if _, err := in.ReadByte(); err != nil {
-			return true
-		}
-		_ = broker.Publish(m)
-	}
-}
-
-// childCrowd is the members of both rooms, which hear and say nothing.
-func childCrowd(addr string) {
-	for _, room := range halves {
-		for i := range audience - 1 { // and the witness
-			ws, _, err := websocket.DefaultDialer.Dial(fmt.Sprintf("ws://%s/%s/%d", addr, room, i), nil)
-			if err != nil {
-				panic(err)
-			}
-			go io.Copy(io.Discard, ws.NetConn())
-		}
-	}
-	_, _ = os.Stdout.Write([]byte{1})
-	select {}
 }
 
 // serveHubs serves hubs by the first part of a path until the benchmark ends.

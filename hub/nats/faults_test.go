@@ -89,10 +89,10 @@ func (h *house) speak(stop <-chan struct{}) {
 	}
 }
 
-// village is several houses whose speakers speak.
-func village(t *testing.T, s *served, nodes int) (all []*house, hush func()) {
-	for i := range nodes {
-		all = append(all, build(t, s, i, nodes))
+// village is several houses, one at each of the servers, whose speakers speak.
+func village(t *testing.T, servers ...*served) (all []*house, hush func()) {
+	for i, s := range servers {
+		all = append(all, build(t, s, i, len(servers)))
 	}
 	var brokers []*Broker
 	for _, h := range all {
@@ -114,12 +114,17 @@ func village(t *testing.T, s *served, nodes int) (all []*house, hush func()) {
 	return all, hush
 }
 
-// hear waits until every member has heard more of every node.
-func hear(t *testing.T, all []*house, what string) {
+// hear waits until every member has heard more of each of some publishers, or of all nodes.
+func hear(t *testing.T, all []*house, what string, of ...int) {
 	t.Helper()
+	if len(of) == 0 {
+		for p := range all {
+			of = append(of, p)
+		}
+	}
 	for _, h := range all {
 		for _, l := range h.members {
-			for p := range l.heard {
+			for _, p := range of {
 				before := l.heard[p].Load()
 				await(t, what, func() bool { return l.heard[p].Load() > before })
 			}
@@ -175,7 +180,7 @@ func degraded(all []*house, want bool) func() bool {
 // it is back they hear all, and what they have missed is counted.
 func TestServerCrashes(t *testing.T) {
 	s := serveNATS(t)
-	all, hush := village(t, s, 3)
+	all, hush := village(t, s, s, s)
 	for range 2 {
 		s.kill()
 		await(t, "all are degraded", degraded(all, true))
@@ -200,7 +205,7 @@ func TestServerCrashes(t *testing.T) {
 // when it goes on, what it still had is heard once or counted.
 func TestServerStands(t *testing.T) {
 	s := serveNATS(t)
-	all, hush := village(t, s, 3)
+	all, hush := village(t, s, s, s)
 	s.signal(syscall.SIGSTOP)
 	await(t, "all are degraded and alone", func() bool {
 		for _, h := range all {
@@ -220,7 +225,7 @@ func TestServerStands(t *testing.T) {
 // TestLastWords: what was said last is counted too, if it was lost: no message follows it.
 func TestLastWords(t *testing.T) {
 	s := serveNATS(t)
-	all, hush := village(t, s, 2)
+	all, hush := village(t, s, s)
 	s.kill()
 	await(t, "all are degraded", degraded(all, true))
 	for _, h := range all {
@@ -234,5 +239,48 @@ func TestLastWords(t *testing.T) {
 	judge(t, all)
 	if all[0].lost[0].Load() == 0 {
 		t.Error("nothing was lost")
+	}
+}
+
+// TestNodeStands: a node that stands still is gone for the others, and when it goes on it is
+// back, and has heard or counted all that was said.
+func TestNodeStands(t *testing.T) {
+	s := serveNATS(t)
+	north := s.connect(Config{Node: "north"})
+	child := run(t, "node", s.url)
+	count := func() (received, lost int) {
+		answers, _, err := north.Nodes("count").Ask(t.Context(), nil)
+		if err != nil || len(answers) > 1 {
+			t.Fatalf("Ask: got %q, error %v; want one answer", answers, err)
+		}
+		if len(answers) == 1 {
+			_, _ = fmt.Sscan(string(answers[0]), &received, &lost)
+		}
+		return received, lost
+	}
+	sent := 0
+	await(t, "it hears", func() bool { // with the first that it hears it begins to count
+		say(t, north, "lobby", "hi")
+		received, _ := count()
+		sent = received
+		return received > 0
+	})
+	child.signal(t, syscall.SIGSTOP)
+	for gone := false; !gone; gone = len(north.State().Nodes) == 0 {
+		say(t, north, "lobby", "hi")
+		sent++
+		time.Sleep(pauseOfSpeaker)
+	}
+	child.signal(t, syscall.SIGCONT)
+	await(t, "it is back", func() bool { return len(north.State().Nodes) == 1 })
+	say(t, north, "lobby", "hi")
+	sent++
+	var received, lost int
+	await(t, "received + lost = sent", func() bool {
+		received, lost = count()
+		return received+lost >= sent
+	})
+	if received+lost != sent {
+		t.Errorf("got %d received and %d lost, want %d", received, lost, sent)
 	}
 }

@@ -63,7 +63,9 @@ type served struct {
 	t    testing.TB
 	args []string
 	url  string
-	cmd  *exec.Cmd
+	// cluster is where other servers reach it, if it may have any.
+	cluster string
+	cmd     *exec.Cmd
 }
 
 // serveNATS runs a server on a free port until the test ends.
@@ -93,12 +95,15 @@ func (s *served) start(port string) {
 		s.t.Fatal(err)
 	}
 	file := filepath.Join(dir, fmt.Sprintf("nats-server_%d.ports", s.cmd.Process.Pid))
-	var ports struct{ Nats []string }
+	var ports struct{ Nats, Cluster []string }
 	await(s.t, "the server listens", func() bool {
 		b, err := os.ReadFile(file)
 		return err == nil && json.Unmarshal(b, &ports) == nil && len(ports.Nats) > 0
 	})
 	s.url = ports.Nats[0]
+	if len(ports.Cluster) > 0 {
+		s.cluster = ports.Cluster[0]
+	}
 }
 
 // kill ends it as a crash does.
