@@ -113,7 +113,11 @@ func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
 func (p *Pool) aimed(r *http.Request, sent *keptBody, n uint32) *http.Request {
 	p.mu.Lock()
 	t := &p.roster.targets[n]
-	host, isSecure := keyOf(t.upstream, t.address), p.upstreams[t.upstream].tls != nil
+	u := &p.upstreams[t.upstream]
+	host, isSecure := keyOf(t.upstream, t.address), u.tls != nil
+	if of, ok := r.Context().Value(plainKey{}).(*plain); ok {
+		of.upstream = u.called(t.address)
+	}
 	p.mu.Unlock()
 	to := new(http.Request)
 	*to = *r

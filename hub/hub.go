@@ -41,8 +41,9 @@ var (
 // a topic must be of one Server. The fields are to be set before use; for some there is
 // SetLimits. All methods are safe for any goroutine.
 //
-// The functions that a Hub is given (Key, Announce, Moved, Replay, Send hooks, encoders, a
-// Broker) are called without a lock and may call any method.
+// The functions that a Hub is given (Key, DialectOf, Announce, Moved, Replay, Send hooks, encoders, a
+// Broker) are called without a lock and may call any method; but for Note, which is for those
+// that need no more than a record.
 type Hub struct {
 	// MaxTopics is how many topics can be in use at once; 0 means any number. It should
 	// be set where clients choose the names.
@@ -61,6 +62,11 @@ type Hub struct {
 	// member hears one of them, which JoinAs chooses.
 	Dialects int
 
+	// DialectOf returns which dialect a connection hears, and whether it can be in topics at
+	// all. JoinUser asks it, on the connection's loop, where it must not block. nil means
+	// dialect 0, and that all can.
+	DialectOf func(c server.Conn) (dialect int, ok bool)
+
 	// Announce returns what the topic hears of a move; a nil Encoder says nothing. It
 	// leaves in one step with the move itself: a member that joins hears it right behind
 	// the history and before anything that is recorded later, and announcements come in
@@ -74,6 +80,13 @@ type Hub struct {
 	// their order, one call after the other in each topic. See [Move] for which goroutine
 	// calls it, and for what it finds.
 	Moved func(t *Topic, m Move)
+
+	// Note is told of each user that comes to a topic or goes from it, by name: also where
+	// moves are gathered, and when nobody is left to hear of it. It is called under the
+	// hub's lock, so that it comes in the order of the moves, and for a user that comes
+	// before Join returns: it must neither wait nor call the Hub. A Join that fails once the
+	// user was counted is told as one that came and went.
+	Note func(topic, user string, came bool)
 
 	// LeaveGrace is how long a user stays in a topic after their last member has left,
 	// unless more than half of MaxTopics are in use and the topic has no other members.

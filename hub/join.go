@@ -101,15 +101,15 @@ func (t *Topic) coming(name, key string) (m Move, came bool) {
 	return m, came
 }
 
-// leave is Member.Leave.
-func (t *Topic) leave(m *Member) (others bool) {
+// leave is Member.Leave; without grace the user goes at once with the last member.
+func (t *Topic) leave(m *Member, grace bool) (left, others bool) {
 	var a announcement
 	t.begin(func() bool {
-		count, last := t.hub.leavingLast(m)
+		count, last := t.hub.leavingLast(m, grace)
 		return !last || t.isReadyToGo(&a, m.User(), count)
 	}, func() { t.makeAnnouncement(&a) })
 	defer t.end()
-	left, went, others, count := t.hub.remove(m, true)
+	left, went, others, count := t.hub.remove(m, grace)
 	if left {
 		v := &t.voices[m.dialect]
 		_ = v.group.Leave(m.conn) // fails only if it has ended, and left by that
@@ -118,7 +118,7 @@ func (t *Topic) leave(m *Member) (others bool) {
 	if went {
 		t.gone(&a, m.User(), count)
 	}
-	return others
+	return left, others
 }
 
 // ended is called when a connection has ended that had not left.
@@ -128,7 +128,7 @@ func (t *Topic) ended(c server.Conn) {
 	name := t.look(&m)
 	t.hub.mu.Unlock()
 	if m.user = string(name); m.topic != nil {
-		t.leave(&m)
+		t.leave(&m, true)
 	}
 }
 

@@ -54,4 +54,7 @@ func (m *Member) SetStatus(status string) {
 //
 // What was published before may still arrive. What the caller publishes afterwards does
 // not.
-func (m *Member) Leave() (others bool) { return m.topic.leave(m) }
+func (m *Member) Leave() (others bool) {
+	_, others = m.topic.leave(m, true)
+	return others
+}

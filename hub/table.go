@@ -84,6 +84,9 @@ func (h *Hub) add(m *Member, key string) (added bool, err error) {
 	switch {
 	case i == 0:
 		i = s.take(t, m.user, key)
+		if h.Note != nil {
+			h.Note(t.name, m.user, true)
+		}
 	case s.isTaken(i):
 		i = s.takeBeside(i)
 	default:
@@ -137,7 +140,7 @@ func (h *Hub) roomy() bool { return h.MaxTopics <= 0 || len(h.topics) <= h.MaxTo
 // forget takes a user without connections out of the table, and the topic with its
 // last user. It is called under mu and the topic's order.
 func (h *Hub) forget(t *Topic, seat uint32) {
-	h.seats.give(t, seat)
+	h.giveUp(t, seat)
 	h.vacate(t)
 }
 
@@ -145,9 +148,17 @@ func (h *Hub) forget(t *Topic, seat uint32) {
 func (h *Hub) forgetAll(t *Topic) {
 	for _, i := range slices.Collect(t.users.All((*byUser)(&h.seats), 0)) {
 		h.stay(i)
-		h.seats.give(t, i)
+		h.giveUp(t, i)
 	}
 	h.vacate(t)
+}
+
+// giveUp takes a user without connections out of the table.
+func (h *Hub) giveUp(t *Topic, seat uint32) {
+	if h.Note != nil {
+		h.Note(t.name, string(h.seats.nameOf(seat)), false)
+	}
+	h.seats.give(t, seat)
 }
 
 // vacateIfEmpty ends a topic that find has made and nobody has joined. It is called under the
@@ -162,12 +173,12 @@ func (h *Hub) vacateIfEmpty(t *Topic) {
 }
 
 // leavingLast reports whether a user goes from the topic when m leaves, and others stay: count
-// is how many. It is called under the topic's order.
-func (h *Hub) leavingLast(m *Member) (count int, last bool) {
+// is how many. With grace LeaveGrace keeps the user. It is called under the topic's order.
+func (h *Hub) leavingLast(m *Member, grace bool) (count int, last bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	count = m.topic.users.Len() - 1
-	if h.LeaveGrace > 0 || count == 0 {
+	if grace && h.LeaveGrace > 0 || count == 0 {
 		return count, false
 	}
 	i := h.seatOf(m)
