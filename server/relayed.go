@@ -198,6 +198,10 @@ func (o owner) readDown(s, up link) (bye *CloseError, isBad bool) {
 		if s.Extra().parting != nil && !p.InFrame() {
 			return nil, false
 		}
+		if up.Data().facts.has(owesPing) && !p.InFrame() {
+			o.handDown(s, up)
+			o.pingBehind(s, up)
+		}
 		if up.Data().facts.has(owesText) && !p.InMessage() {
 			o.handDown(s, up)
 			o.give(s, up, o.warning(s, up))

@@ -54,6 +54,7 @@ func TestGuardAnswers(t *testing.T) {
 			{"14 it hangs up", upgradeTo("/ws"), 502, "upstream_unreachable"},
 		}},
 		{answering("silence"), []row{
+			{"14 it says nothing to a probe, the first that asks", get("/ws", onlyProbe), 504, "upstream_timeout"},
 			{"14 it says nothing", upgradeTo("/ws"), 504, "upstream_timeout"},
 			{"14 it says nothing to a probe", get("/ws", onlyProbe), 504, "upstream_timeout"},
 			{"14 it says nothing to a plain request", get("/ws"), 504, "upstream_timeout"},

@@ -21,7 +21,7 @@ import (
 type guardCmd struct {
 	configFlag
 
-	Upstream        []string      `placeholder:"URL" help:"The application, which must be named: http://HOST:PORT, https://HOST:PORT or unix:PATH. Of several, the one with the fewest connections gets the next, and one that does not answer rests."`
+	Upstream        []string      `live:"" placeholder:"URL" help:"The application, which must be named: http://HOST:PORT, https://HOST:PORT or unix:PATH. Of several, the one with the fewest connections gets the next, and one that does not answer rests."`
 	UpstreamTimeout time.Duration `default:"10s" help:"The time in which the application must have answered a request; 504 otherwise."`
 	HoldRestart     time.Duration `default:"0" help:"How long new clients wait at the door while no upstream answers, instead of being refused with 502."`
 
@@ -57,7 +57,7 @@ func (*guardCmd) Help() string { return helpOn(liveOfGuard) }
 // liveOfGuard are the flags of guard that change while it runs.
 const liveOfGuard = "--audience, --burst, --byte-rate, --close-after, --events-key-file, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
 	"--log-level, --max-conns, --max-conns-per-ip, --max-conns-per-user, --max-head, --max-message, --origin, " +
-	"--over-limit, --public-key, --rate, --secret-file, --tls-cert, --tls-client-ca, --tls-key, --tls-min, --user-rate"
+	"--over-limit, --public-key, --rate, --secret-file, --tls-cert, --tls-client-ca, --tls-key, --tls-min, --upstream, --user-rate"
 
 // Validate is called by kong.
 func (g *guardCmd) Validate() error {

@@ -29,20 +29,27 @@ func (g *guardCmd) open(r *running, before *entrance) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := r.pool
+	pool, change := r.pool, func() {}
 	if pool == nil {
 		pool, err = guard.Open(guard.Upstreams{
 			URLs: g.Upstream, Timeout: g.UpstreamTimeout, HoldRestart: g.HoldRestart, Logger: r.log,
 		})
-		if err != nil {
-			e.close()
+	} else {
+		change, err = pool.Change(g.Upstream)
+	}
+	if err != nil {
+		e.close()
+		if before == nil {
 			e.door.close()
-			return nil, usageError{fmt.Errorf("--upstream: %w", err)}
 		}
+		return nil, usageError{fmt.Errorf("--upstream: %w", err)}
 	}
 	srv := g.common().server(r.log)
 	g.route(srv, r, pool, e)
-	return &opened{e, srv, func() { r.pool = pool }}, nil
+	return &opened{e, srv, func() {
+		r.pool = pool
+		change()
+	}}, nil
 }
 
 // entrance reads what the settings name. before is what it takes the place of, nil at the start.
@@ -86,7 +93,7 @@ func (g *guardCmd) route(srv *server.Server, r *running, pool *guard.Pool, e *en
 	}
 	route := server.Route{Limits: g.common().limits(0)}
 	if e.verifier != nil {
-		route.Guards = []upgrade.Guard{upgrade.BearerUnless(isPublic, e.verifier)}
+		route.Guards = []upgrade.Guard{upgrade.BearerUnless(isPublic, e.verifier), r.bans(srv).NotBanned()}
 	}
 	if ask := e.authorize(); ask != nil {
 		route.Authorize = func(ctx context.Context, req *upgrade.Request) error {
