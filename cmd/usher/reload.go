@@ -99,6 +99,10 @@ func (r *running) goOver(next program) error {
 	if err != nil {
 		return err
 	}
+	keys, err := s.apiFlags.keys()
+	if err != nil {
+		return err
+	}
 	before := r.now.Load()
 	o, err := next.open(r, before)
 	if err != nil {
@@ -113,6 +117,7 @@ func (r *running) goOver(next program) error {
 	if r.certs != nil {
 		r.certs.take(handshakes, s.tlsFlags, seen)
 	}
+	r.api.SetKeys(keys...)
 	r.level.Set(s.level())
 	before.close()
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/guard"
+	"github.com/usher-ws/usher/hub/api"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
@@ -45,6 +46,8 @@ type running struct {
 	srv   *server.Server
 	app   *chat.Chat  // of serve
 	pool  *guard.Pool // of guard
+	api   *api.API
+	calls *apiCalls
 	level *slog.LevelVar
 	log   *slog.Logger
 	now   atomic.Pointer[entrance]
@@ -67,6 +70,10 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 		return nil, err
 	}
 	r.certs.warn(r.log, time.Now())
+	keys, err := s.apiFlags.keys()
+	if err != nil {
+		return nil, err
+	}
 	o, err := p.open(r, nil)
 	if err != nil {
 		return nil, err
@@ -75,9 +82,13 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 	r.now.Store(o.entrance)
 	r.srv = o.srv
 	r.srv.TLS = r.certs.config()
+	r.api, r.calls = newAPI(r.srv, r.app), newAPICalls(nil)
 	if s.AccessLog {
 		r.srv.Use(middleware.Logging(ring))
+		r.calls.log = r.log
 	}
+	r.api.Done = r.calls.count
+	r.api.SetKeys(keys...)
 	return r, nil
 }
 

@@ -43,6 +43,8 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 	switch flag.Name {
 	case "listen", "admin":
 		return [2]string{"127.0.0.1:0", "[::1]:0"}
+	case "api":
+		return [2]string{"unix:/run/usher/api.sock", "unix:/run/usher/api.sock?mode=0660"}
 	case "upstream":
 		return [2]string{"http://127.0.0.1:1", "unix:/run/app.sock"}
 	case "path":
@@ -63,7 +65,7 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 		return [2]string{"a.example", "b.example"}
 	case "acme-server":
 		return [2]string{"https://ca.example/directory", "https://ca.example:14000/dir"}
-	case "users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir":
+	case "users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir", "api-key-file":
 		return [2]string{filepath.Join(dir, flag.Name+"-1"), filepath.Join(dir, flag.Name+"-2")}
 	}
 	t.Fatalf("--%s: say which values it takes", flag.Name)
@@ -72,10 +74,11 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 
 // goodFiles are what is in the files that flags of these names take.
 var goodFiles = map[string]string{
-	"users":       "alice:$2y$06$RJ73WfkokiGFCSkFiv3.1.uWZyFnravWh.SCunFGLhdOGqwl8DpS2\n",
-	"secret-file": strings.Repeat("f", 32),
-	"public-key":  "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n",
-	"jwks":        `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
+	"users":        "alice:$2y$06$RJ73WfkokiGFCSkFiv3.1.uWZyFnravWh.SCunFGLhdOGqwl8DpS2\n",
+	"secret-file":  strings.Repeat("f", 32),
+	"api-key-file": strings.Repeat("k", 32) + "\n" + strings.Repeat("l", 40) + "\n",
+	"public-key":   "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n",
+	"jwks":         `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
 }
 
 // beside returns the arguments without which the flag of that name cannot be given n times to a
@@ -86,6 +89,8 @@ func beside(dir, command, name string, n int) (args []string) {
 	}
 	const listen = "--listen=tls://127.0.0.1:0"
 	switch {
+	case name == "api-key-file":
+		return append(args, "--api=127.0.0.1:0")
 	case name == "acme":
 		return append(args, listen, "--acme-dir="+filepath.Join(dir, "acme"))
 	case name == "acme-dir":
