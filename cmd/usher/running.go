@@ -12,6 +12,7 @@ import (
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/guard"
+	"github.com/usher-ws/usher/hub/events"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
@@ -42,13 +43,15 @@ type opened struct {
 
 // running is the server with all that it serves, and what of that can change: see reload.
 type running struct {
-	srv   *server.Server
-	app   *chat.Chat  // of serve
-	pool  *guard.Pool // of guard
-	level *slog.LevelVar
-	log   *slog.Logger
-	now   atomic.Pointer[entrance]
-	certs *certificates // nil without TLS
+	srv    *server.Server
+	app    *chat.Chat  // of serve
+	pool   *guard.Pool // of guard
+	level  *slog.LevelVar
+	log    *slog.Logger
+	now    atomic.Pointer[entrance]
+	node   *membership    // nil if there are no others
+	certs  *certificates  // nil without TLS
+	events *events.Sender // nil if no backend is told
 
 	mu       sync.Mutex     // of those that change something
 	settings map[string]any // what the flags of these names are
@@ -67,8 +70,15 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 		return nil, err
 	}
 	r.certs.warn(r.log, time.Now())
+	if r.node, err = s.clusterFlags.read(time.Now()); err != nil {
+		return nil, err
+	}
+	if r.events, err = s.sender(r.log); err != nil {
+		return nil, err
+	}
 	o, err := p.open(r, nil)
 	if err != nil {
+		r.closeEvents()
 		return nil, err
 	}
 	o.take()
@@ -77,6 +87,9 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 	r.srv.TLS = r.certs.config()
 	if s.AccessLog {
 		r.srv.Use(middleware.Logging(ring))
+	}
+	if r.events != nil {
+		r.srv.Use(r.events.Middleware())
 	}
 	return r, nil
 }
@@ -90,6 +103,9 @@ func (s *serveCmd) open(r *running, before *entrance) (*opened, error) {
 	srv := s.server(r.log)
 	guards := e.guards(r.bans(srv))
 	config := s.chat(e, guards)
+	if r.events != nil && (r.events.Tells(events.Joined) || r.events.Tells(events.Left)) {
+		config.Note = r.events.Note
+	}
 	app, err := chat.New(config)
 	if err != nil {
 		e.close()
@@ -145,4 +161,5 @@ func (r *running) close() {
 	if r.pool != nil {
 		r.pool.Close()
 	}
+	r.closeEvents()
 }
