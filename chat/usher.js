@@ -276,13 +276,27 @@ export class Connection extends EventTarget {
     this.#release();
     const signal = this.#hurry();
     try {
-      const answer = await this.#ask(this.#address("http"), {headers: {Accept: "application/problem+json"}}, signal);
+      const answer = await this.#verdict(signal);
       const problem = answer.ok ? null : await problemOf(answer);
       if (turn !== this.#turn) return;
       if (problem) this.#refuse(problem, waitOf(answer));
       else this.#again({reason: "lost", code: 1006});
     } catch (error) {
       if (turn === this.#turn) this.#again({reason: "unreachable", error});
+    }
+  }
+
+  // verdict asks for it. Of a page of another origin the browser asks first whether it may send a token,
+  // and hides the answer to that if it is a refusal: 429 and 503 are those, and are told without a token, too.
+  async #verdict(signal) {
+    const url = this.#address("http"), headers = {Accept: "application/problem+json"};
+    try {
+      return await this.#ask(url, {headers}, signal);
+    } catch (error) {
+      if (!this.#token || signal.aborted || (globalThis.location?.origin ?? url.origin) === url.origin) throw error;
+      const answer = await (this.#options.fetch ?? fetch)(url, {headers, signal, cache: "no-store", credentials: "omit"});
+      if (answer.status === 401) throw error;
+      return answer;
     }
   }
 

@@ -200,6 +200,19 @@ test("the probe asks as the upgrade did", async () => {
   assert.deepEqual([now().state, now().reason], ["waiting", "lost"]);
 });
 
+test("a page of another origin is told of what comes before the token", async () => {
+  for (const [status, want] of [[503, "refused"], [401, "unreachable"]]) {
+    globalThis.location = new URL("http://other.example/");
+    const v = visit({token: "t"});
+    await settled();
+    answers.push(Promise.reject(new TypeError("the preflight was refused")), [status, {"Retry-After": "4"}]);
+    last().ends(1006);
+    await settled();
+    delete globalThis.location;
+    assert.deepEqual([v.last().reason, asked[1].headers, asked[1].credentials], [want, {Accept: "application/problem+json"}, "omit"]);
+  }
+});
+
 test("what hangs is given up", async () => {
   const {last: now} = visit({openTime: 3000});
   await pass(2999);
