@@ -7,15 +7,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/gorilla/websocket"
 )
 
 // usher.js, as the program serves it, in Node and in a page of another origin. What needs no
@@ -304,4 +307,96 @@ func TestModuleTypes(t *testing.T) {
 	for _, flaw := range flaws {
 		t.Error(flaw)
 	}
+}
+
+// TestModuleBehindGuard: a page of the application has a copy, and talks to the application
+// through the guard.
+func TestModuleBehindGuard(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t)
+	app := newHost(t)
+	p := guardOf(t, "http://"+app.addr, "--public", "/open")
+	page := b.opens("page", "http://"+p.addr+"/", nil)
+	page.until(`typeof connect === "function"`)
+	page.do("page", "evaluate", nil, follow)
+	page.visits("bad", "/ws", `{token: "letmein"}`)
+	page.refused("bad", 401, "token_invalid", true)
+	page.visits("open", "/open", `{}`)
+	page.visits("a", "/ws", fmt.Sprintf("{token: %q}", token("alice")))
+	for _, link := range []string{"a", "open"} {
+		page.until(fmt.Sprintf(`links.%s.send("hi")`, link))
+		page.until(fmt.Sprintf(`links.%s.log.some(({data}) => data === "hi")`, link))
+	}
+
+	app.stop()
+	page.refused("a", 502, "upstream_unreachable", false)
+	if s := page.log("a", "state"); s[1].Code != 1014 || s[1].Word != "upstream_lost" {
+		t.Errorf("got %+v", s)
+	}
+	page.until(`links.a.send("later")`)
+	app.start(t)
+	page.until(`links.a.log.some(({data}) => data === "later")`)
+}
+
+// host is an application with a page, a copy of usher.js and an echo, which can be restarted.
+type host struct {
+	addr  string
+	serve *http.Server
+	mu    sync.Mutex
+	conns []*websocket.Conn
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	h := &host{addr: "127.0.0.1:0"}
+	h.start(t)
+	t.Cleanup(h.stop)
+	return h
+}
+
+// start listens at h.addr, where the port stays the same.
+func (h *host) start(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.addr = l.Addr().String()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		_ = hosted.Execute(w, r.Host)
+	})
+	mux.HandleFunc("GET /usher.js", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, "../../chat/usher.js")
+	})
+	mux.HandleFunc("/", h.echo)
+	h.serve = &http.Server{Handler: mux}
+	go h.serve.Serve(l)
+}
+
+func (h *host) echo(w http.ResponseWriter, r *http.Request) {
+	c, err := new(websocket.Upgrader).Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	h.mu.Lock()
+	h.conns = append(h.conns, c)
+	h.mu.Unlock()
+	for {
+		kind, data, err := c.ReadMessage()
+		if err != nil || c.WriteMessage(kind, data) != nil {
+			return
+		}
+	}
+}
+
+// stop ends it and all its connections, without a word.
+func (h *host) stop() {
+	h.serve.Close()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.conns {
+		c.Close()
+	}
+	h.conns = nil
 }
