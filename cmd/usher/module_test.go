@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -328,6 +329,9 @@ func TestModuleBehindGuard(t *testing.T) {
 		page.until(fmt.Sprintf(`links.%s.log.some(({data}) => data === "hi")`, link))
 	}
 
+	example := b.opens("example", "http://"+p.addr+"/example", nil)
+	example.until(`document.body.innerText.trim() === "hello" && document.title === "open"`)
+
 	app.stop()
 	page.refused("a", 502, "upstream_unreachable", false)
 	if s := page.log("a", "state"); s[1].Code != 1014 || s[1].Word != "upstream_lost" {
@@ -362,12 +366,24 @@ func (h *host) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.addr = l.Addr().String()
+	page, err := os.ReadFile("../../docs/CLIENTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "```html\n")
+	example, _, _ = strings.Cut(example, "```")
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		_ = hosted.Execute(w, r.Host)
 	})
 	mux.HandleFunc("GET /usher.js", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, "../../chat/usher.js")
+	})
+	mux.HandleFunc("GET /example", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "<!DOCTYPE html>\n<body>%s</body>", example)
+	})
+	mux.HandleFunc("GET /session", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"token":%q}`, token("alice"))
 	})
 	mux.HandleFunc("/", h.echo)
 	h.serve = &http.Server{Handler: mux}
