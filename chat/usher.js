@@ -46,6 +46,7 @@ export class Connection extends EventTarget {
   #ears = null;     // ends listening to the page
 
   #token = null;
+  #shown = null;    // the token of the last attempt
   #expired = null;  // the refusal of #token
   #renewed = false; // since the last connection that lasted
   #ahead = 0;       // a timer that renews the token before its end
@@ -62,13 +63,15 @@ export class Connection extends EventTarget {
   #watched = 0;
   #idling = 0;
 
-  constructor(url, options = {}) {
+  constructor(url, {
+    token, ticket = false, protocols = [], ask, openTime = 10_000, answerTime = 8000, idleTime = 60_000, maxHeld = 1 << 20,
+    WebSocket = globalThis.WebSocket, fetch = globalThis.fetch,
+  } = {}) {
     super();
-    this.#options = {openTime: 10_000, answerTime: 8000, idleTime: 60_000, maxHeld: 1 << 20, protocols: [], ...options};
+    this.#options = {token, ticket, protocols, ask, openTime, answerTime, idleTime, maxHeld, WebSocket, fetch: (...args) => fetch(...args)};
     this.#url = new URL(url, globalThis.location?.href);
     this.#url.hash = "";
-    this.#options.WebSocket ??= globalThis.WebSocket;
-    if (!this.#options.WebSocket) throw new TypeError("usher: there is no WebSocket here: give one as options.WebSocket");
+    if (!WebSocket) throw new TypeError("usher: there is no WebSocket here: give one as options.WebSocket");
     this.connect();
   }
 
@@ -199,6 +202,7 @@ export class Connection extends EventTarget {
       const refusal = isOver() ? null : await this.#renew(signal);
       if (isOver()) return;
       if (refusal) return this.#refuse(refusal);
+      this.#shown = this.#token;
       reason = "unreachable";
       const url = this.#address("ws"), protocols = [this.#options.protocols].flat();
       if (this.#options.ticket) {
@@ -207,6 +211,7 @@ export class Connection extends EventTarget {
         const {ticket} = problem ? {} : await answer.json();
         if (isOver()) return;
         if (problem) return this.#refuse(problem, waitOf(answer));
+        if (typeof ticket !== "string") throw new TypeError("usher: the answer has no ticket in it");
         url.searchParams.set("ticket", ticket);
       } else if (this.#token) {
         protocols.unshift("bearer", this.#token);
@@ -246,7 +251,7 @@ export class Connection extends EventTarget {
   // ask asks as the upgrade would: with the token, or with cookies where there is none.
   #ask(url, init, signal) {
     const headers = {...init.headers, ...this.#token && {Authorization: `Bearer ${this.#token}`}};
-    return (this.#options.fetch ?? fetch)(url, {...init, headers, signal, cache: "no-store", credentials: this.#token ? "same-origin" : "include"});
+    return this.#options.fetch(url, {...init, headers, signal, cache: "no-store", credentials: this.#token ? "same-origin" : "include"});
   }
 
   #dial(url, protocols, signal) {
@@ -294,7 +299,7 @@ export class Connection extends EventTarget {
       return await this.#ask(url, {headers}, signal);
     } catch (error) {
       if (!this.#token || signal.aborted || (globalThis.location?.origin ?? url.origin) === url.origin) throw error;
-      const answer = await (this.#options.fetch ?? fetch)(url, {headers, signal, cache: "no-store", credentials: "omit"});
+      const answer = await this.#options.fetch(url, {headers, signal, cache: "no-store", credentials: "omit"});
       if (answer.status === 401) throw error;
       return answer;
     }
@@ -305,7 +310,7 @@ export class Connection extends EventTarget {
     const {status} = problem, fields = {reason: "refused", problem, code};
     if (status === 401 && !this.#renewed && (typeof this.#options.token === "function" || code)) {
       this.#renewed = true;
-      this.#expired = problem;
+      if (this.#token === this.#shown) this.#expired = problem; // else there is a newer one already
       return this.#begin(...events);
     }
     const passes = status === 408 || status === 425 || status === 429 || status >= 500;
@@ -433,9 +438,11 @@ function expiry(token) {
 
 // problemOf reads a refusal: RFC 9457's document, or what the status says.
 async function problemOf(answer) {
-  let problem = {};
+  let problem = null;
   try { problem = await answer.json(); } catch { /* not from usher */ }
-  return {type: "about:blank", title: answer.statusText, detail: "", code: "", ...problem, status: answer.status};
+  const text = (name, other = "") => typeof problem?.[name] === "string" ? problem[name] : other;
+  const known = {type: text("type", "about:blank"), title: text("title", answer.statusText), status: answer.status, detail: text("detail"), code: text("code")};
+  return {...typeof problem === "object" ? problem : {}, ...known};
 }
 
 // waitOf is for how many ms an answer wants us to stay away.

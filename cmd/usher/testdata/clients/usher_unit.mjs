@@ -182,6 +182,22 @@ test("refusals: what is final, and how long the others take", async () => {
   }
 });
 
+test("an answer that is nobody's is a refusal, too", async () => {
+  for (const body of [null, "text", [1], {title: 7, detail: {}, code: 3, more: "x"}]) {
+    const v = visit();
+    await settled();
+    answers.push([404, {}, body]);
+    last().ends(1006);
+    await settled();
+    const {more, 0: first, ...problem} = v.of("refused")[0].problem;
+    assert.deepEqual(problem, {type: "about:blank", title: "", status: 404, detail: "", code: ""});
+  }
+  const v = visit({token: "t", ticket: true});
+  answers.push([200, {}, {}]);
+  await settled();
+  assert.deepEqual([v.last().reason, v.last().error.name, sockets.length], ["unreachable", "TypeError", 0]);
+});
+
 test("the probe asks as the upgrade did", async () => {
   visit({token: "t"});
   await settled();
@@ -292,7 +308,7 @@ test("a token is renewed before its end", async () => {
   assert.equal(n, 2, "half a minute before");
   last().ends(4401, "token_expired"); // early, but the server's clock counts
   await settled();
-  assert.equal(last().protocols[1], tokens[2], "what is refused is renewed");
+  assert.deepEqual([last().protocols[1], n], [tokens[1], 2], "the new one is good, and not asked for again");
   n = 0;
   const late = visit({token: () => tokens[n++]});
   random = 0.5;
