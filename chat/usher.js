@@ -93,19 +93,22 @@ export class Connection extends EventTarget {
   /** close ends the connection for good. */
   close(code = 1000, reason = "") {
     if (code !== 1000 && !(code >= 3000 && code <= 4999)) throw new RangeError(`usher: a page cannot close with ${code}: want 1000 or 3000 to 4999`);
+    if (new TextEncoder().encode(reason).length > 123) throw new RangeError("usher: a close reason has 123 bytes at most");
     if (this.#state !== "closed") this.#finish({reason: "closed", code, word: reason});
   }
 
   /** send sends, or keeps for the next connection. false says that it did neither. */
   send(data, {id, resend = false} = {}) {
-    if (this.#state === "closed") return false;
+    const bytes = data.byteLength ?? data.length;
+    if (typeof bytes !== "number") throw new TypeError("usher: what is sent is a string, an ArrayBuffer or a view of one");
     if (this.#ids.has(id)) throw new Error(`usher: there is a message ${id} that is not confirmed yet`);
+    if (this.#state === "closed") return false;
     const isOpen = this.socket?.readyState === 1;
     if (isOpen && id === undefined) {
       this.#socket.send(data);
       return true;
     }
-    const size = overhead + (data.byteLength ?? data.length);
+    const size = overhead + bytes;
     if (this.#held + size > this.#options.maxHeld) return false;
     this.#held += size;
     if (id !== undefined) this.#ids.add(id);

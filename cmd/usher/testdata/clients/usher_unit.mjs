@@ -482,6 +482,8 @@ test("whoever closes before the first attempt is never seen", async () => {
   const v = visit();
   v.c.close(4000, "bye");
   assert.throws(() => v.c.close(1001), RangeError);
+  assert.throws(() => v.c.close(1000, "é".repeat(62)), RangeError);
+  assert.throws(() => v.c.send({}), TypeError);
   await settled();
   assert.equal(sockets.length, 0);
   v.c.connect();
