@@ -1,7 +1,6 @@
-// A WebSocket that comes back: it asks why it was refused, does what the server says about when
-// to come again, renews the token, and keeps what is to be sent, or says that it was lost. It
-// knows nothing of what is said over it. It needs nothing else, and runs in browsers, workers
-// and Node. usher.d.ts has the types, docs/CLIENTS.md the rest.
+// A WebSocket that comes back: it asks why it was refused, waits as long as the server wants,
+// renews the token, and keeps what is to be sent, or says that it may be lost. It knows nothing of
+// what is said over it. It needs nothing else, and runs in browsers, workers and Node. usher.d.ts has the types, docs/CLIENTS.md the rest.
 //
 // MIT License, Copyright (c) 2026 The usher authors
 
@@ -201,7 +200,7 @@ export class Connection extends EventTarget {
     const isOver = () => turn !== this.#turn;
     let reason = "token";
     try {
-      await null; // whoever has called connect listens first
+      await null; // the caller of connect adds its listeners first
       const refusal = isOver() ? null : await this.#renew(signal);
       if (isOver()) return;
       if (refusal) return this.#refuse(refusal);
@@ -278,7 +277,7 @@ export class Connection extends EventTarget {
     signal.addEventListener("abort", () => { if (socket === this.#socket && this.#state === "connecting") this.#probe(); });
   }
 
-  // probe asks why the upgrade was refused, which nobody is told who asks by WebSocket.
+  // probe asks why the upgrade was refused: a WebSocket does not tell.
   async #probe() {
     const turn = this.#turn;
     this.#release();
@@ -294,8 +293,9 @@ export class Connection extends EventTarget {
     }
   }
 
-  // verdict asks for it. Of a page of another origin the browser asks first whether it may send a token,
-  // and hides the answer to that if it is a refusal: 429 and 503 are those, and are told without a token, too.
+  // verdict asks for what the upgrade would be told. Before a page of another origin may send a token its
+  // browser asks the server, and hides the answer if that is a refusal. It may be a 429 or 503, which the
+  // server also tells without a token.
   async #verdict(signal) {
     const url = this.#address("http"), headers = {Accept: "application/problem+json"};
     try {
