@@ -111,6 +111,7 @@ func New(config Config) (*Chat, error) {
 	c.front.Store(f)
 	c.hub.Dialects = dialects
 	c.hub.Key = looksOf
+	c.hub.DialectOf = dialectOf
 	c.hub.MaxTopicsPerUser = config.roomsPerUser()
 	c.hub.Announce = announceMove
 	c.hub.LeaveGrace = max(0, cmp.Or(config.LeaveGrace, defaultLeaveGrace))
@@ -170,13 +171,26 @@ func (c *Chat) Route() server.Route {
 // for the end of a program whose server has been shut down: Note is told of all that leave.
 func (c *Chat) EndGrace() { c.hub.EndGrace() }
 
-// open brings a connection into its room. The guard has let it in, but others may have come
-// in since.
-func (c *Chat) open(conn server.Conn) error {
-	dialect := plain
+// Hub returns the hub whose topics are the chat's rooms, for programs that have something to say
+// or to ask. Its fields are the chat's.
+func (c *Chat) Hub() *hub.Hub { return &c.hub }
+
+// HasRoom reports whether there can be a room of a name.
+func (c *Chat) HasRoom(name string) bool { return c.knows(name) }
+
+// dialectOf returns the dialect of a connection of the chat, and whether it is one. It belongs to
+// the connection's loop.
+func dialectOf(conn server.Conn) (dialect int, ok bool) {
 	if conn.Subprotocol() == Subprotocol {
 		dialect = jsonDialect
 	}
+	return dialect, conn.PathValue("room") != ""
+}
+
+// open brings a connection into its room. The guard has let it in, but others may have come
+// in since.
+func (c *Chat) open(conn server.Conn) error {
+	dialect, _ := dialectOf(conn)
 	_, err := c.hub.JoinAs(conn.PathValue("room"), conn.Identity().Subject, dialect, conn)
 	switch {
 	case errors.Is(err, hub.ErrNameTaken):
@@ -199,9 +213,22 @@ func (c *Chat) message(conn server.Conn, msg server.Message) error {
 	}
 	m := c.hub.Member(conn.PathValue("room"), conn)
 	if m == nil {
-		return errors.New("chat: a message of a connection that is in no room")
+		return putOut(conn, msg.Data)
 	}
 	return speaker{m, conn}.hear(msg.Data)
+}
+
+// putOut answers a message of a connection that a program has taken out of its room: see
+// hub.Hub.LeaveUser.
+func putOut(conn server.Conn, b []byte) error {
+	f := faultOut
+	dialect, _ := dialectOf(conn)
+	if dialect == jsonDialect {
+		r, _ := parseRequest(b)
+		f = f.answering(r.id)
+	}
+	_ = conn.Send(frame.OpText, encode(f, dialect)) // fails if it is ending, or takes no more
+	return nil
 }
 
 // limited tells a member that a message of theirs was dropped.

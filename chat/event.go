@@ -37,7 +37,7 @@ func marshal(v any) []byte {
 	to := json.NewEncoder(&b)
 	to.SetEscapeHTML(false)
 	if err := to.Encode(v); err != nil {
-		panic(err) // events are made of strings, numbers and each other
+		panic(err) // events are made of strings, numbers, JSON and each other
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
@@ -57,6 +57,16 @@ type message struct {
 
 func (e message) line() string { return e.From + ": " + e.Text }
 
+// data is what a program said to the room in JSON.
+type data struct {
+	Type string          `json:"type"`
+	From string          `json:"from"`
+	JSON json.RawMessage `json:"json"`
+	At   int64           `json:"at"`
+}
+
+func (e data) line() string { return e.From + ": " + string(e.JSON) }
+
 // history is the past messages, each without its type. In the plain dialect it is the
 // lines themselves.
 type history struct {
@@ -64,16 +74,21 @@ type history struct {
 	Messages []json.RawMessage `json:"messages"` // the oldest first
 }
 
-// messageHead is how a message in JSON begins.
-const messageHead = `{"type":"` + typeMessage + `",`
+// messageHead and dataHead are how a message in JSON begins.
+const (
+	messageHead = `{"type":"` + typeMessage + `",`
+	dataHead    = `{"type":"` + typeData + `",`
+)
 
 // newHistory returns the event for past, which are messages in JSON.
 func newHistory(past []server.Message) history {
 	h := history{Type: typeHistory, Messages: make([]json.RawMessage, len(past))}
 	for i, m := range past {
 		h.Messages[i] = m.Data
-		if rest, ok := bytes.CutPrefix(m.Data, []byte(messageHead)); ok {
-			h.Messages[i] = append([]byte("{"), rest...)
+		for _, head := range [...]string{messageHead, dataHead} {
+			if rest, ok := bytes.CutPrefix(m.Data, []byte(head)); ok {
+				h.Messages[i] = append([]byte("{"), rest...)
+			}
 		}
 	}
 	return h
@@ -177,6 +192,7 @@ func (e who) line() string {
 // The types of events, as the JSON dialect calls them.
 const (
 	typeMessage = "message"
+	typeData    = "data"
 	typeHistory = "history"
 	typeDirect  = "direct"
 	typeJoined  = "joined"

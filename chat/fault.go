@@ -16,6 +16,7 @@ const (
 	codeControlCharacters = "control_characters"
 	codeUserUnknown       = "user_unknown"
 	codeUserAway          = "user_away"
+	codeNotInRoom         = "not_in_room"
 	codeRoomBusy          = "room_busy"
 	codeRateLimited       = "rate_limited"
 
@@ -49,6 +50,8 @@ func (e *fault) line() string { return serverPrefix + e.Detail + e.hint }
 var (
 	faultBusy = newFault(codeRoomBusy,
 		"the room is too busy: your message may not have reached everybody")
+	faultOut = newFault(codeNotInRoom,
+		"you are not in this room any more: your message was not sent")
 	faultControl = newFault(codeControlCharacters,
 		"your message was not sent: it has control characters in it")
 	faultBlank = newFault(codeBadField,

@@ -31,7 +31,7 @@ func newStage(t *testing.T, h *Hub) *stage {
 	x.host, _ = x.join("lobby", "host")
 	for i := range atOnce {
 		x.members[i], _ = x.join("lobby", fmt.Sprint("member", i))
-		x.idle[i] = x.dial()
+		x.idle[i] = x.dialAs("/", fmt.Sprint("idle", i))
 	}
 	return x
 }
@@ -44,6 +44,15 @@ var calls = map[string]func(x *stage, i int){
 	"Hub.JoinAs":      func(x *stage, i int) { _, _ = x.JoinAs("lobby", fmt.Sprint("new", i), 1, x.idle[i].Conn) },
 	"Hub.Member":      func(x *stage, i int) { x.Member("lobby", x.idle[i].Conn) },
 	"Hub.MayJoin":     func(x *stage, i int) { _ = x.MayJoin("lobby", "new") },
+	"Hub.Retain":      func(x *stage, i int) { _ = x.Retain("lobby", frame.OpText, hello) },
+	"Hub.Retained":    func(x *stage, i int) { x.Retained("lobby", 0) },
+	"Hub.Forget":      func(x *stage, i int) { x.Forget("lobby") },
+	"Hub.AllRetained": func(x *stage, i int) { x.AllRetained() },
+	"Hub.Keep":        func(x *stage, i int) { _ = x.Keep(Message{Topic: "lobby", Opcode: frame.OpText, Retained: 1}) },
+	"Hub.JoinUser":    func(x *stage, i int) { _, _ = x.JoinUser("lobby", fmt.Sprint("idle", i), x.idle[i].Server()) },
+	"Hub.LeaveUser":   func(x *stage, i int) { x.LeaveUser("lobby", fmt.Sprint("member", i)) },
+	"Hub.Topics":      func(x *stage, i int) { x.Topics() },
+	"Hub.Topic":       func(x *stage, i int) { x.Hub.Topic("lobby") },
 	"Hub.Len":         func(x *stage, i int) { x.Len() },
 	"Hub.SetLimits":   func(x *stage, i int) { x.SetLimits(0, limiter.Rate{}) },
 	"Hub.Publish":     func(x *stage, i int) { _ = x.Publish("lobby", frame.OpText, hello(0)) },
@@ -59,6 +68,7 @@ var calls = map[string]func(x *stage, i int){
 	"Topic.Direct":      func(x *stage, i int) { _, _ = x.host.Topic().Direct("host", frame.OpText, hello(0)) },
 	"Topic.DirectFunc":  func(x *stage, i int) { _, _ = x.host.Topic().DirectFunc("host", frame.OpText, hello) },
 	"Topic.Presence":    func(x *stage, i int) { x.host.Topic().Presence(10) },
+	"Topic.Users":       func(x *stage, i int) { x.host.Topic().Users("", 10) },
 	"Topic.User":        func(x *stage, i int) { x.host.Topic().User("host") },
 
 	"Member.Topic":     func(x *stage, i int) { x.members[i].Topic() },

@@ -41,7 +41,7 @@ var (
 // a topic must be of one Server. The fields are to be set before use; for some there is
 // SetLimits. All methods are safe for any goroutine.
 //
-// The functions that a Hub is given (Key, Announce, Moved, Replay, Send hooks, encoders, a
+// The functions that a Hub is given (Key, DialectOf, Announce, Moved, Replay, Send hooks, encoders, a
 // Broker) are called without a lock and may call any method; but for Note, which is for those
 // that need no more than a record.
 type Hub struct {
@@ -61,6 +61,11 @@ type Hub struct {
 	// Dialects is how many encodings a message may have, 65,536 at most; 0 means one. A
 	// member hears one of them, which JoinAs chooses.
 	Dialects int
+
+	// DialectOf returns which dialect a connection hears, and whether it can be in topics at
+	// all. JoinUser asks it, on the connection's loop, where it must not block. nil means
+	// dialect 0, and that all can.
+	DialectOf func(c server.Conn) (dialect int, ok bool)
 
 	// Announce returns what the topic hears of a move; a nil Encoder says nothing. It
 	// leaves in one step with the move itself: a member that joins hears it right behind
@@ -104,6 +109,11 @@ type Hub struct {
 	History      int
 	HistoryBytes int
 
+	// MaxRetained is how many topics can have a retained value, see Retain; 0 means 10,000.
+	// All values together take a quarter of HistoryBytes at most, beside the histories, and
+	// one up to 256 KiB in all its dialects.
+	MaxRetained int
+
 	// Replay is called with the history in a dialect, the oldest message first, and returns
 	// what a member hears of it when it joins. The result serves all members that join
 	// until more is recorded; those that join at the same moment may each cause a call. What
@@ -118,9 +128,13 @@ type Hub struct {
 	ReplayRate limiter.Rate
 
 	// Broker carries what is published to this hub's topics and to those of other hubs;
-	// nil means that there are no others. Presence, moves and direct messages are each
-	// hub's own.
+	// nil means that there are no others. If it is a [Carrier], the hubs know each other's
+	// users, too, as doc.go tells. Statuses that change are not announced by that, and
+	// direct messages are each hub's own.
 	Broker Broker
+
+	connected sync.Once // to others, if the Broker can
+	cluster   *cluster  // nil if not; set under mu
 
 	// mu guards the tables: the users and members of all topics, and the users that are
 	// about to leave them. Of the two locks, a topic's order is taken first.
@@ -137,6 +151,11 @@ type Hub struct {
 	charged    int            // bytes of it
 	topicBytes int            // of topics
 
+	retained      map[string]*retention // by topic, in use or not
+	retainedBytes int                   // of them
+	lastRetained  int64                 // the latest Message.Retained that was seen
+
+	listening    atomic.Bool  // to what others retain
 	historyBytes atomic.Int64 // of all topics
 	replays      replays
 }
@@ -171,6 +190,9 @@ func (h *Hub) JoinAs(topic, user string, dialect int, c server.Conn) (*Member, e
 	}
 	m := &Member{user: user, conn: c, dialect: int32(dialect)}
 	key := h.key(user) // not under a lock: it may be work
+	if h.Broker != nil {
+		h.connect()
+	}
 	for {
 		t, err := h.find(topic, user, key)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // patience is waited out only by tests that fail.
@@ -39,10 +40,13 @@ func serve(t *testing.T, h *Hub) *house {
 	t.Helper()
 	home := &house{Hub: h, t: t, opened: make(chan server.Conn, 1), closed: make(chan server.Conn, 1024)}
 	s := &server.Server{Addr: "127.0.0.1:0", Loops: 2, MaxBacklog: 8 << 20, Logger: slog.New(slog.DiscardHandler)}
-	s.Route("/", server.Route{
-		Open:  func(c server.Conn) error { home.opened <- c; return nil },
-		Close: func(c server.Conn, _ error) { home.closed <- c },
-	})
+	for _, path := range []string{"/", "/in/{dialect}"} {
+		s.Route(path, server.Route{
+			Guards: []upgrade.Guard{asUser},
+			Open:   func(c server.Conn) error { home.opened <- c; return nil },
+			Close:  func(c server.Conn, _ error) { home.closed <- c },
+		})
+	}
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -66,9 +70,12 @@ type client struct {
 	t  *testing.T
 }
 
-func (home *house) dial() client {
+func (home *house) dial() client { home.t.Helper(); return home.dialAs("/", "") }
+
+// dialAs is dial for a connection that the server knows as a user's, at a path.
+func (home *house) dialAs(path, user string) client {
 	home.t.Helper()
-	ws, _, err := websocket.DefaultDialer.Dial("ws://"+home.addr+"/", nil)
+	ws, _, err := websocket.DefaultDialer.Dial("ws://"+home.addr+path+"?"+user, nil)
 	if err != nil {
 		home.t.Fatal(err)
 	}

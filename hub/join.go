@@ -37,8 +37,8 @@ func (t *Topic) join(m *Member, key string) (joined bool, err error) {
 	if f != nil && t.feed.CompareAndSwap(nil, f) {
 		f = nil
 	}
-	if err := t.admit(m, a.past); err != nil {
-		t.hub.remove(m, !a.came) // a user that was on the way out still is
+	if err := t.admit(m, &a); err != nil {
+		t.hub.remove(m, !a.isNew) // a user that was on the way out still is
 		return false, err
 	}
 	if a.came && a.to != nil {
@@ -51,8 +51,10 @@ func (t *Topic) join(m *Member, key string) (joined bool, err error) {
 // arrival is what has to be made before a member can join.
 type arrival struct {
 	announcement
-	past []*frame.Prepared
-	came bool // the user does, rather than a further connection
+	past  []*frame.Prepared
+	kept  *frame.Prepared // the retained value, nil if there is none to hear
+	isNew bool            // the user was not here before
+	came  bool            // nor elsewhere
 }
 
 // beginJoin takes order when the arrival of m is ready.
@@ -62,14 +64,17 @@ func (t *Topic) beginJoin(m *Member, key string) (a arrival) {
 	t.begin(func() (ready bool) {
 		var move Move
 		var to *Member
-		if move, a.came = t.coming(m.user, key); !a.came || t.gathers(move.Count) {
+		if move, a.isNew, a.came = t.coming(m.user, key); !a.came || t.gathers(move.Count) {
 			to = m
 		}
-		if !asked && len(t.history.past) > 0 {
+		a.kept = t.hub.retainedFor(t.name, int(m.dialect))
+		if !asked && (len(t.history.past) > 0 || a.kept != nil) {
 			asked, heard = true, t.hub.mayHear(m.user)
 		}
 		if ready = true; heard {
 			a.past, ready = t.history.tell(m.dialect, t.hub, &r)
+		} else {
+			a.kept = nil
 		}
 		return t.isAnnounced(&a.announcement, move, to) && ready
 	}, func() {
@@ -79,37 +84,43 @@ func (t *Topic) beginJoin(m *Member, key string) (a arrival) {
 	return a
 }
 
-// admit lets m hear the topic, the past first. It is called under order.
-func (t *Topic) admit(m *Member, past []*frame.Prepared) error {
-	for _, p := range past {
+// admit lets m hear the topic, the past first, and what is retained. It is called under order.
+func (t *Topic) admit(m *Member, a *arrival) error {
+	for _, p := range a.past {
 		if err := m.conn.SendPrepared(p); err != nil {
+			return err
+		}
+	}
+	if a.kept != nil {
+		if err := m.conn.SendPrepared(a.kept); err != nil {
 			return err
 		}
 	}
 	return t.voices[m.dialect].group.Join(m.conn)
 }
 
-// coming returns the move that is the joining of a user, and whether the user comes with it or
-// was there before. It is called under order.
-func (t *Topic) coming(name, key string) (m Move, came bool) {
+// coming returns the move that is the joining of a user, whether the user is new here, and whether
+// they come with it or were there before, at any hub. It is called under order.
+func (t *Topic) coming(name, key string) (m Move, isNew, came bool) {
 	t.hub.mu.Lock()
 	defer t.hub.mu.Unlock()
-	m = Move{User: name, Joined: 1, Count: t.users.Len()}
-	if came = t.hub.seats.ofUser(t, key) == 0; came {
+	m = Move{User: name, Joined: 1, Count: t.count()}
+	isNew = t.hub.seats.ofUser(t, key) == 0
+	if came = isNew && !t.isElsewhere(name); came {
 		m.Count++
 	}
-	return m, came
+	return m, isNew, came
 }
 
-// leave is Member.Leave.
-func (t *Topic) leave(m *Member) (others bool) {
+// leave is Member.Leave; without grace the user goes at once with the last member.
+func (t *Topic) leave(m *Member, grace bool) (left, others bool) {
 	var a announcement
 	t.begin(func() bool {
-		count, last := t.hub.leavingLast(m)
+		count, last := t.hub.leavingLast(m, grace)
 		return !last || t.isReadyToGo(&a, m.User(), count)
 	}, func() { t.makeAnnouncement(&a) })
 	defer t.end()
-	left, went, others, count := t.hub.remove(m, true)
+	left, went, others, count := t.hub.remove(m, grace)
 	if left {
 		v := &t.voices[m.dialect]
 		_ = v.group.Leave(m.conn) // fails only if it has ended, and left by that
@@ -118,7 +129,7 @@ func (t *Topic) leave(m *Member) (others bool) {
 	if went {
 		t.gone(&a, m.User(), count)
 	}
-	return others
+	return left, others
 }
 
 // ended is called when a connection has ended that had not left.
@@ -128,7 +139,7 @@ func (t *Topic) ended(c server.Conn) {
 	name := t.look(&m)
 	t.hub.mu.Unlock()
 	if m.user = string(name); m.topic != nil {
-		t.leave(&m)
+		t.leave(&m, true)
 	}
 }
 
@@ -140,6 +151,9 @@ type feed struct{ cancel func() }
 func (t *Topic) subscribe() (*feed, error) {
 	if t.hub.Broker == nil || t.feed.Load() != nil {
 		return nil, nil
+	}
+	if err := t.hub.listen(); err != nil {
+		return nil, err
 	}
 	f := new(feed)
 	cancel, err := t.hub.Broker.Subscribe(t.name, func(m Message) error {

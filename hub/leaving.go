@@ -96,7 +96,7 @@ func (t *Topic) expire(l leaver, name string) {
 	var a announcement
 	over, count := false, 0
 	t.begin(func() bool {
-		over, count = t.hub.isOver(l)
+		over, count = t.hub.isOver(l, name)
 		return !over || count == 0 || t.isReadyToGo(&a, name, count)
 	}, func() { t.makeAnnouncement(&a) })
 	defer t.end()
@@ -107,12 +107,17 @@ func (t *Topic) expire(l leaver, name string) {
 }
 
 // isOver reports whether a user whose time is over still has no connections, and how many
-// others there are. It is called under the topic's order. The seats of a topic that was
-// forgotten may be no more.
-func (h *Hub) isOver(l leaver) (over bool, others int) {
+// others there are: 0 if there is nothing to tell, as there are none here, or the user is at
+// another hub. It is called under the topic's order. The seats of a topic that was forgotten may
+// be no more.
+func (h *Hub) isOver(l leaver, name string) (over bool, others int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !l.topic.forgotten.Load() && h.isLeaving(l), l.topic.users.Len() - 1
+	t := l.topic
+	if t.users.Len() > 1 && !t.isElsewhere(name) {
+		others = t.count() - 1
+	}
+	return !t.forgotten.Load() && h.isLeaving(l), others
 }
 
 // letGo ends what keep began, and the user. It is called under the topic's order.

@@ -45,6 +45,10 @@ func (m *Member) SetStatus(status string) {
 	defer h.weigh(nil)
 	if i := h.seatOf(m); i != 0 {
 		h.seats.setStatus(m.topic, h.seats.At(i).name, status)
+		if far := m.topic.far; far != nil {
+			h.cluster.view.SetStatus(far, m.user, status)
+			h.cluster.kick()
+		}
 	}
 }
 
@@ -54,4 +58,7 @@ func (m *Member) SetStatus(status string) {
 //
 // What was published before may still arrive. What the caller publishes afterwards does
 // not.
-func (m *Member) Leave() (others bool) { return m.topic.leave(m) }
+func (m *Member) Leave() (others bool) {
+	_, others = m.topic.leave(m, true)
+	return others
+}

@@ -21,6 +21,8 @@ func (h *Hub) mayJoin(topic, name, key string) error {
 	switch {
 	case there != 0 && string(h.seats.nameOf(there)) != name:
 		return ErrNameTaken
+	case there == 0 && t != nil && t.far != nil && t.far.IsTaken(name, key):
+		return ErrNameTaken
 	case h.MaxTopicsPerUser > 0 && !h.seats.isTaken(there) && h.places(name) >= h.MaxTopicsPerUser:
 		return ErrTooManyOfUser
 	case t == nil && h.MaxTopics > 0 && len(h.topics) >= h.MaxTopics:
@@ -87,6 +89,7 @@ func (h *Hub) add(m *Member, key string) (added bool, err error) {
 		if h.Note != nil {
 			h.Note(t.name, m.user, true)
 		}
+		h.came(t, m.user)
 	case s.isTaken(i):
 		i = s.takeBeside(i)
 	default:
@@ -97,8 +100,9 @@ func (h *Hub) add(m *Member, key string) (added bool, err error) {
 }
 
 // remove takes m out of the table. left is false if it was not there any more. went
-// says that the user has gone with it; with grace, a user that LeaveGrace keeps has not.
-// others says that the topic has other members, and count is how many users it has.
+// says that the user has gone with it; with grace, a user that LeaveGrace keeps has not, and
+// one that is at other hubs never has. others says that the topic has other members, and count
+// is how many users it has.
 func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -108,6 +112,7 @@ func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int)
 	if i == 0 {
 		return false, false, false, 0
 	}
+	isElsewhere := t.isElsewhere(m.user)
 	s.getUp(t, i)
 	switch {
 	case s.giveBeside(t, i):
@@ -121,7 +126,7 @@ func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int)
 	default:
 		h.keep(t, i)
 	}
-	return true, went, t.conns.Len() > 0, t.users.Len()
+	return true, went && !isElsewhere, t.conns.Len() > 0, t.count()
 }
 
 // seatOf returns the seat of m, 0 if it has left. It is called under mu.
@@ -140,6 +145,7 @@ func (h *Hub) roomy() bool { return h.MaxTopics <= 0 || len(h.topics) <= h.MaxTo
 // forget takes a user without connections out of the table, and the topic with its
 // last user. It is called under mu and the topic's order.
 func (h *Hub) forget(t *Topic, seat uint32) {
+	h.went(t, seat)
 	h.giveUp(t, seat)
 	h.vacate(t)
 }
@@ -148,6 +154,7 @@ func (h *Hub) forget(t *Topic, seat uint32) {
 func (h *Hub) forgetAll(t *Topic) {
 	for _, i := range slices.Collect(t.users.All((*byUser)(&h.seats), 0)) {
 		h.stay(i)
+		h.went(t, i)
 		h.giveUp(t, i)
 	}
 	h.vacate(t)
@@ -173,23 +180,27 @@ func (h *Hub) vacateIfEmpty(t *Topic) {
 }
 
 // leavingLast reports whether a user goes from the topic when m leaves, and others stay: count
-// is how many. It is called under the topic's order.
-func (h *Hub) leavingLast(m *Member) (count int, last bool) {
+// is how many. With grace LeaveGrace keeps the user. It is called under the topic's order.
+func (h *Hub) leavingLast(m *Member, grace bool) (count int, last bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	count = m.topic.users.Len() - 1
-	if h.LeaveGrace > 0 || count == 0 {
+	t := m.topic
+	if count = t.users.Len() - 1; count > 0 {
+		count = t.count() - 1
+	}
+	if grace && h.LeaveGrace > 0 || count == 0 {
 		return count, false
 	}
 	i := h.seatOf(m)
 	_, more := h.seats.rings[i]
-	return count, i != 0 && !more
+	return count, i != 0 && !more && !t.isElsewhere(m.user)
 }
 
 // vacate takes a topic without users out of the table, as forget does.
 func (h *Hub) vacate(t *Topic) {
 	if t.users.Len() == 0 {
 		t.forgotten.Store(true)
+		h.endFar(t)
 		delete(h.topics, t.name)
 		h.topicBytes -= t.size()
 	}
@@ -222,7 +233,11 @@ func (h *Hub) weigh(of *server.Server) {
 // size is what is in the tables, without the room that they have beside.
 func (h *Hub) size() int {
 	const awaySize = 16
-	return h.seats.size() + h.topicBytes + len(h.leaving)*int(unsafe.Sizeof(leaver{})) + len(h.away)*awaySize
+	n := h.seats.size() + h.topicBytes + h.retainedBytes + len(h.leaving)*int(unsafe.Sizeof(leaver{})) + len(h.away)*awaySize
+	if h.cluster != nil {
+		n += h.cluster.size()
+	}
+	return n
 }
 
 // size is what a topic takes without members and history, its place in the hub's table included.

@@ -181,6 +181,9 @@ func (a *question) identify(d *door) error {
 		return nil
 	}
 	a.request.Identity = a.given.Identity
+	if err := d.srv.bans.judge(a.request.Identity); err != nil {
+		return err
+	}
 	if a.quota.name != "" {
 		d.srv.users.release(a.quota.name)
 		a.quota.name = ""

@@ -45,7 +45,7 @@ func (e *CloseError) Unwrap() error { return e.Err }
 // map key. A copy that outlives the connection is harmless; it answers
 // net.ErrClosed.
 //
-// Send, SendPrepared, Close, Run, ID, Key and Server are safe for any goroutine. All else belongs to
+// Send, SendPrepared, Close, Run, Extend, ID, Key and Server are safe for any goroutine. All else belongs to
 // the connection's callbacks, those of Run included, and panics elsewhere; see Offload for
 // what its handlers may call.
 type Conn struct {
@@ -61,7 +61,7 @@ func (c Conn) window() frame.Window { return frame.Window(c.gen & windowBits >> 
 
 func isMessage(op frame.Opcode) bool { return op == frame.OpText || op == frame.OpBinary }
 
-// Identity returns the identity that the guards recognised, or nil. Only Renew changes it. It
+// Identity returns the identity that the guards recognised, or nil. Only Renew and Extend change it. It
 // is for reading, as others may have it, too, and it stays as it is. The server keeps bytes and
 // makes it of them, in 3 µs if it has claims, unless it was the last that the loop was asked
 // for. ExpiresAt is in UTC. Claims without the text of upgrade.NewIdentity are kept as the map

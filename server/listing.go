@@ -80,6 +80,41 @@ func (s *Server) canWait() error {
 	return nil
 }
 
+// EachOf is Each for the open connections of one user, by Identity.Subject: it looks at those
+// only. Those that come meanwhile are not among them.
+func (s *Server) EachOf(subject string, f func(c Conn)) error {
+	if f == nil {
+		panic("server: Server.EachOf was called with a nil function")
+	}
+	if err := s.canWait(); err != nil {
+		return err
+	}
+	for _, c := range s.UserConns(subject) {
+		l, visited := c.loop, make(chan struct{})
+		err := l.Post(func() {
+			defer close(visited)
+			select {
+			case <-s.done: // nobody waits any more
+				return
+			default:
+			}
+			if at := l.At(c.slot); !c.isClosed() && takesPosts(at) {
+				l.DealWith(at)
+				l.visit(at, f)
+			}
+		})
+		if err != nil {
+			continue // the loop has ended
+		}
+		select {
+		case <-visited:
+		case <-s.done: // the loop may not have come to it
+			return nil
+		}
+	}
+	return nil
+}
+
 // visit is Each for the connections of some loops, which do not wait for one another.
 func (s *Server) visit(loops []*loop, f func(c Conn)) {
 	s.tour(loops, func(*loop) {}, func(l *loop, at link) bool {

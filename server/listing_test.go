@@ -67,6 +67,18 @@ func TestEach(t *testing.T) {
 			}
 		}
 	}
+	seen := make(map[Conn]int) // without a lock
+	if err := s.EachOf("alice", func(c Conn) { seen[c]++; _ = c.Send(frame.OpText, []byte(c.Identity().Subject)) }); err != nil {
+		t.Fatal(err)
+	}
+	for c, n := range seen {
+		if n != 1 || !want[c] {
+			t.Errorf("EachOf visits %v %d times", c.ID(), n)
+		}
+	}
+	if len(seen) != len(want) {
+		t.Errorf("EachOf visits %d, want %d", len(seen), len(want))
+	}
 	close(stop)
 	coming.Wait()
 	all := s.UserConns("alice")
@@ -86,6 +98,9 @@ func TestEach(t *testing.T) {
 	}
 	if _, err := s.CloseUser("alice", frame.StatusAbnormalClosure, ""); err == nil {
 		t.Error("CloseUser says 1006 on the wire")
+	}
+	if said := fmt.Sprint(panicOf(func() { _ = s.EachOf("", nil) })); !strings.Contains(said, "Server.EachOf") {
+		t.Errorf("EachOf without a function: the panic says %q", said)
 	}
 	if said := fmt.Sprint(panicOf(func() { _ = s.Each(nil) })); !strings.Contains(said, "Server.Each") {
 		t.Errorf("Each(nil): %s", said)
@@ -114,6 +129,9 @@ func TestEachThatFails(t *testing.T) {
 		err := s.Each(func(c Conn) {
 			if err := s.Each(func(Conn) {}); err != ErrOnLoop {
 				t.Errorf("Each in a callback: %v", err)
+			}
+			if err := s.EachOf("good", func(Conn) { t.Error("EachOf does not wait, and visits all the same") }); err != ErrOnLoop {
+				t.Errorf("EachOf in a callback: %v", err)
 			}
 			if n, err := s.CloseUser("nobody", 4403, ""); n != 0 || err != nil {
 				t.Errorf("CloseUser in a callback: %d, %v", n, err)
@@ -154,16 +172,17 @@ func TestEachAtTheEnd(t *testing.T) {
 	}
 	say(t, first, "x")
 	<-stuck
-	ended := make(chan error, 2)
+	ended := make(chan error, 3)
 	go func() { _, err := s.CloseUser("alice", 4403, ""); ended <- err }()
 	if e := closeOf(t, second); e.Code != 4403 {
 		t.Errorf("on the other loop: %v", e)
 	}
 	go func() { ended <- s.Each(func(Conn) {}) }()
+	go func() { ended <- s.EachOf("alice", func(Conn) { t.Error("EachOf has waited") }) }()
 	if err := s.Shutdown(context.Background()); err == nil {
 		t.Error("Shutdown does not tell of the callback")
 	}
-	for range 2 {
+	for range 3 {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}

@@ -16,7 +16,7 @@ import (
 // 16 messages of a connection wait, or 128 KiB of them, it is not read from until
 // half of them are done.
 //
-// In such a handler Send, SendPrepared, Close, Run, ID, a Group's methods, Identity, Route,
+// In such a handler Send, SendPrepared, Close, Run, Extend, ID, a Group's methods, Identity, Route,
 // PathValue, Subprotocol and RemoteAddr may be called; all else belongs to the loop. Errors and
 // panics end the connection as they do on the loop.
 //

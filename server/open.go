@@ -33,6 +33,17 @@ func (d *door) letIn(s link, place uint32, q quota, r *upgrade.Request, response
 // together. kept is the connection's Data.
 func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any, response, early []byte) {
 	d := s.Data()
+	if w := frame.Window(r.Deflate()); w != 0 {
+		d.frame = frame.NewState(w)
+		s.Mark(uint32(w) << stream.MarkShift)
+	}
+	if r.Identity != nil {
+		l.introduce(s, r.Identity, q.name != "")
+		if err := l.srv.bans.judge(r.Identity); err != nil {
+			l.turnOut(s, place, q, r, err)
+			return
+		}
+	}
 	d.facts.become(open)
 	if l.policy.isOdd {
 		d.facts |= odd
@@ -42,13 +53,6 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 	l.tenures.begin(s.Slot(), l.Now())
 	t.Opened++
 	t.Conns++
-	if w := frame.Window(r.Deflate()); w != 0 {
-		d.frame = frame.NewState(w)
-		s.Mark(uint32(w) << stream.MarkShift)
-	}
-	if r.Identity != nil {
-		l.introduce(s, r.Identity, q.name != "")
-	}
 	if q.network == 0 && l.policy.countsByIP { // nothing did when it came
 		q.network = l.srv.countAddr(r.RemoteAddr.Addr())
 	}
@@ -66,6 +70,19 @@ func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any,
 	l.openDeadline(s)
 	defer l.Buffers.Put(buffer)
 	l.run(s, response, early)
+}
+
+// turnOut refuses a connection whose user has been banned since its guards were asked. It has
+// been introduced: whoever bans a user and closes its connections then has either found it, or
+// banned the user before it was asked about here.
+func (l *loop) turnOut(s link, place uint32, q quota, r *upgrade.Request, err error) {
+	d, lr := s.Data(), l.places.At(place).route
+	l.srv.users.remove(d.ident)
+	d.ident, q.name = 0, "" // with it went the user's place
+	q.release(l.srv)
+	l.places.Drop(place)
+	l.weighTables()
+	l.door.refuse(s, lr, r, err)
 }
 
 // introduce puts a connection among those of its user. From here on others find it.

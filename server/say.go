@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/upgrade"
@@ -93,15 +94,72 @@ func (c Conn) Renew(id *upgrade.Identity) error {
 		return net.ErrClosed
 	}
 	l := c.loop
-	ident := s.Data().ident
-	if ident == 0 || id == nil || !id.ExpiresAt.IsZero() && !l.wall().Before(id.ExpiresAt) ||
-		!l.srv.users.renew(ident, id, &l.about) {
+	if id == nil || !id.ExpiresAt.IsZero() && !l.wall().Before(id.ExpiresAt) || !l.renew(s, id) {
 		return ErrRenew
+	}
+	return nil
+}
+
+// renew puts another Identity of the same user in the place of the connection's, or returns
+// false.
+func (l *loop) renew(s link, id *upgrade.Identity) bool {
+	ident := s.Data().ident
+	if ident == 0 || !l.srv.users.renew(ident, id, &l.about) {
+		return false
 	}
 	l.known = lastIdentity{l.srv.users.get(ident), id}
 	if q := s.Extra().line; q != nil {
 		q.identity.Store(&lateIdentity{identity: l.known.identity})
 	}
 	s.DueBy(l.expiry(s)) // a later one is found when the old one's comes
+	return true
+}
+
+// ErrNoExpiry is why Extend cannot set when a connection ends: it has no Identity, so that no
+// token ends it, or the time is none.
+var ErrNoExpiry = errors.New("server: the connection has no Identity, or the time to extend it to is zero")
+
+// Extend sets when the connection's Identity expires, later or sooner, so that the connection
+// lives until then: for programs that know better than the token, which the client keeps. All else
+// stays as it is, the claim exp as well; a later Renew counts again. A time that has passed ends
+// the connection with 4401. The errors are ErrNoExpiry and net.ErrClosed; and ErrOnLoop in a callback
+// of a connection of another loop, as Extend waits for that: use Run there. Safe for any
+// goroutine.
+func (c Conn) Extend(until time.Time) error {
+	switch l := c.loop; {
+	case until.IsZero():
+		return ErrNoExpiry
+	case l == nil:
+		return net.ErrClosed
+	case l.IsHere():
+		return l.extend(c, until)
+	case l.srv.here() != nil:
+		return ErrOnLoop
+	}
+	l, done := c.loop, make(chan error, 1)
+	if l.Post(func() { done <- l.extend(c, until) }) != nil {
+		return net.ErrClosed
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-l.srv.done: // the loop may not have come to it
+		return net.ErrClosed
+	}
+}
+
+// extend is Extend on the connection's loop.
+func (l *loop) extend(c Conn, until time.Time) error {
+	s, ok := c.mine("Conn.Extend")
+	if !ok || !s.Data().facts.isUsers() {
+		return net.ErrClosed
+	}
+	id := l.known.get(l.srv.users.get(s.Data().ident))
+	if id == nil {
+		return ErrNoExpiry
+	}
+	next := *id
+	next.ExpiresAt = until.Round(0).UTC() // as it will be read back
+	l.renew(s, &next)
 	return nil
 }

@@ -160,6 +160,7 @@ type Server struct {
 	perIP        limiter.Keyed[network]
 	arrivals     limiter.Keyed[network] // of ConnRate
 	users        *users
+	bans         bans
 	charged      atomic.Int64 // bytes: see Charge
 	limited      atomic.Int64 // bytes: see weighLimits
 	ipMessages   limiter.Keyed[network]

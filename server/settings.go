@@ -50,6 +50,8 @@ func (s *Server) here() *loop {
 	return s.loopHere(s.loops[0])
 }
 
+const defaultMaxBuffered = 256 << 20
+
 func (s *Server) loopCount() int {
 	if s.Loops > 0 {
 		return s.Loops
@@ -63,6 +65,7 @@ func (s *Server) tidy(now time.Duration) {
 	s.arrivals.Sweep(now)
 	s.ipMessages.Sweep(now)
 	s.userMessages.Sweep(now)
+	s.bans.tidy(time.Now())
 	s.weighLimits()
 }
 
@@ -86,7 +89,7 @@ func (s *Server) maxBacklog() int { return cmp.Or(or(s.MaxBacklog, 1<<20), math.
 
 func (s *Server) maxRequests() int { return cmp.Or(or(s.MaxRequests, 256), math.MaxInt) }
 
-func (s *Server) maxBuffered() int { return or(s.MaxBuffered, 256<<20) }
+func (s *Server) maxBuffered() int { return or(s.MaxBuffered, defaultMaxBuffered) }
 
 func (s *Server) handshakeTimeout() time.Duration { return span(s.HandshakeTimeout, 10*time.Second) }
 

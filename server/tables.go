@@ -2,7 +2,7 @@
 
 package server
 
-// This file counts what is kept in tables for connections: of their users, of the places that
+// This file counts what is kept in tables for connections: of their users and who of them is banned, of the places that
 // they have come to, of addresses and users for limits, and what an application keeps. No
 // connection is a victim for it, so the door sees to it that it does not fill the budget.
 
@@ -15,7 +15,7 @@ func (s *Server) Charge(n int) { s.charged.Add(int64(n)) }
 // tableBytes returns the loop's share of what tables take that are for all, and what its own
 // take.
 func (l *loop) tableBytes() int {
-	shared := int(l.srv.users.size.Load() + l.srv.charged.Load() + l.srv.limited.Load())
+	shared := int(l.srv.users.size.Load() + l.srv.bans.size.Load() + l.srv.charged.Load() + l.srv.limited.Load())
 	return (shared+l.ID())/len(l.srv.loops) + l.places.bytes // the shares add up to it
 }
 

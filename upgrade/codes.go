@@ -33,6 +33,7 @@ const (
 	// Words for programs that build on the package; the door itself never says them.
 	CodeNotFound        = "not_found"         // 404: nothing lives at this path
 	CodeForbidden       = "forbidden"         // 403: a good token that does not reach this far
+	CodeBanned          = "banned"            // 403: a good token of a user that may not come in for now
 	CodeTooManyRequests = "too_many_requests" // 429: a limit per address or user
 	CodeDraining        = "draining"          // 503: shutting down
 	CodeFull            = "full"              // 503: no room for another connection

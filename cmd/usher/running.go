@@ -5,6 +5,7 @@ package main
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,7 @@ type running struct {
 	level  *slog.LevelVar
 	log    *slog.Logger
 	now    atomic.Pointer[entrance]
+	node   *membership    // nil if there are no others
 	certs  *certificates  // nil without TLS
 	events *events.Sender // nil if no backend is told
 
@@ -68,6 +70,9 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 		return nil, err
 	}
 	r.certs.warn(r.log, time.Now())
+	if r.node, err = s.clusterFlags.read(time.Now()); err != nil {
+		return nil, err
+	}
 	if r.events, err = s.sender(r.log); err != nil {
 		return nil, err
 	}
@@ -95,7 +100,9 @@ func (s *serveCmd) open(r *running, before *entrance) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := s.chat(e)
+	srv := s.server(r.log)
+	guards := e.guards(r.bans(srv))
+	config := s.chat(e, guards)
 	if r.events != nil && (r.events.Tells(events.Joined) || r.events.Tells(events.Left)) {
 		config.Note = r.events.Note
 	}
@@ -108,9 +115,8 @@ func (s *serveCmd) open(r *running, before *entrance) (*opened, error) {
 		app = r.app // whose rooms go on; what New takes it takes, too
 	}
 	e.leadTo(app)
-	srv := s.server(r.log)
 	srv.Handler, srv.Answer = r, r.answer
-	s.route(srv, app, e)
+	s.route(srv, app, guards, e)
 	return &opened{e, srv, func() {
 		r.app = app
 		_ = app.SetConfig(config)
@@ -118,11 +124,20 @@ func (s *serveCmd) open(r *running, before *entrance) (*opened, error) {
 }
 
 // route adds what there is at each path.
-func (s *serveCmd) route(srv *server.Server, app *chat.Chat, e *entrance) {
+func (s *serveCmd) route(srv *server.Server, app *chat.Chat, guards []upgrade.Guard, e *entrance) {
 	room := app.Route()
-	room.Guards, room.Limits = append(e.guards(), app.RoomGuard()), s.limits()
+	room.Guards, room.Limits = append(slices.Clone(guards), app.RoomGuard()), s.limits()
 	srv.Route(chat.Pattern, room)
-	s.routeEchoes(srv, e.door)
+	s.routeEchoes(srv, guards, e.door)
+}
+
+// bans returns the server that knows who is banned: the one that runs, or next, which will. Of a
+// server that is made for a reload only the Policy counts, and its guards ask the other.
+func (r *running) bans(next *server.Server) *server.Server {
+	if r.srv != nil {
+		return r.srv
+	}
+	return next
 }
 
 // ServeHTTP implements http.Handler.
