@@ -78,7 +78,7 @@ func TestHeardAtRandom(t *testing.T) {
 				}
 			default:
 				m := message{Message: hub.Message{From: o.node, Data: [][]byte{nil}}, began: 1}
-				if _, err := o.publish(topic, appendMessage(nil, &m), nil); err != nil {
+				if _, err := o.publish(subjectRoom, topic, appendMessage(nil, &m), nil); err != nil {
 					t.Fatal(err)
 				}
 				if topic == "lobby" {

@@ -42,7 +42,7 @@ type op struct {
 
 // count is the count of a node's messages in a topic.
 type count struct {
-	subject    string
+	token      string // of the topic
 	began, seq uint64 // numbers of the first message and of the last
 	used       int    // the tick of the last
 	isUnmarked bool
@@ -54,13 +54,14 @@ func (o *outbox) begin(node hub.Node) {
 	o.counts = make(map[string]*count)
 }
 
-// publish numbers an encoded message and puts it behind what was published before.
-func (o *outbox) publish(topic string, b []byte, err error) (seq uint64, _ error) {
+// publish numbers an encoded message and puts it behind what was published before, on a subject
+// of the topic. With an error there is only the number, of what the others will miss.
+func (o *outbox) publish(on, topic string, b []byte, err error) (seq uint64, _ error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c := o.counts[topic]
 	if c == nil {
-		c = &count{subject: subjectRoom + Token(topic), began: o.total + 1, seq: o.total}
+		c = &count{token: Token(topic), began: o.total + 1, seq: o.total}
 		o.counts[topic] = c
 	}
 	c.seq++
@@ -72,7 +73,7 @@ func (o *outbox) publish(topic string, b []byte, err error) (seq uint64, _ error
 	}
 	if err == nil {
 		setCount(b, c.began, c.seq)
-		if !o.putLocked(op{publish: c.subject, data: b}, len(b), false) {
+		if !o.putLocked(op{publish: on + c.token, data: b}, len(b), false) {
 			err = errFull
 		}
 	}
@@ -124,7 +125,7 @@ func (o *outbox) tell(topic string) {
 	defer o.mu.Unlock()
 	c := o.counts[topic]
 	if c == nil {
-		c = &count{subject: subjectRoom + Token(topic), began: o.total + 1, seq: o.total}
+		c = &count{token: Token(topic), began: o.total + 1, seq: o.total}
 	}
 	o.mark(c)
 }
@@ -134,7 +135,7 @@ func (o *outbox) mark(c *count) {
 	m := message{mark: true, began: c.began}
 	m.From, m.Seq = o.node, c.seq
 	b := appendMessage(make([]byte, 0, sizeOf(&m)), &m)
-	o.putLocked(op{publish: c.subject, data: b}, len(b), true)
+	o.putLocked(op{publish: subjectRoom + c.token, data: b}, len(b), true)
 }
 
 // send makes the call that o is.

@@ -15,6 +15,8 @@ const (
 	subjectBeat   = "usher.node.beat"
 	subjectSync   = "usher.node.sync"
 	subjectAsk    = "usher.node.ask"
+	subjectValue  = "usher.node.value."  // and a room's token: what is retained there, for all nodes
+	subjectRelay  = "usher.node.relay."  // and a room's token: what a backend wants to be retained there
 	subjectTell   = "usher.node.tell"    // and behind a dot the token of the node that is told
 	subjectAnswer = "usher.node.answer." // and the epoch of the node that has asked, in hex
 )
