@@ -48,10 +48,18 @@ func (b *Broker) hearForRoom(r *room, token string, msg *nats.Msg) {
 	out := hub.Encoded(r.topic, opcode, m.encode)
 	if out.Kept = !m.Retain; m.Retain {
 		out.Retained = time.Now().UnixNano()
-		b.say(subjectRelay+token, &note{id: uint64(out.Retained), body: msg.Data})
+		b.relay(token, out.Retained, msg.Data)
 	}
 	b.counters.received.Add(1)
 	b.arrive(r, out)
+}
+
+// relay tells the other nodes what a backend wants to be retained in a room.
+func (b *Broker) relay(token string, at int64, data []byte) {
+	data = appendNote(nil, &note{from: b.node, id: uint64(at), body: data})
+	if int64(len(data)) > b.maxPayload.Load() || !b.out.put(op{publish: subjectRelay + token, data: data}, len(data)) {
+		b.counters.unsent.Add(1)
+	}
 }
 
 // hearRelay keeps what a backend wants to be retained in a room without members here.

@@ -111,15 +111,16 @@ func (b *Broker) connect() (err error) {
 	}
 	control := make(chan *nats.Msg, maxArrived)
 	for subject, to := range map[string]chan *nats.Msg{
-		subjectUser + "*":  b.arrived,
-		subjectValue + "*": b.arrived,
-		subjectRelay + "*": b.arrived,
-		subjectBeat:        control,
-		subjectSync:        control,
-		subjectAsk:         control,
-		subjectTell:        control,
-		b.tellings():       control,
-		b.answers():        control,
+		subjectUser + "*":     b.arrived,
+		subjectValue + "*":    b.arrived,
+		subjectRelay + "*":    b.arrived,
+		marksTo(b.node) + "*": b.arrived,
+		subjectBeat:           control,
+		subjectSync:           control,
+		subjectAsk:            control,
+		subjectTell:           control,
+		b.tellings():          control,
+		answersTo(b.node):     control,
 	} {
 		if _, err = b.nc.ChanSubscribe(subject, to); err != nil {
 			b.nc.Close()

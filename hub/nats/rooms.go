@@ -162,7 +162,7 @@ func (b *Broker) hear(msg *nats.Msg) {
 		b.hearForUser(token, msg)
 	case kind == subjectRelay:
 		b.hearRelay(r, token, msg)
-	case kind == subjectValue, r != nil && isOurs(msg.Data):
+	case kind == subjectValue, r != nil && (kind != subjectRoom || isOurs(msg.Data)):
 		b.hearNode(r, token, msg.Data)
 	case r != nil: // or the last member has just left
 		b.hearForRoom(r, token, msg)
@@ -187,7 +187,7 @@ func (b *Broker) hearNode(r *room, token string, data []byte) {
 	if r != nil {
 		var missing uint64
 		missing, isNew = r.of(m.From.Name).take(m.From, m.began, m.Seq, m.mark)
-		b.lose(topic, missing)
+		b.lose(r, missing)
 	}
 	switch {
 	case isNew:
@@ -209,20 +209,24 @@ func (r *room) of(node string) *heard {
 	return h
 }
 
-// arrive delivers what came from elsewhere. A topic that takes no more has lost it.
+// arrive delivers what came from elsewhere to a room, or to those that keep what is retained. A
+// room that takes no more has lost it.
 func (b *Broker) arrive(r *room, m hub.Message) {
-	if err := b.deliver(r, m); errors.Is(err, server.ErrBacklog) {
-		b.lose(m.Topic, 1)
+	if err := b.deliver(r, m); r != nil && errors.Is(err, server.ErrBacklog) {
+		b.lose(r, 1)
 	}
 }
 
-// lose counts and tells what a topic has missed.
-func (b *Broker) lose(topic string, n uint64) {
+// lose counts what a room has missed, and tells its members.
+func (b *Broker) lose(r *room, n uint64) {
 	if n == 0 {
 		return
 	}
 	b.counters.lost.Add(n)
-	if b.config.Lost != nil {
-		b.config.Lost(topic, n)
+	if b.config.Lost == nil {
+		return
+	}
+	if encode := b.config.Lost(r.topic, n); encode != nil {
+		_ = b.deliver(r, hub.Encoded(r.topic, opcode, encode)) // a room that takes no more misses this, too
 	}
 }
