@@ -45,6 +45,7 @@ func newAdmin(addr string, r *running) (*admin, error) {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(r.now.Load().collectors()...) // of the service, which stays
 	registry.MustRegister(r.reloads.collectors()...)
+	registry.MustRegister(r.calls.total)
 	registry.MustRegister(r.certs.collectors()...)
 	registry.MustRegister(eventCollectors(r.events)...)
 	if r.pool != nil {

@@ -56,6 +56,8 @@ var names = map[string][]string{
 	"serve --tls-client-ca":  {"."},
 	"serve --acme":           {"localhost", "*.a.example", "127.0.0.1", "[::1]", "a.example:443", "https://a.example", "a..example", ".a.example", "a.example.", "-a.example", "a_b.example", "ä.example", strings.Repeat("a", 64) + ".example"},
 	"serve --acme-dir":       nil,
+	"serve --api":            {"here", "9080", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536", "tls://127.0.0.1:0", "systemd:", "systemd:api", "unix:", "unix:@x", "unix:/x?mode=9", "unix:/x?x=1", "127.0.0.1:0"},
+	"serve --api-key-file":   {".", "/dev/null"},
 	"serve --acme-server":    {"ca.example", "http://ca.example/dir", "https://", "https://me:secret@ca.example/", "https://ca.example/#a", " https://ca.example"},
 	"serve --jwks":           {}, // what cannot be read fails at run time
 	"serve --auth-url":       {"auth", "127.0.0.1:9000", "ftp://h/", "http://", "http://me:secret@h/", "http://h/#a", " http://h/"},
@@ -85,6 +87,10 @@ var names = map[string][]string{
 	"token --kid":            nil,
 	"token --issuer":         nil,
 	"token --audience":       nil,
+
+	"serve --events":          {"events", "127.0.0.1:9000", "ftp://h/", "http://", "http://me:secret@h/", "http://h/#a", " http://h/"},
+	"serve --events-key-file": {"."},
+	"serve --events-types":    {"dropped", "Joined", "connected,joined,x", "all"},
 
 	"bench versus --peers":     {"../gws", "a/b"},
 	"bench versus --also":      {"mine", "=./mine", "mine="},
@@ -119,6 +125,9 @@ func needed(command, flag string) []string {
 		all = []string{"--duration=1ms", "--rounds=1"}
 	case strings.HasPrefix(command, "bench "):
 		all = []string{"ws://127.0.0.1:1/", "--duration=1ms", "--warmup=0"}
+	}
+	if flag == "--api-key-file" {
+		all = append(all, "--api=127.0.0.1:0")
 	}
 	return slices.DeleteFunc(all, func(arg string) bool {
 		name, _, _ := strings.Cut(arg, "=")
@@ -182,9 +191,11 @@ func goodValue(flag *kong.Flag) string {
 		return "1/s"
 	case flag.Name == "admin", flag.Name == "cluster-listen", flag.Name == "cluster-client-listen":
 		return "127.0.0.1:0"
+	case flag.Name == "api":
+		return "unix:/x"
 	case strings.HasPrefix(flag.Name, "echo"):
 		return "/x"
-	case flag.Name == "auth-url":
+	case flag.Name == "auth-url", flag.Name == "events":
 		return "http://127.0.0.1:9/"
 	}
 	return "1"

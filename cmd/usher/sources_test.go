@@ -43,6 +43,8 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 	switch flag.Name {
 	case "listen", "admin":
 		return [2]string{"127.0.0.1:0", "[::1]:0"}
+	case "api":
+		return [2]string{"unix:/run/usher/api.sock", "unix:/run/usher/api.sock?mode=0660"}
 	case "upstream":
 		return [2]string{"http://127.0.0.1:1", "unix:/run/app.sock"}
 	case "path":
@@ -55,6 +57,8 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 		return [2]string{"10.0.0.0/8", "unix"}
 	case "echo", "echo-auth":
 		return [2]string{"/x", "/x/y"}
+	case "events":
+		return [2]string{"http://127.0.0.1:9/events", "https://backend.example"}
 	case "auth-url":
 		return [2]string{"http://127.0.0.1:9/auth", "https://auth.example"}
 	case "rooms", "origin", "issuer", "audience":
@@ -70,7 +74,7 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 	case "cluster-listen", "cluster-client-listen", "cluster-peers":
 		return [2]string{"127.0.0.1:6222", "[::1]:6222"}
 	case "cluster-token-file", "cluster-creds", "cluster-tls-cert", "cluster-tls-key", "cluster-tls-ca",
-		"users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir":
+		"users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir", "events-key-file", "api-key-file":
 		return [2]string{filepath.Join(dir, flag.Name+"-1"), filepath.Join(dir, flag.Name+"-2")}
 	}
 	t.Fatalf("--%s: say which values it takes", flag.Name)
@@ -85,6 +89,9 @@ var goodFiles = map[string]string{
 	"cluster-token-file": strings.Repeat("t", 32),
 	"cluster-creds":      "-----BEGIN NATS USER JWT-----\n",
 	"jwks":               `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
+
+	"events-key-file": "whsec_b3RoZXIgc2VjcmV0LCBvZiBsZW5ndGggMjQ=\n",
+	"api-key-file":    strings.Repeat("k", 32) + "\n" + strings.Repeat("l", 40) + "\n",
 }
 
 // beside returns the arguments without which the flag of that name cannot be given n times to a
@@ -95,6 +102,10 @@ func beside(dir, command, name string, n int) (args []string) {
 	}
 	const listen = "--listen=tls://127.0.0.1:0"
 	switch {
+	case name == "events":
+		return append(args, "--events-key-file="+filepath.Join(dir, "events-key-file-1"))
+	case name == "events-key-file":
+		return append(args, "--events=http://127.0.0.1:9/")
 	case strings.HasPrefix(name, "cluster-tls-"):
 		for _, other := range []string{"cluster-tls-cert", "cluster-tls-key", "cluster-tls-ca"} {
 			if other != name {
@@ -108,6 +119,8 @@ func beside(dir, command, name string, n int) (args []string) {
 		return append(args, "--cluster=embedded", "--cluster-listen=127.0.0.1:0")
 	case name == "node" || strings.HasPrefix(name, "cluster-"):
 		return append(args, "--cluster=nats://127.0.0.1")
+	case name == "api-key-file":
+		return append(args, "--api=127.0.0.1:0")
 	case name == "acme":
 		return append(args, listen, "--acme-dir="+filepath.Join(dir, "acme"))
 	case name == "acme-dir":
