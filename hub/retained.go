@@ -107,6 +107,7 @@ func (h *Hub) AllRetained() []Message {
 // nothing. m is the caller's again when Keep returns. It is for a [Broker], and for programs that
 // bring hubs together.
 func (h *Hub) Keep(m Message) error {
+	m = m.encoded(max(1, h.Dialects))
 	for {
 		h.mu.Lock()
 		isLate := h.isLate(m)
