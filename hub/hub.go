@@ -42,7 +42,8 @@ var (
 // SetLimits. All methods are safe for any goroutine.
 //
 // The functions that a Hub is given (Key, DialectOf, Announce, Moved, Replay, Send hooks, encoders, a
-// Broker) are called without a lock and may call any method.
+// Broker) are called without a lock and may call any method; but for Note, which is for those
+// that need no more than a record.
 type Hub struct {
 	// MaxTopics is how many topics can be in use at once; 0 means any number. It should
 	// be set where clients choose the names.
@@ -79,6 +80,13 @@ type Hub struct {
 	// their order, one call after the other in each topic. See [Move] for which goroutine
 	// calls it, and for what it finds.
 	Moved func(t *Topic, m Move)
+
+	// Note is told of each user that comes to a topic or goes from it, by name: also where
+	// moves are gathered, and when nobody is left to hear of it. It is called under the
+	// hub's lock, so that it comes in the order of the moves, and for a user that comes
+	// before Join returns: it must neither wait nor call the Hub. A Join that fails once the
+	// user was counted is told as one that came and went.
+	Note func(topic, user string, came bool)
 
 	// LeaveGrace is how long a user stays in a topic after their last member has left,
 	// unless more than half of MaxTopics are in use and the topic has no other members.
@@ -120,9 +128,13 @@ type Hub struct {
 	ReplayRate limiter.Rate
 
 	// Broker carries what is published to this hub's topics and to those of other hubs;
-	// nil means that there are no others. Presence, moves and direct messages are each
-	// hub's own.
+	// nil means that there are no others. If it is a [Carrier], the hubs know each other's
+	// users, too, as doc.go tells. Statuses that change are not announced by that, and
+	// direct messages are each hub's own.
 	Broker Broker
+
+	connected sync.Once // to others, if the Broker can
+	cluster   *cluster  // nil if not; set under mu
 
 	// mu guards the tables: the users and members of all topics, and the users that are
 	// about to leave them. Of the two locks, a topic's order is taken first.
@@ -178,6 +190,9 @@ func (h *Hub) JoinAs(topic, user string, dialect int, c server.Conn) (*Member, e
 	}
 	m := &Member{user: user, conn: c, dialect: int32(dialect)}
 	key := h.key(user) // not under a lock: it may be work
+	if h.Broker != nil {
+		h.connect()
+	}
 	for {
 		t, err := h.find(topic, user, key)
 		if err != nil {

@@ -38,7 +38,7 @@ func (t *Topic) join(m *Member, key string) (joined bool, err error) {
 		f = nil
 	}
 	if err := t.admit(m, &a); err != nil {
-		t.hub.remove(m, !a.came) // a user that was on the way out still is
+		t.hub.remove(m, !a.isNew) // a user that was on the way out still is
 		return false, err
 	}
 	if a.came && a.to != nil {
@@ -51,9 +51,10 @@ func (t *Topic) join(m *Member, key string) (joined bool, err error) {
 // arrival is what has to be made before a member can join.
 type arrival struct {
 	announcement
-	past []*frame.Prepared
-	kept *frame.Prepared // the retained value, nil if there is none to hear
-	came bool            // the user does, rather than a further connection
+	past  []*frame.Prepared
+	kept  *frame.Prepared // the retained value, nil if there is none to hear
+	isNew bool            // the user was not here before
+	came  bool            // nor elsewhere
 }
 
 // beginJoin takes order when the arrival of m is ready.
@@ -63,7 +64,7 @@ func (t *Topic) beginJoin(m *Member, key string) (a arrival) {
 	t.begin(func() (ready bool) {
 		var move Move
 		var to *Member
-		if move, a.came = t.coming(m.user, key); !a.came || t.gathers(move.Count) {
+		if move, a.isNew, a.came = t.coming(m.user, key); !a.came || t.gathers(move.Count) {
 			to = m
 		}
 		a.kept = t.hub.retainedFor(t.name, int(m.dialect))
@@ -98,16 +99,17 @@ func (t *Topic) admit(m *Member, a *arrival) error {
 	return t.voices[m.dialect].group.Join(m.conn)
 }
 
-// coming returns the move that is the joining of a user, and whether the user comes with it or
-// was there before. It is called under order.
-func (t *Topic) coming(name, key string) (m Move, came bool) {
+// coming returns the move that is the joining of a user, whether the user is new here, and whether
+// they come with it or were there before, at any hub. It is called under order.
+func (t *Topic) coming(name, key string) (m Move, isNew, came bool) {
 	t.hub.mu.Lock()
 	defer t.hub.mu.Unlock()
-	m = Move{User: name, Joined: 1, Count: t.users.Len()}
-	if came = t.hub.seats.ofUser(t, key) == 0; came {
+	m = Move{User: name, Joined: 1, Count: t.count()}
+	isNew = t.hub.seats.ofUser(t, key) == 0
+	if came = isNew && !t.isElsewhere(name); came {
 		m.Count++
 	}
-	return m, came
+	return m, isNew, came
 }
 
 // leave is Member.Leave; without grace the user goes at once with the last member.

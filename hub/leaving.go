@@ -64,6 +64,18 @@ func (h *Hub) expire() {
 	}
 }
 
+// EndGrace has the users go that only LeaveGrace keeps, at once. It is for the end of a
+// program whose server has been shut down: Moved and Note are told of all that leave.
+func (h *Hub) EndGrace() {
+	for {
+		l, name, found := h.first()
+		if !found {
+			return
+		}
+		l.topic.expire(l, name)
+	}
+}
+
 // first returns the user that goes next. If there is none, keep has to start the timer again.
 func (h *Hub) first() (l leaver, name string, found bool) {
 	h.mu.Lock()
@@ -84,7 +96,7 @@ func (t *Topic) expire(l leaver, name string) {
 	var a announcement
 	over, count := false, 0
 	t.begin(func() bool {
-		over, count = t.hub.isOver(l)
+		over, count = t.hub.isOver(l, name)
 		return !over || count == 0 || t.isReadyToGo(&a, name, count)
 	}, func() { t.makeAnnouncement(&a) })
 	defer t.end()
@@ -95,12 +107,17 @@ func (t *Topic) expire(l leaver, name string) {
 }
 
 // isOver reports whether a user whose time is over still has no connections, and how many
-// others there are. It is called under the topic's order. The seats of a topic that was
-// forgotten may be no more.
-func (h *Hub) isOver(l leaver) (over bool, others int) {
+// others there are: 0 if there is nothing to tell, as there are none here, or the user is at
+// another hub. It is called under the topic's order. The seats of a topic that was forgotten may
+// be no more.
+func (h *Hub) isOver(l leaver, name string) (over bool, others int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !l.topic.forgotten.Load() && h.isLeaving(l), l.topic.users.Len() - 1
+	t := l.topic
+	if t.users.Len() > 1 && !t.isElsewhere(name) {
+		others = t.count() - 1
+	}
+	return !t.forgotten.Load() && h.isLeaving(l), others
 }
 
 // letGo ends what keep began, and the user. It is called under the topic's order.

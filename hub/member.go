@@ -45,6 +45,10 @@ func (m *Member) SetStatus(status string) {
 	defer h.weigh(nil)
 	if i := h.seatOf(m); i != 0 {
 		h.seats.setStatus(m.topic, h.seats.At(i).name, status)
+		if far := m.topic.far; far != nil {
+			h.cluster.view.SetStatus(far, m.user, status)
+			h.cluster.kick()
+		}
 	}
 }
 

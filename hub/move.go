@@ -14,10 +14,15 @@ import "time"
 // came may have gone. Count is as of the move. Moves that wait take memory: Moved must not
 // block for long. Some moves are told on goroutines of the hub's own, where a panic ends the
 // program.
+//
+// In a cluster the hubs with users in a topic each tell theirs of a move, by what they know: of
+// a user who came to the first of them or went from the last. Both numbers are 0 if only the
+// Count is new: when a topic's first user here comes, it is not known yet who is elsewhere.
 type Move struct {
 	User         string // "" when moves were gathered
 	Joined, Left int    // one of them is 1 when there is a User
 	Count        int    // users that were in the topic then
+	Node         string // the other node at which it was, "" for this one, and for moves that were gathered
 
 	// To is nil when the move is for all members of the topic. Otherwise it is for this
 	// member alone, which has just joined: the others are told nothing, as the user was
@@ -121,13 +126,14 @@ func (t *Topic) gathers(count int) bool {
 	if h.Moved == nil && h.Announce == nil {
 		return false
 	}
-	return h.GatherAbove > 0 && count > h.GatherAbove || t.gathered != Move{}
+	return h.GatherAbove > 0 && count > h.GatherAbove || t.isGathering
 }
 
 // gather keeps a move for later. It is called under order.
 func (t *Topic) gather(m Move) {
 	h := t.hub
-	first := t.gathered == Move{}
+	first := !t.isGathering
+	t.isGathering = true
 	t.gathered.Joined += m.Joined
 	t.gathered.Left += m.Left
 	if !first {
@@ -161,7 +167,7 @@ func (t *Topic) tellGathered() {
 		return count == 0 || t.isAnnounced(&a, m, nil)
 	}, func() { t.makeAnnouncement(&a) })
 	defer t.end()
-	t.gathered = Move{}
+	t.gathered, t.isGathering = Move{}, false
 	if count > 0 {
 		t.announce(&a)
 	}

@@ -21,6 +21,8 @@ func (h *Hub) mayJoin(topic, name, key string) error {
 	switch {
 	case there != 0 && string(h.seats.nameOf(there)) != name:
 		return ErrNameTaken
+	case there == 0 && t != nil && t.far != nil && t.far.IsTaken(name, key):
+		return ErrNameTaken
 	case h.MaxTopicsPerUser > 0 && !h.seats.isTaken(there) && h.places(name) >= h.MaxTopicsPerUser:
 		return ErrTooManyOfUser
 	case t == nil && h.MaxTopics > 0 && len(h.topics) >= h.MaxTopics:
@@ -84,6 +86,10 @@ func (h *Hub) add(m *Member, key string) (added bool, err error) {
 	switch {
 	case i == 0:
 		i = s.take(t, m.user, key)
+		if h.Note != nil {
+			h.Note(t.name, m.user, true)
+		}
+		h.came(t, m.user)
 	case s.isTaken(i):
 		i = s.takeBeside(i)
 	default:
@@ -94,8 +100,9 @@ func (h *Hub) add(m *Member, key string) (added bool, err error) {
 }
 
 // remove takes m out of the table. left is false if it was not there any more. went
-// says that the user has gone with it; with grace, a user that LeaveGrace keeps has not.
-// others says that the topic has other members, and count is how many users it has.
+// says that the user has gone with it; with grace, a user that LeaveGrace keeps has not, and
+// one that is at other hubs never has. others says that the topic has other members, and count
+// is how many users it has.
 func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -105,6 +112,7 @@ func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int)
 	if i == 0 {
 		return false, false, false, 0
 	}
+	isElsewhere := t.isElsewhere(m.user)
 	s.getUp(t, i)
 	switch {
 	case s.giveBeside(t, i):
@@ -118,7 +126,7 @@ func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int)
 	default:
 		h.keep(t, i)
 	}
-	return true, went, t.conns.Len() > 0, t.users.Len()
+	return true, went && !isElsewhere, t.conns.Len() > 0, t.count()
 }
 
 // seatOf returns the seat of m, 0 if it has left. It is called under mu.
@@ -137,7 +145,8 @@ func (h *Hub) roomy() bool { return h.MaxTopics <= 0 || len(h.topics) <= h.MaxTo
 // forget takes a user without connections out of the table, and the topic with its
 // last user. It is called under mu and the topic's order.
 func (h *Hub) forget(t *Topic, seat uint32) {
-	h.seats.give(t, seat)
+	h.went(t, seat)
+	h.giveUp(t, seat)
 	h.vacate(t)
 }
 
@@ -145,9 +154,18 @@ func (h *Hub) forget(t *Topic, seat uint32) {
 func (h *Hub) forgetAll(t *Topic) {
 	for _, i := range slices.Collect(t.users.All((*byUser)(&h.seats), 0)) {
 		h.stay(i)
-		h.seats.give(t, i)
+		h.went(t, i)
+		h.giveUp(t, i)
 	}
 	h.vacate(t)
+}
+
+// giveUp takes a user without connections out of the table.
+func (h *Hub) giveUp(t *Topic, seat uint32) {
+	if h.Note != nil {
+		h.Note(t.name, string(h.seats.nameOf(seat)), false)
+	}
+	h.seats.give(t, seat)
 }
 
 // vacateIfEmpty ends a topic that find has made and nobody has joined. It is called under the
@@ -166,19 +184,23 @@ func (h *Hub) vacateIfEmpty(t *Topic) {
 func (h *Hub) leavingLast(m *Member, grace bool) (count int, last bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	count = m.topic.users.Len() - 1
+	t := m.topic
+	if count = t.users.Len() - 1; count > 0 {
+		count = t.count() - 1
+	}
 	if grace && h.LeaveGrace > 0 || count == 0 {
 		return count, false
 	}
 	i := h.seatOf(m)
 	_, more := h.seats.rings[i]
-	return count, i != 0 && !more
+	return count, i != 0 && !more && !t.isElsewhere(m.user)
 }
 
 // vacate takes a topic without users out of the table, as forget does.
 func (h *Hub) vacate(t *Topic) {
 	if t.users.Len() == 0 {
 		t.forgotten.Store(true)
+		h.endFar(t)
 		delete(h.topics, t.name)
 		h.topicBytes -= t.size()
 	}
@@ -211,7 +233,11 @@ func (h *Hub) weigh(of *server.Server) {
 // size is what is in the tables, without the room that they have beside.
 func (h *Hub) size() int {
 	const awaySize = 16
-	return h.seats.size() + h.topicBytes + h.retainedBytes + len(h.leaving)*int(unsafe.Sizeof(leaver{})) + len(h.away)*awaySize
+	n := h.seats.size() + h.topicBytes + h.retainedBytes + len(h.leaving)*int(unsafe.Sizeof(leaver{})) + len(h.away)*awaySize
+	if h.cluster != nil {
+		n += h.cluster.size()
+	}
+	return n
 }
 
 // size is what a topic takes without members and history, its place in the hub's table included.

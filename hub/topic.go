@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/hub/internal/gossip"
 	"github.com/usher-ws/usher/internal/compact"
 	"github.com/usher-ws/usher/server"
 )
@@ -29,18 +30,20 @@ type Topic struct {
 	users    compact.Index     // of hub.seats: one for each user, by Hub.Key of their names
 	conns    compact.Index     // of hub.seats: all that have a connection
 	statuses map[uint32]uint32 // by hub.seats.names, in hub.seats.statuses: of those that have one
+	far      *gossip.Topic     // the users at other hubs; nil if there are no users here, or no cluster
 
 	// order is held while the table changes and that is announced, so that announcements
 	// come in the order of the moves; and while a message is kept and published, so that
 	// a member that joins has it from the history or hears it, and not both. Nothing of
 	// the application's is called under it: what is needed of that is made before. It
 	// guards what follows.
-	order    sync.Mutex
-	gathered Move // what is to be told together
-	history  history
-	sieves   []*sieve // not in use
-	untold   []Move   // that Moved has to be called with
-	telling  bool     // a goroutine is at it
+	order       sync.Mutex
+	gathered    Move // what is to be told together
+	isGathering bool // it is to be told, even if it is only the number of users
+	history     history
+	sieves      []*sieve // not in use
+	untold      []Move   // that Moved has to be called with
+	telling     bool     // a goroutine is at it
 
 	feed atomic.Pointer[feed] // set under order
 }

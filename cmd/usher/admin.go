@@ -47,6 +47,7 @@ func newAdmin(addr string, r *running) (*admin, error) {
 	registry.MustRegister(r.reloads.collectors()...)
 	registry.MustRegister(r.calls.total)
 	registry.MustRegister(r.certs.collectors()...)
+	registry.MustRegister(eventCollectors(r.events)...)
 	if r.pool != nil {
 		registry.MustRegister(upstreamCollector{r.pool})
 	}

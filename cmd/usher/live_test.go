@@ -20,7 +20,7 @@ import (
 // do.
 var unseenSettings = []string{
 	"users", "secret-file", "public-key", "jwks-refresh", "jwks-grace", "leeway", "issuer", "audience", "max-rooms-per-user",
-	"tls-cert", "tls-key", "tls-min", "tls-client-ca", "api-key-file",
+	"api-key-file", "events-key-file", "tls-cert", "tls-key", "tls-min", "tls-client-ca",
 }
 
 // seen returns what of a server's settings can be seen.
@@ -31,7 +31,13 @@ func (r *running) seen() string {
 		limits[pattern] = of.Limits
 	}
 	p.Routes = nil
-	return fmt.Sprintf("%+v %+v %v %v", p, limits, e.keysAt, r.level)
+	var upstreams []string
+	if r.pool != nil {
+		for _, u := range r.pool.Stats().Upstreams {
+			upstreams = append(upstreams, u.Name)
+		}
+	}
+	return fmt.Sprintf("%+v %+v %v %v %q", p, limits, e.keysAt, r.level, upstreams)
 }
 
 // TestLive goes over all flags of serve and guard. When a setting changes while the server runs, it has

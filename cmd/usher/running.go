@@ -13,6 +13,7 @@ import (
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/guard"
 	"github.com/usher-ws/usher/hub/api"
+	"github.com/usher-ws/usher/hub/events"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
@@ -43,15 +44,17 @@ type opened struct {
 
 // running is the server with all that it serves, and what of that can change: see reload.
 type running struct {
-	srv   *server.Server
-	app   *chat.Chat  // of serve
-	pool  *guard.Pool // of guard
-	api   *api.API
-	calls *apiCalls
-	level *slog.LevelVar
-	log   *slog.Logger
-	now   atomic.Pointer[entrance]
-	certs *certificates // nil without TLS
+	srv    *server.Server
+	app    *chat.Chat  // of serve
+	pool   *guard.Pool // of guard
+	level  *slog.LevelVar
+	log    *slog.Logger
+	now    atomic.Pointer[entrance]
+	node   *membership    // nil if there are no others
+	certs  *certificates  // nil without TLS
+	events *events.Sender // nil if no backend is told
+	api    *api.API
+	calls  *apiCalls
 
 	mu       sync.Mutex     // of those that change something
 	settings map[string]any // what the flags of these names are
@@ -74,8 +77,15 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 	if err != nil {
 		return nil, err
 	}
+	if r.node, err = s.clusterFlags.read(time.Now()); err != nil {
+		return nil, err
+	}
+	if r.events, err = s.sender(r.log); err != nil {
+		return nil, err
+	}
 	o, err := p.open(r, nil)
 	if err != nil {
+		r.closeEvents()
 		return nil, err
 	}
 	o.take()
@@ -89,6 +99,9 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 	}
 	r.api.Done = r.calls.count
 	r.api.SetKeys(keys...)
+	if r.events != nil {
+		r.srv.Use(r.events.Middleware())
+	}
 	return r, nil
 }
 
@@ -101,6 +114,9 @@ func (s *serveCmd) open(r *running, before *entrance) (*opened, error) {
 	srv := s.server(r.log)
 	guards := e.guards(r.bans(srv))
 	config := s.chat(e, guards)
+	if r.events != nil && (r.events.Tells(events.Joined) || r.events.Tells(events.Left)) {
+		config.Note = r.events.Note
+	}
 	app, err := chat.New(config)
 	if err != nil {
 		e.close()
@@ -156,4 +172,5 @@ func (r *running) close() {
 	if r.pool != nil {
 		r.pool.Close()
 	}
+	r.closeEvents()
 }

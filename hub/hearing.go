@@ -1,0 +1,135 @@
+//go:build linux
+
+package hub
+
+import (
+	"time"
+
+	"github.com/usher-ws/usher/hub/internal/gossip"
+)
+
+// hear takes what another hub tells. Questions are answered at once; what changes here is made by
+// another goroutine, as that calls the application.
+func (c *cluster) hear(b []byte) {
+	m, err := gossip.Parse(b)
+	if err != nil {
+		return // it is of another version, or no hub's
+	}
+	h, now := c.hub, time.Since(began)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cluster != c { // Connect has not returned yet
+		return
+	}
+	defer h.weigh(nil)
+	if bytes := 4 * len(b); c.view.Heard(&m, now) && c.inboxBytes+bytes <= maxInbox { // parsed it takes more
+		c.inbox = append(c.inbox, heard{message: m, bytes: bytes})
+		c.inboxBytes += bytes
+	}
+	c.kick()
+}
+
+// listen makes the changes that others have told of, in the order in which they came.
+func (c *cluster) listen() {
+	over := false
+	defer func() {
+		if !over { // what the application is asked has ended this goroutine
+			go c.listen()
+		}
+	}()
+	for {
+		next, more := c.nextHeard()
+		if !more {
+			over = true
+			return
+		}
+		for _, t := range next.gone.Topics {
+			c.change(func() []gossip.Change { return c.view.Leave(next.gone, t) })
+		}
+		if c.hub.Key != nil {
+			next.message.SetKeys(c.hub.Key)
+		}
+		for part := range next.message.Parts() {
+			c.change(func() []gossip.Change { return c.view.Hear(&next.message, part) })
+		}
+	}
+}
+
+// nextHeard returns what is next, or ends the hearing.
+func (c *cluster) nextHeard() (next heard, more bool) {
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	defer c.hub.weigh(nil)
+	if len(c.inbox) == 0 {
+		c.inbox, c.isHearing = nil, false
+		return heard{}, false
+	}
+	next, c.inbox[0], c.inbox = c.inbox[0], heard{}, c.inbox[1:]
+	c.inboxBytes -= next.bytes
+	return next, true
+}
+
+// change makes the changes that of returns under mu.
+func (c *cluster) change(of func() []gossip.Change) {
+	h := c.hub
+	h.mu.Lock()
+	all := of()
+	h.mu.Unlock()
+	for i := range all {
+		far := all[i].Topic()
+		h.mu.Lock()
+		t := h.topics[far.Name()]
+		isSame := t != nil && t.far == far
+		h.mu.Unlock()
+		if isSame {
+			t.change(&all[i])
+		}
+	}
+}
+
+// change makes a change at another hub, and tells of it in one step with that.
+func (t *Topic) change(c *gossip.Change) {
+	var a announcement
+	var m Move
+	isNews := false
+	t.begin(func() bool {
+		m, isNews = t.moveBy(c)
+		return m.User == "" || t.gathers(m.Count) || t.isAnnounced(&a, m, nil)
+	}, func() { t.makeAnnouncement(&a) })
+	defer t.end()
+	t.apply(c)
+	switch {
+	case m.User != "" && !t.gathers(m.Count):
+		t.announce(&a)
+	case isNews || m.Joined > 0 || m.Left > 0:
+		t.gather(m)
+	}
+}
+
+// moveBy returns what a change means to the members here: nothing if the user is in the topic
+// elsewhere or here, and no more than the numbers if these are all that is known. It is called
+// under order, as is apply.
+func (t *Topic) moveBy(c *gossip.Change) (m Move, isNews bool) {
+	h := t.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t.far != c.Topic() {
+		return Move{}, false
+	}
+	e := h.cluster.view.Effect(c)
+	m = Move{User: e.User, Joined: e.Joined, Left: e.Left}
+	if m.User != "" {
+		m.Node = c.Node()
+		m.Count = t.count() + m.Joined - m.Left
+	}
+	return m, e.IsNews
+}
+
+func (t *Topic) apply(c *gossip.Change) {
+	h := t.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.weigh(nil)
+	h.cluster.view.Apply(c)
+	h.cluster.kick()
+}

@@ -1,0 +1,78 @@
+//go:build linux
+
+package nats
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// isConnected is called by nats.go whenever a connection is made, with all subscriptions.
+func (b *Broker) isConnected(nc *nats.Conn) {
+	b.maxPayload.Store(nc.MaxPayload())
+	b.turn(true)
+	b.log.Info("connected to the cluster", "server", nc.ConnectedUrlRedacted())
+	b.said = said{}
+	b.resync.Store(true)
+	b.beatSoon()
+}
+
+// isDisconnected is called by nats.go when a connection has ended.
+func (b *Broker) isDisconnected(_ *nats.Conn, err error) {
+	if b.isClosed() {
+		return
+	}
+	b.turn(false)
+	b.log.Warn("the connection to the cluster has ended: what is said here is heard at this node alone", "err", err)
+}
+
+// isStillDisconnected is called by nats.go when no connection could be made.
+func (b *Broker) isStillDisconnected(_ *nats.Conn, err error) {
+	if b.said.isNews(err, time.Now()) {
+		b.log.Warn("the cluster cannot be reached", "err", err)
+	}
+}
+
+// hearFault is called by nats.go with what is wrong besides: permissions that are missing, and
+// messages that nobody has taken in time.
+func (b *Broker) hearFault(_ *nats.Conn, s *nats.Subscription, err error) {
+	b.resync.Store(true)
+	subject := ""
+	if s != nil {
+		subject = s.Subject
+	}
+	if b.said.isNews(err, time.Now()) {
+		b.log.Error("fault of the cluster", "err", err, "subject", subject)
+	}
+}
+
+// turn notes whether there is a connection.
+func (b *Broker) turn(connected bool) {
+	b.changed.Store(time.Now().UnixNano())
+	b.connected.Store(connected)
+}
+
+func (b *Broker) isClosed() bool {
+	select {
+	case <-b.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// said is the last fault that was logged: one that comes four times a second is said once a
+// minute.
+type said struct {
+	text string
+	at   time.Time
+}
+
+func (s *said) isNews(err error, now time.Time) bool {
+	if err.Error() == s.text && now.Sub(s.at) < time.Minute {
+		return false
+	}
+	*s = said{err.Error(), now}
+	return true
+}

@@ -1,0 +1,61 @@
+//go:build linux
+
+package nats
+
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// The subjects. Rooms and users are open to other clients; what is behind subjectNode is
+// for nodes alone.
+const (
+	subjectRoom   = "usher.room."
+	subjectUser   = "usher.user."
+	subjectBeat   = "usher.node.beat"
+	subjectSync   = "usher.node.sync"
+	subjectAsk    = "usher.node.ask"
+	subjectTell   = "usher.node.tell"    // and behind a dot the token of the node that is told
+	subjectAnswer = "usher.node.answer." // and the epoch of the node that has asked, in hex
+)
+
+// Token returns what stands for the name of a room or a user in a subject: the name itself
+// if it is one to 64 of the characters A to Z, a to z, 0 to 9, _ and -; else ~ and the name
+// in base64url without padding.
+func Token(name string) string {
+	if isPlain(name) {
+		return name
+	}
+	return "~" + base64.RawURLEncoding.EncodeToString([]byte(name))
+}
+
+// nameOf is the inverse of Token; it takes no other spelling of a name.
+func nameOf(token string) (name string, ok bool) {
+	if isPlain(token) {
+		return token, true
+	}
+	coded, ok := strings.CutPrefix(token, "~")
+	if !ok {
+		return "", false
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(coded)
+	if err != nil || isPlain(string(b)) || strings.ContainsAny(coded, "\r\n") { // which DecodeString skips
+		return "", false
+	}
+	return string(b), true
+}
+
+// isPlain reports whether a name stands for itself.
+func isPlain(s string) bool {
+	if len(s) == 0 || len(s) > 64 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
