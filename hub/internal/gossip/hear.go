@@ -70,7 +70,7 @@ func (v *View) hearQuestions(n *node, all []question) {
 			answers = q.toAll || version == 0 || isOld
 		}
 		if answers && len(n.answers) < maxQueued {
-			n.answers = append(n.answers, q.topic)
+			n.answers = append(n.answers, answer{q.topic, q.toAll})
 			v.queue(n)
 		}
 	}
@@ -194,9 +194,9 @@ func (v *View) hearShare(n *node, x *told) []Change {
 		}
 	}
 	s := t.shareOf(n)
-	isFirst := s == nil
+	isNew := s == nil
 	switch {
-	case isFirst:
+	case isNew:
 		s = v.newShare(t, n)
 		s.emptied = v.beats
 	case s.isPoor && !x.isCounted && x.version == s.version: // asked for again
@@ -209,8 +209,8 @@ func (v *View) hearShare(n *node, x *told) []Change {
 	}
 	s.version = x.version
 	isPoor := !x.isCounted && !v.isRoomFor(t, len(x.users), text, s)
-	switch isNews := isFirst && v.beats <= t.born+settling; {
-	case isNews:
+	switch {
+	case isNew && x.isFirst:
 		c := v.recount(t, s, x, isPoor)
 		c.joined, c.left, c.isNews = 0, 0, x.joined > x.left
 		return []Change{c}

@@ -16,10 +16,6 @@ const (
 	// overdue is when a node that is silent is said to be so.
 	overdue = 2500 * time.Millisecond
 
-	// settling is how many beats a topic that has come into use asks who was there before:
-	// what it hears first of a node are no arrivals.
-	settling = 2
-
 	// MaxNodes is how many other nodes a node takes note of.
 	MaxNodes = 1024
 
@@ -64,15 +60,20 @@ type node struct {
 	heard   time.Duration
 	isGone  bool
 	asks    []string // topics to ask it for
-	answers []string // topics that it has asked for
+	answers []answer // topics that it has asked for
 	isDue   bool     // it is among the tasks
+}
+
+// answer is what a node is to be told of.
+type answer struct {
+	topic   string
+	isFirst bool // it has just come to use the topic
 }
 
 // Topic is a topic in use here.
 type Topic struct {
 	name  string
 	index int // in round
-	born  uint64
 	ended bool
 
 	// The share of this node.
@@ -106,7 +107,7 @@ func (v *View) Use(topic string) *Topic {
 		v.topics = make(map[string]*Topic)
 	}
 	v.clock++
-	t := &Topic{name: topic, index: len(v.round), born: v.beats, version: v.clock, isWhole: true}
+	t := &Topic{name: topic, index: len(v.round), version: v.clock, isWhole: true}
 	t.waiting = slices.Clone(v.nodes)
 	v.topics[topic] = t
 	v.round = append(v.round, t)
