@@ -82,6 +82,9 @@ type Config struct {
 	History      int
 	HistoryBytes int
 	ReplayRate   limiter.Rate
+
+	// Note is told who comes to a room and goes from it, as hub.Hub.Note is.
+	Note func(room, user string, came bool)
 }
 
 // Chat is the application; New makes one. Its methods are safe for any goroutine.
@@ -116,6 +119,7 @@ func New(config Config) (*Chat, error) {
 	c.hub.History = max(0, cmp.Or(config.History, defaultHistory))
 	c.hub.HistoryBytes, c.hub.ReplayRate = config.HistoryBytes, config.ReplayRate
 	c.hub.Replay = replay
+	c.hub.Note = config.Note
 	if len(config.Rooms) == 0 {
 		c.hub.MaxTopics = MaxRooms
 		return c, nil
@@ -162,6 +166,10 @@ func (c *Chat) Route() server.Route {
 	}
 	return r
 }
+
+// EndGrace has the users go that only Config.LeaveGrace keeps in their rooms, at once. It is
+// for the end of a program whose server has been shut down: Note is told of all that leave.
+func (c *Chat) EndGrace() { c.hub.EndGrace() }
 
 // Hub returns the hub whose topics are the chat's rooms, for programs that have something to say
 // or to ask. Its fields are the chat's.

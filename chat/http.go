@@ -51,8 +51,9 @@ func newFront(config Config) (*front, error) {
 	return f, nil
 }
 
-// Handler returns the HTTP side: the page at /, or its JSON for programs. Every other path
-// is refused with 404. Every refusal is a problem of RFC 9457, like those of the door.
+// Handler returns the HTTP side: the page at /, or its JSON for programs, and at /usher.js
+// and /usher.d.ts what other pages need to connect as this one does. Every other path is
+// refused with 404. Every refusal is a problem of RFC 9457, like those of the door.
 func (c *Chat) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.front.Load().handler.ServeHTTP(w, r) })
 }
@@ -63,12 +64,16 @@ func (f *front) newHandler(door *upgrade.Upgrader) http.Handler {
 	missing := door.CORS(refusal(rejectPath))
 	method := refusal(rejectMethod)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		module, isModule := modules[r.URL.Path]
+		isRead := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
-		case r.URL.Path != "/":
+		case isModule && isRead:
+			module.ServeHTTP(w, r)
+		case r.URL.Path != "/" && !isModule:
 			missing.ServeHTTP(w, r)
 		case r.Method == http.MethodOptions:
 			preflight.ServeHTTP(w, r)
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		case !isRead:
 			method.ServeHTTP(w, r)
 		default:
 			f.serveIndex(w, r)
@@ -77,7 +82,10 @@ func (f *front) newHandler(door *upgrade.Upgrader) http.Handler {
 }
 
 // answers are what does not depend on the client, as the Handler gives it.
-type answers struct{ page, index, missing, method *upgrade.Answer }
+type answers struct {
+	page, index, missing, method *upgrade.Answer
+	modules                      map[string]*upgrade.Answer // by path
+}
 
 func record(h http.Handler) answers {
 	of := func(method, path, accept string) *upgrade.Answer {
@@ -85,7 +93,12 @@ func record(h http.Handler) answers {
 		r.Header.Set("Accept", accept)
 		return upgrade.Record(h, r)
 	}
+	files := make(map[string]*upgrade.Answer, len(modules))
+	for path := range modules {
+		files[path] = of(http.MethodGet, path, "")
+	}
 	return answers{
+		modules: files,
 		page:    of(http.MethodGet, "/", ""),
 		index:   of(http.MethodGet, "/", indexMedia),
 		missing: of(http.MethodGet, "/missing", ""),
@@ -94,19 +107,23 @@ func record(h http.Handler) answers {
 }
 
 // Answer is for server.Server.Answer: it gives the answers of the Handler that are always the
-// same, on the loop. It leaves to the Handler what depends on where a page comes from.
+// same, on the loop. It leaves to the Handler what depends on where a page comes from, or on
+// what it has already.
 func (c *Chat) Answer(dst []byte, r *upgrade.Request) []byte {
 	var a *upgrade.Answer
 	answers := &c.front.Load().answers
 	isRead := r.Method() == http.MethodGet || r.Method() == http.MethodHead
+	module, isModule := answers.modules[r.Path()]
 	switch isRoot := r.Path() == "/"; {
+	case isModule && isRead && r.Header("If-None-Match") == nil:
+		a = module
 	case isRoot && isRead && prefersJSON(texts(r.Values("Accept"))):
 		a = answers.index
 	case isRoot && isRead:
 		a = answers.page
-	case r.Method() == http.MethodOptions, !isRoot && r.Origin() != "":
+	case r.Method() == http.MethodOptions, isModule && isRead, !isRoot && r.Origin() != "":
 		return dst
-	case isRoot:
+	case isRoot, isModule:
 		a = answers.method
 	default:
 		a = answers.missing

@@ -13,10 +13,15 @@ import (
 	"strings"
 )
 
-// pageHTML is the chat's page. Its first element says, in data-login, how users log in.
-//
 //go:embed page.html
-var pageHTML string
+var pageFile string
+
+// pageHTML is the chat's page. Its first element says, in data-login, how users log in. It
+// contains usher.js, so that it loads nothing else and cannot meet another version.
+var pageHTML = strings.Replace(pageFile, "/* usher.js */", "\n"+withoutExports(moduleJS)+"\nreturn {connect};\n", 1)
+
+// withoutExports returns a module as the body of a function.
+func withoutExports(module string) string { return strings.ReplaceAll(module, "\nexport ", "\n") }
 
 // LogIn is a way to log in on the page.
 type LogIn string

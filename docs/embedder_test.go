@@ -36,6 +36,7 @@ var modulesOf = func() map[string][]string {
 		"server/middleware":   server,
 		"server/servertest":   server,
 		"hub":                 server,
+		"hub/nats":            slices.Sorted(slices.Values(append([]string{"github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/nats-io/nuid"}, server...))),
 	}
 }()
 

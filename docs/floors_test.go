@@ -88,11 +88,32 @@ func TestLean(t *testing.T) {
 		"login":               append([]string{module + "/upgrade/jwt", module + "/upgrade/ticket", "golang.org/x/crypto"}, tokens...),
 		"server":              append([]string{module + "/server/internal", module + "/stream", module + "/poller", module + "/record", module + "/internal", "github.com/mailru/easygo", "github.com/pires/go-proxyproto", "golang.org/x/crypto", "golang.org/x/sys"}, door...),
 		"guard":               append([]string{module + "/server", module + "/client", module + "/stream", module + "/poller", module + "/record", module + "/internal", "github.com/mailru/easygo", "github.com/pires/go-proxyproto", "golang.org/x/crypto", "golang.org/x/sys"}, door...),
+		"hub/nats":            append([]string{module + "/hub", module + "/server", module + "/stream", module + "/poller", module + "/record", module + "/internal", "github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/nats-io/nuid", "github.com/mailru/easygo", "github.com/pires/go-proxyproto", "golang.org/x/crypto", "golang.org/x/sys"}, door...),
 		"client":              {module + "/stream", module + "/poller", module + "/frame", module + "/record", module + "/internal", deflate, "github.com/mailru/easygo", "golang.org/x/crypto", "golang.org/x/sys"},
 	} {
 		for _, got := range foreign(t, pkg) {
 			if !slices.ContainsFunc(want, func(w string) bool { return got == w || strings.HasPrefix(got, w+"/") }) {
 				t.Errorf("%s: got %s in its build, want at most %q", pkg, got, want)
+			}
+		}
+	}
+}
+
+// heavy are libraries that few packages may bring into a build.
+var heavy = map[string][]string{
+	"github.com/nats-io/nats.go":     {"hub/nats", "cmd/usher"},
+	"github.com/nats-io/nats-server": {"cmd/usher"},
+}
+
+// TestHeavy: a program that embeds any other package builds none of heavy.
+func TestHeavy(t *testing.T) {
+	for _, fields := range list(t, "{{.ImportPath}} {{join .Deps \" \"}}", "./...") {
+		pkg := local(fields[0])
+		for _, dep := range fields[1:] {
+			for library, may := range heavy {
+				if (dep == library || strings.HasPrefix(dep, library+"/")) && !slices.Contains(may, pkg) {
+					t.Errorf("%s: got %s in its build, want it in that of %q alone", pkg, dep, may)
+				}
 			}
 		}
 	}

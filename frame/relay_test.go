@@ -19,6 +19,7 @@ type passing struct {
 
 	skip  int // every skip-th message is left out; 0: none
 	begun int // messages
+	whole int // of these, passed by PassWhole; below 0: it is not called
 }
 
 // read feeds one chunk. It is spoiled afterwards, as a loop's buffer is.
@@ -27,7 +28,7 @@ func (x *passing) read(t *testing.T, chunk []byte) {
 	r.Resume(x.cfg, x.state, x.q)
 	in := bytes.Clone(chunk)
 	r.Receive(in)
-	for pc := r.Next(); pc.Kind != NoEvent; pc = r.Next() {
+	for pc := x.next(); pc.Kind != NoEvent; pc = x.next() {
 		x.piece(t, pc)
 		if x.n++; x.hold > 0 && x.n%x.hold == 0 {
 			x.take()
@@ -41,6 +42,16 @@ func (x *passing) read(t *testing.T, chunk []byte) {
 	x.take()
 	x.suspend(t)
 	spoil(in)
+}
+
+// next is Relay.Next behind what can be passed without it.
+func (x *passing) next() *Piece {
+	if x.whole >= 0 {
+		n := x.r.PassWhole()
+		x.whole += n
+		x.begun += n
+	}
+	return x.r.Next()
 }
 
 func (x *passing) piece(t *testing.T, pc *Piece) {
@@ -100,11 +111,27 @@ func judged(v *vector, in []byte) (events, messages []string, cost int, failed b
 	return events, messages, p.TakeCost(), failed
 }
 
-// pass relays the input of v in chunks.
+// pass relays the input of v in chunks, piece by piece.
 func pass(t *testing.T, r *Relay, v *vector, pause pauses, skip int, chunks ...[]byte) *passing {
 	t.Helper()
+	return passBy(t, r, v, pause, skip, -1, chunks...)
+}
+
+// passWhole is pass with PassWhole before each piece, and has to come to the same.
+func passWhole(t *testing.T, r *Relay, v *vector, pause pauses, chunks ...[]byte) *passing {
+	t.Helper()
+	x, by := passBy(t, r, v, pause, 0, 0, chunks...), passBy(t, r, v, pause, 0, -1, chunks...)
+	if !x.equal(&by.transcript) || x.begun != by.begun || x.state != by.state {
+		t.Fatalf("%s, %+v, %d chunks: PassWhole makes it\n  %v, %d begun, %v\nand without\n  %v, %d begun, %v\nin %x",
+			v.name, pause, len(chunks), x.transcript, x.begun, x.state, by.transcript, by.begun, by.state, v.in)
+	}
+	return x
+}
+
+func passBy(t *testing.T, r *Relay, v *vector, pause pauses, skip, whole int, chunks ...[]byte) *passing {
+	t.Helper()
 	buffers := &counted{}
-	x := &passing{r: r, cfg: &Config{Client: v.client, MaxMessage: v.max, Buffers: buffers}, state: NewState(v.window), pauses: pause, skip: skip}
+	x := &passing{r: r, cfg: &Config{Client: v.client, MaxMessage: v.max, Buffers: buffers}, state: NewState(v.window), pauses: pause, skip: skip, whole: whole}
 	for _, c := range chunks {
 		x.read(t, c)
 	}
@@ -164,8 +191,9 @@ func TestRelayVectors(t *testing.T) {
 				if hold > 0 && len(v.in) > 1<<16 {
 					continue
 				}
-				x := pass(t, r, v, pauses{hold: hold}, 0, chunks...)
-				compare(t, x, v, v.in, fmt.Sprintf("%d bytes each, hold %d", size, hold))
+				how := fmt.Sprintf("%d bytes each, hold %d", size, hold)
+				compare(t, pass(t, r, v, pauses{hold: hold}, 0, chunks...), v, v.in, how)
+				compare(t, passWhole(t, r, v, pauses{hold: hold}, chunks...), v, v.in, how)
 			}
 		}
 	}
@@ -190,7 +218,7 @@ func FuzzRelay(f *testing.F) {
 			rest = rest[n:]
 		}
 		chunks = append(chunks, rest)
-		x := pass(t, r, v, pauses{hold: int(hold & 7)}, 0, chunks...)
+		x := passWhole(t, r, v, pauses{hold: int(hold & 7)}, chunks...)
 		compare(t, x, v, in, fmt.Sprintf("%d chunks, hold %d", len(chunks), hold&7))
 	})
 }
@@ -260,12 +288,54 @@ func TestRelayText(t *testing.T) {
 		r := new(Relay)
 		r.Resume(&Config{AnyText: anyText}, State{}, nil)
 		r.Receive(in)
+		if n := r.PassWhole(); n > 0 != anyText {
+			t.Errorf("AnyText %t: %d messages passed", anyText, n)
+		}
+		r.Resume(&Config{AnyText: anyText}, State{}, nil)
+		r.Receive(in)
 		pc := r.Next()
 		if want := map[bool]EventKind{false: ErrorEvent, true: FrameEvent}[anyText]; pc.Kind != want {
 			t.Errorf("AnyText %t: got %v, want %v", anyText, pc.Kind, want)
 		}
 		if pc.Kind == ErrorEvent && pc.Code != StatusInvalidFramePayloadData {
 			t.Errorf("got %v, want 1007", pc.Code)
+		}
+	}
+}
+
+// TestPassWhole: it passes every message that is all there is to look at, compressed or not, and
+// nothing else.
+func TestPassWhole(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		from := &Config{Client: !client}
+		in := from.AppendFrame(nil, OpText, []byte("one"), nil)
+		at := len(in)
+		in = from.AppendFrame(in, OpBinary, bytes.Repeat([]byte("two"), 100), nil)
+		cost := len(in) - at + 5*minCost
+		in = from.AppendFrame(in, OpText, nil, nil)
+		at = len(in)
+		in = from.AppendFrame(in, OpBinary, []byte("four, compressed"), nil)
+		in[at] |= rsv1Bit
+		whole := len(in)
+		in = from.AppendFrame(in, OpPing, nil, nil)
+		in = from.AppendFrame(in, OpText, []byte("five"), nil)
+		fifth := len(in)
+		in = from.AppendFrame(in, OpText, []byte("cut off"), nil)
+		r := new(Relay)
+		r.Resume(&Config{Client: client}, NewState(MaxWindow), nil)
+		r.Receive(in[:len(in)-1])
+		n, first := r.PassWhole(), len(r.Passed())
+		ping := r.Next()
+		if n != 4 || first != whole || ping.Kind != PingEvent {
+			t.Errorf("client %t: %d messages of %d bytes, then %v, want 4 of %d, then ping", client, n, first, ping.Kind, whole)
+		}
+		r.Pass()
+		n, charged := r.PassWhole(), r.TakeCost()
+		if out := r.Passed(); n != 1 || !bytes.Equal(out, in[whole:fifth]) || charged != cost {
+			t.Errorf("client %t: then %d messages, %x, and %d for all, want 1, %x, %d", client, n, out, charged, in[whole:fifth], cost)
+		}
+		if pc := r.Next(); pc.Kind != FrameEvent || r.PassWhole() != 0 {
+			t.Errorf("client %t: got %v, want the half frame", client, pc.Kind)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (a *asking) Next(cause error) (c server.Call, err error) {
 	ready := p.letOn()
 	p.mu.Unlock()
 	callAll(ready)
-	if err == nil && c.Wait == 0 && !a.isProbe && !a.isPlain {
+	if err == nil && c.Wait == 0 && !a.isPlain {
 		c.Request = a.guard.Forward.AppendRequest(nil, a.r, pattern.Expand(a.guard.Path, a.r.PathValue), newID())
 	}
 	return c, err
@@ -84,7 +84,7 @@ func (a *asking) next(cause error, now time.Duration) (server.Call, error) {
 	n, ok := p.roster.pick(a.tried)
 	switch {
 	case ok:
-		return a.call(n, left, now)
+		return a.call(n, left, now), nil
 	case a.why == busy:
 		return server.Call{Wait: min(busyFor, left)}, nil
 	case a.mayWait(now):
@@ -108,19 +108,15 @@ func (a *asking) hold(now time.Duration) server.Call {
 }
 
 // call is a call to a target. One that cannot be connected to leaves time for the others.
-func (a *asking) call(n uint32, left, now time.Duration) (server.Call, error) {
+func (a *asking) call(n uint32, left, now time.Duration) server.Call {
 	p := a.pool
 	t := &p.roster.targets[n]
-	if a.isProbe && t.state == onTrial { // that it can be connected to says nothing
-		a.at, a.why = n, t.why
-		return server.Call{}, a.refuse(nil, now)
-	}
 	p.take(n)
 	a.at, a.isAsked, a.began = n, true, now
 	return server.Call{
 		Unix: t.address.unix, To: t.address.tcp, TLS: p.upstreams[t.upstream].tls, Upstream: n,
 		Timeout: left, Connect: left / time.Duration(p.roster.others(append(a.tried, n))+1),
-	}, nil
+	}
 }
 
 // Await is server.Caller's.
@@ -138,15 +134,36 @@ func (a *asking) Await(ready func()) {
 
 // Answer is server.Caller's.
 func (a *asking) Answer(dst []byte, forgetful bool, b []byte, eof bool) (server.Answer, error) {
-	if a.isProbe {
-		a.finish(isWell)
-		return server.Answer{Status: http.StatusOK}, nil
+	switch {
+	case a.isProbe:
+		return a.answerProbe(b, eof)
+	case len(b) == 0: // it is Lost
+		return server.Answer{}, nil
 	}
 	got, err := a.guard.Forward.passAnswer(dst, a.r, forgetful, b, eof)
 	if got.status != 0 || err != nil { // one that is not valid is an answer, too: somebody is there
 		a.finish(isWell)
 	}
 	return server.Answer{Status: got.status, Response: got.response, Size: got.n, Deflate: got.deflate, Takeover: got.takeover}, err
+}
+
+// answerProbe lets a probe in if the upstream begins to answer the plain request that it is: what
+// it answers to that says nothing about an upgrade. So does hanging up: some that speak nothing
+// but WebSocket do.
+func (a *asking) answerProbe(b []byte, eof bool) (server.Answer, error) {
+	const begin = "HTTP/1."
+	n := min(len(b), len(begin))
+	switch isHTTP := string(b[:n]) == begin[:n]; {
+	case isHTTP && n < len(begin) && !eof:
+		return server.Answer{}, nil
+	case n == 0:
+		a.finish(hungUp)
+	default:
+		if a.finish(isWell); !isHTTP {
+			return server.Answer{}, invalid("no HTTP")
+		}
+	}
+	return server.Answer{Status: http.StatusOK}, nil
 }
 
 // Lost is server.Caller's. The upstream may have done what it was asked for, so that nobody else
@@ -189,12 +206,7 @@ func (a *asking) finish(why trouble) {
 func (a *asking) end(why trouble) {
 	p := a.pool
 	a.isAsked = false
-	if a.isProbe && why == isWell { // it was not asked for anything
-		p.drop(a.at)
-		p.roster.targets[a.at].probed(p.now(), why)
-		return
-	}
-	if a.isPlain && (why == unanswered || why == hungUp) { // it is common with HTTP, and may be its own
+	if (a.isPlain || a.isProbe) && (why == unanswered || why == hungUp) { // it is common with HTTP, and may be its own
 		p.drop(a.at)
 		p.count(a.at, why)
 		return

@@ -35,7 +35,7 @@ type world struct {
 func newWorld(t *testing.T, upstreams int, hold time.Duration) *world {
 	w := &world{T: t, p: &Pool{timeout: time.Hour, hold: hold, log: slog.New(slog.DiscardHandler), start: time.Now(), counts: make([]counts, upstreams)}}
 	for k := range upstreams {
-		u := upstream{name: string(rune('a' + k)), unix: string(rune('a' + k))}
+		u := &upstream{name: string(rune('a' + k)), unix: string(rune('a' + k))}
 		w.p.upstreams = append(w.p.upstreams, u)
 		w.p.keepers = append(w.p.keepers, newKeeper(w.p, k, resolver{}))
 		w.p.roster.list(k, u.known())

@@ -31,7 +31,7 @@ type Forward struct {
 }
 
 // AppendRequest appends the head of the request that an application gets for r, which was let
-// in: an upgrade with the client's own key. What follows from the judgement of r is written
+// in: an upgrade with the client's own key, or for a probe the GET that it is. What follows from the judgement of r is written
 // anew, so that the application reads nothing that was not judged, and nothing in another way:
 //
 //   - the target: path, or the one of r if that is empty, and what is left of the query, both
@@ -53,10 +53,14 @@ func (f *Forward) AppendRequest(dst []byte, r *upgrade.Request, path, id string)
 	dst = f.appendQuery(dst, r.RawQuery())
 	dst = append(dst, " HTTP/1.1\r\nHost: "...)
 	dst = append(dst, r.Host()...)
-	dst = append(dst, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"...)
-	dst = appendLine(dst, "Sec-WebSocket-Key", r.Header("Sec-WebSocket-Key"))
-	dst = f.appendSubprotocols(dst, r)
-	dst = appendOffers(dst, r)
+	if r.IsProbe() {
+		dst = append(dst, "\r\nConnection: close\r\n"...)
+	} else {
+		dst = append(dst, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"...)
+		dst = appendLine(dst, "Sec-WebSocket-Key", r.Header("Sec-WebSocket-Key"))
+		dst = f.appendSubprotocols(dst, r)
+		dst = appendOffers(dst, r)
+	}
 	for name, value := range r.Fields() {
 		if isWritten(name) || isNamed(r, name) {
 			continue

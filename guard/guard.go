@@ -32,6 +32,10 @@ type Guard struct {
 	// goroutines.
 	Recognize func(req *http.Request) (*upgrade.Request, error)
 
+	// Answered is told of each plain request at its end, for a log. It is called by many
+	// goroutines, and nothing waits for it but the goroutine of that request. It may be nil.
+	Answered func(Answered)
+
 	// CheckText refuses text of clients that is not UTF-8 with 1007, unless it is compressed.
 	CheckText bool
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/upgrade"
@@ -38,18 +39,27 @@ func (g *Guard) handler() http.Handler {
 	if recognize == nil {
 		recognize = recognizeNobody
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		r, err := recognize(req)
-		if err != nil {
+	serve := func(w http.ResponseWriter, req *http.Request, p *plain) {
+		var err error
+		if p.r, err = recognize(req); err != nil {
+			p.code = codeOf(err)
 			upgrade.RefuseHTTP(w, req, err)
 			return
 		}
-		p := &plain{r: r, body: req.Body}
 		req = req.WithContext(context.WithValue(req.Context(), plainKey{}, p))
 		if req.Body != nil && req.Body != http.NoBody {
 			req.Body = p
 		}
 		proxy.ServeHTTP(w, req)
+	}
+	if g.Answered == nil {
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { serve(w, req, &plain{body: req.Body}) })
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		a, p, began := &answering{ResponseWriter: w}, &plain{body: req.Body}, time.Now()
+		defer func() { g.Answered(a.of(req, p, began)) }()
+		serve(a, req, p)
+		a.isWhole = true
 	})
 }
 
@@ -63,6 +73,10 @@ type plain struct {
 	r      *upgrade.Request
 	body   io.ReadCloser
 	failed atomic.Bool // the client has not sent all of it
+
+	// For Guard.Answered.
+	upstream string // that was asked last
+	code     string // of its refusal
 }
 
 type plainKey struct{}
@@ -124,16 +138,26 @@ func (f *Forward) keep(name string, values []string) (kept []string) {
 // refusePlain answers a request that the application has not answered.
 func refusePlain(w http.ResponseWriter, req *http.Request, err error) {
 	var e *upgrade.Rejection
+	p := req.Context().Value(plainKey{}).(*plain)
 	switch {
-	case req.Context().Value(plainKey{}).(*plain).failed.Load():
-		upgrade.ErrTimeout.ServeHTTP(w, req)
+	case p.failed.Load():
+		e = upgrade.ErrTimeout
 	case req.Context().Err() != nil:
 		panic(http.ErrAbortHandler) // nobody waits for it
-	case errors.As(err, &e):
-		e.ServeHTTP(w, req)
-	default:
-		errUnreachable.ServeHTTP(w, req)
+	case !errors.As(err, &e):
+		e = errUnreachable
 	}
+	p.code = e.Word()
+	e.ServeHTTP(w, req)
+}
+
+// codeOf is the code of a refusal, as upgrade.RefuseHTTP has it.
+func codeOf(err error) string {
+	var e *upgrade.Rejection
+	if errors.As(err, &e) {
+		return e.Word()
+	}
+	return upgrade.CodeInternal
 }
 
 // newID returns an X-Request-Id.

@@ -32,7 +32,9 @@ const (
 // its name, connects to addresses whose rest is over, and tells the log what has changed.
 type keeper struct {
 	pool     *Pool
-	upstream int
+	upstream int       // its number
+	of       *upstream // and what that is
+	stop     context.CancelFunc
 	names    resolver
 	woken    chan struct{}
 	lookUpAt time.Duration
@@ -43,7 +45,7 @@ type keeper struct {
 }
 
 func newKeeper(p *Pool, upstream int, by resolver) *keeper {
-	return &keeper{pool: p, upstream: upstream, woken: make(chan struct{}, 1), names: by, told: make(map[address]trouble)}
+	return &keeper{pool: p, upstream: upstream, of: p.upstreams[upstream], woken: make(chan struct{}, 1), names: by, told: make(map[address]trouble)}
 }
 
 // look has the keeper see what has changed. It does not wait.
@@ -77,7 +79,7 @@ func (k *keeper) run(ctx context.Context) {
 
 // resolve looks up the name if it is time.
 func (k *keeper) resolve(ctx context.Context) {
-	p, u := k.pool, &k.pool.upstreams[k.upstream]
+	p, u := k.pool, k.of
 	if now := p.now(); u.known() != nil || now < k.lookUpAt && (!k.isFailing() || now < k.lookedUp+k.names.again) {
 		return
 	}
@@ -103,6 +105,10 @@ func (k *keeper) resolve(ctx context.Context) {
 		all[n].tcp = netip.AddrPortFrom(ip.Unmap(), u.port)
 	}
 	p.mu.Lock()
+	if ctx.Err() != nil { // it was left meanwhile
+		p.mu.Unlock()
+		return
+	}
 	added := p.roster.list(k.upstream, all)
 	ready := p.letOn()
 	p.mu.Unlock()
@@ -158,7 +164,7 @@ func (k *keeper) probe(ctx context.Context, all bool) {
 
 // connect finds out whether somebody listens at an address.
 func (k *keeper) connect(ctx context.Context, a address) trouble {
-	u := &k.pool.upstreams[k.upstream]
+	u := k.of
 	ctx, cancel := context.WithTimeout(ctx, min(probeTimeout, k.pool.timeout))
 	defer cancel()
 	c, err := u.dial(ctx, a)
@@ -226,7 +232,7 @@ func (k *keeper) tell() {
 	isDown := down == len(seen)
 	k.told = seen
 	for _, n := range all {
-		name := k.pool.upstreams[k.upstream].called(n.address)
+		name := k.of.called(n.address)
 		switch {
 		case n.why == isWell:
 			k.pool.log.Info("guard: an upstream answers again", "upstream", name)
@@ -241,7 +247,7 @@ func (k *keeper) tell() {
 // next returns when there is something to do.
 func (k *keeper) next() time.Duration {
 	at := k.pool.now() + lookUpEvery
-	if k.pool.upstreams[k.upstream].known() == nil {
+	if k.of.known() == nil {
 		at = k.lookUpAt
 	}
 	k.mine(func(_ int, t *target) {

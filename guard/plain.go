@@ -59,6 +59,8 @@ func (p *Pool) parseKey(key string) (u *upstream, a address, err error) {
 	host, _, _ := net.SplitHostPort(key)
 	number, text, _ := strings.Cut(host, ".")
 	n, err := strconv.Atoi(number)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil || n < 0 || n >= len(p.upstreams) {
 		return nil, a, fmt.Errorf("guard: no upstream is called %q", key)
 	}
@@ -68,7 +70,7 @@ func (p *Pool) parseKey(key string) (u *upstream, a address, err error) {
 	} else if err == nil {
 		a.tcp, err = netip.ParseAddrPort(string(b))
 	}
-	return &p.upstreams[n], a, err
+	return p.upstreams[n], a, err
 }
 
 // RoundTrip is http.RoundTripper's, for an httputil.ReverseProxy: the upstream is chosen as for
@@ -113,7 +115,11 @@ func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
 func (p *Pool) aimed(r *http.Request, sent *keptBody, n uint32) *http.Request {
 	p.mu.Lock()
 	t := &p.roster.targets[n]
-	host, isSecure := keyOf(t.upstream, t.address), p.upstreams[t.upstream].tls != nil
+	u := p.upstreams[t.upstream]
+	host, isSecure := keyOf(t.upstream, t.address), u.tls != nil
+	if of, ok := r.Context().Value(plainKey{}).(*plain); ok {
+		of.upstream = u.called(t.address)
+	}
 	p.mu.Unlock()
 	to := new(http.Request)
 	*to = *r

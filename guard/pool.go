@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,20 +27,23 @@ import (
 // is safe for any goroutine. All that a connection costs it is a lock when it is asked for, when
 // it is answered and when it ends.
 type Pool struct {
-	upstreams []upstream
 	timeout   time.Duration
 	hold      time.Duration
+	tls       *tls.Config
 	log       *slog.Logger
 	start     time.Time
-	keepers   []*keeper
+	names     resolver
+	open      context.Context // until Close
 	quit      context.CancelFunc
 	running   sync.WaitGroup
 	transport http.Transport // of plain requests
 
-	mu     sync.Mutex
-	roster roster
-	line   line
-	counts []counts // by upstream
+	mu        sync.Mutex
+	roster    roster
+	line      line
+	upstreams []*upstream // also those that are left
+	keepers   []*keeper   // by upstream
+	counts    []counts    // by upstream
 }
 
 // counts are what has happened with an upstream.
@@ -60,20 +64,12 @@ func openBy(of Upstreams, by resolver) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{
-		upstreams: upstreams, timeout: cmp.Or(of.Timeout, defaultTimeout), hold: of.HoldRestart, log: cmp.Or(of.Logger, slog.Default()),
-		start: time.Now(), counts: make([]counts, len(upstreams)),
+		timeout: cmp.Or(of.Timeout, defaultTimeout), hold: of.HoldRestart, tls: of.TLS, log: cmp.Or(of.Logger, slog.Default()),
+		start: time.Now(), names: by,
 	}
 	p.prepareTransport()
-	ctx, cancel := context.WithCancel(context.Background())
-	p.quit = cancel
-	for k := range upstreams {
-		p.roster.list(k, upstreams[k].known())
-		p.keepers = append(p.keepers, newKeeper(p, k, by))
-	}
-	for _, k := range p.keepers {
-		p.running.Add(1)
-		go k.run(ctx)
-	}
+	p.open, p.quit = context.WithCancel(context.Background())
+	p.goOver(upstreams)
 	return p, nil
 }
 
@@ -137,7 +133,7 @@ func (p *Pool) nameOf(n uint32) string {
 // troubleOf says what an error means of a call to a target that was not connected.
 func (p *Pool) troubleOf(n uint32, cause error) trouble {
 	t := &p.roster.targets[n]
-	u := &p.upstreams[t.upstream]
+	u := p.upstreams[t.upstream]
 	why := troubleOf(cause, u.tls, u.unix != "")
 	if why == noPorts && !t.wasThere { // so it is where IPv6 is off
 		return refused
@@ -199,6 +195,7 @@ type UpstreamStats struct {
 	Addresses int              // that it has
 	Up        int              // of those, how many are asked
 	Conns     int              // connections of clients to it now, plain requests included
+	IsLeft    bool             // it is asked no more, and is forgotten with the last of them: see Change
 	Answered  int64            // calls that it has answered, whatever it said
 	Failed    map[string]int64 // calls that it has not, by reasons
 }
@@ -216,7 +213,8 @@ func (p *Pool) Stats() PoolStats {
 	s := PoolStats{Upstreams: make([]UpstreamStats, len(p.upstreams)), Waiting: p.line.waiting.Len()}
 	for k := range s.Upstreams {
 		u, c := &s.Upstreams[k], &p.counts[k]
-		u.Name, u.Answered, u.Failed = p.upstreams[k].name, c.ended[isWell], make(map[string]int64, numTroubles-1)
+		u.Name, u.IsLeft = p.upstreams[k].name, p.upstreams[k].isLeft
+		u.Answered, u.Failed = c.ended[isWell], make(map[string]int64, numTroubles-1)
 		for why := isWell + 1; why < numTroubles; why++ {
 			u.Failed[why.String()] = c.ended[why]
 		}
@@ -232,6 +230,7 @@ func (p *Pool) Stats() PoolStats {
 			}
 		}
 	}
+	s.Upstreams = slices.DeleteFunc(s.Upstreams, func(u UpstreamStats) bool { return u.IsLeft && u.Conns == 0 })
 	return s
 }
 

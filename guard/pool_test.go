@@ -3,6 +3,7 @@
 package guard
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -193,7 +194,7 @@ func TestRestart(t *testing.T) {
 		c.Close()
 	}
 	eventually(t, "nobody is connected", func() bool { return p.Stats().Upstreams[0].Conns == 0 })
-	if s := p.Stats().Upstreams[0]; s.Answered != 3 || s.Failed["refused"] == 0 || s.Up != 1 || s.Addresses != 1 {
+	if s := p.Stats().Upstreams[0]; s.Answered != 5 || s.Failed["refused"] == 0 || s.Up != 1 || s.Addresses != 1 {
 		t.Errorf("counted: %+v", s)
 	}
 }
@@ -278,7 +279,8 @@ func TestOneOfThree(t *testing.T) {
 	}
 }
 
-// TestHanging: a probe is told of an upstream that can be connected to and does not answer.
+// TestHanging: a probe is told of an upstream that can be connected to and does not answer, also by a
+// guard that has asked it nothing yet.
 func TestHanging(t *testing.T) {
 	hanging, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -287,8 +289,11 @@ func TestHanging(t *testing.T) {
 	defer hanging.Close()
 	p := open(t, Upstreams{URLs: []string{"http://" + hanging.Addr().String()}, Timeout: 500 * time.Millisecond})
 	url := front(t, &Guard{Upstream: p}, new(server.Server))
-	if status, code := probes(t, url); status != 200 || code != "ok" {
+	if status, code := probes(t, url); status != 504 || code != CodeTimeout {
 		t.Errorf("before anybody knows, a probe is told %d %s", status, code)
+	}
+	if s := p.Stats().Upstreams[0]; s.Up != 1 || s.Failed["timeout"] != 1 {
+		t.Errorf("of a plain request that takes its time nothing follows: got %+v", s)
 	}
 	for range 2 {
 		if _, status, code, header := knock(t, url); status != 504 || code != CodeTimeout || header.Get("Retry-After") == "" {
@@ -296,6 +301,54 @@ func TestHanging(t *testing.T) {
 		}
 		if status, code := probes(t, url); status != 504 || code != CodeTimeout {
 			t.Errorf("a probe is told %d %s", status, code)
+		}
+	}
+}
+
+// TestProbesAsk: the application gets a probe as the plain GET that it is, without the token; whatever
+// it answers, somebody is there, and so if it hangs up.
+func TestProbesAsk(t *testing.T) {
+	const ok, is = `"code":"ok"`, "GET /app/a?x=1 HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nAccept: application/problem+json\r\nX-A: b\r\nX-Forwarded-For: 127.0.0.1\r\n"
+	for answer, want := range map[string]string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n": ok, "HTTP/1.1 500 Oh\r\n\r\n": ok, "HTTP/1.1 101 X\r\nUpgrade: h2c\r\n\r\n": ok, "HTTP/1.": ok, "HT": ok, "": ok,
+		"SSH-2.0-x\r\n": CodeInvalid, "X": CodeInvalid,
+	} {
+		app, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer app.Close()
+		g := &Guard{
+			Upstream: open(t, Upstreams{URLs: []string{"http://" + app.Addr().String()}}), Path: "/app/a",
+			Forward: Forward{Params: []string{"token"}, Cookies: []string{"token"}},
+		}
+		_, addr, _ := strings.Cut(front(t, g, new(server.Server)), "://")
+		asked := make(chan string, 1)
+		go func() {
+			for { // the first is the guard's look at it
+				c, err := app.Accept()
+				if err != nil {
+					return
+				}
+				in := bufio.NewReader(c)
+				var got strings.Builder
+				for line := ""; err == nil && line != "\r\n"; {
+					line, err = in.ReadString('\n')
+					got.WriteString(line)
+				}
+				if got.Len() > 0 {
+					asked <- got.String()
+				}
+				_, _ = io.WriteString(c, answer)
+				c.Close()
+			}
+		}()
+		c := say(t, addr, "GET /a?x=1&token=secret HTTP/1.1", "Host: a.example", "Accept: application/problem+json", "Cookie: token=secret", "Authorization: Bearer secret", "X-A: b")
+		if _, body := hear(t, c, http.MethodGet); !strings.Contains(body, want) {
+			t.Errorf("%q: got %s, want %s", answer, body, want)
+		}
+		if got := <-asked; !strings.HasPrefix(got, is) || strings.Contains(got, "secret") || strings.Contains(got, "Sec-") {
+			t.Errorf("asked: %q, want %q", got, is)
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +47,8 @@ type upstream struct {
 	host string // a name or an address
 	port uint16
 	tls  *tls.Config // nil: in the clear
+
+	isLeft bool // it is asked no more: see Change. Under the lock of the Pool
 }
 
 // parseUpstream reads a URL, whose error is for a person.
@@ -97,16 +98,16 @@ func secured(config *tls.Config, host string) *tls.Config {
 }
 
 // parseUpstreams reads all.
-func parseUpstreams(of Upstreams) (all []upstream, err error) {
+func parseUpstreams(of Upstreams) (all []*upstream, err error) {
 	for _, s := range of.URLs {
 		u, err := parseUpstream(s, of.TLS)
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(all, func(other upstream) bool { return other.name == u.name }) {
+		if indexOf(all, u.name) >= 0 {
 			return nil, fmt.Errorf("upstream %q is there twice", s)
 		}
-		all = append(all, u)
+		all = append(all, &u)
 	}
 	if len(all) == 0 {
 		return nil, errors.New("there is no upstream")

@@ -22,6 +22,11 @@ type Message struct {
 	Data   [][]byte     // by dialect; the last is for those beyond as well
 	Kept   bool         // in the topic's history
 
+	// Retained, unless it is 0, says that the message is what Retain keeps: when it was called, in
+	// nanoseconds since 1970, so that of two values of a topic the later one counts. Without Data
+	// the value is to be forgotten.
+	Retained int64
+
 	// A Broker sets these in what it delivers, and ignores them in what it is given: the
 	// node that published the message, and its number among all that this node has
 	// published to the topic. They are zero where there is one node, and for what comes
@@ -103,6 +108,7 @@ type Nodes interface {
 type Local struct {
 	mu     sync.Mutex // guards topics; the slices in it do not change
 	topics map[string][]*subscription
+	hubs   []*subscription // to what is retained
 }
 
 type subscription struct {
@@ -113,6 +119,9 @@ type subscription struct {
 func (l *Local) Publish(m Message) (err error) {
 	l.mu.Lock()
 	all := l.topics[m.Topic]
+	if m.Retained != 0 {
+		all = slices.Concat(all, l.hubs) // a hub that has it twice drops it
+	}
 	l.mu.Unlock()
 	for _, s := range all {
 		err = both(err, s.deliver(m))
@@ -130,6 +139,14 @@ func (l *Local) Subscribe(topic string, deliver func(Message) error) (cancel fun
 	}
 	l.topics[topic] = append(slices.Clip(l.topics[topic]), s)
 	return func() { l.cancel(topic, s) }, nil
+}
+
+// SubscribeRetained never fails. A Local keeps the hubs that have called it.
+func (l *Local) SubscribeRetained(deliver func(m Message) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hubs = append(slices.Clip(l.hubs), &subscription{deliver})
+	return nil
 }
 
 func (l *Local) cancel(topic string, s *subscription) {

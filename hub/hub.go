@@ -42,7 +42,8 @@ var (
 // SetLimits. All methods are safe for any goroutine.
 //
 // The functions that a Hub is given (Key, DialectOf, Announce, Moved, Replay, Send hooks, encoders, a
-// Broker) are called without a lock and may call any method.
+// Broker) are called without a lock and may call any method; but for Note, which is for those
+// that need no more than a record.
 type Hub struct {
 	// MaxTopics is how many topics can be in use at once; 0 means any number. It should
 	// be set where clients choose the names.
@@ -80,6 +81,13 @@ type Hub struct {
 	// calls it, and for what it finds.
 	Moved func(t *Topic, m Move)
 
+	// Note is told of each user that comes to a topic or goes from it, by name: also where
+	// moves are gathered, and when nobody is left to hear of it. It is called under the
+	// hub's lock, so that it comes in the order of the moves, and for a user that comes
+	// before Join returns: it must neither wait nor call the Hub. A Join that fails once the
+	// user was counted is told as one that came and went.
+	Note func(topic, user string, came bool)
+
 	// LeaveGrace is how long a user stays in a topic after their last member has left,
 	// unless more than half of MaxTopics are in use and the topic has no other members.
 	// GatherAbove is the number of users above which a topic gathers its moves and
@@ -100,6 +108,11 @@ type Hub struct {
 	// most; 0 means 32 MiB.
 	History      int
 	HistoryBytes int
+
+	// MaxRetained is how many topics can have a retained value, see Retain; 0 means 10,000.
+	// All values together take a quarter of HistoryBytes at most, beside the histories, and
+	// one up to 256 KiB in all its dialects.
+	MaxRetained int
 
 	// Replay is called with the history in a dialect, the oldest message first, and returns
 	// what a member hears of it when it joins. The result serves all members that join
@@ -138,6 +151,11 @@ type Hub struct {
 	charged    int            // bytes of it
 	topicBytes int            // of topics
 
+	retained      map[string]*retention // by topic, in use or not
+	retainedBytes int                   // of them
+	lastRetained  int64                 // the latest Message.Retained that was seen
+
+	listening    atomic.Bool  // to what others retain
 	historyBytes atomic.Int64 // of all topics
 	replays      replays
 }

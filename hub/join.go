@@ -37,7 +37,7 @@ func (t *Topic) join(m *Member, key string) (joined bool, err error) {
 	if f != nil && t.feed.CompareAndSwap(nil, f) {
 		f = nil
 	}
-	if err := t.admit(m, a.past); err != nil {
+	if err := t.admit(m, &a); err != nil {
 		t.hub.remove(m, !a.isNew) // a user that was on the way out still is
 		return false, err
 	}
@@ -52,8 +52,9 @@ func (t *Topic) join(m *Member, key string) (joined bool, err error) {
 type arrival struct {
 	announcement
 	past  []*frame.Prepared
-	isNew bool // the user was not here before
-	came  bool // nor elsewhere
+	kept  *frame.Prepared // the retained value, nil if there is none to hear
+	isNew bool            // the user was not here before
+	came  bool            // nor elsewhere
 }
 
 // beginJoin takes order when the arrival of m is ready.
@@ -66,11 +67,14 @@ func (t *Topic) beginJoin(m *Member, key string) (a arrival) {
 		if move, a.isNew, a.came = t.coming(m.user, key); !a.came || t.gathers(move.Count) {
 			to = m
 		}
-		if !asked && len(t.history.past) > 0 {
+		a.kept = t.hub.retainedFor(t.name, int(m.dialect))
+		if !asked && (len(t.history.past) > 0 || a.kept != nil) {
 			asked, heard = true, t.hub.mayHear(m.user)
 		}
 		if ready = true; heard {
 			a.past, ready = t.history.tell(m.dialect, t.hub, &r)
+		} else {
+			a.kept = nil
 		}
 		return t.isAnnounced(&a.announcement, move, to) && ready
 	}, func() {
@@ -80,10 +84,15 @@ func (t *Topic) beginJoin(m *Member, key string) (a arrival) {
 	return a
 }
 
-// admit lets m hear the topic, the past first. It is called under order.
-func (t *Topic) admit(m *Member, past []*frame.Prepared) error {
-	for _, p := range past {
+// admit lets m hear the topic, the past first, and what is retained. It is called under order.
+func (t *Topic) admit(m *Member, a *arrival) error {
+	for _, p := range a.past {
 		if err := m.conn.SendPrepared(p); err != nil {
+			return err
+		}
+	}
+	if a.kept != nil {
+		if err := m.conn.SendPrepared(a.kept); err != nil {
 			return err
 		}
 	}
@@ -142,6 +151,9 @@ type feed struct{ cancel func() }
 func (t *Topic) subscribe() (*feed, error) {
 	if t.hub.Broker == nil || t.feed.Load() != nil {
 		return nil, nil
+	}
+	if err := t.hub.listen(); err != nil {
+		return nil, err
 	}
 	f := new(feed)
 	cancel, err := t.hub.Broker.Subscribe(t.name, func(m Message) error {

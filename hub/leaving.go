@@ -64,6 +64,18 @@ func (h *Hub) expire() {
 	}
 }
 
+// EndGrace has the users go that only LeaveGrace keeps, at once. It is for the end of a
+// program whose server has been shut down: Moved and Note are told of all that leave.
+func (h *Hub) EndGrace() {
+	for {
+		l, name, found := h.first()
+		if !found {
+			return
+		}
+		l.topic.expire(l, name)
+	}
+}
+
 // first returns the user that goes next. If there is none, keep has to start the timer again.
 func (h *Hub) first() (l leaver, name string, found bool) {
 	h.mu.Lock()

@@ -86,6 +86,9 @@ func (h *Hub) add(m *Member, key string) (added bool, err error) {
 	switch {
 	case i == 0:
 		i = s.take(t, m.user, key)
+		if h.Note != nil {
+			h.Note(t.name, m.user, true)
+		}
 		h.came(t, m.user)
 	case s.isTaken(i):
 		i = s.takeBeside(i)
@@ -143,7 +146,7 @@ func (h *Hub) roomy() bool { return h.MaxTopics <= 0 || len(h.topics) <= h.MaxTo
 // last user. It is called under mu and the topic's order.
 func (h *Hub) forget(t *Topic, seat uint32) {
 	h.went(t, seat)
-	h.seats.give(t, seat)
+	h.giveUp(t, seat)
 	h.vacate(t)
 }
 
@@ -152,9 +155,17 @@ func (h *Hub) forgetAll(t *Topic) {
 	for _, i := range slices.Collect(t.users.All((*byUser)(&h.seats), 0)) {
 		h.stay(i)
 		h.went(t, i)
-		h.seats.give(t, i)
+		h.giveUp(t, i)
 	}
 	h.vacate(t)
+}
+
+// giveUp takes a user without connections out of the table.
+func (h *Hub) giveUp(t *Topic, seat uint32) {
+	if h.Note != nil {
+		h.Note(t.name, string(h.seats.nameOf(seat)), false)
+	}
+	h.seats.give(t, seat)
 }
 
 // vacateIfEmpty ends a topic that find has made and nobody has joined. It is called under the
@@ -222,7 +233,7 @@ func (h *Hub) weigh(of *server.Server) {
 // size is what is in the tables, without the room that they have beside.
 func (h *Hub) size() int {
 	const awaySize = 16
-	n := h.seats.size() + h.topicBytes + len(h.leaving)*int(unsafe.Sizeof(leaver{})) + len(h.away)*awaySize
+	n := h.seats.size() + h.topicBytes + h.retainedBytes + len(h.leaving)*int(unsafe.Sizeof(leaver{})) + len(h.away)*awaySize
 	if h.cluster != nil {
 		n += h.cluster.size()
 	}

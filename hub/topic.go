@@ -125,6 +125,9 @@ func (t *Topic) publish(m Message) error {
 
 // deliver sends a message to the members here.
 func (t *Topic) deliver(m Message) (err error) {
+	if m.Retained != 0 {
+		return t.hub.Keep(m)
+	}
 	if m.Kept && t.hub.History > 0 {
 		return t.record(m)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/usher-ws/usher/stream"
 	"github.com/usher-ws/usher/upgrade"
+	"golang.org/x/sys/unix"
 )
 
 // Caller asks other servers about one request of a Relay. Its methods are called on the loop of
@@ -49,7 +50,7 @@ type Call struct {
 	Unix     string         // the path of a unix socket; or else
 	To       netip.AddrPort // an address
 	TLS      *tls.Config    // nil: in the clear; not for Unix
-	Request  []byte         // a whole head; a probe has none
+	Request  []byte         // a whole head; nothing if it is enough to connect
 	Connect  time.Duration  // for the connection, its TLS included; 0: Timeout
 	Timeout  time.Duration  // for all until the answer has come
 	Upstream uint32         // the Caller's own number for the server: see Relay.Ended
@@ -234,7 +235,9 @@ func (d *door) callAnother(s, up link, cause error) {
 // endOfAnswer reads an answer that the end of the connection has made whole, or else refuses
 // the client.
 func (o owner) endOfAnswer(s, up link, cause error) {
-	if head := up.Extra().head; head == nil || !errors.Is(cause, io.EOF) || !o.door.readAnswer(up, head, true) {
+	head := up.Extra().head
+	isEnd := errors.Is(cause, io.EOF) || head == nil && errors.Is(cause, unix.ECONNRESET) // which has cut nothing short
+	if !isEnd || !o.door.readAnswer(up, head, true) {
 		o.door.unanswered(s, cause)
 	}
 }

@@ -75,16 +75,33 @@ func (o owner) ping(s link, silence uint32) {
 	if s.Data().last.Cap(o.Tick(), stream.TakenAgo(s.Progress())); o.silence(s) < silence {
 		return
 	}
-	if o.isInFrame(s) { // of another server's, in which it cannot be asked: another silence begins
+	if o.isInFrame(s) { // of another server's, behind which it is asked: until then another silence begins
 		s.Data().last = stream.StartClock(o.Tick())
+		up, _ := o.pairs.of(o.loop, s)
+		up.Data().facts |= owesPing
 		return
 	}
 	o.notePing(s)
 	if o.routeOf(s).Relay != nil {
-		o.deliver(s, frame.AppendFrame(nil, frame.OpPing, o.srv.relayPing), 0) // its pong is not the other's
+		o.deliver(s, o.relayPing(), 0)
 		return
 	}
 	o.deliver(s, pingFrame, 0)
+}
+
+// relayPing is the ping for a connection that is relayed: its pong is not the other server's.
+func (o owner) relayPing() []byte { return frame.AppendFrame(nil, frame.OpPing, o.srv.relayPing) }
+
+// pingBehind asks the client of a relay behind the frame in which it could not be asked.
+func (o owner) pingBehind(s, up link) {
+	up.Data().facts &^= owesPing
+	if o.pairs.at(up.Slot()) == 0 || !isFlowing(s) || s.Data().pinged != 0 {
+		return
+	}
+	o.notePing(s)
+	if o.give(s, up, o.relayPing()); o.pairs.at(up.Slot()) != 0 && isFlowing(s) {
+		o.openDeadline(s)
+	}
 }
 
 // pingUnits of what session.pinged counts are the idle-timeout.

@@ -22,8 +22,10 @@ func (b *bench) advance() {
 }
 
 // advanceToDue lets ticks pass up to the connection's deadline, and it is acted upon.
-func (b *bench) advanceToDue() {
-	if at, now := b.drive.NextDue(b.s), b.l.Tick(); at > now {
+func (b *bench) advanceToDue() { b.advanceToDueOf(b.s) }
+
+func (b *bench) advanceToDueOf(s link) {
+	if at, now := b.drive.NextDue(s), b.l.Tick(); at > now {
 		b.drive.Advance(at - 1 - now)
 	}
 	b.advance()

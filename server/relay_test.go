@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -276,6 +277,30 @@ func TestRelayHolds(t *testing.T) {
 		t.Errorf("after all has left it is %v", b.at())
 	}
 	b.client.Cut(unix.ECONNRESET)
+}
+
+// A ping that comes due in the middle of a frame follows it at once, between two of one message; and
+// one that is not answered ends the connection.
+func TestPingBehindFrame(t *testing.T) {
+	b := newBench(t, &Server{PingInterval: 20 * time.Second, IdleTimeout: time.Minute})
+	b.bring(isCalled)
+	b.send("HTTP/1.1 101 X\r\n\r\n\x02\x02x")
+	relays(isOpen, readable)(b)
+	b.told()
+	b.advanceToDueOf(b.client)
+	if got := b.told(); got != "" {
+		t.Fatalf("in the middle of a frame it was told %q", got)
+	}
+	b.send("y\x80\x01z")
+	readable(b)
+	ping := string(frame.AppendFrame(nil, frame.OpPing, b.l.srv.relayPing))
+	if got, want := b.told(), "y"+ping+"\x80\x01z"; got != want {
+		t.Fatalf("behind the frame: got %q, want %q", got, want)
+	}
+	b.advanceToDueOf(b.client)
+	if got := b.told(); !strings.HasSuffix(got, "idle_timeout") {
+		t.Errorf("without a pong: got %q", got)
+	}
 }
 
 // What is passed on allocates nothing, in either direction, limited or not.

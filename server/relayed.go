@@ -90,7 +90,14 @@ func (l *loop) isBetween(s, up link) bool {
 func (l *loop) readUp(s, up link, r *loopRoute) (end ending, whole bool) {
 	p, tenure := &l.relay.parser, l.tenures.at(s.Slot())
 	for {
-		if r.limited && p.Unread() > 0 && !p.InFrame() {
+		if !r.limited { // else each is charged
+			if n := p.PassWhole(); n > 0 {
+				r.tally.MessagesIn += int64(n)
+				tenure.messages += int64(n)
+				s.Data().facts &^= spoiled
+				whole = true
+			}
+		} else if p.Unread() > 0 && !p.InFrame() {
 			if wait, e := l.meter.mustWaitFor(s, r, p); wait { // what is left is held by Suspend
 				return ending{err: e}, whole
 			}
@@ -170,8 +177,14 @@ func (o owner) passDown(up link, b []byte) {
 // end of the frame that the end of the client waits for.
 func (o owner) readDown(s, up link) (bye *CloseError, isBad bool) {
 	p, t := &o.relay.parser, &o.routeOf(s).tally
-	for pc := p.Next(); pc.Kind != frame.NoEvent; pc = p.Next() {
+	for {
+		if s.Extra().parting == nil && !up.Data().facts.has(owesText) {
+			t.MessagesOut += int64(p.PassWhole())
+		}
+		pc := p.Next()
 		switch pc.Kind {
+		case frame.NoEvent:
+			return nil, false
 		case frame.FrameEvent:
 			if pc.Opcode != frame.OpContinuation {
 				t.MessagesOut++
@@ -183,14 +196,17 @@ func (o owner) readDown(s, up link) (bye *CloseError, isBad bool) {
 		}
 		p.Pass()
 		if s.Extra().parting != nil && !p.InFrame() {
-			break
+			return nil, false
+		}
+		if up.Data().facts.has(owesPing) && !p.InFrame() {
+			o.handDown(s, up)
+			o.pingBehind(s, up)
 		}
 		if up.Data().facts.has(owesText) && !p.InMessage() {
 			o.handDown(s, up)
 			o.give(s, up, o.warning(s, up))
 		}
 	}
-	return nil, false
 }
 
 // handDown gives a client what was passed, which may be its end.

@@ -53,6 +53,7 @@ const (
 	heardHalf  = prepaid      // half a frame has passed, of which the rest does not come
 	needsAll   = spoiled      // compressed messages refer to those before them, so that none may be left out
 	owesText   = odd          // it is to be told Relay.WarnText when the message is over that passes to it
+	owesPing   = odd << 1     // it is to be pinged when the frame is over that passes to it
 )
 
 func (f facts) state() state        { return state(f & stateBits) }

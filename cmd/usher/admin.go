@@ -46,6 +46,7 @@ func newAdmin(addr string, r *running) (*admin, error) {
 	registry.MustRegister(r.now.Load().collectors()...) // of the service, which stays
 	registry.MustRegister(r.reloads.collectors()...)
 	registry.MustRegister(r.certs.collectors()...)
+	registry.MustRegister(eventCollectors(r.events)...)
 	if r.pool != nil {
 		registry.MustRegister(upstreamCollector{r.pool})
 	}

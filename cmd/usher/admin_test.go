@@ -24,7 +24,12 @@ import (
 // serveAdmin is serve with --admin. It also returns the admin's base URL.
 func serveAdmin(t *testing.T, flags ...string) (p *program, base string) {
 	t.Helper()
-	p = serve(t, append([]string{"--admin", "127.0.0.1:0"}, flags...)...)
+	return adminOf(t, serve(t, append([]string{"--admin", "127.0.0.1:0"}, flags...)...))
+}
+
+// adminOf returns p, and the URL of its --admin.
+func adminOf(t *testing.T, p *program) (_ *program, base string) {
+	t.Helper()
 	select {
 	case line := <-p.stdout.await("admin on "):
 		_, base, _ = strings.Cut(strings.TrimSpace(line), "admin on ")

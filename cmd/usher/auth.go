@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/usher-ws/usher/login"
+	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/upgrade"
 	"github.com/usher-ws/usher/upgrade/forwardauth"
 )
@@ -48,12 +49,12 @@ type door struct {
 	service  *forwardauth.Service
 }
 
-// guards are those of a route behind the door.
-func (d door) guards() []upgrade.Guard {
+// guards are those of a route of srv behind the door.
+func (d door) guards(srv *server.Server) []upgrade.Guard {
 	if d.provider == nil {
 		return nil
 	}
-	return []upgrade.Guard{d.provider.Bearer()}
+	return []upgrade.Guard{d.provider.Bearer(), srv.NotBanned()}
 }
 
 // authorize is the Authorize of a route behind the door, nil if there is none.

@@ -110,6 +110,10 @@ func TestMistakes(t *testing.T) {
 		{"guard --upstream http://127.0.0.1:9 --upstream-timeout 0", 2, "out of range"},
 		{"guard --upstream http://127.0.0.1:9 --path /a/{b}=/{c}", 2, "no wildcard {c}"},
 		{"guard --upstream http://127.0.0.1:9 --path /a/{b} --path /a/{c}=/c", 2, "the same paths"},
+		{"guard --upstream http://127.0.0.1:9 --path /a/{b} --path /{c}/d", 2, "neither is the more special one"},
+		{"guard --upstream http://127.0.0.1:9 --path a.example/ws", 2, "has a host"},
+		{"guard --upstream http://127.0.0.1:9 --path /ws/=/socket/", 2, "/ws/{rest...}=/app/{rest...}"},
+		{"guard --upstream http://127.0.0.1:9 --public GET\t/ws", 2, "has a method"},
 		{"guard --upstream http://127.0.0.1:9 --public ws", 2, "slash"},
 		{"guard --upstream http://127.0.0.1:9 --forward-claims https://h/role", 2, "letters"},
 		{"guard --upstream http://127.0.0.1:9 --rooms a", 2, "--rooms"},
@@ -318,6 +322,7 @@ func TestHelpAndVersion(t *testing.T) {
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-rooms-per-user --max-requests --max-head --max-message --max-buffered --handshake-timeout " +
 		"--message-timeout --write-timeout --ping-interval --idle-timeout --drain --deflate --log-format --log-level --admin --help " +
 		"--access-log --print-routes --users --proxy-protocol --trusted-proxy --auth-url --tls-cert --tls-key --tls-min --tls-client-ca --acme --acme-dir --acme-server " +
+		"--cluster --node --cluster-listen --cluster-peers --cluster-client-listen --cluster-token-file --cluster-creds --cluster-tls-cert --cluster-tls-key --cluster-tls-ca " +
 		"--leave-grace --announce-max --history --jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, +)?(--[a-z-]+)`).FindAllStringSubmatch(finish(t, nil, "serve", "--help").stdout, -1) {

@@ -54,6 +54,7 @@ func TestGuardAnswers(t *testing.T) {
 			{"14 it hangs up", upgradeTo("/ws"), 502, "upstream_unreachable"},
 		}},
 		{answering("silence"), []row{
+			{"14 it says nothing to a probe, the first that asks", get("/ws", onlyProbe), 504, "upstream_timeout"},
 			{"14 it says nothing", upgradeTo("/ws"), 504, "upstream_timeout"},
 			{"14 it says nothing to a probe", get("/ws", onlyProbe), 504, "upstream_timeout"},
 			{"14 it says nothing to a plain request", get("/ws"), 504, "upstream_timeout"},
@@ -192,6 +193,38 @@ func TestGuardPaths(t *testing.T) {
 		}
 		if a := ask(t, p.addr, head(upgradeTo(path, alice)...)); a.status != 418 || !strings.HasPrefix(a.body, "GET "+path+"\n") {
 			t.Errorf("%s: got %v, want 418, asked for as it is", path, a)
+		}
+	}
+}
+
+// TestGuardPatterns: --path and --public have the patterns of net/http, and the most special counts.
+func TestGuardPatterns(t *testing.T) {
+	t.Parallel()
+	app := mirror(t)
+	everything := guardOf(t, app, "--path", "/")
+	some := guardOf(t, app, "--path", "/{$}", "--path", "/ws/", "--path", "/ws/{room}=/room/{room}", "--path", "/ws/hall=/hall", "--path", "/api/{$}", "--path", "/a%20b",
+		"--public", "/ws/open/,/{$}")
+	alice := bearer(token("alice"))
+	for _, c := range []struct {
+		p    *program
+		path string
+		to   string // "" if it is not passed on
+	}{
+		{everything, "/", "/"}, {everything, "/a", "/a"}, {everything, "/a/b/", "/a/b/"}, {everything, "/a//b", "/a//b"},
+		{some, "/", "/"}, {some, "/other", ""},
+		{some, "/ws", ""}, {some, "/ws/", "/ws/"}, {some, "/ws/a", "/room/a"}, {some, "/ws/hall", "/hall"}, {some, "/ws/a/b", "/ws/a/b"}, {some, "/ws/a/", "/ws/a/"},
+		{some, "/ws/a/../b", ""}, {some, "/api/", "/api/"}, {some, "/api", ""}, {some, "/api/x", ""}, {some, "/%61%20b", "/%61%20b"},
+	} {
+		for _, request := range [][]string{upgradeTo(c.path, alice), get(c.path)} {
+			a := ask(t, c.p.addr, head(request...))
+			if isPassed := c.to != ""; isPassed != (a.status == 418) || isPassed && !strings.HasPrefix(a.body, "GET "+c.to+"\n") || !isPassed && a.code() != "not_found" {
+				t.Errorf("%q: got %v, want it at %q", request[:3], a, c.to)
+			}
+		}
+	}
+	for path, status := range map[string]int{"/": 418, "/ws/open/": 418, "/ws/open/x/y": 418, "/ws/open": 401, "/ws/x": 401, "/api/": 401} {
+		if a := ask(t, some.addr, head(upgradeTo(path)...)); a.status != status {
+			t.Errorf("%s without a token: got %v, want %d", path, a, status)
 		}
 	}
 }

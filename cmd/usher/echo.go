@@ -7,11 +7,12 @@ import (
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/server"
+	"github.com/usher-ws/usher/upgrade"
 )
 
 // routeEchoes adds the echoes that the flags ask for: an open one without limits unless a
-// rate was given, and one behind the door and the limits.
-func (s *serveCmd) routeEchoes(srv *server.Server, by door) {
+// rate was given, and one behind the door, with its guards, and the limits.
+func (s *serveCmd) routeEchoes(srv *server.Server, guards []upgrade.Guard, by door) {
 	if s.Echo != "" {
 		r := server.Route{Limits: s.limits(), OnLimit: slowDown, Message: echo}
 		if s.Rate == nil {
@@ -21,7 +22,7 @@ func (s *serveCmd) routeEchoes(srv *server.Server, by door) {
 	}
 	if s.EchoAuth != "" {
 		srv.Route(s.EchoAuth, server.Route{
-			Guards:    by.guards(),
+			Guards:    guards,
 			Authorize: by.authorize(),
 			Limits:    s.limits(),
 			OnLimit:   slowDown,

@@ -142,10 +142,10 @@ func (f *keysFlags) openKeys(secrets []secret, before *jwks.Keys, log *slog.Logg
 	return keys, nil
 }
 
-// chat returns the settings of the chat behind e.
-func (s *serveCmd) chat(e *entrance) chat.Config {
+// chat returns the settings of the chat behind e and guards.
+func (s *serveCmd) chat(e *entrance, guards []upgrade.Guard) chat.Config {
 	return chat.Config{
-		Guards: e.guards(), Authorize: e.authorize(), LogIn: e.logIn, Origins: s.Origin,
+		Guards: guards, Authorize: e.authorize(), LogIn: e.logIn, Origins: s.Origin,
 		Rooms: s.Rooms, MaxRoomsPerUser: orNone(s.MaxRoomsPerUser), Limits: s.limits(),
 		LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
 		History: orNone(s.History), HistoryBytes: s.historyBytes(), ReplayRate: s.replays(),

@@ -38,6 +38,7 @@ type serveCmd struct {
 	MaxRoomsPerUser int `default:"100" live:"" help:"Rooms of the chat that one user may be in at once, however many connections there are in each."`
 	boundFlags      `kong:"set='max_message=64KiB',set='max_message_help=The largest message; a text in the chat has up to 4,096 characters.'"`
 
+	clusterFlags
 	operatorFlags
 }
 
@@ -49,11 +50,12 @@ type common struct {
 	*credentialFlags
 	*limitFlags
 	*boundFlags
+	*clusterFlags
 	*operatorFlags
 }
 
 func (s *serveCmd) common() common {
-	return common{&s.listenFlags, &s.originFlag, &s.credentialFlags, &s.limitFlags, &s.boundFlags, &s.operatorFlags}
+	return common{&s.listenFlags, &s.originFlag, &s.credentialFlags, &s.limitFlags, &s.boundFlags, &s.clusterFlags, &s.operatorFlags}
 }
 
 // listenFlags are where clients come in, and by whom.
@@ -118,7 +120,9 @@ type operatorFlags struct {
 	Admin     string `placeholder:"ADDR" help:"Serve /metrics, /stats, /connections, /log-level, /healthz, /readyz and /debug/pprof here: an address that only operators can reach."`
 	LogFormat string `enum:"text,json" default:"text" help:"Format of the log on standard error: text or json."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" live:"" help:"The lowest level that is logged: debug, info, warn or error."`
-	AccessLog bool   `help:"Log every attempt, accepted or refused, and every end of a connection."`
+	AccessLog bool   `help:"Log every attempt, accepted or refused, every end of a connection, and what becomes of every plain request behind a guard."`
+
+	eventsFlags
 
 	PrintRoutes bool `help:"Print the guards, limits and middleware of each path, in their order, and exit."`
 }
@@ -130,7 +134,7 @@ const maxLoops = 1024
 func (*serveCmd) Help() string { return helpOn(liveOfServe) }
 
 // liveOfServe are the flags of serve that change while it runs.
-const liveOfServe = "--audience, --burst, --byte-rate, --close-after, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
+const liveOfServe = "--audience, --burst, --byte-rate, --close-after, --events-key-file, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
 	"--log-level, --max-conns, --max-conns-per-ip, --max-conns-per-user, --max-head, --max-message, --max-rooms-per-user, --origin, " +
 	"--over-limit, --public-key, --rate, --secret-file, --tls-cert, --tls-client-ca, --tls-key, --tls-min, --user-rate, --users"
 
@@ -218,7 +222,13 @@ func (s common) validate() error {
 	if err := s.authFlag.validate(); err != nil {
 		return err
 	}
-	return s.acmeFlags.validate()
+	if err := s.eventsFlags.validate(); err != nil {
+		return err
+	}
+	if err := s.acmeFlags.validate(); err != nil {
+		return err
+	}
+	return s.clusterFlags.validate()
 }
 
 // isAddress reports whether addr is HOST:PORT with a port number. The kernel would

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/usher-ws/usher/hub/events"
 	"github.com/usher-ws/usher/internal/pattern"
 	"github.com/usher-ws/usher/server"
 )
@@ -19,12 +21,12 @@ import (
 type guardCmd struct {
 	configFlag
 
-	Upstream        []string      `placeholder:"URL" help:"The application, which must be named: http://HOST:PORT, https://HOST:PORT or unix:PATH. Of several, the one with the fewest connections gets the next, and one that does not answer rests."`
+	Upstream        []string      `live:"" placeholder:"URL" help:"The application, which must be named: http://HOST:PORT, https://HOST:PORT or unix:PATH. Of several, the one with the fewest connections gets the next, and one that does not answer rests."`
 	UpstreamTimeout time.Duration `default:"10s" help:"The time in which the application must have answered a request; 504 otherwise."`
 	HoldRestart     time.Duration `default:"0" help:"How long new clients wait at the door while no upstream answers, instead of being refused with 502."`
 
-	Path   []pathRule `placeholder:"PATTERN[=PATH]" help:"Pass on what is for these paths only, in the pattern syntax of net/http: /ws, /ws/{room}, /app/{rest...}. With =PATH the application is asked for that instead, in which {room} and {rest...} stand for what matched. If not given, everything is passed on."`
-	Public []string   `placeholder:"PATTERN" help:"Upgrades to these paths need no token. One that is good is recognised all the same."`
+	Path   []pathRule `placeholder:"PATTERN[=PATH]" help:"Pass on what is for these paths only, in the patterns of net/http: /ws, /ws/{room}, /app/ with all that is below it, /app/{rest...}, /{$} for / alone. Of several that match the most special one counts. With =PATH the application is asked for that instead, in which {room} and {rest...} stand for what matched. If not given, everything is passed on."`
+	Public []string   `placeholder:"PATTERN" help:"Upgrades to these paths need no token, in the same patterns. One that is good is recognised all the same."`
 
 	ForwardToken  bool     `help:"Let the application have the token. Otherwise it is taken out of what it is asked, and X-Usher-Subject says whose it was."`
 	ForwardClaims []string `placeholder:"CLAIM" help:"Tell the application these claims of the token, in headers X-Usher-Claim-CLAIM, escaped as in a URL; what is no text is JSON."`
@@ -41,20 +43,21 @@ type guardCmd struct {
 	boundFlags  `kong:"set='max_message=16MiB',set='max_message_help=The largest message; one that is compressed counts as it was sent.'"`
 	MaxLifetime time.Duration `default:"0" help:"Close a connection that is this old with 1001, some up to a tenth earlier, so that those that came together do not go together."`
 
+	clusterFlags
 	operatorFlags
 }
 
 func (g *guardCmd) common() common {
-	return common{&g.listenFlags, &g.originFlag, &g.credentialFlags, &g.limitFlags, &g.boundFlags, &g.operatorFlags}
+	return common{&g.listenFlags, &g.originFlag, &g.credentialFlags, &g.limitFlags, &g.boundFlags, &g.clusterFlags, &g.operatorFlags}
 }
 
 // Help is what usher guard --help prints below its first line.
 func (*guardCmd) Help() string { return helpOn(liveOfGuard) }
 
 // liveOfGuard are the flags of guard that change while it runs.
-const liveOfGuard = "--audience, --burst, --byte-rate, --close-after, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
+const liveOfGuard = "--audience, --burst, --byte-rate, --close-after, --events-key-file, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
 	"--log-level, --max-conns, --max-conns-per-ip, --max-conns-per-user, --max-head, --max-message, --origin, " +
-	"--over-limit, --public-key, --rate, --secret-file, --tls-cert, --tls-client-ca, --tls-key, --tls-min, --user-rate"
+	"--over-limit, --public-key, --rate, --secret-file, --tls-cert, --tls-client-ca, --tls-key, --tls-min, --upstream, --user-rate"
 
 // Validate is called by kong.
 func (g *guardCmd) Validate() error {
@@ -74,13 +77,19 @@ func (g *guardCmd) Validate() error {
 	}
 	for k, p := range g.Path {
 		for _, other := range g.Path[:k] {
-			if p.pattern.Same(other.pattern) {
-				return fmt.Errorf("--path: %s and %s match the same paths: give one of them", other.pattern, p.pattern)
+			switch {
+			case p.pattern.Same(other.pattern):
+				return fmt.Errorf("--path: %s and %s match the same paths: give one of them", other.text, p.text)
+			case p.pattern.Conflicts(other.pattern):
+				return fmt.Errorf("--path: %s and %s match some of the same paths, and neither is the more special one: give one for these paths alone", other.text, p.text)
 			}
 		}
 	}
 	if _, err := parsePublic(g.Public); err != nil {
 		return fmt.Errorf("--public: %w", err)
+	}
+	if slices.Contains(g.EventsTypes, events.Message.String()) {
+		return errors.New("--events-types: a guard passes messages on without reading them: leave message out")
 	}
 	for _, claim := range g.ForwardClaims {
 		if strings.ContainsFunc(claim, func(r rune) bool { return !isPartOfClaim(r) }) {
@@ -97,6 +106,7 @@ func isPartOfClaim(r rune) bool {
 
 // pathRule is a value of --path.
 type pathRule struct {
+	text    string // of the pattern, as it was given
 	pattern pattern.Pattern
 	to      string // "" for the path as it was asked for
 }
@@ -104,11 +114,14 @@ type pathRule struct {
 // UnmarshalText reads PATTERN[=PATH].
 func (p *pathRule) UnmarshalText(text []byte) (err error) {
 	from, to, isMapped := strings.Cut(string(text), "=")
-	if p.pattern, err = pattern.Parse(from); err != nil {
+	if p.pattern, err = pattern.ParseMux(from); err != nil {
 		return err
 	}
-	if p.to = to; !isMapped {
+	if p.text, p.to = from, to; !isMapped {
 		return nil
+	}
+	if strings.HasSuffix(from, "/") {
+		return fmt.Errorf("%q: name what is below %s to say where it goes, as in %[2]s{rest...}=/app/{rest...}", text, from)
 	}
 	if !strings.HasPrefix(to, "/") || strings.ContainsAny(to, "?#\\% \t") {
 		return fmt.Errorf("%q: %q is no path to ask for: want one like /socket/{room}", text, to)
@@ -122,7 +135,7 @@ func (p *pathRule) UnmarshalText(text []byte) (err error) {
 // parsePublic reads the values of --public.
 func parsePublic(texts []string) (all []pattern.Pattern, err error) {
 	for _, text := range texts {
-		p, err := pattern.Parse(text)
+		p, err := pattern.ParseMux(text)
 		if err != nil {
 			return nil, err
 		}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/usher-ws/usher/guard"
 	"github.com/usher-ws/usher/internal/pattern"
@@ -18,7 +20,7 @@ import (
 
 // This file is what usher guard runs: the door of serve, and behind it an application's.
 
-// everything is the pattern of what is passed on if no --path is given.
+// everything is the pattern of what is passed on if no --path is given. Metrics and the log have it.
 const everything = "/{path...}"
 
 // open implements program.
@@ -27,20 +29,27 @@ func (g *guardCmd) open(r *running, before *entrance) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := r.pool
+	pool, change := r.pool, func() {}
 	if pool == nil {
 		pool, err = guard.Open(guard.Upstreams{
 			URLs: g.Upstream, Timeout: g.UpstreamTimeout, HoldRestart: g.HoldRestart, Logger: r.log,
 		})
-		if err != nil {
-			e.close()
+	} else {
+		change, err = pool.Change(g.Upstream)
+	}
+	if err != nil {
+		e.close()
+		if before == nil {
 			e.door.close()
-			return nil, usageError{fmt.Errorf("--upstream: %w", err)}
 		}
+		return nil, usageError{fmt.Errorf("--upstream: %w", err)}
 	}
 	srv := g.common().server(r.log)
 	g.route(srv, r, pool, e)
-	return &opened{e, srv, func() { r.pool = pool }}, nil
+	return &opened{e, srv, func() {
+		r.pool = pool
+		change()
+	}}, nil
 }
 
 // entrance reads what the settings name. before is what it takes the place of, nil at the start.
@@ -84,7 +93,7 @@ func (g *guardCmd) route(srv *server.Server, r *running, pool *guard.Pool, e *en
 	}
 	route := server.Route{Limits: g.common().limits(0)}
 	if e.verifier != nil {
-		route.Guards = []upgrade.Guard{upgrade.BearerUnless(isPublic, e.verifier)}
+		route.Guards = []upgrade.Guard{upgrade.BearerUnless(isPublic, e.verifier), r.bans(srv).NotBanned()}
 	}
 	if ask := e.authorize(); ask != nil {
 		route.Authorize = func(ctx context.Context, req *upgrade.Request) error {
@@ -96,7 +105,7 @@ func (g *guardCmd) route(srv *server.Server, r *running, pool *guard.Pool, e *en
 	}
 	paths := g.Path
 	if len(paths) == 0 {
-		all, _ := pattern.Parse(everything)
+		all, _ := pattern.ParseMux(everything)
 		paths = []pathRule{{pattern: all}}
 	}
 	for _, p := range paths {
@@ -104,8 +113,38 @@ func (g *guardCmd) route(srv *server.Server, r *running, pool *guard.Pool, e *en
 			Upstream: pool, Path: p.to, Forward: g.forward(e.given), Recognize: r.recognize,
 			CheckText: g.CheckUTF8, WarnText: g.WarnText, MaxLifetime: g.MaxLifetime,
 		}
+		if g.AccessLog {
+			to.Answered = logAnswered(r.log, p.pattern.String())
+		}
 		route.Relay = to.Relay()
 		srv.Route(p.pattern.String(), route)
+	}
+}
+
+// logAnswered returns what logs the plain requests of a route, as middleware.Logging does upgrades.
+func logAnswered(log *slog.Logger, route string) func(guard.Answered) {
+	return func(a guard.Answered) {
+		msg, remote := "answered", a.Remote
+		if _, err := netip.ParseAddrPort(remote); err != nil {
+			remote = "unknown"
+		}
+		attrs := []slog.Attr{slog.String("route", route), slog.String("request", a.Request), slog.String("remote", remote)}
+		say := func(is bool, attr slog.Attr) {
+			if is {
+				attrs = append(attrs, attr)
+			}
+		}
+		say(a.User != "", slog.String("user", a.User))
+		say(a.Upstream != "", slog.String("upstream", a.Upstream))
+		say(a.Status != 0, slog.Int("status", a.Status))
+		if a.Code != "" {
+			msg = "refused"
+			say(true, slog.String("code", a.Code))
+		}
+		say(true, slog.Duration("duration", a.Took.Round(time.Millisecond)))
+		say(true, slog.Int64("bytes", a.Bytes))
+		say(a.IsCut, slog.String("reason", "cut short"))
+		log.LogAttrs(context.Background(), slog.LevelInfo, msg, attrs...)
 	}
 }
 

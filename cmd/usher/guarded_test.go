@@ -3,7 +3,6 @@
 package main_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"os"
 	"os/exec"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // What stands in front of applications that others wrote.
@@ -29,111 +29,6 @@ func guardOf(t testing.TB, upstream string, flags ...string) *program {
 		}
 	}
 	return start(t, usher(t, append(args, flags...)...))
-}
-
-// fastAPI starts testdata/guard/fastapi_app.py on uvicorn, with the secret of the programs, and
-// returns its URL.
-func fastAPI(t *testing.T) string {
-	t.Helper()
-	if exec.Command(debian, "-c", "import fastapi, uvicorn, websockets, jwt").Run() != nil {
-		missing(t, "python3-fastapi", "not installed; see make deps")
-	}
-	cmd := exec.Command(debian, "-m", "uvicorn", "fastapi_app:app", "--port", "0")
-	cmd.Dir = guardDir
-	cmd.Env = append(os.Environ(), "APP_SECRET="+secret, "PYTHONDONTWRITEBYTECODE=1")
-	return foreignService(t, cmd)
-}
-
-// logIn returns the token that an application's POST /token gives, and the status.
-func logIn(t *testing.T, addr, user, password string) (token string, status int) {
-	t.Helper()
-	body, _ := json.Marshal(map[string]string{"username": user, "password": password})
-	resp, err := http.Post("http://"+addr+"/token", "application/json", strings.NewReader(string(body)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var grant struct {
-		Token string `json:"access_token"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&grant); err != nil {
-		t.Fatal(err)
-	}
-	return grant.Token, resp.StatusCode
-}
-
-// TestGuardFastAPI: users log in at an application and talk there through the guard, and hear why
-// when they cannot; and the application hears what becomes of them.
-func TestGuardFastAPI(t *testing.T) {
-	t.Parallel()
-	app := fastAPI(t)
-	p := guardOf(t, app, "--path", "/ws/{room}", "--path", "/token", "--path", "/me", "--max-conns-per-user", "2", "--drain", "100ms", "--origin", "https://friend.example")
-	if _, status := logIn(t, p.addr, "alice", "wrong"); status != 401 {
-		t.Errorf("a wrong password: got %d", status)
-	}
-	alice, _ := logIn(t, p.addr, "alice", "wonderland")
-	bob, _ := logIn(t, p.addr, "bob", "builder")
-
-	a := join(t, p.addr, upgradeTo("/ws/hall?token="+alice)...)
-	a.want(opText, "alice has joined")
-	b := dial(t, p.addr)
-	b.write(head(upgradeTo("/ws/hall", "Sec-WebSocket-Protocol: bearer, "+bob)...))
-	if got := b.answer(); got.status != 101 || strings.Join(got.values("Sec-WebSocket-Protocol"), " ") != "bearer" {
-		t.Fatalf("got %v, want 101 with bearer", got)
-	}
-	for _, w := range []*wire{a, b} {
-		w.want(opText, "bob has joined")
-	}
-	a.write(masked(opText, "hello"))
-	for _, w := range []*wire{a, b} {
-		w.want(opText, "alice: hello")
-	}
-
-	other := join(t, p.addr, upgradeTo("/ws/other", bearer(alice))...)
-	other.want(opText, "alice has joined")
-	for _, c := range []struct {
-		request []string
-		status  int
-		code    string // "" for the application's own answer
-	}{
-		{upgradeTo("/ws/hall"), 401, "token_missing"},
-		{upgradeTo("/ws/hall?token=x"), 401, "token_invalid"},
-		{upgradeTo("/ws/hall", "Origin: https://evil.example", bearer(bob)), 403, "origin_not_allowed"},
-		{upgradeTo("/ws/private", bearer(bob)), 403, ""},
-		{upgradeTo("/nowhere", bearer(bob)), 404, "not_found"},
-		{upgradeTo("/ws/hall", bearer(alice)), 429, "too_many_requests"},
-	} {
-		got := ask(t, p.addr, head(c.request...))
-		if c.code == "" {
-			if got.status != c.status || got.body != "" || got.err != nil {
-				t.Errorf("%q: got %v, want the application's bare %d", c.request[0], got, c.status)
-			}
-			continue
-		}
-		if flaws := flawsOfRefusal(got, http.MethodGet, c.status); flaws != nil || got.code() != c.code {
-			t.Errorf("%q: got %v, want %d %s\n%s", c.request[0], got, c.status, c.code, strings.Join(flaws, "\n"))
-		}
-	}
-	if got := ask(t, strings.TrimPrefix(app, "http://"), head(upgradeTo("/ws/hall?token="+alice, "Sec-WebSocket-Protocol: bearer, x")...)); got.status != 403 || got.body != "" {
-		t.Errorf("the application alone: got %v, want a bare 403", got)
-	}
-
-	for _, c := range []struct{ line, user string }{{"X-A: b", "null"}, {bearer(alice), `"alice"`}, {bearer("x"), "null"}, {"X-Usher-Subject: root", "null"}} {
-		if got := ask(t, p.addr, head(get("/me", c.line)...)); got.status != 200 || got.body != `{"user":`+c.user+`,"authorization":null}` {
-			t.Errorf("GET /me, %.20s: got %v, want %s", c.line, got, c.user)
-		}
-	}
-
-	b.write(masked(opClose, "\x0f\xa0")) // 4000
-	b.want(opClose, "\x0f\xa0")
-	a.want(opText, "bob has left with 4000")
-	p.signal(t, syscall.SIGTERM)
-	if reason := a.wantClose(1001); !strings.HasPrefix(reason, "draining; retry-after-ms=") {
-		t.Errorf("at the end: got %q", reason)
-	}
-	if code := p.exit(t, patience); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
 }
 
 // TestGuardGreeting: a guard says what it is in front of, and so if it looks at no tokens.
@@ -275,6 +170,42 @@ func TestGuardAdmin(t *testing.T) {
 		}
 		if n := series[`usher_refusals_total{code="upstream",route="/{path...}"}`]; (n == 1) != (want == 200) {
 			t.Errorf("%s: %d refusals of the application are counted", upstream, n)
+		}
+	}
+}
+
+// TestGuardAccessLog: with --access-log a plain request has a line, without a token in it, whether
+// the application has answered or the guard.
+func TestGuardAccessLog(t *testing.T) {
+	t.Parallel()
+	p := guardOf(t, mirror(t), "--access-log", "--log-format", "json", "--path", "/app/")
+	good := token("alice")
+	ask(t, p.addr, head("POST /app/x?token="+good+"&q=1 HTTP/1.1", "Host: a", "Content-Length: 0"))
+	down := guardOf(t, "http://127.0.0.1:9", "--access-log", "--log-format", "json")
+	ask(t, down.addr, head(get("/app", "Cookie: token="+good)...))
+	hangs := guardOf(t, upstream(t, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), "--access-log", "--log-format", "json")
+	ask(t, hangs.addr, head(get("/")...))
+	for _, c := range []struct {
+		p     *program
+		msg   string
+		parts []string
+	}{
+		{p, "answered", []string{`"route":"/app/{rest...}","request":"POST /app/x?`, `"remote":"127.0.0.1:`, `"user":"alice","upstream":"http://127.0.0.1:`, `"status":418,"duration":`, `"bytes":`}},
+		{down, "refused", []string{`"request":"GET /app","remote":"127.0.0.1:`, `"user":"alice"`, `"status":502,"code":"upstream_unreachable","duration":`}},
+		{hangs, "answered", []string{`"status":200`, `"bytes":4,"reason":"cut short"`}},
+	} {
+		select {
+		case line := <-c.p.stderr.await(`"msg":"` + c.msg + `"`):
+			for _, part := range c.parts {
+				if !strings.Contains(line, part) {
+					t.Errorf("got %s, want %s", line, part)
+				}
+			}
+			if strings.Contains(line, good[:20]) {
+				t.Errorf("a token is in %s", line)
+			}
+		case <-time.After(patience):
+			t.Errorf("no line with %q in %s", c.msg, c.p.stderr)
 		}
 	}
 }

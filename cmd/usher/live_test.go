@@ -31,7 +31,13 @@ func (r *running) seen() string {
 		limits[pattern] = of.Limits
 	}
 	p.Routes = nil
-	return fmt.Sprintf("%+v %+v %v %v", p, limits, e.keysAt, r.level)
+	var upstreams []string
+	if r.pool != nil {
+		for _, u := range r.pool.Stats().Upstreams {
+			upstreams = append(upstreams, u.Name)
+		}
+	}
+	return fmt.Sprintf("%+v %+v %v %v %q", p, limits, e.keysAt, r.level, upstreams)
 }
 
 // TestLive goes over all flags of serve and guard. When a setting changes while the server runs, it has

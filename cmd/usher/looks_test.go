@@ -66,7 +66,7 @@ func TestPageLooks(t *testing.T) {
 		a.click(`#members button:has-text("bob")`)
 		a.fill("#text", "Is the lady in the second row")
 		a.looksGood()
-		a.do(a.name, "evaluate", nil, `ended({code: 1006, reason: ""}, true)`)
+		a.do(a.name, "evaluate", nil, `link.socket.onclose({code: 1006, reason: ""})`)
 		a.looksGood()
 		b.do(a.name, "leave", nil)
 		bob.sees("#log", "alice has left the chat")

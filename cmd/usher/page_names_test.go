@@ -64,7 +64,7 @@ func TestPageNamesAlike(t *testing.T) {
 	mallory.sees("#status", "Not let in to tea: ")
 	mallory.finds("#room:focus")
 	mallory.join("garden")
-	mallory.do("mallory", "evaluate", nil, `closed({code: 1008, reason: "name_forbidden"})`)
+	mallory.do("mallory", "evaluate", nil, `link.socket.onclose({code: 1008, reason: "name_forbidden"})`)
 	mallory.sees("#status", "Somebody in the room has a name that looks like yours.")
 	mallory.finds("#room:focus")
 
@@ -72,7 +72,7 @@ func TestPageNamesAlike(t *testing.T) {
 	second.carries(token("alice"), "attic")
 	second.told("Not let in for now: ")
 	second.finds("#retry")
-	second.do("second", "evaluate", nil, `clearTimeout(timer); ended({code: 1013, reason: "rooms_per_user"}, true)`)
+	second.do("second", "evaluate", nil, `link.close(); changed({state: "waiting", reason: "ended", code: 1013, word: "rooms_per_user", at: Date.now()})`)
 	second.sees("#status", "You are in too many rooms at once. Trying again in")
 
 	alice.say("/msg Аlice hello") // to alice herself

@@ -130,7 +130,7 @@ func TestPageHistory(t *testing.T) {
 	bob.logIn("bob", "builder")
 	bob.join("tea")
 	bob.sees("#log", "alice: two")
-	bob.do("bob", "evaluate", nil, "socket.close()")
+	bob.do("bob", "evaluate", nil, "link.socket.close()")
 	alice.say("three")
 	bob.sees("#log", "alice: three")
 	alice.say("four")
@@ -185,10 +185,20 @@ func TestPageBackoff(t *testing.T) {
 	b := newBrowser(t)
 	alice := b.comes("alice", serve(t), nil)
 	var waits []int // in seconds, rounded up
-	alice.do("alice", "evaluate", &waits, `Array.from({length: 8}, () => {
-		ended({code: 1001, reason: "draining; retry-after-ms=7000"}, true);
-		clearTimeout(timer);
-		return Number(/again in (\d+) s/.exec($("status").textContent)[1]);
+	alice.do("alice", "evaluate", &waits, `new Promise(told => {
+		class Draining {
+			constructor() { setTimeout(() => { this.onopen(); this.onclose({code: 1001, reason: "draining; retry-after-ms=7000"}); }); }
+			close() {}
+		}
+		const waits = [], link = usher.connect(location.href, {WebSocket: Draining});
+		link.addEventListener("state", event => {
+			changed(event);
+			if (event.state !== "waiting") return;
+			waits.push(Number(/again in (\d+) s/.exec($("status").textContent)[1]));
+			if (waits.length < 8) return link.connect();
+			link.close();
+			told(waits);
+		});
 	})`)
 	if len(waits) != 8 {
 		t.Fatalf("got %d, want 8 waits", waits)

@@ -140,7 +140,7 @@ func TestPageIdleLink(t *testing.T) {
 		alice.told("The connection was lost")
 		alice.finds("[data-offline]")
 	}
-	people[0].until("!socket && !timer || attempts > 1") // nor does the next one open, or say why
+	people[0].until("link.state !== 'open'") // nor does the next one open, or say why
 	people[0].told("The server cannot be reached")
 }
 

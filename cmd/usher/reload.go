@@ -99,6 +99,10 @@ func (r *running) goOver(next program) error {
 	if err != nil {
 		return err
 	}
+	keys, err := s.eventsFlags.keys()
+	if err != nil {
+		return err
+	}
 	before := r.now.Load()
 	o, err := next.open(r, before)
 	if err != nil {
@@ -112,6 +116,9 @@ func (r *running) goOver(next program) error {
 	r.now.Store(o.entrance)
 	if r.certs != nil {
 		r.certs.take(handshakes, s.tlsFlags, seen)
+	}
+	if r.events != nil {
+		_ = r.events.SetKeys(keys) // which are there, as --events does not change
 	}
 	r.level.Set(s.level())
 	before.close()

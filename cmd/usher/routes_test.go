@@ -18,6 +18,7 @@ func TestPrintRoutes(t *testing.T) {
 	const want = `/ws/{room}
   guards      origin: same host, chat.example
               bearer
+              not-banned
               room
               connections of a user: 3
   limits      messages: 50/s, burst 100
@@ -35,6 +36,7 @@ func TestPrintRoutes(t *testing.T) {
 /auth
   guards      origin: same host, chat.example
               bearer
+              not-banned
               connections of a user: 3
   limits      messages: 50/s, burst 100
               messages of a user: 5/s, burst 100

@@ -5,12 +5,14 @@ package main
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/guard"
+	"github.com/usher-ws/usher/hub/events"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/middleware"
 	"github.com/usher-ws/usher/upgrade"
@@ -41,13 +43,15 @@ type opened struct {
 
 // running is the server with all that it serves, and what of that can change: see reload.
 type running struct {
-	srv   *server.Server
-	app   *chat.Chat  // of serve
-	pool  *guard.Pool // of guard
-	level *slog.LevelVar
-	log   *slog.Logger
-	now   atomic.Pointer[entrance]
-	certs *certificates // nil without TLS
+	srv    *server.Server
+	app    *chat.Chat  // of serve
+	pool   *guard.Pool // of guard
+	level  *slog.LevelVar
+	log    *slog.Logger
+	now    atomic.Pointer[entrance]
+	node   *membership    // nil if there are no others
+	certs  *certificates  // nil without TLS
+	events *events.Sender // nil if no backend is told
 
 	mu       sync.Mutex     // of those that change something
 	settings map[string]any // what the flags of these names are
@@ -66,8 +70,15 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 		return nil, err
 	}
 	r.certs.warn(r.log, time.Now())
+	if r.node, err = s.clusterFlags.read(time.Now()); err != nil {
+		return nil, err
+	}
+	if r.events, err = s.sender(r.log); err != nil {
+		return nil, err
+	}
 	o, err := p.open(r, nil)
 	if err != nil {
+		r.closeEvents()
 		return nil, err
 	}
 	o.take()
@@ -76,6 +87,9 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 	r.srv.TLS = r.certs.config()
 	if s.AccessLog {
 		r.srv.Use(middleware.Logging(ring))
+	}
+	if r.events != nil {
+		r.srv.Use(r.events.Middleware())
 	}
 	return r, nil
 }
@@ -86,7 +100,12 @@ func (s *serveCmd) open(r *running, before *entrance) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := s.chat(e)
+	srv := s.server(r.log)
+	guards := e.guards(r.bans(srv))
+	config := s.chat(e, guards)
+	if r.events != nil && (r.events.Tells(events.Joined) || r.events.Tells(events.Left)) {
+		config.Note = r.events.Note
+	}
 	app, err := chat.New(config)
 	if err != nil {
 		e.close()
@@ -96,9 +115,8 @@ func (s *serveCmd) open(r *running, before *entrance) (*opened, error) {
 		app = r.app // whose rooms go on; what New takes it takes, too
 	}
 	e.leadTo(app)
-	srv := s.server(r.log)
 	srv.Handler, srv.Answer = r, r.answer
-	s.route(srv, app, e)
+	s.route(srv, app, guards, e)
 	return &opened{e, srv, func() {
 		r.app = app
 		_ = app.SetConfig(config)
@@ -106,11 +124,20 @@ func (s *serveCmd) open(r *running, before *entrance) (*opened, error) {
 }
 
 // route adds what there is at each path.
-func (s *serveCmd) route(srv *server.Server, app *chat.Chat, e *entrance) {
+func (s *serveCmd) route(srv *server.Server, app *chat.Chat, guards []upgrade.Guard, e *entrance) {
 	room := app.Route()
-	room.Guards, room.Limits = append(e.guards(), app.RoomGuard()), s.limits()
+	room.Guards, room.Limits = append(slices.Clone(guards), app.RoomGuard()), s.limits()
 	srv.Route(chat.Pattern, room)
-	s.routeEchoes(srv, e.door)
+	s.routeEchoes(srv, guards, e.door)
+}
+
+// bans returns the server that knows who is banned: the one that runs, or next, which will. Of a
+// server that is made for a reload only the Policy counts, and its guards ask the other.
+func (r *running) bans(next *server.Server) *server.Server {
+	if r.srv != nil {
+		return r.srv
+	}
+	return next
 }
 
 // ServeHTTP implements http.Handler.
@@ -134,4 +161,5 @@ func (r *running) close() {
 	if r.pool != nil {
 		r.pool.Close()
 	}
+	r.closeEvents()
 }

@@ -97,7 +97,9 @@ func serveBy(p program, stdout io.Writer, ctx *kong.Context) error {
 		r.reload(ctx.Args)
 		manager.tell("READY=1")
 	}
-	return signals.serveUntil(srv, s.Drain, log, manager, reload)
+	end, err := signals.serveUntil(srv, s.Drain, log, manager, reload)
+	r.tellLast(end)
+	return err
 }
 
 // explainStart says what to do about server.ErrFiles and server.ErrMemory.
@@ -147,7 +149,7 @@ func (s common) server(log *slog.Logger) *server.Server {
 		MaxRequests: orNone(s.MaxRequests),
 		MaxHead:     int(s.MaxHead),
 		MaxMessage:  orNone(int(s.MaxMessage)),
-		MaxBuffered: orNone(int(s.MaxBuffered)),
+		MaxBuffered: orNone(s.buffered()),
 
 		HandshakeTimeout: orNone(s.HandshakeTimeout),
 		MessageTimeout:   orNone(s.MessageTimeout),
@@ -205,7 +207,7 @@ func (s *serveCmd) limits() server.Limits { return s.common().limits(50) }
 func (s *serveCmd) server(log *slog.Logger) *server.Server {
 	srv := s.common().server(log)
 	srv.Deflate = s.Deflate
-	srv.MaxBuffered = orNone(int(s.MaxBuffered) - s.historyBytes())
+	srv.MaxBuffered = orNone(s.common().buffered() - s.historyBytes())
 	return srv
 }
 

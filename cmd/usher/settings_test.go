@@ -63,8 +63,20 @@ var names = map[string][]string{
 	"serve --audience":       nil,
 	"serve --log-format":     {"xml", "JSON", " text"},
 	"serve --log-level":      {"loud", "INFO", "info+1", " info"},
+	"serve --cluster":        {"here", "http://127.0.0.1", "nats://", "nats://me:secret@127.0.0.1", "nats://127.0.0.1/a", "tls://h?x", "embedded,nats://127.0.0.1"},
+	"serve --node":           {"a.b", "a b", "ä", strings.Repeat("x", 65)},
+
+	"serve --cluster-listen":        {"here", "127.0.0.1", "127.0.0.1:", ":", "127.0.0.1:65536"},
+	"serve --cluster-peers":         {"here", "127.0.0.1", "127.0.0.1:", ":", "127.0.0.1:65536"},
+	"serve --cluster-client-listen": {"here", "127.0.0.1", "127.0.0.1:", ":", "127.0.0.1:65536"},
+	"serve --cluster-token-file":    {"."},
+	"serve --cluster-creds":         {"."},
+	"serve --cluster-tls-cert":      {"."},
+	"serve --cluster-tls-key":       {"."},
+	"serve --cluster-tls-ca":        {"."},
+
 	"guard --upstream":       {"here", "127.0.0.1:8000", "ftp://h", "http://", "http://h:0", "http://h:http", "http://me:secret@h", "http://h/path", "http://h?x", "unix:", "unix:run/x", "http://h,http://h"},
-	"guard --public":         {"ws", "/{", "/a{b}", "/{x...}/y"},
+	"guard --public":         {"ws", "GET /ws", "h/ws", "/{", "/a{b}", "/{x...}/y", "/{$}/y", "/{a-b}", "/../a"},
 	"guard --forward-claims": {"a b", "a:b", "ä", "a\n"},
 	"guard --warn-text":      {},
 	"token --config":         {"."},
@@ -168,7 +180,7 @@ func goodValue(flag *kong.Flag) string {
 		return flag.Default
 	case flag.Target.Type() == reflect.TypeFor[*limiter.Limit]():
 		return "1/s"
-	case flag.Name == "admin":
+	case flag.Name == "admin", flag.Name == "cluster-listen", flag.Name == "cluster-client-listen":
 		return "127.0.0.1:0"
 	case strings.HasPrefix(flag.Name, "echo"):
 		return "/x"

@@ -29,9 +29,11 @@ func catchSignals() *signals {
 	return s
 }
 
-// serveUntil returns when a first signal has drained the server. A second one ends
-// the program at once. SIGHUP has reload called, once for several that come meanwhile.
-func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.Logger, manager notifier, reload func()) error {
+// serveUntil returns when a first signal has drained the server, and until when everything has
+// to have ended. A second one ends the program at once. SIGHUP has reload called, once for
+// several that come meanwhile.
+func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.Logger, manager notifier, reload func()) (end time.Time, err error) {
+	ends := make(chan time.Time, 1)
 	go func() {
 		for range s.reload {
 			reload()
@@ -39,6 +41,7 @@ func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.
 	}()
 	go func() {
 		sig := <-s.leave
+		ends <- time.Now().Add(drain + server.DrainGrace)
 		go func() {
 			<-s.leave
 			os.Exit(1)
@@ -48,7 +51,13 @@ func (s *signals) serveUntil(srv *server.Server, drain time.Duration, log *slog.
 		manager.tell("STOPPING=1")
 		_ = srv.Shutdown(context.Background()) // Wait returns the same
 	}()
-	return srv.Wait()
+	err = srv.Wait()
+	select {
+	case end = <-ends:
+	default: // it has ended by itself
+		end = time.Now().Add(server.DrainGrace)
+	}
+	return end, err
 }
 
 // sayOnce writes text, and waits for its reader no longer than patience: the server is

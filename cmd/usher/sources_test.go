@@ -63,7 +63,14 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 		return [2]string{"a.example", "b.example"}
 	case "acme-server":
 		return [2]string{"https://ca.example/directory", "https://ca.example:14000/dir"}
-	case "users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir":
+	case "cluster":
+		return [2]string{"nats://127.0.0.1:1", "nats://localhost"}
+	case "node":
+		return [2]string{"this", "that"}
+	case "cluster-listen", "cluster-client-listen", "cluster-peers":
+		return [2]string{"127.0.0.1:6222", "[::1]:6222"}
+	case "cluster-token-file", "cluster-creds", "cluster-tls-cert", "cluster-tls-key", "cluster-tls-ca",
+		"users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir":
 		return [2]string{filepath.Join(dir, flag.Name+"-1"), filepath.Join(dir, flag.Name+"-2")}
 	}
 	t.Fatalf("--%s: say which values it takes", flag.Name)
@@ -72,10 +79,12 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 
 // goodFiles are what is in the files that flags of these names take.
 var goodFiles = map[string]string{
-	"users":       "alice:$2y$06$RJ73WfkokiGFCSkFiv3.1.uWZyFnravWh.SCunFGLhdOGqwl8DpS2\n",
-	"secret-file": strings.Repeat("f", 32),
-	"public-key":  "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n",
-	"jwks":        `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
+	"users":              "alice:$2y$06$RJ73WfkokiGFCSkFiv3.1.uWZyFnravWh.SCunFGLhdOGqwl8DpS2\n",
+	"secret-file":        strings.Repeat("f", 32),
+	"public-key":         "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n",
+	"cluster-token-file": strings.Repeat("t", 32),
+	"cluster-creds":      "-----BEGIN NATS USER JWT-----\n",
+	"jwks":               `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
 }
 
 // beside returns the arguments without which the flag of that name cannot be given n times to a
@@ -86,6 +95,19 @@ func beside(dir, command, name string, n int) (args []string) {
 	}
 	const listen = "--listen=tls://127.0.0.1:0"
 	switch {
+	case strings.HasPrefix(name, "cluster-tls-"):
+		for _, other := range []string{"cluster-tls-cert", "cluster-tls-key", "cluster-tls-ca"} {
+			if other != name {
+				args = append(args, "--"+other+"="+filepath.Join(dir, other+"-1"))
+			}
+		}
+		return append(args, "--cluster=nats://127.0.0.1")
+	case name == "cluster-listen" || name == "cluster-client-listen":
+		return append(args, "--cluster=embedded")
+	case name == "cluster-peers":
+		return append(args, "--cluster=embedded", "--cluster-listen=127.0.0.1:0")
+	case name == "node" || strings.HasPrefix(name, "cluster-"):
+		return append(args, "--cluster=nats://127.0.0.1")
 	case name == "acme":
 		return append(args, listen, "--acme-dir="+filepath.Join(dir, "acme"))
 	case name == "acme-dir":
@@ -110,6 +132,7 @@ func writeGoodFiles(t *testing.T, dir string) {
 	cert, key := selfSigned(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 	good := maps.Clone(goodFiles)
 	good["tls-cert"], good["tls-key"], good["tls-client-ca"] = cert, key, cert
+	good["cluster-tls-cert"], good["cluster-tls-key"], good["cluster-tls-ca"] = cert, key, cert
 	for name, text := range good {
 		for _, end := range []string{"-1", "-2"} {
 			if err := os.WriteFile(filepath.Join(dir, name+end), []byte(text), 0o600); err != nil {

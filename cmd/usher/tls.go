@@ -48,7 +48,7 @@ func (f *tlsFlags) config(listens bool, now time.Time) (*tls.Config, error) {
 		config.MinVersion = tls.VersionTLS13
 	}
 	for k, cert := range f.TLSCert {
-		pair, err := readPair(cert, f.TLSKey[k], now)
+		pair, err := readPair("--tls-", cert, f.TLSKey[k], now)
 		if err != nil {
 			return nil, usageError{err}
 		}
@@ -68,27 +68,28 @@ func (f *tlsFlags) config(listens bool, now time.Time) (*tls.Config, error) {
 	return config, nil
 }
 
-// readPair reads a certificate and its key, which have to fit and to be good now.
-func readPair(cert, key string, now time.Time) (pair tls.Certificate, err error) {
-	certText, err := readLines("--tls-cert", cert)
+// readPair reads a certificate and its key, which have to fit and to be good now. The flags that
+// name them begin with prefix.
+func readPair(prefix, cert, key string, now time.Time) (pair tls.Certificate, err error) {
+	certText, err := readLines(prefix+"cert", cert)
 	if err != nil {
 		return pair, err
 	}
-	keyText, err := readLines("--tls-key", key)
+	keyText, err := readLines(prefix+"key", key)
 	if err != nil {
 		return pair, err
 	}
 	if bytes.Contains(keyText, []byte("ENCRYPTED")) {
-		return pair, fmt.Errorf("--tls-key: %s is encrypted: store it without a password, readable for the server only", key)
+		return pair, fmt.Errorf("%skey: %s is encrypted: store it without a password, readable for the server only", prefix, key)
 	}
 	if pair, err = tls.X509KeyPair(certText, keyText); err != nil {
-		return pair, fmt.Errorf("--tls-cert %s with --tls-key %s: %s; name a certificate and its key, in PEM", cert, key, strings.TrimPrefix(err.Error(), "tls: "))
+		return pair, fmt.Errorf("%scert %s with %skey %s: %s; name a certificate and its key, in PEM", prefix, cert, prefix, key, strings.TrimPrefix(err.Error(), "tls: "))
 	}
 	switch leaf := pair.Leaf; {
 	case now.After(leaf.NotAfter):
-		return pair, fmt.Errorf("--tls-cert: %s has expired on %s: renew it", cert, leaf.NotAfter.UTC().Format(time.DateTime))
+		return pair, fmt.Errorf("%scert: %s has expired on %s: renew it", prefix, cert, leaf.NotAfter.UTC().Format(time.DateTime))
 	case now.Before(leaf.NotBefore):
-		return pair, fmt.Errorf("--tls-cert: %s counts from %s only: look at the clock, or take another", cert, leaf.NotBefore.UTC().Format(time.DateTime))
+		return pair, fmt.Errorf("%scert: %s counts from %s only: look at the clock, or take another", prefix, cert, leaf.NotBefore.UTC().Format(time.DateTime))
 	}
 	return pair, nil
 }

@@ -35,8 +35,10 @@ func (c upstreamCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	say(upstreamWaiting, prometheus.GaugeValue, float64(st.Waiting))
 	for _, u := range st.Upstreams {
-		say(upstreamAddresses, prometheus.GaugeValue, float64(u.Addresses), u.Name)
-		say(upstreamUp, prometheus.GaugeValue, float64(u.Up), u.Name)
+		if !u.IsLeft { // else it is not down
+			say(upstreamAddresses, prometheus.GaugeValue, float64(u.Addresses), u.Name)
+			say(upstreamUp, prometheus.GaugeValue, float64(u.Up), u.Name)
+		}
 		say(upstreamConns, prometheus.GaugeValue, float64(u.Conns), u.Name)
 		say(upstreamAnswers, prometheus.CounterValue, float64(u.Answered), u.Name)
 		for reason, n := range u.Failed {

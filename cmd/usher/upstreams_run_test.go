@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +39,33 @@ func chattering(t *testing.T, addr string) *httptest.Server {
 	app.Listener = l
 	app.Start()
 	return app
+}
+
+// TestUpstreamsReload: SIGHUP has newcomers come to another application, while those that are with the
+// old one stay there; and a list that cannot be read changes nothing.
+func TestUpstreamsReload(t *testing.T) {
+	t.Parallel()
+	app, other := chattering(t, "127.0.0.1:0"), mirror(t)
+	defer app.Close()
+	config := writeFile(t, filepath.Join(t.TempDir(), "guard.yaml"), "upstream: "+app.URL)
+	p := start(t, usher(t, "guard", "--listen", "127.0.0.1:0", "--config", config))
+	stays := join(t, p.addr, upgradeTo("/", bearer(token("alice")))...)
+	for _, c := range []struct {
+		upstream, logs string
+		status         int
+	}{
+		{app.URL + "," + app.URL, "is there twice", 101},
+		{other, "changed=--upstream", 418},
+	} {
+		writeFile(t, config, "upstream: "+c.upstream)
+		p.signal(t, syscall.SIGHUP)
+		<-p.stderr.await(c.logs)
+		if got := ask(t, p.addr, head(upgradeTo("/", bearer(token("bob")))...)); got.status != c.status {
+			t.Errorf("%s: got %v, want %d", c.upstream, got, c.status)
+		}
+		stays.write(masked(opText, "still here"))
+		stays.want(opText, "still here")
+	}
 }
 
 // TestUpstreamRestarts: an application that is ended and begun again is told of by /readyz, the

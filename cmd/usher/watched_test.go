@@ -37,7 +37,18 @@ func TestMetricsThatAreWatched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, expr := range append(alertExprs(t), dashboardExprs(t)...) {
+	alerts, shown := alertExprs(t), dashboardExprs(t)
+	for name := range labels {
+		if strings.HasPrefix(name, "usher_upstream_") && !strings.Contains(strings.Join(shown, "\n"), name) {
+			t.Errorf("the dashboard does not show %s", name)
+		}
+	}
+	for _, name := range []string{"usher_upstream_up", "usher_upstream_failures_total"} {
+		if !strings.Contains(strings.Join(alerts, "\n"), name) {
+			t.Errorf("no alert looks at %s", name)
+		}
+	}
+	for _, expr := range append(alerts, shown...) {
 		if !metricName.MatchString(expr) && !strings.HasPrefix(expr, "up{") {
 			t.Errorf("%s: it asks for nothing of usher's", expr)
 		}
@@ -48,12 +59,17 @@ func TestMetricsThatAreWatched(t *testing.T) {
 		}
 		for _, m := range metricUse.FindAllStringSubmatch(expr, -1) {
 			for _, l := range matcher.FindAllStringSubmatch(m[2], -1) {
-				want := l[1]
-				if want == "result" { // whose values are always there
-					want = l[0]
+				all := []string{l[1]}
+				if l[1] == "result" || l[1] == "reason" && m[1] == "usher_upstream_failures_total" { // whose values are always there
+					all = nil
+					for value := range strings.SplitSeq(strings.Trim(l[2], `"`), "|") {
+						all = append(all, l[1]+`="`+value+`"`)
+					}
 				}
-				if !slices.Contains(labels[m[1]], want) {
-					t.Errorf("%s: %s has no label %s, only %q", expr, m[1], want, labels[m[1]])
+				for _, want := range all {
+					if !slices.Contains(labels[m[1]], want) {
+						t.Errorf("%s: %s has no label %s, only %q", expr, m[1], want, labels[m[1]])
+					}
 				}
 			}
 		}
@@ -124,8 +140,10 @@ func servedMetrics(t *testing.T) map[string][]string {
 	}
 	eventually(t, "what was cut short is counted", func() bool { return statsOf(t, base).TLS.Faults["truncated"] == 1 })
 	_, text := fetchPage(t, base+"/metrics")
+	_, base = adminOf(t, guardOf(t, "http://127.0.0.1:9", "--admin", "127.0.0.1:0"))
+	_, more := fetchPage(t, base+"/metrics")
 	labels := make(map[string][]string)
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(text + more) {
 		if line[0] == '#' {
 			continue
 		}

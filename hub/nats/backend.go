@@ -115,12 +115,14 @@ func (r *recent) add(subject, id string, now time.Time) bool {
 	d := sha256.Sum256([]byte(subject + " " + id)) // a subject has no space in it
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.line) > 0 && (len(r.line) >= maxRecent || now.Sub(r.line[0].at) >= recentFor) {
-		delete(r.known, r.line[0].id)
-		r.line = r.line[1:]
+	for len(r.line) > 0 && now.Sub(r.line[0].at) >= recentFor {
+		r.forget()
 	}
 	if _, ok := r.known[d]; ok {
 		return false
+	}
+	if len(r.line) == maxRecent {
+		r.forget()
 	}
 	if r.known == nil {
 		r.known = make(map[digest]struct{})
@@ -128,4 +130,10 @@ func (r *recent) add(subject, id string, now time.Time) bool {
 	r.known[d] = struct{}{}
 	r.line = append(r.line, seen{d, now})
 	return true
+}
+
+// forget forgets the oldest.
+func (r *recent) forget() {
+	delete(r.known, r.line[0].id)
+	r.line = r.line[1:]
 }

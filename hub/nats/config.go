@@ -37,6 +37,9 @@ type Config struct {
 	// and its seed. They are read whenever a connection is made. "" means none.
 	TokenFile, CredsFile string
 
+	// Token is one that is in no file, as of a server in this process.
+	Token string
+
 	// TLS is for connections to the servers; nil means what the URLs say, by the
 	// certificate authorities of the system.
 	TLS *tls.Config
@@ -113,6 +116,9 @@ func (c *Config) options() []nats.Option {
 	}
 	if c.CredsFile != "" {
 		all = append(all, nats.UserCredentials(c.CredsFile))
+	}
+	if c.Token != "" {
+		all = append(all, nats.Token(c.Token))
 	}
 	if file := c.TokenFile; file != "" {
 		all = append(all, nats.TokenHandler(func() string {

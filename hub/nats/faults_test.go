@@ -3,9 +3,7 @@
 package nats
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,23 +12,18 @@ import (
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
-	"github.com/usher-ws/usher/internal/websocket"
-	"github.com/usher-ws/usher/server"
 )
 
 const (
 	roomsThere     = 4
 	membersThere   = 5 // in each room at each node
-	pauseOfSpeaker = 2 * time.Millisecond
+	pauseOfSpeaker = 5 * time.Millisecond
 )
 
 // house is a node with a hub and connections.
 type house struct {
-	t       *testing.T
-	hub     *hub.Hub
+	*door
 	broker  *Broker
-	addr    string
-	opened  chan server.Conn
 	number  int
 	sent    [roomsThere]atomic.Int64
 	lost    [roomsThere]atomic.Int64
@@ -43,11 +36,11 @@ type listener struct {
 	room   int
 	heard  []atomic.Int64 // by node
 	strays atomic.Int64   // that came twice or out of order
-	ws     *websocket.Conn
+	last   []int64        // by node: its own
 }
 
 func build(t *testing.T, s *served, number, nodes int) *house {
-	h := &house{t: t, number: number, opened: make(chan server.Conn, 1)}
+	h := &house{number: number}
 	h.broker = s.connect(Config{
 		Node: fmt.Sprint("n", number),
 		Lost: func(topic string, n uint64) {
@@ -56,70 +49,29 @@ func build(t *testing.T, s *served, number, nodes int) *house {
 			h.lost[room].Add(int64(n))
 		},
 	})
-	h.hub = &hub.Hub{Broker: h.broker}
-	srv := &server.Server{Addr: "127.0.0.1:0", Loops: 2, MaxBacklog: 8 << 20, Logger: slog.New(slog.DiscardHandler)}
-	srv.Route("/", server.Route{Open: func(c server.Conn) error { h.opened <- c; return nil }})
-	if err := srv.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = srv.Shutdown(ctx)
-		if err := srv.Wait(); err != nil {
-			t.Errorf("Wait: %v", err)
-		}
-	})
-	h.addr = srv.Addrs()[0].String()
+	h.door = newHouseFor(t, &hub.Hub{Broker: h.broker})
 	for room := range roomsThere {
-		for i := range membersThere {
-			h.enter(room, fmt.Sprint(number, " ", i), nodes)
+		for range membersThere {
+			l := &listener{home: h, room: room, heard: make([]atomic.Int64, nodes), last: make([]int64, nodes)}
+			h.members = append(h.members, l)
+			h.join(nameOfRoom(room), l.hear)
 		}
 	}
 	return h
 }
 
-func (h *house) enter(room int, user string, nodes int) {
-	h.t.Helper()
-	ws, _, err := websocket.DefaultDialer.Dial("ws://"+h.addr+"/", nil)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if _, err := h.hub.Join(nameOfRoom(room), user, <-h.opened); err != nil {
-		h.t.Fatal(err)
-	}
-	l := &listener{home: h, room: room, heard: make([]atomic.Int64, nodes), ws: ws}
-	h.members = append(h.members, l)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		l.listen()
-	}()
-	h.t.Cleanup(func() {
-		ws.Close()
-		<-ended
-	})
-}
-
 func nameOfRoom(n int) string { return fmt.Sprint("room", n) }
 
-// listen counts until the connection ends.
-func (l *listener) listen() {
-	last := make([]int64, len(l.heard))
-	for {
-		_, b, err := l.ws.ReadMessage()
-		if err != nil {
-			return
-		}
-		var p int
-		var n int64
-		if _, err := fmt.Sscan(string(b), &p, &n); err != nil || n <= last[p] {
-			l.strays.Add(1)
-			continue
-		}
-		last[p] = n
-		l.heard[p].Add(1)
+// hear counts a message.
+func (l *listener) hear(text string) {
+	var p int
+	var n int64
+	if _, err := fmt.Sscan(text, &p, &n); err != nil || n <= l.last[p] {
+		l.strays.Add(1)
+		return
 	}
+	l.last[p] = n
+	l.heard[p].Add(1)
 }
 
 // speak publishes to all rooms until stop is closed.
@@ -137,10 +89,10 @@ func (h *house) speak(stop <-chan struct{}) {
 	}
 }
 
-// village is several houses whose speakers speak.
-func village(t *testing.T, s *served, nodes int) (all []*house, hush func()) {
-	for i := range nodes {
-		all = append(all, build(t, s, i, nodes))
+// village is several houses, one at each of the servers, whose speakers speak.
+func village(t *testing.T, servers ...*served) (all []*house, hush func()) {
+	for i, s := range servers {
+		all = append(all, build(t, s, i, len(servers)))
 	}
 	var brokers []*Broker
 	for _, h := range all {
@@ -162,12 +114,17 @@ func village(t *testing.T, s *served, nodes int) (all []*house, hush func()) {
 	return all, hush
 }
 
-// hear waits until every member has heard more of every node.
-func hear(t *testing.T, all []*house, what string) {
+// hear waits until every member has heard more of each of some publishers, or of all nodes.
+func hear(t *testing.T, all []*house, what string, of ...int) {
 	t.Helper()
+	if len(of) == 0 {
+		for p := range all {
+			of = append(of, p)
+		}
+	}
 	for _, h := range all {
 		for _, l := range h.members {
-			for p := range l.heard {
+			for _, p := range of {
 				before := l.heard[p].Load()
 				await(t, what, func() bool { return l.heard[p].Load() > before })
 			}
@@ -223,7 +180,7 @@ func degraded(all []*house, want bool) func() bool {
 // it is back they hear all, and what they have missed is counted.
 func TestServerCrashes(t *testing.T) {
 	s := serveNATS(t)
-	all, hush := village(t, s, 3)
+	all, hush := village(t, s, s, s)
 	for range 2 {
 		s.kill()
 		await(t, "all are degraded", degraded(all, true))
@@ -248,7 +205,7 @@ func TestServerCrashes(t *testing.T) {
 // when it goes on, what it still had is heard once or counted.
 func TestServerStands(t *testing.T) {
 	s := serveNATS(t)
-	all, hush := village(t, s, 3)
+	all, hush := village(t, s, s, s)
 	s.signal(syscall.SIGSTOP)
 	await(t, "all are degraded and alone", func() bool {
 		for _, h := range all {
@@ -268,7 +225,7 @@ func TestServerStands(t *testing.T) {
 // TestLastWords: what was said last is counted too, if it was lost: no message follows it.
 func TestLastWords(t *testing.T) {
 	s := serveNATS(t)
-	all, hush := village(t, s, 2)
+	all, hush := village(t, s, s)
 	s.kill()
 	await(t, "all are degraded", degraded(all, true))
 	for _, h := range all {
@@ -282,5 +239,48 @@ func TestLastWords(t *testing.T) {
 	judge(t, all)
 	if all[0].lost[0].Load() == 0 {
 		t.Error("nothing was lost")
+	}
+}
+
+// TestNodeStands: a node that stands still is gone for the others, and when it goes on it is
+// back, and has heard or counted all that was said.
+func TestNodeStands(t *testing.T) {
+	s := serveNATS(t)
+	north := s.connect(Config{Node: "north"})
+	child := run(t, "node", s.url)
+	count := func() (received, lost int) {
+		answers, _, err := north.Nodes("count").Ask(t.Context(), nil)
+		if err != nil || len(answers) > 1 {
+			t.Fatalf("Ask: got %q, error %v; want one answer", answers, err)
+		}
+		if len(answers) == 1 {
+			_, _ = fmt.Sscan(string(answers[0]), &received, &lost)
+		}
+		return received, lost
+	}
+	sent := 0
+	await(t, "it hears", func() bool { // with the first that it hears it begins to count
+		say(t, north, "lobby", "hi")
+		received, _ := count()
+		sent = received
+		return received > 0
+	})
+	child.signal(t, syscall.SIGSTOP)
+	for gone := false; !gone; gone = len(north.State().Nodes) == 0 {
+		say(t, north, "lobby", "hi")
+		sent++
+		time.Sleep(pauseOfSpeaker)
+	}
+	child.signal(t, syscall.SIGCONT)
+	await(t, "it is back", func() bool { return len(north.State().Nodes) == 1 })
+	say(t, north, "lobby", "hi")
+	sent++
+	var received, lost int
+	await(t, "received + lost = sent", func() bool {
+		received, lost = count()
+		return received+lost >= sent
+	})
+	if received+lost != sent {
+		t.Errorf("got %d received and %d lost, want %d", received, lost, sent)
 	}
 }

@@ -5,7 +5,6 @@ package nats
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -27,6 +26,9 @@ var testDir string
 
 // TestMain fails when a goroutine outlives its test.
 func TestMain(m *testing.M) {
+	if child() {
+		return
+	}
 	var err error
 	if testDir, err = os.MkdirTemp("", "usher-nats"); err != nil {
 		panic(err)
@@ -61,7 +63,9 @@ type served struct {
 	t    testing.TB
 	args []string
 	url  string
-	cmd  *exec.Cmd
+	// cluster is where other servers reach it, if it may have any.
+	cluster string
+	cmd     *exec.Cmd
 }
 
 // serveNATS runs a server on a free port until the test ends.
@@ -91,12 +95,15 @@ func (s *served) start(port string) {
 		s.t.Fatal(err)
 	}
 	file := filepath.Join(dir, fmt.Sprintf("nats-server_%d.ports", s.cmd.Process.Pid))
-	var ports struct{ Nats []string }
+	var ports struct{ Nats, Cluster []string }
 	await(s.t, "the server listens", func() bool {
 		b, err := os.ReadFile(file)
 		return err == nil && json.Unmarshal(b, &ports) == nil && len(ports.Nats) > 0
 	})
 	s.url = ports.Nats[0]
+	if len(ports.Cluster) > 0 {
+		s.cluster = ports.Cluster[0]
+	}
 }
 
 // kill ends it as a crash does.
@@ -147,7 +154,7 @@ func begin(t testing.TB, url string, c Config) *Broker {
 	t.Helper()
 	c.URLs = []string{url}
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	b, err := Connect(c)
 	if err != nil {

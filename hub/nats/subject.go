@@ -15,7 +15,7 @@ const (
 	subjectBeat   = "usher.node.beat"
 	subjectSync   = "usher.node.sync"
 	subjectAsk    = "usher.node.ask"
-	subjectTell   = "usher.node.tell"   // and behind a dot the token of the node that is told
+	subjectTell   = "usher.node.tell"    // and behind a dot the token of the node that is told
 	subjectAnswer = "usher.node.answer." // and the epoch of the node that has asked, in hex
 )
 

@@ -119,7 +119,7 @@ func parseMessage(b []byte) (m message, err error) {
 		return m, errMalformed
 	case b[0] != version || b[1]&^flagsAll != 0:
 		return m, errVersion
-	case len(b) < messageHead+int(b[3]):
+	case len(b) < messageHead || len(b) < messageHead+int(b[3]):
 		return m, errMalformed
 	}
 	m.Kept, m.mark, m.told = b[1]&flagKept != 0, b[1]&flagMark != 0, b[1]&flagTold != 0

@@ -1,5 +1,6 @@
 // Package pattern matches paths as net/http's ServeMux does, without methods, hosts and
 // subtrees: literal segments, {name} for one segment, {name...} at the end for the rest.
+// ParseMux knows subtrees, too.
 package pattern
 
 import (
@@ -19,7 +20,7 @@ type Pattern struct {
 
 // segment is one part of a pattern between slashes.
 type segment struct {
-	text string // of a literal
+	text string // of a literal, unescaped
 	kind kind
 }
 
@@ -46,6 +47,9 @@ func Parse(text string) (Pattern, error) {
 		case !isWildcard && strings.ContainsAny(part, "{}"):
 			return Pattern{}, fmt.Errorf("pattern %q: %q mixes text and a wildcard", text, part)
 		case !isWildcard:
+			if plain, err := url.PathUnescape(part); err == nil {
+				part = plain
+			}
 			p.segments = append(p.segments, segment{part, literal})
 			continue
 		}
@@ -87,7 +91,7 @@ func (p Pattern) Match(path string, values []string) ([]string, bool) {
 		}
 		switch s.kind {
 		case literal:
-			if part != s.text && !escapedEqual(part, s.text) {
+			if !isLiteral(part, s.text) {
 				return values, false
 			}
 		case single:
@@ -103,7 +107,10 @@ func (p Pattern) Match(path string, values []string) ([]string, bool) {
 	return values, len(p.segments) > 0
 }
 
-func escapedEqual(part, text string) bool {
+func isLiteral(part, text string) bool {
+	if strings.IndexByte(part, '%') < 0 {
+		return part == text
+	}
 	plain, err := url.PathUnescape(part)
 	return err == nil && plain == text
 }

@@ -133,8 +133,8 @@ func FuzzServeMux(f *testing.F) {
 	f.Add("/{x}/b", "/a/{x}", "/a/b")
 	f.Fuzz(func(t *testing.T, one, other, escaped string) {
 		u, err := url.ParseRequestURI(escaped)
-		if err != nil || u.EscapedPath() != escaped || !isClean(escaped) {
-			return // net/http would send the client elsewhere
+		if err != nil || u.EscapedPath() != escaped || !isClean(escaped) || strings.Contains(strings.ToLower(escaped), "%2f") {
+			return // net/http would send the client elsewhere, or takes it for what {$} stands for
 		}
 		mux := http.NewServeMux()
 		var chosen string

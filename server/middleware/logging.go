@@ -19,7 +19,7 @@ import (
 //
 // The log is a ring because no loop may wait for it: what a slow one has no room for is
 // dropped and counted. Secrets of the request line are left out. Of Use, it also tells of
-// refusals before a route is known; what goes to the Handler is not its business. A
+// refusals before a route is known; what goes to the Handler, or to a Relay's, is not its business. A
 // connection costs some 150 bytes more with it.
 func Logging(log *server.LogRing) server.Middleware {
 	a := &accessLog{log: log}

@@ -1,0 +1,5 @@
+//go:build race
+
+package events
+
+func init() { raceEnabled = true }
