@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -15,7 +16,8 @@ import (
 // The calls in this file are made on non-blocking sockets only. They cannot
 // sleep, so they need not tell the Go scheduler that they might: a raw system
 // call saves the two hand-overs around it, 18 to 33 % of a busy loop's CPU
-// (BenchmarkRecvSend compares it with the ordinary way).
+// (BenchmarkRecvSend compares it with the ordinary way). Recv and Send make it by package
+// syscall: that of x/sys is assembly, which costs a change of calling conventions on the way.
 
 // SendLimit is the most one Send gives to the kernel, so that one fast reader of
 // a huge backlog does not hold up the loop.
@@ -30,7 +32,7 @@ func Peek(fd int, b []byte) (int, unix.Errno) { return recv(fd, b, unix.MSG_DONT
 
 func recv(fd int, b []byte, flags uintptr) (int, unix.Errno) {
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
 			uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), flags, 0, 0)
 		if errno == 0 {
 			return int(n), 0
@@ -71,7 +73,7 @@ func SendLast(fd int, b []byte) (int, unix.Errno) {
 func send(fd int, b []byte, flags uintptr) (int, unix.Errno) {
 	size := min(len(b), SendLimit)
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
 			uintptr(unsafe.Pointer(&b[0])), uintptr(size), flags, 0, 0)
 		if errno == 0 {
 			return int(n), 0

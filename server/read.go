@@ -23,6 +23,10 @@ func (l *loop) readInput(s link, b []byte) {
 		d.pinged = 0
 		l.openDeadline(s)
 	}
+	if r := l.routeOf(s); r.Relay != nil && s.Why() == 0 && !d.facts.has(owesWritable) {
+		l.relayInput(s, r, b)
+		return
+	}
 	l.run(s, nil, b)
 }
 

@@ -2,7 +2,10 @@
 
 package server
 
-import "github.com/usher-ws/usher/frame"
+import (
+	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/stream"
+)
 
 // This file is what flows between the two connections of a relay.
 
@@ -42,6 +45,20 @@ func (t *pairs) of(l *loop, s link) (other link, ok bool) {
 	return l.At(slot), true
 }
 
+// relayInput is run for what the client of a relay says: no callback of the user's is called, and
+// most often nothing is to be done behind it.
+func (l *loop) relayInput(s link, r *loopRoute, input []byte) {
+	l.owes = 0
+	l.reply.begin(s.Token(), nil, l.srv.maxBacklog())
+	r.tally.BytesIn += int64(len(input))
+	end := l.passUp(s, r, input)
+	if end.err == nil && s.State() == stream.Flowing && s.Why() == 0 && l.reply.isEmpty() {
+		l.reply.tok = 0
+		return
+	}
+	l.finish(s, r, 0, &end)
+}
+
 // passUp passes on what a client has said.
 func (l *loop) passUp(s link, r *loopRoute, input []byte) (end ending) {
 	up, ok := l.pairs.of(l, s)
@@ -61,7 +78,7 @@ func (l *loop) passUp(s link, r *loopRoute, input []byte) (end ending) {
 	if end.err != nil {
 		l.dropInput(s) // what is unread, and what has not begun to pass
 	}
-	switch _, ok = l.pairs.of(l, s); {
+	switch ok = l.pairs.at(s.Slot()) != 0; {
 	case !ok && l.relay.lost.inFrame:
 		l.cutShort(s)
 		return ending{}
@@ -90,14 +107,13 @@ func (l *loop) isBetween(s, up link) bool {
 func (l *loop) readUp(s, up link, r *loopRoute) (end ending, whole bool) {
 	p, tenure := &l.relay.parser, l.tenures.at(s.Slot())
 	for {
-		if !r.limited { // else each is charged
-			if n := p.PassWhole(); n > 0 {
-				r.tally.MessagesIn += int64(n)
-				tenure.messages += int64(n)
-				s.Data().facts &^= spoiled
-				whole = true
-			}
-		} else if p.Unread() > 0 && !p.InFrame() {
+		if !r.limited && l.passWhole(s, r, tenure) { // else each is charged
+			whole = true
+		}
+		if p.Unread() == 0 {
+			return end, whole
+		}
+		if r.limited && !p.InFrame() {
 			if wait, e := l.meter.mustWaitFor(s, r, p); wait { // what is left is held by Suspend
 				return ending{err: e}, whole
 			}
@@ -139,6 +155,18 @@ func (l *loop) readUp(s, up link, r *loopRoute) (end ending, whole bool) {
 	}
 }
 
+// passWhole has the parser pass what are whole messages, and reports whether there were any.
+func (l *loop) passWhole(s link, r *loopRoute, t *tenure) bool {
+	n := int64(l.relay.parser.PassWhole())
+	if n == 0 {
+		return false
+	}
+	r.tally.MessagesIn += n
+	t.messages += n
+	s.Data().facts &^= spoiled
+	return true
+}
+
 // passDown passes on what a server has said.
 func (o owner) passDown(up link, b []byte) {
 	s, ok := o.pairs.of(o.loop, up)
@@ -158,8 +186,8 @@ func (o owner) passDown(up link, b []byte) {
 		up.Extra().partial = nil
 		up.TrimExtra()
 	}
-	switch _, ok = o.pairs.of(o.loop, up); {
-	case !ok:
+	switch {
+	case o.pairs.at(up.Slot()) == 0:
 		o.leaveUpstream(up)
 	case bye != nil:
 		o.closeDown(s, up, bye)
@@ -180,6 +208,9 @@ func (o owner) readDown(s, up link) (bye *CloseError, isBad bool) {
 	for {
 		if s.Extra().parting == nil && !up.Data().facts.has(owesText) {
 			t.MessagesOut += int64(p.PassWhole())
+		}
+		if p.Unread() == 0 {
+			return nil, false
 		}
 		pc := p.Next()
 		switch pc.Kind {
@@ -218,7 +249,7 @@ func (o owner) handDown(s, up link) {
 
 // give is handDown of b.
 func (o owner) give(s, up link, b []byte) {
-	if _, ok := o.pairs.of(o.loop, up); !ok {
+	if o.pairs.at(up.Slot()) == 0 {
 		return
 	}
 	o.routeOf(s).tally.BytesOut += int64(len(b))

@@ -36,6 +36,9 @@ func (r *reply) begin(tok uint64, first []byte, room int) {
 	r.b, r.parts = append(r.b[:0], first...), r.parts[:0]
 }
 
+// isEmpty reports whether nothing was said since begin, and nothing refused.
+func (r *reply) isEmpty() bool { return len(r.b) == 0 && r.full == 0 }
+
 // end returns what was said since begin, and what of it will not change. It is valid until
 // the next begin.
 func (r *reply) end() (out []byte, parts []stream.Part) {

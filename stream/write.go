@@ -69,6 +69,9 @@ func (l *Loop[T, X]) beginWaiting(i uint32, s *slot[T]) *ext[X] {
 
 // settle chooses the state that fits: bytes that wait, a reason to be held, or neither.
 func (l *Loop[T, X]) settle(i uint32, s *slot[T]) {
+	if s.state == Flowing && s.why == 0 && s.ext == 0 && s.flags&(armedRead|armedWrite) == armedRead {
+		return // most often
+	}
 	waiting := s.ext != 0 && l.exts.get(s.ext).outbox.waiting > 0
 	if l.isTellable(s) {
 		s.why |= Untold

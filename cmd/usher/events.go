@@ -136,8 +136,8 @@ func eventCollectors(s *events.Sender) (all []prometheus.Collector) {
 			func() float64 { return read(s.Stats()) }))
 	}
 	const told = "Events for the backend of --events, by what became of them: sent are those that it has taken, dropped those that it will not get."
-	counter("told_total", "sent", told, func(st events.Stats) int64 { return st.Sent })
-	counter("told_total", "dropped", told, func(st events.Stats) int64 { return st.Dropped })
+	counter("total", "sent", told, func(st events.Stats) int64 { return st.Sent })
+	counter("total", "dropped", told, func(st events.Stats) int64 { return st.Dropped })
 	const requests = "Requests to the backend of --events; failed are those that were not answered with 2xx, and are tried again."
 	counter("requests_total", "ok", requests, func(st events.Stats) int64 { return st.Delivered })
 	counter("requests_total", "failed", requests, func(st events.Stats) int64 { return st.Failed })

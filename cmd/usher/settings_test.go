@@ -86,6 +86,10 @@ var names = map[string][]string{
 	"token --issuer":         nil,
 	"token --audience":       nil,
 
+	"serve --events":          {"events", "127.0.0.1:9000", "ftp://h/", "http://", "http://me:secret@h/", "http://h/#a", " http://h/"},
+	"serve --events-key-file": {"."},
+	"serve --events-types":    {"dropped", "Joined", "connected,joined,x", "all"},
+
 	"bench versus --peers":     {"../gws", "a/b"},
 	"bench versus --also":      {"mine", "=./mine", "mine="},
 	"bench versus --source":    nil,
@@ -184,7 +188,7 @@ func goodValue(flag *kong.Flag) string {
 		return "127.0.0.1:0"
 	case strings.HasPrefix(flag.Name, "echo"):
 		return "/x"
-	case flag.Name == "auth-url":
+	case flag.Name == "auth-url", flag.Name == "events":
 		return "http://127.0.0.1:9/"
 	}
 	return "1"

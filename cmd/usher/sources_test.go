@@ -55,6 +55,8 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 		return [2]string{"10.0.0.0/8", "unix"}
 	case "echo", "echo-auth":
 		return [2]string{"/x", "/x/y"}
+	case "events":
+		return [2]string{"http://127.0.0.1:9/events", "https://backend.example"}
 	case "auth-url":
 		return [2]string{"http://127.0.0.1:9/auth", "https://auth.example"}
 	case "rooms", "origin", "issuer", "audience":
@@ -70,7 +72,7 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 	case "cluster-listen", "cluster-client-listen", "cluster-peers":
 		return [2]string{"127.0.0.1:6222", "[::1]:6222"}
 	case "cluster-token-file", "cluster-creds", "cluster-tls-cert", "cluster-tls-key", "cluster-tls-ca",
-		"users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir":
+		"users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir", "events-key-file":
 		return [2]string{filepath.Join(dir, flag.Name+"-1"), filepath.Join(dir, flag.Name+"-2")}
 	}
 	t.Fatalf("--%s: say which values it takes", flag.Name)
@@ -85,6 +87,8 @@ var goodFiles = map[string]string{
 	"cluster-token-file": strings.Repeat("t", 32),
 	"cluster-creds":      "-----BEGIN NATS USER JWT-----\n",
 	"jwks":               `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
+
+	"events-key-file": "whsec_b3RoZXIgc2VjcmV0LCBvZiBsZW5ndGggMjQ=\n",
 }
 
 // beside returns the arguments without which the flag of that name cannot be given n times to a
@@ -95,6 +99,10 @@ func beside(dir, command, name string, n int) (args []string) {
 	}
 	const listen = "--listen=tls://127.0.0.1:0"
 	switch {
+	case name == "events":
+		return append(args, "--events-key-file="+filepath.Join(dir, "events-key-file-1"))
+	case name == "events-key-file":
+		return append(args, "--events=http://127.0.0.1:9/")
 	case strings.HasPrefix(name, "cluster-tls-"):
 		for _, other := range []string{"cluster-tls-cert", "cluster-tls-key", "cluster-tls-ca"} {
 			if other != name {

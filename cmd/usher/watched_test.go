@@ -98,7 +98,8 @@ func servedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
 	id := issue(t, t.TempDir(), "server", nil, "localhost")
 	secure := freeAddr(t)
-	p, base := serveAdmin(t, "--listen", "tls://"+secure, "--tls-cert", id.cert, "--tls-key", id.key, "--rate", "1/h", "--burst", "1", "--over-limit", "close", "--proxy-protocol", "127.0.0.9")
+	p, base := serveAdmin(t, "--listen", "tls://"+secure, "--tls-cert", id.cert, "--tls-key", id.key, "--rate", "1/h", "--burst", "1", "--over-limit", "close", "--proxy-protocol", "127.0.0.9",
+		"--events", "http://"+freeAddr(t), "--events-key-file", eventsKeyFile(t, eventsKey))
 	proxy, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}}).Dial("tcp", p.addr)
 	if err != nil {
 		t.Fatal(err)
