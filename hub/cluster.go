@@ -137,7 +137,7 @@ func (l *locals) Has(topic, name, key string) bool {
 
 // kick starts what has to be done.
 func (c *cluster) kick() {
-	if !c.isTelling {
+	if !c.isTelling && c.view.HasNext() {
 		c.isTelling = true
 		go c.tell()
 	}

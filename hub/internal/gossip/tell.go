@@ -140,6 +140,11 @@ func (v *View) queue(n *node) {
 	}
 }
 
+// HasNext reports whether Next may have something.
+func (v *View) HasNext() bool {
+	return v.isBeatDue || len(v.ended)+len(v.dirty)+len(v.fresh)+len(v.due) > 0
+}
+
 // Next returns the next message that is to be sent, and to which nodes.
 func (v *View) Next() (to To, b []byte, ok bool) {
 	switch {
