@@ -95,7 +95,7 @@ func (v *View) Leave(g Gone, t *Topic) []Change {
 	if s == nil {
 		return nil
 	}
-	return append(s.allWent(t, nil), Change{kind: removal, topic: t, share: s, left: s.counted()})
+	return append(allWent(t, s, s.users), Change{kind: removal, topic: t, share: s, left: s.counted()})
 }
 
 // mark notes that our share is to be told: by names at once, by number with the next beat.

@@ -61,7 +61,7 @@ func FuzzParse(f *testing.F) {
 // TestParse: what is cut short or of another version is refused.
 func TestParse(t *testing.T) {
 	a := fuzzed(t)
-	a.Came(a.rooms["lobby"].t, "carol")
+	a.Came(a.rooms["lobby"].t, "carol", "carol")
 	_, b, ok := a.Next()
 	if !ok {
 		t.Fatal("there is nothing to tell")
