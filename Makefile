@@ -18,7 +18,7 @@ TIMEOUT  ?= 20m
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet guard exotic deps vuln screenshots static deb image
+.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet guard cluster million exotic deps vuln screenshots static deb image
 
 all: lint test
 
@@ -148,6 +148,17 @@ quiet:
 # As many pairs as the files of a process allow held by usher guard, and a GiB through one of them.
 guard:
 	USHER_GUARD_PAIRS=9500 USHER_GUARD_MIB=1024 go test -run '^TestGuard(Pairs|Sips)$$' -count 1 -timeout 0 -v ./cmd/usher
+
+# Three nodes and three thousand that stay, while the nats-server between them is killed twice, one
+# node stands still and another is killed: what was sent, what was heard and what the nodes count
+# as lost. CLIENTS=300 for less.
+cluster:
+	USHER_CLUSTER=$(or $(CLIENTS),3000) go test $(RACE) -run '^TestClusterCrowd$$' -count 1 -timeout 0 -v ./cmd/usher
+
+# A million connections on this machine, each with a token of its own: three nodes that embed the
+# servers, and some fifty that come as their clients. NODES=5 EACH=2000 for less.
+million:
+	USHER_MILLION="$(or $(NODES),53) $(or $(EACH),18868)" go test -run '^TestMillion$$' -count 1 -timeout 0 -v ./cmd/usher
 
 # A CA for tests, which no go.mod needs to know.
 PEBBLE         := github.com/letsencrypt/pebble/v2/cmd
