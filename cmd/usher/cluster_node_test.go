@@ -5,6 +5,8 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -58,6 +60,22 @@ func (n *clusterNode) says(t *testing.T, parts ...string) {
 	for _, part := range parts {
 		eventually(t, fmt.Sprintf("node %s says %q", n.name, part), func() bool { return strings.Contains(n.stderr.String(), part) })
 	}
+}
+
+// keptAddr returns an address that nobody listens at, of a port that no client is given for its end:
+// a node that comes back needs the one that it had.
+func keptAddr(t *testing.T) string {
+	t.Helper()
+	const first, ports = 20_000, 10_000 // the system gives those from 32,768
+	for range ports {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", first+rand.IntN(ports)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // member is a guest that remembers what it has heard.
@@ -144,7 +162,8 @@ func serveNATS(t *testing.T) *natsProcess {
 	t.Helper()
 	n := &natsProcess{}
 	t.Cleanup(n.kill)
-	n.start(t, "-1")
+	_, port, _ := net.SplitHostPort(keptAddr(t)) // it is killed, and comes back
+	n.start(t, port)
 	return n
 }
 

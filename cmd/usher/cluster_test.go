@@ -29,8 +29,8 @@ func clusterTokenFile(t *testing.T, token string) string {
 // the servers, and one comes as their client.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	token, first, clients := clusterTokenFile(t, clusterToken), freeAddr(t), freeAddr(t)
-	again := []string{"--cluster", "embedded", "--cluster-listen", freeAddr(t), "--cluster-peers", first, token}
+	token, first, clients := clusterTokenFile(t, clusterToken), keptAddr(t), keptAddr(t)
+	again := []string{"--cluster", "embedded", "--cluster-listen", keptAddr(t), "--cluster-peers", first, token}
 	a := serveNode(t, serve, "a", "--cluster", "embedded", "--cluster-listen", first, "--cluster-client-listen", clients, token)
 	b := serveNode(t, serve, "b", again...)
 	c := serveNode(t, serve, "c", "--cluster", "nats://"+clients, token)
@@ -187,7 +187,7 @@ func TestClusterClosed(t *testing.T) {
 	flags := func(id, ca *identity, token string) []string {
 		return []string{"--cluster-tls-cert", id.cert, "--cluster-tls-key", id.key, "--cluster-tls-ca", ca.cert, clusterTokenFile(t, token)}
 	}
-	first, clients := freeAddr(t), freeAddr(t)
+	first, clients := keptAddr(t), keptAddr(t)
 	id := issue(t, dir, "node", ca, "node")
 	good := flags(id, ca, clusterToken)
 	route := []string{"--cluster", "embedded", "--cluster-listen", "127.0.0.1:0", "--cluster-peers", first}

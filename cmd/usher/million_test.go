@@ -129,7 +129,7 @@ func millionNodes(t *testing.T, path string, nodes int) (all []*clusterNode) {
 	for k := range nodes {
 		flags := []string{token}
 		if k < embedding {
-			route, clients := freeAddr(t), freeAddr(t)
+			route, clients := keptAddr(t), keptAddr(t)
 			flags = append(flags, "--cluster", "embedded", "--cluster-listen", route, "--cluster-client-listen", clients)
 			if len(routes) > 0 {
 				flags = append(flags, "--cluster-peers", strings.Join(routes, ","))
