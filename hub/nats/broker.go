@@ -33,7 +33,7 @@ const (
 )
 
 // Broker is a node of a cluster: a [hub.Broker] whose messages go through NATS. It is made by
-// [Connect]. All methods are safe for any goroutine; only Ask, Flush and Close may wait for
+// [Connect]. All methods are safe for any goroutine; only Ask, AskNode, Flush and Close may wait for
 // the network.
 type Broker struct {
 	config Config
@@ -118,6 +118,7 @@ func (b *Broker) connect() (err error) {
 		subjectBeat:           control,
 		subjectSync:           control,
 		subjectAsk:            control,
+		asksTo(b.node):        control,
 		subjectTell:           control,
 		b.tellings():          control,
 		answersTo(b.node):     control,

@@ -71,6 +71,17 @@ func (l *members) all() (nodes []hub.Node) {
 	return nodes
 }
 
+// find returns the node of that name, if it is known.
+func (l *members) find(name string) (hub.Node, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.known[name]
+	if m == nil {
+		return hub.Node{}, false
+	}
+	return m.Node, true
+}
+
 func (l *members) whereTwin() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
