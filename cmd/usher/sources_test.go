@@ -43,6 +43,8 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 	switch flag.Name {
 	case "listen", "admin":
 		return [2]string{"127.0.0.1:0", "[::1]:0"}
+	case "api":
+		return [2]string{"unix:/run/usher/api.sock", "unix:/run/usher/api.sock?mode=0660"}
 	case "upstream":
 		return [2]string{"http://127.0.0.1:1", "unix:/run/app.sock"}
 	case "path":
@@ -72,7 +74,7 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 	case "cluster-listen", "cluster-client-listen", "cluster-peers":
 		return [2]string{"127.0.0.1:6222", "[::1]:6222"}
 	case "cluster-token-file", "cluster-creds", "cluster-tls-cert", "cluster-tls-key", "cluster-tls-ca",
-		"users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir", "events-key-file":
+		"users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir", "events-key-file", "api-key-file":
 		return [2]string{filepath.Join(dir, flag.Name+"-1"), filepath.Join(dir, flag.Name+"-2")}
 	}
 	t.Fatalf("--%s: say which values it takes", flag.Name)
@@ -88,6 +90,7 @@ var goodFiles = map[string]string{
 	"cluster-creds":      "-----BEGIN NATS USER JWT-----\n",
 	"jwks":               `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
 
+	"api-key-file":    strings.Repeat("k", 32) + "\n" + strings.Repeat("l", 40) + "\n",
 	"events-key-file": "whsec_b3RoZXIgc2VjcmV0LCBvZiBsZW5ndGggMjQ=\n",
 }
 
@@ -99,6 +102,8 @@ func beside(dir, command, name string, n int) (args []string) {
 	}
 	const listen = "--listen=tls://127.0.0.1:0"
 	switch {
+	case name == "api-key-file":
+		return append(args, "--api=127.0.0.1:0")
 	case name == "events":
 		return append(args, "--events-key-file="+filepath.Join(dir, "events-key-file-1"))
 	case name == "events-key-file":
