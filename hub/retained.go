@@ -107,6 +107,7 @@ func (h *Hub) AllRetained() []Message {
 // nothing. m is the caller's again when Keep returns. It is for a [Broker], and for programs that
 // bring hubs together.
 func (h *Hub) Keep(m Message) error {
+	m = m.encoded(max(1, h.Dialects))
 	for {
 		h.mu.Lock()
 		isLate := h.isLate(m)
@@ -115,6 +116,7 @@ func (h *Hub) Keep(m Message) error {
 		if isLate {
 			return nil
 		}
+		m = m.encoded(max(1, h.Dialects))
 		s, v := h.newRetention(m)
 		if v == nil {
 			return s.err

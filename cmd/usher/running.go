@@ -50,7 +50,8 @@ type running struct {
 	level  *slog.LevelVar
 	log    *slog.Logger
 	now    atomic.Pointer[entrance]
-	member *membership    // nil if there are no others
+	member *membership // nil if there are no others
+	node   *node
 	certs  *certificates  // nil without TLS
 	events *events.Sender // nil if no backend is told
 	api    *api.API
