@@ -116,6 +116,7 @@ func (h *Hub) Keep(m Message) error {
 		if isLate {
 			return nil
 		}
+		m = m.encoded(max(1, h.Dialects))
 		s, v := h.newRetention(m)
 		if v == nil {
 			return s.err

@@ -39,7 +39,8 @@ type Topic struct {
 	// guards what follows.
 	order       sync.Mutex
 	gathered    Move // what is to be told together
-	isGathering bool // it is to be told, even if it is only the number of users
+	isCountNews bool // or only how many users there are
+	isGathering bool // tellGathered will be called
 	history     history
 	sieves      []*sieve // not in use
 	untold      []Move   // that Moved has to be called with

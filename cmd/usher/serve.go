@@ -59,6 +59,11 @@ func serveBy(p program, stdout io.Writer, ctx *kong.Context) error {
 	}
 	defer endpoints.removeFiles()
 	srv.Listeners = endpoints.all
+	if r.node, err = r.join(s.clusterFlags); err != nil {
+		endpoints.close()
+		return fmt.Errorf("cannot be a node: %w", err)
+	}
+	defer r.node.close()
 	var desk *admin
 	if s.Admin != "" {
 		if desk, err = newAdmin(s.Admin, r); err != nil {

@@ -199,6 +199,18 @@ func (a *API) tell(c *call, conns []server.Conn) (p part, err error) {
 	if err != nil {
 		return p, err
 	}
+	return a.send(encode, conns)
+}
+
+// TellUser says something to all connections that a user has at this node, and returns how many
+// they are. The error is that of those that could not be told, where none could.
+func (a *API) TellUser(user string, encode hub.Encoder) (n int, err error) {
+	p, err := a.send(encode, a.Server.UserConns(user))
+	return p.N, err
+}
+
+// send is tell for what is ready.
+func (a *API) send(encode hub.Encoder, conns []server.Conn) (p part, err error) {
 	all := a.prepare(encode)
 	for _, conn := range conns {
 		sent := conn.Run(func(conn server.Conn) {
