@@ -240,12 +240,8 @@ func TestTell(t *testing.T) {
 // version or is no message is not heard, and counted.
 func TestLost(t *testing.T) {
 	s := serveNATS(t)
-	var b *Broker
-	b = s.connect(Config{Node: "north", Lost: func(topic string, n uint64) {
-		text := fmt.Append(nil, n, " lost in ", topic)
-		if err := b.deliver(b.rooms.of(topic), hub.Encoded(topic, opcode, func(int) []byte { return text })); err != nil {
-			t.Error(err)
-		}
+	b := s.connect(Config{Node: "north", Lost: func(topic string, n uint64) hub.Encoder {
+		return func(int) []byte { return fmt.Append(nil, n, " lost in ", topic) }
 	}})
 	room := heardEncoded(t, b, "lobby")
 	settle(t, b)

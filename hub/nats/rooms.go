@@ -217,13 +217,16 @@ func (b *Broker) arrive(r *room, m hub.Message) {
 	}
 }
 
-// lose counts and tells what a room has missed.
+// lose counts what a room has missed, and tells its members.
 func (b *Broker) lose(r *room, n uint64) {
 	if n == 0 {
 		return
 	}
 	b.counters.lost.Add(n)
-	if b.config.Lost != nil {
-		b.config.Lost(r.topic, n)
+	if b.config.Lost == nil {
+		return
+	}
+	if encode := b.config.Lost(r.topic, n); encode != nil {
+		_ = b.deliver(r, hub.Encoded(r.topic, opcode, encode)) // a room that takes no more misses this, too
 	}
 }
