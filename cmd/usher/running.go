@@ -50,7 +50,7 @@ type running struct {
 	level  *slog.LevelVar
 	log    *slog.Logger
 	now    atomic.Pointer[entrance]
-	node   *membership    // nil if there are no others
+	member *membership    // nil if there are no others
 	certs  *certificates  // nil without TLS
 	events *events.Sender // nil if no backend is told
 	api    *api.API
@@ -73,11 +73,11 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 		return nil, err
 	}
 	r.certs.warn(r.log, time.Now())
-	keys, err := s.apiFlags.keys()
-	if err != nil {
+	if r.member, err = s.clusterFlags.read(time.Now()); err != nil {
 		return nil, err
 	}
-	if r.node, err = s.clusterFlags.read(time.Now()); err != nil {
+	keys, err := s.apiFlags.keys()
+	if err != nil {
 		return nil, err
 	}
 	if r.events, err = s.sender(r.log); err != nil {
@@ -97,11 +97,11 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 		r.srv.Use(middleware.Logging(ring))
 		r.calls.log = r.log
 	}
-	r.api.Done = r.calls.count
-	r.api.SetKeys(keys...)
 	if r.events != nil {
 		r.srv.Use(r.events.Middleware())
 	}
+	r.api.Done = r.calls.count
+	r.api.SetKeys(keys...)
 	return r, nil
 }
 
