@@ -13,6 +13,9 @@ import (
 // docs/chat.schema.json.
 const Subprotocol = "chat.usher.v1+json"
 
+// JSONDialect is the dialect of clients that speak JSON, for the hub: see [Chat.Hub].
+const JSONDialect = jsonDialect
+
 // maxMalformed is how many messages in a row that are not of the dialect end a connection:
 // a client that is this wrong is not going to be right.
 const maxMalformed = 10

@@ -50,6 +50,8 @@ export interface Problem {
   status: number;
   detail: string;
   code: string;
+  /** What the answer has besides. */
+  [extension: string]: unknown;
 }
 
 export class ConnectionEvent extends Event {}

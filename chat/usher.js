@@ -1,7 +1,6 @@
-// A WebSocket that comes back: it asks why it was refused, does what the server says about when
-// to come again, renews the token, and keeps what is to be sent, or says that it was lost. It
-// knows nothing of what is said over it. It needs nothing else, and runs in browsers, workers
-// and Node. usher.d.ts has the types, docs/CLIENTS.md the rest.
+// A WebSocket that comes back: it asks why it was refused, waits as long as the server wants,
+// renews the token, and keeps what is to be sent, or says that it may be lost. It knows nothing of
+// what is said over it. It needs nothing else, and runs in browsers, workers and Node. usher.d.ts has the types, docs/CLIENTS.md the rest.
 //
 // MIT License, Copyright (c) 2026 The usher authors
 
@@ -46,6 +45,7 @@ export class Connection extends EventTarget {
   #ears = null;     // ends listening to the page
 
   #token = null;
+  #shown = null;    // the token of the last attempt
   #expired = null;  // the refusal of #token
   #renewed = false; // since the last connection that lasted
   #ahead = 0;       // a timer that renews the token before its end
@@ -62,13 +62,15 @@ export class Connection extends EventTarget {
   #watched = 0;
   #idling = 0;
 
-  constructor(url, options = {}) {
+  constructor(url, {
+    token, ticket = false, protocols = [], ask, openTime = 10_000, answerTime = 8000, idleTime = 60_000, maxHeld = 1 << 20,
+    WebSocket = globalThis.WebSocket, fetch = globalThis.fetch,
+  } = {}) {
     super();
-    this.#options = {openTime: 10_000, answerTime: 8000, idleTime: 60_000, maxHeld: 1 << 20, protocols: [], ...options};
+    this.#options = {token, ticket, protocols, ask, openTime, answerTime, idleTime, maxHeld, WebSocket, fetch: (...args) => fetch(...args)};
     this.#url = new URL(url, globalThis.location?.href);
     this.#url.hash = "";
-    this.#options.WebSocket ??= globalThis.WebSocket;
-    if (!this.#options.WebSocket) throw new TypeError("usher: there is no WebSocket here: give one as options.WebSocket");
+    if (!WebSocket) throw new TypeError("usher: there is no WebSocket here: give one as options.WebSocket");
     this.connect();
   }
 
@@ -90,19 +92,22 @@ export class Connection extends EventTarget {
   /** close ends the connection for good. */
   close(code = 1000, reason = "") {
     if (code !== 1000 && !(code >= 3000 && code <= 4999)) throw new RangeError(`usher: a page cannot close with ${code}: want 1000 or 3000 to 4999`);
+    if (new TextEncoder().encode(reason).length > 123) throw new RangeError("usher: a close reason has 123 bytes at most");
     if (this.#state !== "closed") this.#finish({reason: "closed", code, word: reason});
   }
 
   /** send sends, or keeps for the next connection. false says that it did neither. */
   send(data, {id, resend = false} = {}) {
-    if (this.#state === "closed") return false;
+    const bytes = data.byteLength ?? data.length;
+    if (typeof bytes !== "number") throw new TypeError("usher: what is sent is a string, an ArrayBuffer or a view of one");
     if (this.#ids.has(id)) throw new Error(`usher: there is a message ${id} that is not confirmed yet`);
+    if (this.#state === "closed") return false;
     const isOpen = this.socket?.readyState === 1;
     if (isOpen && id === undefined) {
       this.#socket.send(data);
       return true;
     }
-    const size = overhead + (data.byteLength ?? data.length);
+    const size = overhead + bytes;
     if (this.#held + size > this.#options.maxHeld) return false;
     this.#held += size;
     if (id !== undefined) this.#ids.add(id);
@@ -195,10 +200,11 @@ export class Connection extends EventTarget {
     const isOver = () => turn !== this.#turn;
     let reason = "token";
     try {
-      await null; // whoever has called connect listens first
+      await null; // the caller of connect adds its listeners first
       const refusal = isOver() ? null : await this.#renew(signal);
       if (isOver()) return;
       if (refusal) return this.#refuse(refusal);
+      this.#shown = this.#token;
       reason = "unreachable";
       const url = this.#address("ws"), protocols = [this.#options.protocols].flat();
       if (this.#options.ticket) {
@@ -207,6 +213,7 @@ export class Connection extends EventTarget {
         const {ticket} = problem ? {} : await answer.json();
         if (isOver()) return;
         if (problem) return this.#refuse(problem, waitOf(answer));
+        if (typeof ticket !== "string") throw new TypeError("usher: the answer has no ticket in it");
         url.searchParams.set("ticket", ticket);
       } else if (this.#token) {
         protocols.unshift("bearer", this.#token);
@@ -246,7 +253,7 @@ export class Connection extends EventTarget {
   // ask asks as the upgrade would: with the token, or with cookies where there is none.
   #ask(url, init, signal) {
     const headers = {...init.headers, ...this.#token && {Authorization: `Bearer ${this.#token}`}};
-    return (this.#options.fetch ?? fetch)(url, {...init, headers, signal, cache: "no-store", credentials: this.#token ? "same-origin" : "include"});
+    return this.#options.fetch(url, {...init, headers, signal, cache: "no-store", credentials: this.#token ? "same-origin" : "include"});
   }
 
   #dial(url, protocols, signal) {
@@ -270,13 +277,13 @@ export class Connection extends EventTarget {
     signal.addEventListener("abort", () => { if (socket === this.#socket && this.#state === "connecting") this.#probe(); });
   }
 
-  // probe asks why the upgrade was refused, which nobody is told who asks by WebSocket.
+  // probe asks why the upgrade was refused: a WebSocket does not tell.
   async #probe() {
     const turn = this.#turn;
     this.#release();
     const signal = this.#hurry();
     try {
-      const answer = await this.#ask(this.#address("http"), {headers: {Accept: "application/problem+json"}}, signal);
+      const answer = await this.#verdict(signal);
       const problem = answer.ok ? null : await problemOf(answer);
       if (turn !== this.#turn) return;
       if (problem) this.#refuse(problem, waitOf(answer));
@@ -286,12 +293,27 @@ export class Connection extends EventTarget {
     }
   }
 
+  // verdict asks for what the upgrade would be told. Before a page of another origin may send a token its
+  // browser asks the server, and hides the answer if that is a refusal. It may be a 429 or 503, which the
+  // server also tells without a token.
+  async #verdict(signal) {
+    const url = this.#address("http"), headers = {Accept: "application/problem+json"};
+    try {
+      return await this.#ask(url, {headers}, signal);
+    } catch (error) {
+      if (!this.#token || signal.aborted || (globalThis.location?.origin ?? url.origin) === url.origin) throw error;
+      const answer = await this.#options.fetch(url, {headers, signal, cache: "no-store", credentials: "omit"});
+      if (answer.status === 401) throw error;
+      return answer;
+    }
+  }
+
   // refuse decides what a refusal means, before the 101 or, with a close code, after it.
   #refuse(problem, wait = 0, code = 0, ...events) {
     const {status} = problem, fields = {reason: "refused", problem, code};
     if (status === 401 && !this.#renewed && (typeof this.#options.token === "function" || code)) {
       this.#renewed = true;
-      this.#expired = problem;
+      if (this.#token === this.#shown) this.#expired = problem; // else there is a newer one already
       return this.#begin(...events);
     }
     const passes = status === 408 || status === 425 || status === 429 || status >= 500;
@@ -419,9 +441,11 @@ function expiry(token) {
 
 // problemOf reads a refusal: RFC 9457's document, or what the status says.
 async function problemOf(answer) {
-  let problem = {};
+  let problem = null;
   try { problem = await answer.json(); } catch { /* not from usher */ }
-  return {type: "about:blank", title: answer.statusText, detail: "", code: "", ...problem, status: answer.status};
+  const text = (name, other = "") => typeof problem?.[name] === "string" ? problem[name] : other;
+  const known = {type: text("type", "about:blank"), title: text("title", answer.statusText), status: answer.status, detail: text("detail"), code: text("code")};
+  return {...typeof problem === "object" ? problem : {}, ...known};
 }
 
 // waitOf is for how many ms an answer wants us to stay away.

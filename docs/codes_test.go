@@ -24,7 +24,7 @@ var (
 func TestCodesAreListed(t *testing.T) {
 	list := read(t, "CODES.md")
 	found := 0
-	for _, dir := range []string{"../upgrade", "../server", "../chat", "../login", "../guard", "../cmd/usher"} {
+	for _, dir := range []string{"../upgrade", "../server", "../chat", "../login", "../guard", "../hub", "../cmd/usher"} {
 		walk(t, dir, func(file, source string) {
 			if strings.HasSuffix(file, "_test.go") {
 				return

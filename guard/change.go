@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Change reads other URLs, and returns what has the Pool go over to them, for whoever has more to
-// read before: until take is called nothing changes. What is known of an upstream that stays
+// Change reads other URLs, and returns what has the Pool go over to them: until take is called
+// nothing changes, so that a caller can read its other settings first. What is known of an upstream that stays
 // stays. One that is left out is asked for no newcomer, its connections go on, and it is forgotten
 // with the last of them. Timeout, HoldRestart and TLS are what they were. take is called once, by
 // any goroutine, and not after Close.

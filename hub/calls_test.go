@@ -55,6 +55,7 @@ var calls = map[string]func(x *stage, i int){
 	"Hub.Topic":       func(x *stage, i int) { x.Hub.Topic("lobby") },
 	"Hub.Len":         func(x *stage, i int) { x.Len() },
 	"Hub.SetLimits":   func(x *stage, i int) { x.SetLimits(0, limiter.Rate{}) },
+	"Hub.EndGrace":    func(x *stage, i int) { x.EndGrace() },
 	"Hub.Publish":     func(x *stage, i int) { _ = x.Publish("lobby", frame.OpText, hello(0)) },
 	"Hub.PublishFunc": func(x *stage, i int) { _ = x.PublishFunc("lobby", frame.OpText, hello) },
 	"Hub.Record":      func(x *stage, i int) { _ = x.Record("lobby", frame.OpText, hello(0)) },

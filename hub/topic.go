@@ -99,6 +99,11 @@ func (t *Topic) PublishFunc(op frame.Opcode, encode Encoder) error {
 	return t.publish(Message{Topic: t.name, Opcode: op, encode: given(encode)})
 }
 
+// Tell is PublishFunc for the members at this node alone: a Broker does not carry it.
+func (t *Topic) Tell(op frame.Opcode, encode Encoder) error {
+	return t.deliver(Encoded(t.name, op, encode))
+}
+
 // RecordFunc is Record for a message that differs by dialect: encode makes each.
 func (t *Topic) RecordFunc(op frame.Opcode, encode Encoder) error {
 	return t.publish(Message{Topic: t.name, Opcode: op, encode: given(encode), Kept: true})

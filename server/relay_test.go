@@ -303,6 +303,45 @@ func TestPingBehindFrame(t *testing.T) {
 	}
 }
 
+// Messages are counted when they begin, whether each has to be looked at or not.
+func TestRelayCounts(t *testing.T) {
+	for _, limits := range []Limits{{}, {Messages: limiter.Rate{Limit: 1e9, Burst: 1 << 20}, Over: Drop}} {
+		b := newBench(t, &Server{TrackConns: true})
+		b.bring(isCalled)
+		lr := b.l.routeOf(b.s)
+		lr.Limits, lr.limited = limits, limits.any()
+		b.send("HTTP/1.1 101 X\r\n\r\n")
+		relays(isOpen, readable)(b)
+		b.told()
+		before := lr.tally
+		const down = "\x82\x01a\x82\x01b\x89\x00\x02\x01c\x00\x01d\x80\x01e\x82\x00\x82\x02f"
+		masking := strings.NewReplacer("\x00", "\x80\x00\x00\x00\x00", "\x01", "\x81\x00\x00\x00\x00", "\x02", "\x82\x00\x00\x00\x00")
+		var heard []byte
+		for k := 0; k < len(down); { // opcode, length and payload
+			n := min(2+int(down[k+1]), len(down)-k)
+			heard = append(append(heard, down[k]), masking.Replace(down[k+1:k+2])...)
+			heard = append(heard, down[k+2:k+n]...)
+			k += n
+		}
+		_, _ = unix.Write(b.caller, heard)
+		b.drive.Readable(b.client)
+		b.send(down)
+		readable(b)
+		in, out := lr.tally.MessagesIn-before.MessagesIn, lr.tally.MessagesOut-before.MessagesOut
+		said := b.l.tenures.at(b.client.Slot()).messages
+		if in != 5 || out != 5 || said != 5 {
+			t.Errorf("limits %v: %d messages in, %d out, %d of the connection, want 5 of each", limits.any(), in, out, said)
+		}
+		if got := b.receive(); got != string(heard) {
+			t.Errorf("limits %v: the other server heard %x, want %x", limits.any(), got, heard)
+		}
+		if got := b.told(); got != down {
+			t.Errorf("limits %v: the client heard %x, want %x", limits.any(), got, down)
+		}
+		b.client.Cut(unix.ECONNRESET)
+	}
+}
+
 // What is passed on allocates nothing, in either direction, limited or not.
 func TestRelayAllocatesNothing(t *testing.T) {
 	for _, limits := range []Limits{{}, {Bytes: limiter.Rate{Limit: 1e12, Burst: 1 << 30}, Messages: limiter.Rate{Limit: 1e9, Burst: 1 << 20}, Over: Drop}} {

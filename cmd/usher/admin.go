@@ -32,6 +32,7 @@ type admin struct {
 	usher    *server.Server
 	reloads  *reloads
 	pool     *guard.Pool // nil for serve
+	node     *node       // nil if there are no others
 }
 
 // newAdmin listens on addr. It answers when it is started.
@@ -45,12 +46,14 @@ func newAdmin(addr string, r *running) (*admin, error) {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(r.now.Load().collectors()...) // of the service, which stays
 	registry.MustRegister(r.reloads.collectors()...)
+	registry.MustRegister(r.calls.total)
 	registry.MustRegister(r.certs.collectors()...)
 	registry.MustRegister(eventCollectors(r.events)...)
 	if r.pool != nil {
 		registry.MustRegister(upstreamCollector{r.pool})
 	}
-	a := &admin{listener: listener, usher: r.srv, reloads: &r.reloads, pool: r.pool}
+	registry.MustRegister(r.node.collectors()...)
+	a := &admin{listener: listener, usher: r.srv, reloads: &r.reloads, pool: r.pool, node: r.node}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /stats", a.stats)
@@ -158,5 +161,11 @@ func (a *admin) ready(w http.ResponseWriter, _ *http.Request) {
 			return
 		}
 	}
-	_, _ = w.Write([]byte("ok\n"))
+	if a.node == nil {
+		_, _ = w.Write([]byte("ok\n"))
+		return
+	}
+	status, text := a.node.ready()
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text+"\n")
 }

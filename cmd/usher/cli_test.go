@@ -320,7 +320,7 @@ func TestHelpAndVersion(t *testing.T) {
 	// These and no others.
 	want := strings.Fields("--config --listen --reuse-port --loops --echo --echo-auth --rooms --origin --secret-file --rate --burst --byte-rate " +
 		"--over-limit --close-after --user-rate --ip-rate --limit-dry-run --max-conns --max-conns-per-ip --max-conns-per-user --max-rooms-per-user --max-requests --max-head --max-message --max-buffered --handshake-timeout " +
-		"--message-timeout --write-timeout --ping-interval --idle-timeout --drain --deflate --log-format --log-level --admin --help " +
+		"--message-timeout --write-timeout --ping-interval --idle-timeout --drain --deflate --log-format --log-level --admin --api --api-key-file --help " +
 		"--access-log --print-routes --users --proxy-protocol --trusted-proxy --auth-url --events --events-key-file --events-types --tls-cert --tls-key --tls-min --tls-client-ca --acme --acme-dir --acme-server " +
 		"--cluster --node --cluster-listen --cluster-peers --cluster-client-listen --cluster-token-file --cluster-creds --cluster-tls-cert --cluster-tls-key --cluster-tls-ca " +
 		"--leave-grace --announce-max --history --jwks --jwks-refresh --jwks-grace --public-key --issuer --audience --leeway")

@@ -117,7 +117,8 @@ type boundFlags struct {
 
 // operatorFlags are for those that run it.
 type operatorFlags struct {
-	Admin     string `placeholder:"ADDR" help:"Serve /metrics, /stats, /connections, /log-level, /healthz, /readyz and /debug/pprof here: an address that only operators can reach."`
+	Admin string `placeholder:"ADDR" help:"Serve /metrics, /stats, /connections, /log-level, /healthz, /readyz and /debug/pprof here: an address that only operators can reach."`
+	apiFlags
 	LogFormat string `enum:"text,json" default:"text" help:"Format of the log on standard error: text or json."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" live:"" help:"The lowest level that is logged: debug, info, warn or error."`
 	AccessLog bool   `help:"Log every attempt, accepted or refused, every end of a connection, and what becomes of every plain request behind a guard."`
@@ -134,7 +135,7 @@ const maxLoops = 1024
 func (*serveCmd) Help() string { return helpOn(liveOfServe) }
 
 // liveOfServe are the flags of serve that change while it runs.
-const liveOfServe = "--audience, --burst, --byte-rate, --close-after, --events-key-file, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
+const liveOfServe = "--api-key-file, --audience, --burst, --byte-rate, --close-after, --events-key-file, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
 	"--log-level, --max-conns, --max-conns-per-ip, --max-conns-per-user, --max-head, --max-message, --max-rooms-per-user, --origin, " +
 	"--over-limit, --public-key, --rate, --secret-file, --tls-cert, --tls-client-ca, --tls-key, --tls-min, --user-rate, --users"
 
@@ -215,6 +216,9 @@ func (s common) validate() error {
 	}
 	if err := (&upgrade.Upgrader{Origins: s.Origin}).Validate(); err != nil {
 		return fmt.Errorf("--origin: %w", err)
+	}
+	if err := s.apiFlags.validate(); err != nil {
+		return err
 	}
 	if err := s.keysFlags.validate(); err != nil {
 		return err

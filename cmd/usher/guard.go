@@ -55,7 +55,7 @@ func (g *guardCmd) common() common {
 func (*guardCmd) Help() string { return helpOn(liveOfGuard) }
 
 // liveOfGuard are the flags of guard that change while it runs.
-const liveOfGuard = "--audience, --burst, --byte-rate, --close-after, --events-key-file, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
+const liveOfGuard = "--api-key-file, --audience, --burst, --byte-rate, --close-after, --events-key-file, --ip-rate, --issuer, --jwks, --jwks-grace, --jwks-refresh, --leeway, --limit-dry-run, " +
 	"--log-level, --max-conns, --max-conns-per-ip, --max-conns-per-user, --max-head, --max-message, --origin, " +
 	"--over-limit, --public-key, --rate, --secret-file, --tls-cert, --tls-client-ca, --tls-key, --tls-min, --upstream, --user-rate"
 

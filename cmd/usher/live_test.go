@@ -20,7 +20,7 @@ import (
 // do.
 var unseenSettings = []string{
 	"users", "secret-file", "public-key", "jwks-refresh", "jwks-grace", "leeway", "issuer", "audience", "max-rooms-per-user",
-	"events-key-file", "tls-cert", "tls-key", "tls-min", "tls-client-ca",
+	"api-key-file", "events-key-file", "tls-cert", "tls-key", "tls-min", "tls-client-ca",
 }
 
 // seen returns what of a server's settings can be seen.

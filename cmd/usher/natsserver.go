@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -140,7 +139,7 @@ func (l natsLog) Tracef(string, ...any)           {}
 // Fatalf is for what keeps the server from starting. It must return.
 func (l natsLog) Fatalf(format string, v ...any) {
 	select {
-	case l.failed <- errors.New(fmt.Sprintf(format, v...)):
+	case l.failed <- fmt.Errorf(format, v...):
 	default:
 		l.say(slog.LevelError, format, v)
 	}

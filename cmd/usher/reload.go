@@ -99,7 +99,11 @@ func (r *running) goOver(next program) error {
 	if err != nil {
 		return err
 	}
-	keys, err := s.eventsFlags.keys()
+	keys, err := s.apiFlags.keys()
+	if err != nil {
+		return err
+	}
+	signing, err := s.eventsFlags.keys()
 	if err != nil {
 		return err
 	}
@@ -118,8 +122,9 @@ func (r *running) goOver(next program) error {
 		r.certs.take(handshakes, s.tlsFlags, seen)
 	}
 	if r.events != nil {
-		_ = r.events.SetKeys(keys) // which are there, as --events does not change
+		_ = r.events.SetKeys(signing) // which are there, as --events does not change
 	}
+	r.api.SetKeys(keys...)
 	r.level.Set(s.level())
 	before.close()
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/guard"
+	"github.com/usher-ws/usher/hub/api"
 	"github.com/usher-ws/usher/hub/events"
 	"github.com/usher-ws/usher/server"
 	"github.com/usher-ws/usher/server/middleware"
@@ -49,9 +50,12 @@ type running struct {
 	level  *slog.LevelVar
 	log    *slog.Logger
 	now    atomic.Pointer[entrance]
-	node   *membership    // nil if there are no others
+	member *membership // nil if there are no others
+	node   *node
 	certs  *certificates  // nil without TLS
 	events *events.Sender // nil if no backend is told
+	api    *api.API
+	calls  *apiCalls
 
 	mu       sync.Mutex     // of those that change something
 	settings map[string]any // what the flags of these names are
@@ -70,10 +74,14 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 		return nil, err
 	}
 	r.certs.warn(r.log, time.Now())
-	if r.node, err = s.clusterFlags.read(time.Now()); err != nil {
+	if r.member, err = s.clusterFlags.read(time.Now()); err != nil {
 		return nil, err
 	}
 	if r.events, err = s.sender(r.log); err != nil {
+		return nil, err
+	}
+	keys, err := s.apiFlags.keys()
+	if err != nil {
 		return nil, err
 	}
 	o, err := p.open(r, nil)
@@ -85,12 +93,16 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 	r.now.Store(o.entrance)
 	r.srv = o.srv
 	r.srv.TLS = r.certs.config()
+	r.api, r.calls = newAPI(r.srv, r.app), newAPICalls(nil)
 	if s.AccessLog {
 		r.srv.Use(middleware.Logging(ring))
+		r.calls.log = r.log
 	}
 	if r.events != nil {
 		r.srv.Use(r.events.Middleware())
 	}
+	r.api.Done = r.calls.count
+	r.api.SetKeys(keys...)
 	return r, nil
 }
 

@@ -59,6 +59,11 @@ func serveBy(p program, stdout io.Writer, ctx *kong.Context) error {
 	}
 	defer endpoints.removeFiles()
 	srv.Listeners = endpoints.all
+	if r.node, err = r.join(s.clusterFlags); err != nil {
+		endpoints.close()
+		return fmt.Errorf("cannot be a node: %w", err)
+	}
+	defer r.node.close()
 	var desk *admin
 	if s.Admin != "" {
 		if desk, err = newAdmin(s.Admin, r); err != nil {
@@ -67,6 +72,14 @@ func serveBy(p program, stdout io.Writer, ctx *kong.Context) error {
 		}
 		defer desk.close()
 	}
+	var backends *apiDesk
+	if s.API != "" {
+		if backends, err = newAPIDesk(&s.apiFlags, r); err != nil {
+			endpoints.close()
+			return fmt.Errorf("cannot listen: %w; choose another address with --api", err)
+		}
+		defer backends.close()
+	}
 	if err = srv.Start(); err != nil {
 		endpoints.close()
 	}
@@ -74,7 +87,8 @@ func serveBy(p program, stdout io.Writer, ctx *kong.Context) error {
 		return fmt.Errorf("cannot start: %w", explainStart(err))
 	}
 	desk.start()
-	greeting, err := greet(p, endpoints, desk, r.now.Load())
+	backends.start()
+	greeting, err := greet(p, endpoints, desk, backends, r.now.Load())
 	if err != nil {
 		return err
 	}
@@ -212,13 +226,16 @@ func (s *serveCmd) server(log *slog.Logger) *server.Server {
 }
 
 // greet returns what the start says on standard output.
-func greet(p program, endpoints *endpoints, desk *admin, e *entrance) ([]byte, error) {
+func greet(p program, endpoints *endpoints, desk *admin, backends *apiDesk, e *entrance) ([]byte, error) {
 	var b []byte
 	for _, name := range endpoints.names {
 		b = fmt.Appendf(b, "listening on %s\n", name)
 	}
 	if desk != nil {
 		b = fmt.Appendf(b, "admin on http://%s\n", desk.addr())
+	}
+	if backends != nil {
+		b = fmt.Appendf(b, "api on %s\n", backends.name())
 	}
 	return p.greet(b, endpoints, e)
 }

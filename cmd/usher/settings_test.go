@@ -56,6 +56,8 @@ var names = map[string][]string{
 	"serve --tls-client-ca":  {"."},
 	"serve --acme":           {"localhost", "*.a.example", "127.0.0.1", "[::1]", "a.example:443", "https://a.example", "a..example", ".a.example", "a.example.", "-a.example", "a_b.example", "ä.example", strings.Repeat("a", 64) + ".example"},
 	"serve --acme-dir":       nil,
+	"serve --api":            {"here", "9080", "127.0.0.1:", ":", "127.0.0.1:http", "127.0.0.1:65536", "tls://127.0.0.1:0", "systemd:", "systemd:api", "unix:", "unix:@x", "unix:/x?mode=9", "unix:/x?x=1", "127.0.0.1:0"},
+	"serve --api-key-file":   {".", "/dev/null"},
 	"serve --acme-server":    {"ca.example", "http://ca.example/dir", "https://", "https://me:secret@ca.example/", "https://ca.example/#a", " https://ca.example"},
 	"serve --jwks":           {}, // what cannot be read fails at run time
 	"serve --auth-url":       {"auth", "127.0.0.1:9000", "ftp://h/", "http://", "http://me:secret@h/", "http://h/#a", " http://h/"},
@@ -124,6 +126,9 @@ func needed(command, flag string) []string {
 	case strings.HasPrefix(command, "bench "):
 		all = []string{"ws://127.0.0.1:1/", "--duration=1ms", "--warmup=0"}
 	}
+	if flag == "--api-key-file" {
+		all = append(all, "--api=127.0.0.1:0")
+	}
 	return slices.DeleteFunc(all, func(arg string) bool {
 		name, _, _ := strings.Cut(arg, "=")
 		return name == flag
@@ -186,6 +191,8 @@ func goodValue(flag *kong.Flag) string {
 		return "1/s"
 	case flag.Name == "admin", flag.Name == "cluster-listen", flag.Name == "cluster-client-listen":
 		return "127.0.0.1:0"
+	case flag.Name == "api":
+		return "unix:/x"
 	case strings.HasPrefix(flag.Name, "echo"):
 		return "/x"
 	case flag.Name == "auth-url", flag.Name == "events":

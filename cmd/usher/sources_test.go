@@ -43,6 +43,8 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 	switch flag.Name {
 	case "listen", "admin":
 		return [2]string{"127.0.0.1:0", "[::1]:0"}
+	case "api":
+		return [2]string{"unix:/run/usher/api.sock", "unix:/run/usher/api.sock?mode=0660"}
 	case "upstream":
 		return [2]string{"http://127.0.0.1:1", "unix:/run/app.sock"}
 	case "path":
@@ -72,7 +74,7 @@ func goodValues(t *testing.T, dir string, flag *kong.Flag) [2]string {
 	case "cluster-listen", "cluster-client-listen", "cluster-peers":
 		return [2]string{"127.0.0.1:6222", "[::1]:6222"}
 	case "cluster-token-file", "cluster-creds", "cluster-tls-cert", "cluster-tls-key", "cluster-tls-ca",
-		"users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir", "events-key-file":
+		"users", "secret-file", "public-key", "jwks", "tls-cert", "tls-key", "tls-client-ca", "acme-dir", "events-key-file", "api-key-file":
 		return [2]string{filepath.Join(dir, flag.Name+"-1"), filepath.Join(dir, flag.Name+"-2")}
 	}
 	t.Fatalf("--%s: say which values it takes", flag.Name)
@@ -89,6 +91,7 @@ var goodFiles = map[string]string{
 	"jwks":               `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
 
 	"events-key-file": "whsec_b3RoZXIgc2VjcmV0LCBvZiBsZW5ndGggMjQ=\n",
+	"api-key-file":    strings.Repeat("k", 32) + "\n" + strings.Repeat("l", 40) + "\n",
 }
 
 // beside returns the arguments without which the flag of that name cannot be given n times to a
@@ -116,6 +119,8 @@ func beside(dir, command, name string, n int) (args []string) {
 		return append(args, "--cluster=embedded", "--cluster-listen=127.0.0.1:0")
 	case name == "node" || strings.HasPrefix(name, "cluster-"):
 		return append(args, "--cluster=nats://127.0.0.1")
+	case name == "api-key-file":
+		return append(args, "--api=127.0.0.1:0")
 	case name == "acme":
 		return append(args, listen, "--acme-dir="+filepath.Join(dir, "acme"))
 	case name == "acme-dir":

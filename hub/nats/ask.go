@@ -6,9 +6,9 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/usher-ws/usher/hub"
@@ -194,11 +194,6 @@ func (n nodes) Ask(ctx context.Context, question []byte) (answers [][]byte, sile
 	return answers, silent, nil
 }
 
-// answers is the subject on which the answers to this node come.
-func (b *Broker) answers() string { return answersTo(b.node) }
-
-func answersTo(n hub.Node) string { return subjectAnswer + strconv.FormatUint(n.Epoch, 16) }
-
 // hearNote takes what nodes say about themselves.
 func (b *Broker) hearNote(msg *nats.Msg) {
 	n, err := parseNote(msg.Data)
@@ -213,7 +208,7 @@ func (b *Broker) hearNote(msg *nats.Msg) {
 	case subjectBeat:
 		b.hearBeat(&n)
 	case subjectSync:
-		b.hearSync(string(n.body))
+		b.hearSync(&n)
 	case subjectAsk:
 		b.hearQuestion(&n)
 	case subjectTell, b.tellings():
@@ -224,14 +219,14 @@ func (b *Broker) hearNote(msg *nats.Msg) {
 }
 
 // hearSync takes the wish to know how far this node is, in a room or in all of them.
-func (b *Broker) hearSync(subject string) {
-	if subject == "" {
+func (b *Broker) hearSync(n *note) {
+	if len(n.body) == 0 {
 		b.out.tellAll()
 		return
 	}
-	token, _ := strings.CutPrefix(subject, subjectRoom)
+	token, _ := strings.CutPrefix(string(n.body), subjectRoom)
 	if topic, ok := nameOf(token); ok {
-		b.out.tell(topic)
+		b.out.tell(n.from, topic)
 	}
 }
 
@@ -254,13 +249,31 @@ func (b *Broker) hearQuestion(q *note) {
 
 // answer sends an answer in parts.
 func (b *Broker) answer(q *note, body []byte) {
+	to := answersTo(q.from)
 	if len(body) > maxAnswer {
-		b.say(answersTo(q.from), &note{flags: flagFault, id: q.id})
+		b.putWaiting(to, &note{from: b.node, id: q.id, flags: flagFault})
 		return
 	}
 	most := int(b.maxPayload.Load()) - noteHead - 2 - maxName
-	for ; len(body) > most; body = body[most:] {
-		b.say(answersTo(q.from), &note{flags: flagMore, id: q.id, body: body[:most]})
+	for more := true; more; {
+		n := min(len(body), most)
+		part := note{from: b.node, id: q.id, body: body[:n]}
+		body = body[n:]
+		if more = len(body) > 0; more {
+			part.flags = flagMore
+		}
+		b.putWaiting(to, &part)
 	}
-	b.say(answersTo(q.from), &note{id: q.id, body: body})
+}
+
+// putWaiting publishes a note of this node when there is room for it, or the node ends.
+func (b *Broker) putWaiting(subject string, n *note) {
+	data := appendNote(nil, n)
+	for !b.out.put(op{publish: subject, data: data}, len(data)) {
+		select {
+		case <-b.done:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }

@@ -7,40 +7,80 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
 )
 
 // backend is what other clients of NATS publish to rooms and users.
 type backend struct {
-	Text *string         `json:"text"`
-	JSON json.RawMessage `json:"json"`
-	From string          `json:"from"`
-	ID   string          `json:"id"`
+	Text   *string         `json:"text"`
+	JSON   json.RawMessage `json:"json"`
+	From   string          `json:"from"`
+	ID     string          `json:"id"`
+	Retain bool            `json:"retain"`
+
+	encode hub.Encoder
 }
+
+// opcode is that of messages of backends.
+const opcode = frame.OpText
 
 var (
 	errBackend = errors.New("nats: want a JSON object with a text or a json")
 	errEncode  = errors.New("nats: Config.Encode is not set")
 )
 
-// cutUser returns the token of the user that a subject is for.
-func cutUser(subject string) (token string, ok bool) { return strings.CutPrefix(subject, subjectUser) }
-
-// hearForRoom delivers a backend's message to a room.
-func (b *Broker) hearForRoom(r *room, msg *nats.Msg) {
-	encode, err := b.decode(msg)
+// hearForRoom delivers a backend's message to a room, where it is in the history. What is to be
+// retained goes to the nodes without members in the room as well, which have not heard it.
+func (b *Broker) hearForRoom(r *room, token string, msg *nats.Msg) {
+	m, err := b.decode(msg)
 	switch {
 	case err != nil:
 		b.refuse(msg.Subject, err)
-	case encode != nil:
-		b.counters.received.Add(1)
-		b.arrive(r, hub.Encoded(r.topic, opcode, encode))
+		return
+	case m == nil:
+		return
 	}
+	out := hub.Encoded(r.topic, opcode, m.encode)
+	if out.Kept = !m.Retain; m.Retain {
+		out.Retained = time.Now().UnixNano()
+		b.relay(token, out.Retained, msg.Data)
+	}
+	b.counters.received.Add(1)
+	b.arrive(r, out)
+}
+
+// relay tells the other nodes what a backend wants to be retained in a room.
+func (b *Broker) relay(token string, at int64, data []byte) {
+	data = appendNote(nil, &note{from: b.node, id: uint64(at), body: data})
+	if int64(len(data)) > b.maxPayload.Load() || !b.out.put(op{publish: subjectRelay + token, data: data}, len(data)) {
+		b.counters.unsent.Add(1)
+	}
+}
+
+// hearRelay keeps what a backend wants to be retained in a room without members here.
+func (b *Broker) hearRelay(r *room, token string, msg *nats.Msg) {
+	n, err := parseNote(msg.Data)
+	topic, ok := nameOf(token)
+	switch {
+	case err != nil || !ok:
+		b.counters.malformed(err)
+		return
+	case r != nil || n.from == b.node: // then we have heard it ourselves
+		return
+	}
+	m, err := b.parse(n.body)
+	if err != nil {
+		b.refuse(msg.Subject, err)
+		return
+	}
+	out := hub.Encoded(topic, opcode, m.encode)
+	out.Retained = int64(n.id)
+	b.arrive(nil, out)
 }
 
 // hearForUser passes on a backend's message for a user.
@@ -50,21 +90,31 @@ func (b *Broker) hearForUser(token string, msg *nats.Msg) {
 		b.refuse(msg.Subject, errMalformed)
 		return
 	}
-	encode, err := b.decode(msg)
+	m, err := b.decode(msg)
 	switch {
 	case err != nil:
 		b.refuse(msg.Subject, err)
-	case encode != nil && b.config.User != nil:
+	case m != nil && b.config.User != nil:
 		b.counters.received.Add(1)
-		b.config.User(user, encode)
+		b.config.User(user, m.encode)
 	}
 }
 
-// decode returns what makes a backend's message, nil if it was heard before.
-func (b *Broker) decode(msg *nats.Msg) (hub.Encoder, error) {
-	var m backend
-	d := json.NewDecoder(bytes.NewReader(msg.Data))
-	if err := d.Decode(&m); err != nil || d.More() {
+// decode returns a backend's message, nil if it was heard before.
+func (b *Broker) decode(msg *nats.Msg) (*backend, error) {
+	m, err := b.parse(msg.Data)
+	if err == nil && m.ID != "" && !b.recent.add(msg.Subject, m.ID, time.Now()) {
+		b.counters.repeated.Add(1)
+		return nil, nil
+	}
+	return m, err
+}
+
+// parse returns a backend's message.
+func (b *Broker) parse(data []byte) (*backend, error) {
+	m := new(backend)
+	d := json.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(m); err != nil || d.More() {
 		return nil, errBackend
 	}
 	switch {
@@ -72,15 +122,14 @@ func (b *Broker) decode(msg *nats.Msg) (hub.Encoder, error) {
 		return nil, errBackend
 	case b.config.Encode == nil:
 		return nil, errEncode
-	case m.ID != "" && !b.recent.add(msg.Subject, m.ID, time.Now()):
-		b.counters.repeated.Add(1)
-		return nil, nil
 	}
-	var text string
+	text := ""
 	if m.Text != nil {
 		text = *m.Text
 	}
-	return b.config.Encode(m.From, text, m.JSON)
+	var err error
+	m.encode, err = b.config.Encode(m.From, text, m.JSON)
+	return m, err
 }
 
 // refuse counts and logs what a backend has published in vain: nobody can tell it.

@@ -46,13 +46,14 @@ func encodeSaid(from, text string, json []byte) (hub.Encoder, error) {
 func heardEncoded(t *testing.T, b *Broker, topic string) *users {
 	u := new(users)
 	h := &hub.Hub{Broker: b}
-	s := newHouseFor(t, h)
-	s.join(topic, func(text string) {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.all = append(u.all, text)
-	})
+	newHouseFor(t, h).join(topic, u.note)
 	return u
+}
+
+func (u *users) note(text string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.all = append(u.all, text)
 }
 
 // TestBackend: what other clients publish to rooms and users is heard once at each node, and

@@ -111,13 +111,16 @@ func (b *Broker) connect() (err error) {
 	}
 	control := make(chan *nats.Msg, maxArrived)
 	for subject, to := range map[string]chan *nats.Msg{
-		subjectUser + "*": b.arrived,
-		subjectBeat:       control,
-		subjectSync:       control,
-		subjectAsk:        control,
-		subjectTell:       control,
-		b.tellings():      control,
-		b.answers():       control,
+		subjectUser + "*":     b.arrived,
+		subjectValue + "*":    b.arrived,
+		subjectRelay + "*":    b.arrived,
+		marksTo(b.node) + "*": b.arrived,
+		subjectBeat:           control,
+		subjectSync:           control,
+		subjectAsk:            control,
+		subjectTell:           control,
+		b.tellings():          control,
+		answersTo(b.node):     control,
 	} {
 		if _, err = b.nc.ChanSubscribe(subject, to); err != nil {
 			b.nc.Close()
@@ -157,9 +160,11 @@ func (b *Broker) goEach(from <-chan *nats.Msg, f func(*nats.Msg)) {
 
 var seed = maphash.MakeSeed()
 
-// sort hands a message over to the goroutine that delivers for its subject.
+// sort hands a message over to the goroutine that delivers for its room or user, whose token is
+// behind the last dot.
 func (b *Broker) sort(m *nats.Msg) {
-	s := &b.shards[maphash.String(seed, m.Subject)%uint64(len(b.shards))]
+	token := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
+	s := &b.shards[maphash.String(seed, token)%uint64(len(b.shards))]
 	if !s.put(m, m.Size()) {
 		b.counters.dropped.Add(1)
 		b.resync.Store(true)

@@ -235,3 +235,39 @@ func TestTell(t *testing.T) {
 		}
 	}
 }
+
+// TestLost: members are told what is missing in its place. What comes twice, is of another
+// version or is no message is not heard, and counted.
+func TestLost(t *testing.T) {
+	s := serveNATS(t)
+	b := s.connect(Config{Node: "north", Lost: func(topic string, n uint64) hub.Encoder {
+		return func(int) []byte { return fmt.Append(nil, n, " lost in ", topic) }
+	}})
+	room := heardEncoded(t, b, "lobby")
+	settle(t, b)
+	nc := s.client()
+	say := func(seq uint64, change func(b []byte)) {
+		m := message{began: 1, Message: hub.Message{Opcode: frame.OpText, From: hub.Node{Name: "south", Epoch: 1}, Seq: seq, Data: [][]byte{fmt.Append(nil, seq)}}}
+		data := appendMessage(nil, &m)
+		change(data)
+		if err := nc.Publish("usher.room.lobby", data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asIs := func([]byte) {}
+	for _, seq := range []uint64{3, 4, 4, 2, 7, 6, 9} {
+		say(seq, asIs)
+	}
+	say(10, func(b []byte) { b[0]++ })
+	say(10, func(b []byte) { b[1] |= 0x40 })
+	say(10, func(b []byte) { b[3]++ })
+	say(10, asIs)
+	want := []string{"3", "4", "2 lost in lobby", "7", "1 lost in lobby", "9", "10"}
+	await(t, "all is heard", func() bool { return len(room.texts()) >= len(want) })
+	if got := room.texts(); !slices.Equal(got, want) {
+		t.Errorf("heard: got %q, want %q", got, want)
+	}
+	if got, want := b.Stats(), (Stats{Received: 5, Lost: 3, Repeated: 3, Unknown: 2, Malformed: 1}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}

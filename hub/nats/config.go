@@ -53,8 +53,9 @@ type Config struct {
 	User func(user string, encode hub.Encoder)
 
 	// Lost is called when messages that were published at other nodes will never come: n
-	// of a topic with members here.
-	Lost func(topic string, n uint64)
+	// of a topic with members here. It returns what these are told in their place; a nil
+	// Encoder tells them nothing.
+	Lost func(topic string, n uint64) hub.Encoder
 
 	// Logger hears of connections that end and come back, and of faults; nil means
 	// slog.Default.

@@ -126,3 +126,24 @@ func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
 	pool.AppendCertsFromPEM(chain)
 	return write(t, string(chain)), write(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))), pool
 }
+
+// dialled is a server that is reached in some other way than by its URL.
+type dialled struct{ addr string }
+
+func (d dialled) InProcessConn() (net.Conn, error) { return net.Dial("tcp", d.addr) }
+
+// TestInProcess: a server in this process needs no URL.
+func TestInProcess(t *testing.T) {
+	s := serveNATS(t)
+	b, err := Connect(Config{InProcess: dialled{strings.TrimPrefix(s.url, "nats://")}, Node: "north", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	await(t, "the node is connected", func() bool { return !b.Degraded() })
+	settle(t, b)
+	s.kill()
+	await(t, "the node is degraded", b.Degraded)
+	s.restart()
+	await(t, "the node is connected again", func() bool { return !b.Degraded() })
+}

@@ -43,10 +43,11 @@ func build(t *testing.T, s *served, number, nodes int) *house {
 	h := &house{number: number}
 	h.broker = s.connect(Config{
 		Node: fmt.Sprint("n", number),
-		Lost: func(topic string, n uint64) {
+		Lost: func(topic string, n uint64) hub.Encoder {
 			var room int
 			_, _ = fmt.Sscanf(topic, "room%d", &room)
 			h.lost[room].Add(int64(n))
+			return nil
 		},
 	})
 	h.door = newHouseFor(t, &hub.Hub{Broker: h.broker})

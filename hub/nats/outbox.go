@@ -5,6 +5,8 @@ package nats
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/usher-ws/usher/hub"
 )
@@ -14,8 +16,14 @@ var (
 	errSize = fmt.Errorf("nats: a message is larger than max_payload of the servers: %w", hub.ErrDegraded)
 )
 
-// forget is for how many ticks a count is kept that is not used.
-const forget = 600
+const (
+	// forget is for how many ticks a count is kept that is not used.
+	forget = 600
+
+	// markAtOnce is how many counts are marked under the lock, which loops take when they
+	// publish: for some 50 µs.
+	markAtOnce = 256
+)
 
 // outbox is what is to leave, in order: calls of nats.go may wait for the network, and so one
 // goroutine makes all of them. It counts what is published, whether it leaves or not.
@@ -42,7 +50,7 @@ type op struct {
 
 // count is the count of a node's messages in a topic.
 type count struct {
-	subject    string
+	token      string // of the topic
 	began, seq uint64 // numbers of the first message and of the last
 	used       int    // the tick of the last
 	isUnmarked bool
@@ -54,13 +62,14 @@ func (o *outbox) begin(node hub.Node) {
 	o.counts = make(map[string]*count)
 }
 
-// publish numbers an encoded message and puts it behind what was published before.
-func (o *outbox) publish(topic string, b []byte, err error) (seq uint64, _ error) {
+// publish numbers an encoded message and puts it behind what was published before, on a subject
+// of the topic. With an error there is only the number, of what the others will miss.
+func (o *outbox) publish(on, topic string, b []byte, err error) (seq uint64, _ error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c := o.counts[topic]
 	if c == nil {
-		c = &count{subject: subjectRoom + Token(topic), began: o.total + 1, seq: o.total}
+		c = &count{token: Token(topic), began: o.total + 1, seq: o.total}
 		o.counts[topic] = c
 	}
 	c.seq++
@@ -72,16 +81,31 @@ func (o *outbox) publish(topic string, b []byte, err error) (seq uint64, _ error
 	}
 	if err == nil {
 		setCount(b, c.began, c.seq)
-		if !o.putLocked(op{publish: c.subject, data: b}, len(b), false) {
+		if !o.putLocked(op{publish: on + c.token, data: b}, len(b), false) {
 			err = errFull
 		}
 	}
 	return c.seq, err
 }
 
-// tick marks what needs it: a count whose last message was not followed by another within a
-// tick, so that those find out that have missed it.
+// tick marks what needs it.
 func (o *outbox) tick() {
+	o.markQuiet()
+	all := o.allToMark()
+	for len(all) > 0 {
+		n := min(len(all), markAtOnce)
+		o.mu.Lock()
+		for _, c := range all[:n] {
+			o.mark(c)
+		}
+		o.mu.Unlock()
+		all = all[n:]
+	}
+}
+
+// markQuiet marks the counts whose last message was not followed by another within a tick, so
+// that those find out that have missed it. It forgets counts that are long quiet.
+func (o *outbox) markQuiet() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.ticks++
@@ -103,12 +127,18 @@ func (o *outbox) tick() {
 			}
 		}
 	}
-	if o.markAll && !o.isBusy() {
-		o.markAll = false
-		for _, c := range o.counts {
-			o.mark(c)
-		}
+}
+
+// allToMark returns all counts if they were asked for, unless there is too much in the queue to
+// put them there: then they have to wait.
+func (o *outbox) allToMark() []*count {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.markAll || o.isBusy() {
+		return nil
 	}
+	o.markAll = false
+	return slices.Collect(maps.Values(o.counts))
 }
 
 // tellAll has all counts marked, at the next tick.
@@ -118,23 +148,25 @@ func (o *outbox) tellAll() {
 	o.markAll = true
 }
 
-// tell marks the count of a topic, also if nothing was published there.
-func (o *outbox) tell(topic string) {
+// tell marks the count of a topic for one node, also if nothing was published there.
+func (o *outbox) tell(to hub.Node, topic string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c := o.counts[topic]
 	if c == nil {
-		c = &count{subject: subjectRoom + Token(topic), began: o.total + 1, seq: o.total}
+		c = &count{token: Token(topic), began: o.total + 1, seq: o.total}
 	}
-	o.mark(c)
+	o.putMark(marksTo(to), c)
 }
 
-// mark publishes a mark. It is called with mu held.
-func (o *outbox) mark(c *count) {
+// mark publishes a mark to the room. It is called with mu held.
+func (o *outbox) mark(c *count) { o.putMark(subjectRoom, c) }
+
+func (o *outbox) putMark(on string, c *count) {
 	m := message{mark: true, began: c.began}
 	m.From, m.Seq = o.node, c.seq
 	b := appendMessage(make([]byte, 0, sizeOf(&m)), &m)
-	o.putLocked(op{publish: c.subject, data: b}, len(b), true)
+	o.putLocked(op{publish: on + c.token, data: b}, len(b), true)
 }
 
 // send makes the call that o is.

@@ -5,10 +5,10 @@ package nats
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
-	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
 	"github.com/usher-ws/usher/server"
 )
@@ -24,6 +24,7 @@ type rooms struct {
 	mu        sync.RWMutex
 	byTopic   map[string]*room
 	bySubject map[string]*room
+	keepers   []*feed // of what is retained in any topic; the slice does not change
 }
 
 // room is one of them, from its first subscription to its last.
@@ -55,6 +56,14 @@ func (b *Broker) Subscribe(topic string, deliver func(m hub.Message) error) (can
 	}
 	r.feeds = append(slices.Clip(r.feeds), f)
 	return func() { b.cancel(r, f) }, nil
+}
+
+// SubscribeRetained is hub.Retainer's. It never fails.
+func (b *Broker) SubscribeRetained(deliver func(m hub.Message) error) error {
+	b.rooms.mu.Lock()
+	defer b.rooms.mu.Unlock()
+	b.rooms.keepers = append(slices.Clip(b.rooms.keepers), &feed{deliver})
+	return nil
 }
 
 // cancel ends a subscription, and with the last one the room.
@@ -107,24 +116,31 @@ func (b *Broker) Publish(m hub.Message) error {
 	default:
 		encoded = appendMessage(make([]byte, 0, size), &out)
 	}
-	out.Seq, lost = b.out.publish(m.Topic, encoded, lost)
+	on := subjectRoom
+	if m.Retained != 0 {
+		on = subjectValue // which all nodes hear, and those with members in the room do not hear twice
+	}
+	out.Seq, lost = b.out.publish(on, m.Topic, encoded, lost)
 	if lost != nil {
 		b.counters.unsent.Add(1)
 	}
-	r := b.rooms.of(m.Topic)
-	if r == nil {
-		return lost
-	}
-	if err := b.deliver(r, out.Message); err != nil {
+	if err := b.deliver(b.rooms.of(m.Topic), out.Message); err != nil {
 		return errors.Join(err, lost)
 	}
 	return lost
 }
 
-// deliver gives m to the hubs that listen.
+// deliver gives m to the hubs that listen to its room, which is nil if there are none, and what
+// is retained to all.
 func (b *Broker) deliver(r *room, m hub.Message) (err error) {
+	var feeds []*feed
 	b.rooms.mu.RLock()
-	feeds := r.feeds
+	if r != nil {
+		feeds = r.feeds
+	}
+	if m.Retained != 0 {
+		feeds = slices.Concat(feeds, b.rooms.keepers) // a hub that has it twice drops it
+	}
 	b.rooms.mu.RUnlock()
 	for _, f := range feeds {
 		if e := f.deliver(m); err == nil {
@@ -138,45 +154,44 @@ func (b *Broker) deliver(r *room, m hub.Message) (err error) {
 
 // hear delivers a message that came.
 func (b *Broker) hear(msg *nats.Msg) {
-	token, isUser := cutUser(msg.Subject)
-	if isUser {
-		b.hearForUser(token, msg)
-		return
-	}
-	r := b.rooms.on(msg.Subject)
+	dot := strings.LastIndexByte(msg.Subject, '.') + 1
+	kind, token := msg.Subject[:dot], msg.Subject[dot:]
+	r := b.rooms.on(subjectRoom + token)
 	switch {
-	case r == nil: // the last member has just left
-	case isOurs(msg.Data):
-		b.hearNode(r, msg.Data)
-	default:
-		b.hearForRoom(r, msg)
+	case kind == subjectUser:
+		b.hearForUser(token, msg)
+	case kind == subjectRelay:
+		b.hearRelay(r, token, msg)
+	case kind == subjectValue, r != nil && (kind != subjectRoom || isOurs(msg.Data)):
+		b.hearNode(r, token, msg.Data)
+	case r != nil: // or the last member has just left
+		b.hearForRoom(r, token, msg)
 	}
 }
 
 // hearNode delivers what another node has published, unless it was heard before.
-func (b *Broker) hearNode(r *room, data []byte) {
+func (b *Broker) hearNode(r *room, token string, data []byte) {
 	m, err := parseMessage(data)
-	if err != nil {
+	topic, ok := nameOf(token)
+	switch {
+	case err != nil || !ok:
 		b.counters.malformed(err)
 		return
-	}
-	if m.From == b.node { // of a server that does not know what NoEcho is
+	case m.From == b.node: // of a server that does not know what NoEcho is
 		return
-	}
-	if m.told {
+	case m.told:
 		b.hubs.hear(m.Data)
 		return
 	}
-	h := r.heard[m.From.Name]
-	if h == nil {
-		h = new(heard)
-		r.heard[m.From.Name] = h
+	isNew := !m.mark
+	if r != nil {
+		var missing uint64
+		missing, isNew = r.of(m.From.Name).take(m.From, m.began, m.Seq, m.mark)
+		b.lose(r, missing)
 	}
-	missing, isNew := h.take(m.From, m.began, m.Seq, m.mark)
-	b.lose(r.topic, missing)
 	switch {
 	case isNew:
-		m.Topic = r.topic
+		m.Topic = topic
 		b.counters.received.Add(1)
 		b.arrive(r, m.Message)
 	case !m.mark:
@@ -184,23 +199,34 @@ func (b *Broker) hearNode(r *room, data []byte) {
 	}
 }
 
-// arrive delivers what came from elsewhere. A topic that takes no more has lost it.
+// of returns how far the room has heard a node.
+func (r *room) of(node string) *heard {
+	h := r.heard[node]
+	if h == nil {
+		h = new(heard)
+		r.heard[node] = h
+	}
+	return h
+}
+
+// arrive delivers what came from elsewhere to a room, or to those that keep what is retained. A
+// room that takes no more has lost it.
 func (b *Broker) arrive(r *room, m hub.Message) {
-	if err := b.deliver(r, m); errors.Is(err, server.ErrBacklog) {
-		b.lose(r.topic, 1)
+	if err := b.deliver(r, m); r != nil && errors.Is(err, server.ErrBacklog) {
+		b.lose(r, 1)
 	}
 }
 
-// lose counts and tells what a topic has missed.
-func (b *Broker) lose(topic string, n uint64) {
+// lose counts what a room has missed, and tells its members.
+func (b *Broker) lose(r *room, n uint64) {
 	if n == 0 {
 		return
 	}
 	b.counters.lost.Add(n)
-	if b.config.Lost != nil {
-		b.config.Lost(topic, n)
+	if b.config.Lost == nil {
+		return
+	}
+	if encode := b.config.Lost(r.topic, n); encode != nil {
+		_ = b.deliver(r, hub.Encoded(r.topic, opcode, encode)) // a room that takes no more misses this, too
 	}
 }
-
-// opcode is that of messages of backends.
-const opcode = frame.OpText

@@ -23,7 +23,7 @@ type counters struct {
 	received, unsent, lost, repeated, dropped, refused, unknown, broken atomic.Uint64
 }
 
-// malformed counts what could not be parsed.
+// malformed counts what could not be parsed, or nil if it came on a subject that is none.
 func (c *counters) malformed(err error) {
 	if errors.Is(err, errVersion) {
 		c.unknown.Add(1)

@@ -4,7 +4,10 @@ package nats
 
 import (
 	"encoding/base64"
+	"strconv"
 	"strings"
+
+	"github.com/usher-ws/usher/hub"
 )
 
 // The subjects. Rooms and users are open to other clients; what is behind subjectNode is
@@ -15,9 +18,17 @@ const (
 	subjectBeat   = "usher.node.beat"
 	subjectSync   = "usher.node.sync"
 	subjectAsk    = "usher.node.ask"
+	subjectValue  = "usher.node.value."  // and a room's token: what is retained there, for all nodes
+	subjectRelay  = "usher.node.relay."  // and a room's token: what a backend wants to be retained there
 	subjectTell   = "usher.node.tell"    // and behind a dot the token of the node that is told
 	subjectAnswer = "usher.node.answer." // and the epoch of the node that has asked, in hex
+	subjectMark   = "usher.node.mark."   // and the same of the node that is told, and a room's token
 )
+
+// answersTo is the subject on which answers come to a node, and marksTo what the subjects begin
+// with on which it is told how far another is in a room.
+func answersTo(n hub.Node) string { return subjectAnswer + strconv.FormatUint(n.Epoch, 16) }
+func marksTo(n hub.Node) string   { return subjectMark + strconv.FormatUint(n.Epoch, 16) + "." }
 
 // Token returns what stands for the name of a room or a user in a subject: the name itself
 // if it is one to 64 of the characters A to Z, a to z, 0 to 9, _ and -; else ~ and the name

@@ -16,14 +16,15 @@ import (
 //
 // A message of a room, of version 1, numbers in big endian:
 //
-//	 0        1        2        3        4                12               20               28
-//	+--------+--------+--------+--------+----------------+----------------+----------------+
-//	|version | flags  | opcode | length | epoch          | began          | seq            |
-//	+--------+--------+--------+--------+----------------+----------------+----------------+
-//	| name of the node, of that length | number of encodings | length, bytes | …            |
-//	+----------------------------------+---------------------+---------------+--------------+
+//	 0        1        2        3        4            12           20           28           36
+//	+--------+--------+--------+--------+------------+------------+------------+------------+
+//	|version | flags  | opcode | length | epoch      | began      | seq        | retained   |
+//	+--------+--------+--------+--------+------------+------------+------------+------------+
+//	| name of the node, of that length | number of encodings | length + 1, bytes | …         |
+//	+----------------------------------+---------------------+-------------------+----------+
 //
-// The numbers in the last line are varints. A mark has no encodings: it only tells seq.
+// The numbers in the last line are varints, and an encoding that is nil has a 0 there. A mark has
+// no encodings: it only tells seq.
 //
 // A note, which is about nodes:
 //
@@ -34,7 +35,7 @@ import (
 const (
 	version = 1
 
-	messageHead = 28
+	messageHead = 36
 	seqAt       = 20 // in a message
 	noteHead    = 18
 
@@ -97,10 +98,15 @@ func appendMessage(dst []byte, m *message) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, m.From.Epoch)
 	dst = binary.BigEndian.AppendUint64(dst, m.began)
 	dst = binary.BigEndian.AppendUint64(dst, m.Seq)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(m.Retained))
 	dst = append(dst, m.From.Name...)
 	dst = binary.AppendUvarint(dst, uint64(len(m.Data)))
 	for _, b := range m.Data {
-		dst = binary.AppendUvarint(dst, uint64(len(b)))
+		if b == nil {
+			dst = append(dst, 0)
+			continue
+		}
+		dst = binary.AppendUvarint(dst, uint64(len(b))+1)
 		dst = append(dst, b...)
 	}
 	return dst
@@ -127,6 +133,7 @@ func parseMessage(b []byte) (m message, err error) {
 	m.From.Epoch = binary.BigEndian.Uint64(b[4:])
 	m.began = binary.BigEndian.Uint64(b[12:])
 	m.Seq = binary.BigEndian.Uint64(b[20:])
+	m.Retained = int64(binary.BigEndian.Uint64(b[28:]))
 	name := messageHead + int(b[3])
 	m.From.Name, b = string(b[messageHead:name]), b[name:]
 	count, b, ok := uvarint(b)
@@ -136,10 +143,12 @@ func parseMessage(b []byte) (m message, err error) {
 	m.Data = make([][]byte, count)
 	for i := range m.Data {
 		var size uint64
-		if size, b, ok = uvarint(b); !ok || size > uint64(len(b)) {
+		if size, b, ok = uvarint(b); !ok || size > uint64(len(b))+1 {
 			return m, errMalformed
 		}
-		m.Data[i], b = b[:size:size], b[size:]
+		if size > 0 {
+			m.Data[i], b = b[:size-1:size-1], b[size-1:]
+		}
 	}
 	if len(b) > 0 {
 		return m, errMalformed

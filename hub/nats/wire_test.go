@@ -15,7 +15,7 @@ import (
 
 var messages = []message{
 	{began: 1, Message: hub.Message{Opcode: frame.OpText, From: hub.Node{Name: "n"}, Data: [][]byte{[]byte("hi")}}},
-	{began: 7, Message: hub.Message{Opcode: frame.OpBinary, Kept: true, Seq: math.MaxUint64 - 1, From: hub.Node{Name: "north", Epoch: math.MaxUint64}, Data: [][]byte{{}, bytes.Repeat([]byte("x"), 300), {0}}}},
+	{began: 7, Message: hub.Message{Opcode: frame.OpBinary, Kept: true, Retained: -5, Seq: math.MaxUint64 - 1, From: hub.Node{Name: "north", Epoch: math.MaxUint64}, Data: [][]byte{{}, bytes.Repeat([]byte("x"), 300), nil, {0}}}},
 	{began: 1, mark: true, Message: hub.Message{From: hub.Node{Name: "north", Epoch: 1}, Data: [][]byte{}}},
 	{began: 1, told: true, Message: hub.Message{From: hub.Node{Name: "north", Epoch: 1}, Data: [][]byte{[]byte("who is there")}}},
 }

@@ -182,6 +182,22 @@ test("refusals: what is final, and how long the others take", async () => {
   }
 });
 
+test("an answer that is nobody's is a refusal, too", async () => {
+  for (const body of [null, "text", [1], {title: 7, detail: {}, code: 3, more: "x"}]) {
+    const v = visit();
+    await settled();
+    answers.push([404, {}, body]);
+    last().ends(1006);
+    await settled();
+    const {more, 0: first, ...problem} = v.of("refused")[0].problem;
+    assert.deepEqual(problem, {type: "about:blank", title: "", status: 404, detail: "", code: ""});
+  }
+  const v = visit({token: "t", ticket: true});
+  answers.push([200, {}, {}]);
+  await settled();
+  assert.deepEqual([v.last().reason, v.last().error.name, sockets.length], ["unreachable", "TypeError", 0]);
+});
+
 test("the probe asks as the upgrade did", async () => {
   visit({token: "t"});
   await settled();
@@ -198,6 +214,19 @@ test("the probe asks as the upgrade did", async () => {
   await settled();
   assert.deepEqual([last().protocols, asked[0].headers, asked[0].credentials], [["chat"], {Accept: "application/problem+json"}, "include"]);
   assert.deepEqual([now().state, now().reason], ["waiting", "lost"]);
+});
+
+test("a page of another origin is told of what comes before the token", async () => {
+  for (const [status, want] of [[503, "refused"], [401, "unreachable"]]) {
+    globalThis.location = new URL("http://other.example/");
+    const v = visit({token: "t"});
+    await settled();
+    answers.push(Promise.reject(new TypeError("the preflight was refused")), [status, {"Retry-After": "4"}]);
+    last().ends(1006);
+    await settled();
+    delete globalThis.location;
+    assert.deepEqual([v.last().reason, asked[1].headers, asked[1].credentials], [want, {Accept: "application/problem+json"}, "omit"]);
+  }
 });
 
 test("what hangs is given up", async () => {
@@ -279,7 +308,7 @@ test("a token is renewed before its end", async () => {
   assert.equal(n, 2, "half a minute before");
   last().ends(4401, "token_expired"); // early, but the server's clock counts
   await settled();
-  assert.equal(last().protocols[1], tokens[2], "what is refused is renewed");
+  assert.deepEqual([last().protocols[1], n], [tokens[1], 2], "the new one is good, and not asked for again");
   n = 0;
   const late = visit({token: () => tokens[n++]});
   random = 0.5;
@@ -453,6 +482,8 @@ test("whoever closes before the first attempt is never seen", async () => {
   const v = visit();
   v.c.close(4000, "bye");
   assert.throws(() => v.c.close(1001), RangeError);
+  assert.throws(() => v.c.close(1000, "é".repeat(62)), RangeError);
+  assert.throws(() => v.c.send({}), TypeError);
   await settled();
   assert.equal(sockets.length, 0);
   v.c.connect();
