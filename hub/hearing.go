@@ -104,8 +104,11 @@ func (t *Topic) change(c *gossip.Change) {
 	switch {
 	case m.User != "" && !t.gathers(m.Count):
 		t.announce(&a)
-	case isNews || m.Joined > 0 || m.Left > 0:
+	case m.Joined > 0 || m.Left > 0:
 		t.gather(m)
+	case isNews:
+		t.isCountNews = true
+		t.tellSoon()
 	}
 }
 
@@ -120,6 +123,9 @@ func (t *Topic) moveBy(c *gossip.Change) (m Move, isNews bool) {
 		return Move{}, false
 	}
 	e := h.cluster.view.Effect(c)
+	if h.Announce == nil && h.Moved == nil {
+		return Move{}, false
+	}
 	m = Move{User: e.User, Joined: e.Joined, Left: e.Left}
 	if m.User != "" {
 		m.Node = c.Node()
