@@ -69,6 +69,7 @@ var calls = map[string]func(x *stage, i int){
 	"Topic.Direct":      func(x *stage, i int) { _, _ = x.host.Topic().Direct("host", frame.OpText, hello(0)) },
 	"Topic.DirectFunc":  func(x *stage, i int) { _, _ = x.host.Topic().DirectFunc("host", frame.OpText, hello) },
 	"Topic.Presence":    func(x *stage, i int) { x.host.Topic().Presence(10) },
+	"Topic.Silent":      func(x *stage, i int) { x.host.Topic().Silent() },
 	"Topic.Users":       func(x *stage, i int) { x.host.Topic().Users("", 10) },
 	"Topic.User":        func(x *stage, i int) { x.host.Topic().User("host") },
 

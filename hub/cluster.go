@@ -50,11 +50,12 @@ func (h *Hub) connect() {
 		}
 		c := &cluster{hub: h}
 		link := carrier.Connect(c.hear)
+		defer h.catchUp(carrier.Nodes(retainedPurpose))
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		c.link = link
 		c.view = gossip.View{
-			Self: gossip.Node(link.Node()), Local: (*locals)(h), Keyed: h.Key != nil,
+			Self: gossip.Node(link.Node()), Local: (*locals)(h),
 			MaxNames: maxNames, MaxBytes: maxFarBytes,
 		}
 		if h.GatherAbove > 0 {
@@ -66,7 +67,7 @@ func (h *Hub) connect() {
 
 // came notes a user who was not in the topic here before. It is called under mu, as is all that
 // follows but for the cluster's own goroutines.
-func (h *Hub) came(t *Topic, name string) {
+func (h *Hub) came(t *Topic, name, key string) {
 	c := h.cluster
 	if c == nil {
 		return
@@ -74,14 +75,15 @@ func (h *Hub) came(t *Topic, name string) {
 	if t.far == nil {
 		t.far = c.view.Use(t.name)
 	}
-	c.view.Came(t.far, name)
+	c.view.Came(t.far, name, key)
 	c.kick()
 }
 
 // went notes a user that is about to be taken out of the table.
 func (h *Hub) went(t *Topic, seat uint32) {
 	if t.far != nil {
-		h.cluster.view.Went(t.far, string(h.seats.nameOf(seat)))
+		name, key := h.seats.names.parts(h.seats.At(seat).name)
+		h.cluster.view.Went(t.far, string(name), string(key))
 		h.cluster.kick()
 	}
 }
@@ -106,7 +108,16 @@ func (t *Topic) count() int {
 }
 
 // isElsewhere reports whether the user is known to be in the topic at another hub.
-func (t *Topic) isElsewhere(name string) bool { return t.far != nil && t.far.Has(name) }
+func (t *Topic) isElsewhere(name, key string) bool { return t.far != nil && t.far.Has(name, key) }
+
+// isSeatElsewhere is isElsewhere for the user of a seat.
+func (t *Topic) isSeatElsewhere(seat uint32) bool {
+	if t.far == nil {
+		return false
+	}
+	name, key := t.hub.seats.names.parts(t.hub.seats.At(seat).name)
+	return t.far.Has(string(name), string(key))
+}
 
 // locals are the users here, for a gossip.View.
 type locals Hub
@@ -137,7 +148,7 @@ func (l *locals) Has(topic, name, key string) bool {
 
 // kick starts what has to be done.
 func (c *cluster) kick() {
-	if !c.isTelling {
+	if !c.isTelling && c.view.HasNext() {
 		c.isTelling = true
 		go c.tell()
 	}

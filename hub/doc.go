@@ -26,6 +26,33 @@
 // A message that is recorded, rather than just published, is kept for members that join
 // later: [Topic.Record] and Hub.History. A [Broker] carries what is published to other hubs.
 //
+// Programs beside the members, a backend say, have [Hub.Topics], [Hub.Topic] and [Topic.Users] to
+// see who is where; [Hub.Publish] and [Hub.Record] to say something; [Hub.JoinUser] and
+// [Hub.LeaveUser] to put a user's connections into a topic, or to take them out. [Hub.Retain] is
+// Publish for a value that whoever joins later is to hear as well: the last one of each topic,
+// also before it has members.
+//
+// # In a cluster
+//
+// With a Broker that is a [Carrier] each hub knows which users the topics in use here have at
+// other hubs. A user that is in a topic at several of them came when the first of them told, and
+// is gone when none has them: members everywhere are told of it once, each by what their own hub
+// knows. [Topic.Presence] and Move.Count are of all hubs; [Topic.Silent] names the nodes that have
+// not answered. Somebody who changes hubs within LeaveGrace neither leaves nor joins. Users of a
+// node that has said nothing for 3.5 to 4.5 s are gone, and come back with it; what was lost on
+// the way is noticed within a second or two, later with more than about a thousand topics.
+//
+// What takes place at several hubs at once has no order: each tells by what it has heard so
+// far, and a name can be taken twice (Hub.Key) by users who join at two hubs in the same
+// instant. When a topic's first user here joins, it is not known yet who is elsewhere; members
+// hear the number within a second.
+//
+// Of a topic that has more than GatherAbove users everywhere, or more than 4,096, hubs tell each
+// other how many users each has, once a second, and no names: then a user that is at two hubs
+// counts twice. So it is with users for whom there is no room: the names of others take 32 MiB at
+// most, which count in server.Server.MaxBuffered. MaxTopicsPerUser and MaxTopics are each hub's
+// own.
+//
 // # Who owns what
 //
 // A connection that ends leaves its groups, hears nothing more, and is in its topics until the

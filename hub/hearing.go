@@ -11,6 +11,9 @@ import (
 // hear takes what another hub tells. Questions are answered at once; what changes here is made by
 // another goroutine, as that calls the application.
 func (c *cluster) hear(b []byte) {
+	if c.hub.hearRetained(b) {
+		return
+	}
 	m, err := gossip.Parse(b)
 	if err != nil {
 		return // it is of another version, or no hub's
@@ -101,8 +104,11 @@ func (t *Topic) change(c *gossip.Change) {
 	switch {
 	case m.User != "" && !t.gathers(m.Count):
 		t.announce(&a)
-	case isNews || m.Joined > 0 || m.Left > 0:
+	case m.Joined > 0 || m.Left > 0:
 		t.gather(m)
+	case isNews:
+		t.isCountNews = true
+		t.tellSoon()
 	}
 }
 
@@ -117,6 +123,9 @@ func (t *Topic) moveBy(c *gossip.Change) (m Move, isNews bool) {
 		return Move{}, false
 	}
 	e := h.cluster.view.Effect(c)
+	if h.Announce == nil && h.Moved == nil {
+		return Move{}, false
+	}
 	m = Move{User: e.User, Joined: e.Joined, Left: e.Left}
 	if m.User != "" {
 		m.Node = c.Node()

@@ -106,7 +106,7 @@ func (t *Topic) coming(name, key string) (m Move, isNew, came bool) {
 	defer t.hub.mu.Unlock()
 	m = Move{User: name, Joined: 1, Count: t.count()}
 	isNew = t.hub.seats.ofUser(t, key) == 0
-	if came = isNew && !t.isElsewhere(name); came {
+	if came = isNew && !t.isElsewhere(name, key); came {
 		m.Count++
 	}
 	return m, isNew, came

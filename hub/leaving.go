@@ -96,7 +96,7 @@ func (t *Topic) expire(l leaver, name string) {
 	var a announcement
 	over, count := false, 0
 	t.begin(func() bool {
-		over, count = t.hub.isOver(l, name)
+		over, count = t.hub.isOver(l)
 		return !over || count == 0 || t.isReadyToGo(&a, name, count)
 	}, func() { t.makeAnnouncement(&a) })
 	defer t.end()
@@ -110,14 +110,15 @@ func (t *Topic) expire(l leaver, name string) {
 // others there are: 0 if there is nothing to tell, as there are none here, or the user is at
 // another hub. It is called under the topic's order. The seats of a topic that was forgotten may
 // be no more.
-func (h *Hub) isOver(l leaver, name string) (over bool, others int) {
+func (h *Hub) isOver(l leaver) (over bool, others int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := l.topic
-	if t.users.Len() > 1 && !t.isElsewhere(name) {
+	over = !t.forgotten.Load() && h.isLeaving(l)
+	if over && t.users.Len() > 1 && !t.isSeatElsewhere(l.seat) {
 		others = t.count() - 1
 	}
-	return !t.forgotten.Load() && h.isLeaving(l), others
+	return over, others
 }
 
 // letGo ends what keep began, and the user. It is called under the topic's order.

@@ -97,6 +97,7 @@ func (t *Topic) announce(a *announcement) {
 	case a.saying.encode == nil:
 	case a.to == nil:
 		t.say(&a.saying)
+		t.isCountNews = false
 	default:
 		_ = a.to.conn.Send(a.saying.Opcode, a.alone) // fails if it is ending, or takes no more
 	}
@@ -126,19 +127,23 @@ func (t *Topic) gathers(count int) bool {
 	if h.Moved == nil && h.Announce == nil {
 		return false
 	}
-	return h.GatherAbove > 0 && count > h.GatherAbove || t.isGathering
+	return h.GatherAbove > 0 && count > h.GatherAbove || t.gathered != Move{}
 }
 
 // gather keeps a move for later. It is called under order.
 func (t *Topic) gather(m Move) {
-	h := t.hub
-	first := !t.isGathering
-	t.isGathering = true
 	t.gathered.Joined += m.Joined
 	t.gathered.Left += m.Left
-	if !first {
+	t.tellSoon()
+}
+
+// tellSoon has tellGathered called within gatherTime. It is called under order.
+func (t *Topic) tellSoon() {
+	if t.isGathering {
 		return
 	}
+	t.isGathering = true
+	h := t.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.gathered = append(h.gathered, t); len(h.gathered) == 1 {
@@ -164,13 +169,19 @@ func (t *Topic) tellGathered() {
 		m := t.gathered
 		_, count = t.sample(0)
 		m.Count = count
-		return count == 0 || t.isAnnounced(&a, m, nil)
+		return !t.hasGathered(count) || t.isAnnounced(&a, m, nil)
 	}, func() { t.makeAnnouncement(&a) })
 	defer t.end()
-	t.gathered, t.isGathering = Move{}, false
-	if count > 0 {
+	has := t.hasGathered(count)
+	t.gathered, t.isCountNews, t.isGathering = Move{}, false, false
+	if has {
 		t.announce(&a)
 	}
+}
+
+// hasGathered reports whether there is something to tell, and somebody.
+func (t *Topic) hasGathered(count int) bool {
+	return count > 0 && (t.isCountNews || t.gathered != Move{})
 }
 
 // tell calls Moved with what is untold. The caller has set telling.

@@ -25,7 +25,7 @@ func (t *Topic) Presence(most int) (some []Presence, total int) {
 }
 
 // User returns the name of the user in the topic that a name stands for: the same name,
-// or one with the same Hub.Key.
+// or one with the same Hub.Key. Users at other hubs are not found: Direct does not reach them.
 func (t *Topic) User(name string) (user string, here bool) {
 	key := t.hub.key(name)
 	t.hub.mu.Lock()

@@ -89,7 +89,7 @@ func (h *Hub) add(m *Member, key string) (added bool, err error) {
 		if h.Note != nil {
 			h.Note(t.name, m.user, true)
 		}
-		h.came(t, m.user)
+		h.came(t, m.user, key)
 	case s.isTaken(i):
 		i = s.takeBeside(i)
 	default:
@@ -112,7 +112,7 @@ func (h *Hub) remove(m *Member, grace bool) (left, went, others bool, count int)
 	if i == 0 {
 		return false, false, false, 0
 	}
-	isElsewhere := t.isElsewhere(m.user)
+	isElsewhere := t.isSeatElsewhere(i)
 	s.getUp(t, i)
 	switch {
 	case s.giveBeside(t, i):
@@ -193,7 +193,7 @@ func (h *Hub) leavingLast(m *Member, grace bool) (count int, last bool) {
 	}
 	i := h.seatOf(m)
 	_, more := h.seats.rings[i]
-	return count, i != 0 && !more && !t.isElsewhere(m.user)
+	return count, i != 0 && !more && !t.isSeatElsewhere(i)
 }
 
 // vacate takes a topic without users out of the table, as forget does.

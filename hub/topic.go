@@ -39,7 +39,8 @@ type Topic struct {
 	// guards what follows.
 	order       sync.Mutex
 	gathered    Move // what is to be told together
-	isGathering bool // it is to be told, even if it is only the number of users
+	isCountNews bool // or only how many users there are
+	isGathering bool // tellGathered will be called
 	history     history
 	sieves      []*sieve // not in use
 	untold      []Move   // that Moved has to be called with
@@ -97,11 +98,6 @@ type Encoder func(dialect int) []byte
 // PublishFunc is Publish for a message that differs by dialect: encode makes each.
 func (t *Topic) PublishFunc(op frame.Opcode, encode Encoder) error {
 	return t.publish(Message{Topic: t.name, Opcode: op, encode: given(encode)})
-}
-
-// Tell is PublishFunc for the members at this node alone: a Broker does not carry it.
-func (t *Topic) Tell(op frame.Opcode, encode Encoder) error {
-	return t.deliver(Encoded(t.name, op, encode))
 }
 
 // RecordFunc is Record for a message that differs by dialect: encode makes each.

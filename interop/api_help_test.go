@@ -45,7 +45,7 @@ var anybody = upgrade.Guard{Name: "anybody", OnBeforeUpgrade: func(r *upgrade.Re
 }}
 
 // newNode runs a node until the test ends. others may be nil.
-func newNode(t *testing.T, spec *openAPI, others api.Nodes, broker hub.Broker, config chat.Config) *node {
+func newNode(t *testing.T, spec *openAPI, others hub.Nodes, broker hub.Broker, config chat.Config) *node {
 	t.Helper()
 	config.Guards, config.LeaveGrace = []upgrade.Guard{anybody}, -1
 	app, err := chat.New(config)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
 	"github.com/usher-ws/usher/hub/api"
 	"github.com/usher-ws/usher/hub/nats"
@@ -43,7 +42,7 @@ func (r *running) join(f *clusterFlags) (*node, error) {
 		Logger: r.log,
 	}
 	if r.app != nil {
-		config.Encode, config.Lost, config.User = r.app.Encode, r.tellLost, r.tellUser
+		config.Encode, config.Lost, config.User = r.app.Encode, r.sayLost, r.tellUser
 	}
 	var err error
 	if m.servers == nil {
@@ -143,23 +142,17 @@ func (r *running) tellUser(user string, encode hub.Encoder) {
 	}
 }
 
-// tellLost tells a room that n messages of other nodes will never come.
-func (r *running) tellLost(room string, n uint64) {
-	t := r.app.Hub().Topic(room)
-	if t == nil {
-		return
-	}
+// sayLost returns what members of a room are told when n messages of other nodes will never come.
+func (r *running) sayLost(_ string, n uint64) hub.Encoder {
 	text := "Some messages from elsewhere were lost."
 	if n == 1 {
 		text = "A message from elsewhere was lost."
 	}
 	encode, err := r.app.Encode("", text, nil)
-	if err == nil {
-		err = t.Tell(frame.OpText, encode)
-	}
 	if err != nil {
-		r.log.Warn("a room was not told of what was lost", "room", room, "messages", n, "err", err)
+		r.log.Error("a room is not told what was lost", "err", err)
 	}
+	return encode
 }
 
 // collectors returns what the metrics say of a node, nothing without one.

@@ -99,7 +99,7 @@ func (r *running) goOver(next program) error {
 	if err != nil {
 		return err
 	}
-	keys, err := s.apiFlags.keys()
+	apiKeys, err := s.apiFlags.keys()
 	if err != nil {
 		return err
 	}
@@ -121,10 +121,10 @@ func (r *running) goOver(next program) error {
 	if r.certs != nil {
 		r.certs.take(handshakes, s.tlsFlags, seen)
 	}
+	r.api.SetKeys(apiKeys...)
 	if r.events != nil {
 		_ = r.events.SetKeys(signing) // which are there, as --events does not change
 	}
-	r.api.SetKeys(keys...)
 	r.level.Set(s.level())
 	before.close()
 	return nil

@@ -74,14 +74,14 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 		return nil, err
 	}
 	r.certs.warn(r.log, time.Now())
+	keys, err := s.apiFlags.keys()
+	if err != nil {
+		return nil, err
+	}
 	if r.member, err = s.clusterFlags.read(time.Now()); err != nil {
 		return nil, err
 	}
-	if r.events, err = s.sender(r.log); err != nil {
-		return nil, err
-	}
-	keys, err := s.apiFlags.keys()
-	if err != nil {
+	if r.events, err = s.sender(r.member, r.log); err != nil {
 		return nil, err
 	}
 	o, err := p.open(r, nil)
@@ -98,11 +98,11 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 		r.srv.Use(middleware.Logging(ring))
 		r.calls.log = r.log
 	}
+	r.api.Done = r.calls.count
+	r.api.SetKeys(keys...)
 	if r.events != nil {
 		r.srv.Use(r.events.Middleware())
 	}
-	r.api.Done = r.calls.count
-	r.api.SetKeys(keys...)
 	return r, nil
 }
 

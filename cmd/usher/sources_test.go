@@ -90,8 +90,8 @@ var goodFiles = map[string]string{
 	"cluster-creds":      "-----BEGIN NATS USER JWT-----\n",
 	"jwks":               `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
 
-	"events-key-file": "whsec_b3RoZXIgc2VjcmV0LCBvZiBsZW5ndGggMjQ=\n",
 	"api-key-file":    strings.Repeat("k", 32) + "\n" + strings.Repeat("l", 40) + "\n",
+	"events-key-file": "whsec_b3RoZXIgc2VjcmV0LCBvZiBsZW5ndGggMjQ=\n",
 }
 
 // beside returns the arguments without which the flag of that name cannot be given n times to a
@@ -102,6 +102,8 @@ func beside(dir, command, name string, n int) (args []string) {
 	}
 	const listen = "--listen=tls://127.0.0.1:0"
 	switch {
+	case name == "api-key-file":
+		return append(args, "--api=127.0.0.1:0")
 	case name == "events":
 		return append(args, "--events-key-file="+filepath.Join(dir, "events-key-file-1"))
 	case name == "events-key-file":
@@ -119,8 +121,6 @@ func beside(dir, command, name string, n int) (args []string) {
 		return append(args, "--cluster=embedded", "--cluster-listen=127.0.0.1:0")
 	case name == "node" || strings.HasPrefix(name, "cluster-"):
 		return append(args, "--cluster=nats://127.0.0.1")
-	case name == "api-key-file":
-		return append(args, "--api=127.0.0.1:0")
 	case name == "acme":
 		return append(args, listen, "--acme-dir="+filepath.Join(dir, "acme"))
 	case name == "acme-dir":

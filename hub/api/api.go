@@ -39,8 +39,9 @@ type API struct {
 	// for any.
 	HasRoom func(name string) bool
 
-	// Nodes are the other nodes of a cluster; nil means that there are none. See Join.
-	Nodes Nodes
+	// Nodes are the other nodes of a cluster, each of which serves an API, too; nil means that there
+	// are none. Serve has this one answer them.
+	Nodes hub.Nodes
 
 	// Done is called behind each request that was answered, on the request's goroutine. It may be
 	// nil.
@@ -48,19 +49,6 @@ type API struct {
 
 	keys   atomic.Pointer[[]digest]
 	recent recent
-}
-
-// Nodes are the other nodes of a cluster. All methods are safe for any goroutine.
-type Nodes interface {
-	// Ask puts a question to all other nodes; it returns when each known node has answered, or ctx is
-	// over: silent names those that have not. An error means that they could not be asked.
-	Ask(ctx context.Context, question []byte) (answers [][]byte, silent []string, err error)
-
-	// Serve sets what answers the others' questions, on goroutines that are not a loop's.
-	Serve(answer func(question []byte) []byte)
-
-	// Name is this node's.
-	Name() string
 }
 
 // Call is a request that was answered.

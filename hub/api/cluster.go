@@ -150,6 +150,9 @@ func (a *API) others(ctx context.Context, c call) (p parts, err error) {
 	}
 	p.Silent = silent
 	for _, b := range answers {
+		if len(b) == 0 {
+			continue // it serves no API, and has nothing to say
+		}
 		var one part
 		if json.Unmarshal(b, &one) != nil {
 			p.Silent = append(p.Silent, cmp.Or(one.Node, "?"))

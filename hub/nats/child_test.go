@@ -82,6 +82,8 @@ func child() bool {
 		childCrowd(arg)
 	case "speaker":
 		childSpeaker(arg)
+	case "hub":
+		childHub(arg)
 	case "node":
 		childNode(arg)
 	}

@@ -16,14 +16,14 @@ func (v *View) Effect(c *Change) (e Effect) {
 	if t.ended {
 		return Effect{}
 	}
-	_, has := s.users[c.user.name]
+	_, has := s.find(c.user)
 	switch c.kind {
 	case came:
-		if !has && !t.Has(c.user.name) && !v.Local.Has(t.name, c.user.name, c.user.key) {
+		if !has && t.nodesOf(c.user) == 0 && !v.Local.Has(t.name, c.user.name, c.user.key) {
 			e = Effect{User: c.user.name, Joined: 1}
 		}
 	case went:
-		if has && t.others[c.user.name].nodes == 1 && !v.Local.Has(t.name, c.user.name, c.user.key) {
+		if has && t.nodesOf(c.user) == 1 && !v.Local.Has(t.name, c.user.name, c.user.key) {
 			e = Effect{User: c.user.name, Left: 1}
 		}
 	case recount, removal:
@@ -47,9 +47,9 @@ func (v *View) Apply(c *Change) {
 	case came:
 		v.put(t, s, c.user)
 	case went:
-		v.take(t, s, c.user.name)
+		v.take(t, s, c.user)
 	case status:
-		if _, has := s.users[c.user.name]; has {
+		if _, has := s.find(c.user); has {
 			v.put(t, s, c.user)
 		}
 	case recount:
@@ -58,7 +58,6 @@ func (v *View) Apply(c *Change) {
 		v.remove(t, s)
 	}
 	if s.isEmpty() {
-		s.users = nil // the map would keep its memory
 		s.emptied = v.beats
 	}
 	v.judge(t)
@@ -72,6 +71,7 @@ func (v *View) replace(t *Topic, s *share, c *Change) {
 	if s.isCounted {
 		return
 	}
+	slices.SortFunc(c.now.users, user.compare) // so that each is put behind the last
 	for _, u := range c.now.users {
 		v.put(t, s, u)
 	}

@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -70,7 +69,7 @@ func (v *View) hearQuestions(n *node, all []question) {
 			answers = q.toAll || version == 0 || isOld
 		}
 		if answers && len(n.answers) < maxQueued {
-			n.answers = append(n.answers, q.topic)
+			n.answers = append(n.answers, answer{q.topic, q.toAll})
 			v.queue(n)
 		}
 	}
@@ -152,18 +151,18 @@ func (v *View) hearEdits(n *node, e *edits) (all []Change) {
 	case e.after <= s.version:
 		return nil
 	}
-	names, text := 0, 0
+	names, bytes := 0, 0
 	for _, e := range e.list {
 		switch e.kind {
 		case editCame:
 			names++
-			text += len(e.user.name)
+			bytes += e.user.size()
 		case editStatus:
-			text += len(e.user.status)
+			bytes += len(e.user.status)
 		}
 	}
 	s.version = e.after
-	if s.isCounted || !v.isRoomFor(t, names, text, nil) {
+	if s.isCounted || !v.isRoomFor(t, names, bytes, nil) {
 		now := &told{isCounted: true, joined: e.joined, left: e.left}
 		return []Change{v.recount(t, s, now, s.isPoor || !s.isCounted)}
 	}
@@ -194,23 +193,23 @@ func (v *View) hearShare(n *node, x *told) []Change {
 		}
 	}
 	s := t.shareOf(n)
-	isFirst := s == nil
+	isNew := s == nil
 	switch {
-	case isFirst:
+	case isNew:
 		s = v.newShare(t, n)
 		s.emptied = v.beats
 	case s.isPoor && !x.isCounted && x.version == s.version: // asked for again
 	case x.version <= s.version:
 		return nil
 	}
-	text := 0
+	bytes := 0
 	for _, u := range x.users {
-		text += len(u.name) + len(u.status)
+		bytes += u.size()
 	}
 	s.version = x.version
-	isPoor := !x.isCounted && !v.isRoomFor(t, len(x.users), text, s)
-	switch isNews := isFirst && v.beats <= t.born+settling; {
-	case isNews:
+	isPoor := !x.isCounted && !v.isRoomFor(t, len(x.users), bytes, s)
+	switch {
+	case isNew && x.isFirst:
 		c := v.recount(t, s, x, isPoor)
 		c.joined, c.left, c.isNews = 0, 0, x.joined > x.left
 		return []Change{c}
@@ -236,26 +235,28 @@ func (v *View) recount(t *Topic, s *share, now *told, isPoor bool) Change {
 // compare returns the users that came and went, from one share with names to another.
 func (v *View) compare(t *Topic, s *share, x *told) (all []Change) {
 	s.joined, s.left = x.joined, x.left
-	there := make(map[string]struct{}, len(x.users))
+	slices.SortFunc(x.users, user.compare)
+	old := s.users
 	for _, u := range x.users {
-		there[u.name] = struct{}{}
-		switch old, has := s.users[u.name]; {
+		for ; len(old) > 0 && old[0].compare(u) < 0; old = old[1:] {
+			all = append(all, Change{kind: went, topic: t, share: s, user: old[0]})
+		}
+		switch has := len(old) > 0 && old[0].compare(u) == 0; {
 		case !has:
 			all = append(all, Change{kind: came, topic: t, share: s, user: u})
-		case old != u.status:
+			continue
+		case old[0].status != u.status:
 			all = append(all, Change{kind: status, topic: t, share: s, user: u})
 		}
+		old = old[1:]
 	}
-	return append(all, s.allWent(t, there)...)
+	return append(all, allWent(t, s, old)...)
 }
 
-// allWent returns the leaving of all users of a share that are not in except.
-func (s *share) allWent(t *Topic, except map[string]struct{}) (all []Change) {
-	for name := range s.users {
-		if _, stays := except[name]; !stays {
-			all = append(all, Change{kind: went, topic: t, share: s, user: user{name: name, key: t.others[name].key}})
-		}
+// allWent returns the leaving of users of a share.
+func allWent(t *Topic, s *share, users []user) (all []Change) {
+	for _, u := range users {
+		all = append(all, Change{kind: went, topic: t, share: s, user: u})
 	}
-	slices.SortFunc(all, func(a, b Change) int { return strings.Compare(a.user.name, b.user.name) })
 	return all
 }

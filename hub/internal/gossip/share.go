@@ -1,11 +1,16 @@
 package gossip
 
+import (
+	"slices"
+	"strings"
+)
+
 // share is what another node has in a topic.
 type share struct {
 	node         *node
 	version      uint64
 	joined, left uint64
-	users        map[string]string // statuses by name; nil if it is counted
+	users        []user // sorted by key and name; nil if it is counted
 	isCounted    bool
 	isPoor       bool // it is counted only for want of room
 	bytes        int
@@ -15,8 +20,8 @@ type share struct {
 }
 
 const (
-	shareSize = 120 // of a share
-	nameSize  = 150 // of a name in it, besides its bytes: its places in two tables
+	shareSize = 150 // of a share
+	nameSize  = 90  // of a user in it, besides the bytes of names and statuses
 )
 
 // counted returns how many users are known only by their number.
@@ -48,60 +53,72 @@ func (v *View) newShare(t *Topic, n *node) *share {
 	return s
 }
 
+// compare orders users as shares do.
+func (u user) compare(other user) int {
+	if c := strings.Compare(u.key, other.key); c != 0 {
+		return c
+	}
+	return strings.Compare(u.name, other.name)
+}
+
+// size is what a user takes in a share.
+func (u user) size() int {
+	n := nameSize + len(u.name) + len(u.status)
+	if u.key != u.name {
+		n += len(u.key)
+	}
+	return n
+}
+
+// find returns where in a share a user is, or would be.
+func (s *share) find(u user) (i int, has bool) {
+	return slices.BinarySearchFunc(s.users, u, user.compare)
+}
+
+// nodesOf returns how many other nodes have a user.
+func (t *Topic) nodesOf(u user) (n int) {
+	for _, s := range t.shares {
+		if _, has := s.find(u); has {
+			n++
+		}
+	}
+	return n
+}
+
 // put makes a user one of a share, or gives it another status.
 func (v *View) put(t *Topic, s *share, u user) {
-	old, had := s.users[u.name]
-	if s.users == nil {
-		s.users = make(map[string]string)
-	}
-	s.users[u.name] = u.status
-	v.grow(s, len(u.status)-len(old))
+	i, had := s.find(u)
 	if had {
+		v.grow(s, u.size()-s.users[i].size())
+		s.users[i] = u
 		return
 	}
-	v.grow(s, nameSize+len(u.name))
-	o, known := t.others[u.name]
-	if o.nodes++; !known {
-		o.key = u.key
-		if t.others == nil {
-			t.others = make(map[string]other)
-		}
-		if v.Keyed {
-			if t.byKey == nil {
-				t.byKey = make(map[string]int32)
-			}
-			t.byKey[u.key]++
-		}
+	if t.nodesOf(u) == 0 {
+		t.names++
 		if v.Local.Has(t.name, u.name, u.key) {
 			t.overlap++
 		}
 	}
-	t.others[u.name] = o
+	s.users = slices.Insert(s.users, i, u)
+	v.grow(s, u.size())
 }
 
 // take ends what put began.
-func (v *View) take(t *Topic, s *share, name string) {
-	status, had := s.users[name]
+func (v *View) take(t *Topic, s *share, u user) {
+	i, had := s.find(u)
 	if !had {
 		return
 	}
-	delete(s.users, name)
-	v.grow(s, -nameSize-len(name)-len(status))
-	o := t.others[name]
-	if o.nodes--; o.nodes > 0 {
-		t.others[name] = o
+	v.grow(s, -s.users[i].size())
+	s.users = slices.Delete(s.users, i, i+1)
+	if room := cap(s.users); room > 16 && len(s.users) < room/4 {
+		s.users = slices.Clone(s.users)
+	}
+	if t.nodesOf(u) > 0 {
 		return
 	}
-	delete(t.others, name)
-	if len(t.others) == 0 {
-		t.others = nil // the map would keep its memory
-	}
-	if v.Keyed {
-		if t.byKey[o.key]--; t.byKey[o.key] == 0 {
-			delete(t.byKey, o.key)
-		}
-	}
-	if v.Local.Has(t.name, name, o.key) {
+	t.names--
+	if v.Local.Has(t.name, u.name, u.key) {
 		t.overlap--
 	}
 }
@@ -113,16 +130,15 @@ func (v *View) grow(s *share, n int) {
 
 // clearUsers takes all users out of a share.
 func (v *View) clearUsers(t *Topic, s *share) {
-	for name := range s.users {
-		v.take(t, s, name)
+	for n := len(s.users); n > 0; n = len(s.users) {
+		v.take(t, s, s.users[n-1])
 	}
 	s.users = nil
 }
 
-// isRoomFor reports whether so many more users of other nodes may be known by name, with so many
-// bytes of names and statuses. They are instead of those of a share, if there is one.
-func (v *View) isRoomFor(t *Topic, names, text int, instead *share) bool {
-	bytes := names*nameSize + text
+// isRoomFor reports whether so many more users of other nodes may be known by name, that take so
+// many bytes. They are instead of those of a share, if there is one.
+func (v *View) isRoomFor(t *Topic, names, bytes int, instead *share) bool {
 	if instead != nil {
 		bytes -= instead.bytes - shareSize
 	}

@@ -95,7 +95,7 @@ func (v *View) Leave(g Gone, t *Topic) []Change {
 	if s == nil {
 		return nil
 	}
-	return append(s.allWent(t, nil), Change{kind: removal, topic: t, share: s, left: s.counted()})
+	return append(allWent(t, s, s.users), Change{kind: removal, topic: t, share: s, left: s.counted()})
 }
 
 // mark notes that our share is to be told: by names at once, by number with the next beat.
@@ -140,6 +140,11 @@ func (v *View) queue(n *node) {
 	}
 }
 
+// HasNext reports whether Next may have something.
+func (v *View) HasNext() bool {
+	return v.isBeatDue || len(v.ended)+len(v.dirty)+len(v.fresh)+len(v.due) > 0
+}
+
 // Next returns the next message that is to be sent, and to which nodes.
 func (v *View) Next() (to To, b []byte, ok bool) {
 	switch {
@@ -149,8 +154,8 @@ func (v *View) Next() (to To, b []byte, ok bool) {
 	case len(v.ended) > 0:
 		e := v.ended[0]
 		v.ended = rest(v.ended)
-		b = appendShare(appendHead(nil, kindShares, v.Self), told{topic: e.topic, version: e.version})
-		return To{Topic: e.topic}, appendNumbers(b, 0), true
+		b = appendHead(nil, kindShares, v.Self)
+		return To{Topic: e.topic}, appendNumbers(appendShare(b, told{topic: e.topic, version: e.version}), 0), true
 	}
 	for len(v.dirty) > 0 {
 		t := v.dirty[0]
@@ -207,12 +212,12 @@ func (v *View) tell(t *Topic) []byte {
 
 func (v *View) tellWhole(t *Topic) []byte {
 	t.isWhole, t.pending = false, nil
-	return v.appendOwn(appendHead(nil, kindShares, v.Self), t)
+	return v.appendOwn(appendHead(nil, kindShares, v.Self), t, false)
 }
 
 // appendOwn appends our share.
-func (v *View) appendOwn(dst []byte, t *Topic) []byte {
-	own := told{topic: t.name, version: t.version, joined: t.joined, left: t.left, isCounted: t.isCounted}
+func (v *View) appendOwn(dst []byte, t *Topic, isFirst bool) []byte {
+	own := told{topic: t.name, version: t.version, joined: t.joined, left: t.left, isCounted: t.isCounted, isFirst: isFirst}
 	b := appendShare(dst, own)
 	if t.isCounted {
 		return b
@@ -231,20 +236,21 @@ func (v *View) appendOwn(dst []byte, t *Topic) []byte {
 
 // appendShare appends a share without its users.
 func appendShare(dst []byte, s told) []byte {
-	return appendBool(appendNumbers(appendText(dst, s.topic), s.version, s.joined, s.left), s.isCounted)
+	dst = appendNumbers(appendText(dst, s.topic), s.version, s.joined, s.left)
+	return appendBool(appendBool(dst, s.isCounted), s.isFirst)
 }
 
 // answer returns the message with what a node has asked for.
 func (v *View) answer(n *node) []byte {
 	b := appendHead(nil, kindShares, v.Self)
 	for len(n.answers) > 0 && len(b) < maxAnswer {
-		topic := n.answers[0]
+		a := n.answers[0]
 		n.answers = rest(n.answers)
-		if t := v.topics[topic]; t != nil {
-			b = v.appendOwn(b, t)
+		if t := v.topics[a.topic]; t != nil {
+			b = v.appendOwn(b, t, a.isFirst)
 			continue
 		}
-		b = appendNumbers(appendShare(b, told{topic: topic, version: v.clock}), 0)
+		b = appendNumbers(appendShare(b, told{topic: a.topic, version: v.clock, isFirst: a.isFirst}), 0)
 	}
 	return b
 }

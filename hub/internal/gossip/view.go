@@ -16,10 +16,6 @@ const (
 	// overdue is when a node that is silent is said to be so.
 	overdue = 2500 * time.Millisecond
 
-	// settling is how many beats a topic that has come into use asks who was there before:
-	// what it hears first of a node are no arrivals.
-	settling = 2
-
 	// MaxNodes is how many other nodes a node takes note of.
 	MaxNodes = 1024
 
@@ -42,9 +38,8 @@ type Local interface {
 type View struct {
 	Self     Node
 	Local    Local
-	MaxNames int  // users of a topic above which only their number is told
-	MaxBytes int  // what all names of others may take; shares that do not fit are counted
-	Keyed    bool // names have keys that differ from them
+	MaxNames int // users of a topic above which only their number is told
+	MaxBytes int // what all names of others may take; shares that do not fit are counted
 
 	topics map[string]*Topic
 	round  []*Topic // all of topics, in the order of beats
@@ -64,15 +59,20 @@ type node struct {
 	heard   time.Duration
 	isGone  bool
 	asks    []string // topics to ask it for
-	answers []string // topics that it has asked for
+	answers []answer // topics that it has asked for
 	isDue   bool     // it is among the tasks
+}
+
+// answer is what a node is to be told of.
+type answer struct {
+	topic   string
+	isFirst bool // it has just come to use the topic
 }
 
 // Topic is a topic in use here.
 type Topic struct {
 	name  string
 	index int // in round
-	born  uint64
 	ended bool
 
 	// The share of this node.
@@ -88,16 +88,9 @@ type Topic struct {
 
 	// What the others have.
 	shares  []*share
-	others  map[string]other // users by name
-	byKey   map[string]int32 // how many of them have a key; nil without View.Keyed
-	overlap int              // how many of them are here too
-	waiting []*node          // nodes that have not said what they have
-}
-
-// other is a user at other nodes.
-type other struct {
-	nodes int32 // how many
-	key   string
+	names   int     // how many users are in shares
+	overlap int     // how many of them are here too
+	waiting []*node // nodes that have not said what they have
 }
 
 // Use makes the topic known, with its first user here.
@@ -106,7 +99,7 @@ func (v *View) Use(topic string) *Topic {
 		v.topics = make(map[string]*Topic)
 	}
 	v.clock++
-	t := &Topic{name: topic, index: len(v.round), born: v.beats, version: v.clock, isWhole: true}
+	t := &Topic{name: topic, index: len(v.round), version: v.clock, isWhole: true}
 	t.waiting = slices.Clone(v.nodes)
 	v.topics[topic] = t
 	v.round = append(v.round, t)
@@ -127,7 +120,7 @@ func (v *View) Drop(t *Topic) {
 	}
 	v.tellEnd(t)
 	t.ended = true
-	t.shares, t.others, t.byKey, t.waiting, t.pending = nil, nil, nil, nil, nil
+	t.shares, t.waiting, t.pending = nil, nil, nil
 	if last == 0 { // others are known by what they say while there are topics
 		v.topics, v.round, v.nodes, v.beaten = nil, nil, nil, 0
 	}
@@ -140,18 +133,18 @@ func (t *Topic) Name() string { return t.name }
 func (v *View) InUse() int { return len(v.round) }
 
 // Came notes a user that is in the topic here now.
-func (v *View) Came(t *Topic, name string) {
+func (v *View) Came(t *Topic, name, key string) {
 	t.joined++
-	if _, also := t.others[name]; also {
+	if t.Has(name, key) {
 		t.overlap++
 	}
 	v.edit(t, edit{editCame, user{name: name}})
 }
 
 // Went notes a user that is no longer here.
-func (v *View) Went(t *Topic, name string) {
+func (v *View) Went(t *Topic, name, key string) {
 	t.left++
-	if _, also := t.others[name]; also {
+	if t.Has(name, key) {
 		t.overlap--
 	}
 	v.edit(t, edit{editWent, user{name: name}})
@@ -206,7 +199,7 @@ func (v *View) turn(t *Topic, isCounted bool) {
 // Others returns how many users the topic has that are not here, as far as is known. One that is
 // at two nodes counts once, unless shares are counted.
 func (t *Topic) Others() int {
-	n := len(t.others) - t.overlap
+	n := t.names - t.overlap
 	for _, s := range t.shares {
 		n += s.counted()
 	}
@@ -214,42 +207,45 @@ func (t *Topic) Others() int {
 }
 
 // Has reports whether the user is known to be at another node.
-func (t *Topic) Has(name string) bool {
-	_, has := t.others[name]
-	return has
-}
+func (t *Topic) Has(name, key string) bool { return t.nodesOf(user{name: name, key: key}) > 0 }
 
 // IsTaken reports whether a user at another node has another name with the same key.
 func (t *Topic) IsTaken(name, key string) bool {
-	n := t.byKey[key]
-	if n > 0 && t.Has(name) {
-		n--
+	for _, s := range t.shares {
+		i, _ := s.find(user{key: key})
+		for ; i < len(s.users) && s.users[i].key == key; i++ {
+			if s.users[i].name != name {
+				return true
+			}
+		}
 	}
-	return n > 0
+	return false
 }
 
 // Users yields the users that are known by name and not here, with their statuses, in any order.
 func (t *Topic) Users(v *View) iter.Seq2[string, string] {
 	return func(yield func(name, status string) bool) {
-		for name, o := range t.others {
-			if t.overlap > 0 && v.Local.Has(t.name, name, o.key) {
-				continue
-			}
-			if !yield(name, t.status(name)) {
-				return
+		for n, s := range t.shares {
+			for _, u := range s.users {
+				switch {
+				case slices.ContainsFunc(t.shares[:n], func(before *share) bool { _, has := before.find(u); return has }):
+				case t.overlap > 0 && v.Local.Has(t.name, u.name, u.key):
+				case !yield(u.name, t.status(u)):
+					return
+				}
 			}
 		}
 	}
 }
 
-// status returns that of a user at another node.
-func (t *Topic) status(name string) (status string) {
+// status returns that of a user at other nodes: of one of them, if any has one.
+func (t *Topic) status(u user) string {
 	for _, s := range t.shares {
-		if status = s.users[name]; status != "" {
-			break
+		if i, has := s.find(u); has && s.users[i].status != "" {
+			return s.users[i].status
 		}
 	}
-	return status
+	return ""
 }
 
 // Silent returns the names of the nodes whose users in the topic are not known, or were not
@@ -266,6 +262,6 @@ func (v *View) Silent(t *Topic, now time.Duration) (names []string) {
 
 // Size returns how many bytes all of this takes.
 func (v *View) Size() int {
-	const topicSize, nodeSize = 400, 200
+	const topicSize, nodeSize = 350, 200
 	return v.bytes + len(v.round)*topicSize + len(v.nodes)*nodeSize
 }

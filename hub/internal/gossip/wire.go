@@ -9,7 +9,8 @@ import (
 //
 //	version (1), kind, name and epoch of the sender, and by kind
 //	edits:     topic, version before, version, joined, left, number of edits, for each: kind, name, status
-//	shares:    for each: topic, version, joined, left, 1 if counted; unless it is: number of users, for each: name, status
+//	shares:    for each: topic, version, joined, left, 1 if counted, 1 if it answers a question to all;
+//	           unless it is counted: number of users, for each: name, status
 //	questions: number of nodes, for each: name, epoch; for each topic: topic, 1 if all are to answer,
 //	           number of shares that are known, for each: number of the node, version
 //
@@ -69,6 +70,7 @@ type told struct {
 	version      uint64
 	joined, left uint64
 	isCounted    bool
+	isFirst      bool   // it answers a question to all: these users were there before
 	users        []user // none if it is counted
 }
 
@@ -202,7 +204,7 @@ func isCount(joined, left uint64) bool { return left <= joined && joined < 1<<48
 
 func (r *reader) share() (s told) {
 	s = told{topic: r.text(), version: r.number(), joined: r.number(), left: r.number()}
-	s.isCounted = r.byte() == 1
+	s.isCounted, s.isFirst = r.byte() == 1, r.byte() == 1
 	if !isCount(s.joined, s.left) {
 		r.fail()
 	}

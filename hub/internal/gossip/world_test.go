@@ -80,7 +80,7 @@ func newWorld(t *testing.T, seed uint64, nodes, maxNames, maxBytes int) *world {
 func (w *world) newHome(name string) *home {
 	w.epoch++
 	h := &home{w: w, rooms: make(map[string]*room)}
-	h.View = View{Self: Node{name, w.epoch}, Local: h, MaxNames: w.maxNames, MaxBytes: w.maxBytes, Keyed: true}
+	h.View = View{Self: Node{name, w.epoch}, Local: h, MaxNames: w.maxNames, MaxBytes: w.maxBytes}
 	h.ticked = w.now + time.Duration(w.rand.Int64N(int64(Beat)))
 	return h
 }
@@ -106,11 +106,11 @@ func (h *home) came(topic, name string) {
 		return
 	}
 	h.w.note("%s: %s comes to %s", h.Self.Name, name, topic)
-	if !r.t.Has(name) {
+	if !r.t.Has(name, name) {
 		h.told(topic, Effect{User: name, Joined: 1})
 	}
 	r.users[name] = ""
-	h.View.Came(r.t, name)
+	h.View.Came(r.t, name, name)
 	h.flush()
 }
 
@@ -124,11 +124,11 @@ func (h *home) went(topic, name string) {
 	}
 	h.w.note("%s: %s goes from %s", h.Self.Name, name, topic)
 	delete(r.users, name)
-	h.View.Went(r.t, name)
+	h.View.Went(r.t, name, name)
 	if len(r.users) == 0 {
 		h.Drop(r.t)
 		delete(h.rooms, topic)
-	} else if !r.t.Has(name) {
+	} else if !r.t.Has(name, name) {
 		h.told(topic, Effect{User: name, Left: 1})
 	}
 	h.flush()
@@ -167,8 +167,10 @@ func (h *home) apply(all []Change) {
 		}
 		h.told(c.topic.name, e)
 		if c.kind == recount {
-			for name := range c.topic.others { // not told, but shown
-				r.present[name] = true
+			for _, s := range c.topic.shares { // not told, but shown
+				for _, u := range s.users {
+					r.present[u.name] = true
+				}
 			}
 		}
 	}
@@ -255,24 +257,26 @@ func (h *home) check() {
 	sum := 0
 	for name, r := range h.rooms {
 		names, overlap := 0, 0
-		refs := make(map[string]int32)
+		users := make(map[user]bool)
 		for _, s := range r.t.shares {
 			sum += s.bytes
 			names += len(s.users)
-			for u := range s.users {
-				refs[u]++
+			bytes := shareSize
+			for _, u := range s.users {
+				bytes += u.size()
+				users[user{name: u.name, key: u.key}] = true
+			}
+			if bytes != s.bytes || !slices.IsSortedFunc(s.users, user.compare) {
+				w.errorf("%s in %s: a share of %d bytes, want %d, sorted: %v", h.Self.Name, name, s.bytes, bytes, s.users)
 			}
 		}
-		for u := range refs {
-			if h.Has(name, u, "") {
+		for u := range users {
+			if h.Has(name, u.name, u.key) {
 				overlap++
 			}
-			if r.t.others[u].nodes != refs[u] {
-				w.errorf("%s in %s: %s at %d nodes, want %d", h.Self.Name, name, u, r.t.others[u].nodes, refs[u])
-			}
 		}
-		if names > 2*w.maxNames || overlap != r.t.overlap || len(refs) != len(r.t.others) || len(r.t.byKey) != len(refs) {
-			w.errorf("%s in %s: %d names, %d of %d users here too; want %d of %d", h.Self.Name, name, names, r.t.overlap, len(r.t.others), overlap, len(refs))
+		if names > 2*w.maxNames || overlap != r.t.overlap || len(users) != r.t.names {
+			w.errorf("%s in %s: %d names, %d of %d users here too; want %d of %d", h.Self.Name, name, names, r.t.overlap, r.t.names, overlap, len(users))
 		}
 	}
 	if sum != h.bytes {
@@ -298,6 +302,15 @@ func (w *world) wantTruth() {
 			}
 		}
 	}
+}
+
+// statuses returns the users of a share, with these.
+func (s *share) statuses() map[string]string {
+	all := make(map[string]string)
+	for _, u := range s.users {
+		all[u.name] = u.status
+	}
+	return all
 }
 
 func (w *world) wantShares(h *home, topic string, r *room) {
@@ -330,7 +343,7 @@ func (w *world) wantShares(h *home, topic string, r *room) {
 			if s.counted() != len(users) {
 				w.errorf("%s in %s: got %d users at %s, want %v", h.Self.Name, topic, s.counted(), other.Self.Name, users)
 			}
-		case !maps.Equal(s.users, users) && len(s.users)+len(users) > 0:
+		case !maps.Equal(s.statuses(), users) && len(s.users)+len(users) > 0:
 			w.errorf("%s in %s: got %v at %s, want %v", h.Self.Name, topic, s.users, other.Self.Name, users)
 		}
 	}
