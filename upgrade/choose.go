@@ -27,6 +27,10 @@ func Choose(name string, which func(r *Request) int, guards ...Guard) Guard {
 			}
 			return nil, nil
 		},
+		mayBeSlow: func(r *Request) bool {
+			g := &guards[which(r)]
+			return g.isSlow != nil && (g.mayBeSlow == nil || g.mayBeSlow(r))
+		},
 		isSlow: func(r *Request, now time.Time) bool {
 			isSlow := guards[which(r)].isSlow
 			return isSlow != nil && isSlow(r, now)

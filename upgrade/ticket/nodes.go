@@ -29,11 +29,14 @@ type Nodes interface {
 // askTime is for how long a node is waited for.
 const askTime = 2 * time.Second
 
-// Join ties i to other nodes: tickets name the one that has issued them, and are good at all.
-// One that has another's ticket redeemed asks it, for 2 s at most; as many are asked at a time as
-// tokens are verified. If there is no answer, the client is refused with 503, and if the answer
-// was lost, its ticket is spent. Tickets of before stay good here. Whoever can answer for a node
-// can let in anybody as anybody.
+// Join ties i to other nodes. From then on a ticket names the node that has issued it, and is
+// good at each, still once: a guard Bearer that is shown the ticket of another node asks that
+// one, for 2 s at most, and a probe asks without spending it. Without an answer the client is
+// refused with 503. The ticket may be spent all the same, if it was the answer that got lost.
+// Tickets of before stay good here.
+//
+// What a node answers is believed, so whoever can answer in its name can let in anybody as
+// anybody. Join may be called at any time, by any goroutine.
 func (i *Issuer) Join(n Nodes) {
 	i.mu.Lock()
 	i.nodes = n
