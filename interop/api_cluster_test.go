@@ -70,12 +70,8 @@ func testCluster(t *testing.T, spec *openAPI) {
 			n.want(t, "POST", path+"/messages", `{"text":"twice","id":"1"}`, 200, "connections", connections, "duplicate", true)
 		}
 	}
-	a.want(t, "POST", "/v1/rooms/talk/messages", `{"text":"end"}`, 200)
-	var heard []string
-	for said := ""; said != "Server: end"; said = bob.hear() {
-		heard = append(heard, said)
-	}
-	if got := strings.Join(heard[1:], " "); got != "Server: once Server: once" { // of the room and of the connection
+	heard := a.ends(t, bob, "/v1/rooms/talk", "/v1/users/bob")
+	if got := strings.Join(heard, " "); got != "Server: once Server: once" { // of the room and of the connection
 		t.Errorf("bob has heard %s", got)
 	}
 

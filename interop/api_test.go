@@ -73,14 +73,30 @@ func testMessages(t *testing.T, n *node) {
 		n.want(t, "POST", path+"/messages", `{"text":"twice","id":"m 1"}`, 200, "connections", connections, "duplicate", true)
 		n.want(t, "POST", path+"/messages", `{"text":"then","id":"m 2"}`, 200, "connections", connections, "duplicate", nil)
 	}
-	n.want(t, "POST", "/v1/rooms/talk/messages", `{"text":"end"}`, 200)
 	count := make(map[string]int)
-	for said := ""; said != "Server: end"; said = alice.hear() {
+	for _, said := range n.ends(t, alice, "/v1/rooms/talk", "/v1/users/alice") {
 		count[said]++
 	}
 	if count["Server: once"] != 2 || count["Server: then"] != 2 || count["Server: twice"] != 0 { // of the room, and of the user
 		t.Errorf("alice has heard %v", count)
 	}
+}
+
+// ends returns what a client hears up to a last message from each of the paths: what is said by one of
+// them is in order.
+func (n *node) ends(t *testing.T, l listener, paths ...string) (heard []string) {
+	t.Helper()
+	for _, path := range paths {
+		n.want(t, "POST", path+"/messages", `{"text":"end"}`, 200)
+	}
+	for left := len(paths); left > 0; {
+		if said := l.hear(); said == "Server: end" {
+			left--
+		} else {
+			heard = append(heard, said)
+		}
+	}
+	return heard
 }
 
 // idOf returns the ID of the latest connection of a user.
