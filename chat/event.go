@@ -128,6 +128,9 @@ type crowd struct {
 }
 
 func (e crowd) line() string {
+	if e.Joined == 0 && e.Left == 0 { // of a cluster only: it was not known yet who is elsewhere
+		return serverPrefix + grouped(e.Count) + " here"
+	}
 	return serverPrefix + grouped(e.Joined) + " joined, " + grouped(e.Left) + " left, " + grouped(e.Count) + " here"
 }
 

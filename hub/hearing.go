@@ -11,6 +11,9 @@ import (
 // hear takes what another hub tells. Questions are answered at once; what changes here is made by
 // another goroutine, as that calls the application.
 func (c *cluster) hear(b []byte) {
+	if c.hub.hearRetained(b) {
+		return
+	}
 	m, err := gossip.Parse(b)
 	if err != nil {
 		return // it is of another version, or no hub's
