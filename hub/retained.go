@@ -19,10 +19,11 @@ var ErrTooManyRetained = errors.New("hub: too many retained values, or too large
 // defaultRetained is how many values a hub retains.
 const defaultRetained = 10_000
 
-// Retainer is a [Broker] of hubs of one node that also carries what is retained, so that each hub
-// has it. A hub finds out by itself whether its Broker is one; if it is a [Carrier], values go that
-// way. With any other Broker members of other hubs hear a value when it is retained, and their hubs
-// do not keep it, unless the Broker delivers Message.Retained.
+// Retainer is a [Broker] that also carries what is retained, so that each hub has it, in its place
+// among what is published to the topic. A hub finds out by itself whether its Broker is one; if it
+// is only a [Carrier], values go that way, and in no such order. With any other Broker members of
+// other hubs hear a value when it is retained, and their hubs do not keep it, unless the Broker
+// delivers Message.Retained.
 type Retainer interface {
 	Broker
 
@@ -159,10 +160,10 @@ func (h *Hub) carrying() (carry func(m Message) error, err error) {
 	h.mu.Lock()
 	c := h.cluster
 	h.mu.Unlock()
-	if c != nil {
+	_, isRetainer := h.Broker.(Retainer) // it keeps the order of the topic, which a Link to all does not
+	if c != nil && !isRetainer {
 		return func(m Message) error { return tellRetained(c.link, m) }, nil
 	}
-	_, isRetainer := h.Broker.(Retainer)
 	return func(m Message) error {
 		if len(m.Data) == 0 && !isRetainer {
 			return nil // it would be heard as a message
