@@ -82,6 +82,15 @@ func (s *strand) Ask(_ context.Context, question []byte) (answers [][]byte, sile
 	return answers, nil, nil
 }
 
+func (s *strand) AskNode(_ context.Context, name string, question []byte) (answer []byte, err error) {
+	for _, o := range s.others() {
+		if o.name == name {
+			return o.answer(question), nil
+		}
+	}
+	return nil, ErrSilent
+}
+
 // TestRetainedIsCarried: each hub has what any of them retains, members hear it once, and a hub that
 // comes later has all that there is, however much.
 func TestRetainedIsCarried(t *testing.T) {
