@@ -40,7 +40,7 @@ func adminOf(t *testing.T, p *program) (_ *program, base string) {
 }
 
 // fetchPage returns status and body of a GET.
-func fetchPage(t *testing.T, url string) (status int, body string) {
+func fetchPage(t testing.TB, url string) (status int, body string) {
 	t.Helper()
 	resp, err := http.Get(url)
 	if err != nil {
@@ -55,7 +55,7 @@ func fetchPage(t *testing.T, url string) (status int, body string) {
 }
 
 // scrape returns the value of each series, as in `name{label="value"}`.
-func scrape(t *testing.T, base string) map[string]int {
+func scrape(t testing.TB, base string) map[string]int {
 	t.Helper()
 	status, text := fetchPage(t, base+"/metrics")
 	if status != http.StatusOK {
