@@ -26,6 +26,9 @@ const (
 	// no more: what is slow must not make this process grow.
 	natsPending = 16 << 20
 
+	// natsLine is how long a line of NATS's protocol may be: the subject of a user is in it.
+	natsLine = 64 << 10
+
 	// natsWrite is for how long such a connection may take nothing.
 	natsWrite = 5 * time.Second
 
@@ -43,6 +46,7 @@ type natsServer struct {
 func startNATS(f *clusterFlags, m *membership, log *slog.Logger) (*natsServer, error) {
 	options := &natsserver.Options{
 		ServerName: m.node, NoSigs: true, NoLog: true,
+		MaxControlLine: natsLine,
 		MaxPending: natsPending, WriteDeadline: natsWrite, PingInterval: natsPing, MaxPingsOut: 2,
 		Cluster: natsserver.ClusterOpts{
 			Name: "usher", PingInterval: natsPing, MaxPingsOut: 2, WriteDeadline: natsWrite, PoolSize: -1,
