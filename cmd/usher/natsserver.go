@@ -47,7 +47,7 @@ func startNATS(f *clusterFlags, m *membership, log *slog.Logger) (*natsServer, e
 	options := &natsserver.Options{
 		ServerName: m.node, NoSigs: true, NoLog: true,
 		MaxControlLine: natsLine,
-		MaxPending: natsPending, WriteDeadline: natsWrite, PingInterval: natsPing, MaxPingsOut: 2,
+		MaxPending:     natsPending, WriteDeadline: natsWrite, PingInterval: natsPing, MaxPingsOut: 2,
 		Cluster: natsserver.ClusterOpts{
 			Name: "usher", PingInterval: natsPing, MaxPingsOut: 2, WriteDeadline: natsWrite, PoolSize: -1,
 			ConnectRetries: -1, Compression: natsserver.CompressionOpts{Mode: natsserver.CompressionOff},
@@ -136,7 +136,7 @@ func (l natsLog) say(level slog.Level, format string, v []any) {
 // Noticef implements natsserver.Logger. What it has to say is for those who run nothing else.
 func (l natsLog) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
 func (l natsLog) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
-func (l natsLog) Errorf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
+func (l natsLog) Errorf(format string, v ...any)  { l.say(slog.LevelWarn, format, v) } // a peer that is down, most often
 func (l natsLog) Debugf(format string, v ...any)  { l.say(slog.LevelDebug, format, v) }
 func (l natsLog) Tracef(string, ...any)           {}
 
