@@ -58,6 +58,12 @@
 // During the grace after their last connection users are still listed; /msg says that they
 // are away.
 //
+// A program that has something to say to members, or to ask about them, has [Chat.Hub], and
+// [Chat.Encode] for what it says: in the plain dialect a line like those of members, under any name
+// that can be one, or Server. A value in JSON is, in the JSON dialect, an event of the type data. A
+// member whose user was taken out of the room by the hub is told so, code not_in_room, when it
+// speaks.
+//
 // # Who owns what
 //
 // A room is a topic of a [hub.Hub], which knows which users are where, and their status.

@@ -3,12 +3,14 @@
 package chat_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/usher-ws/usher/chat"
+	"github.com/usher-ws/usher/hub"
 	"github.com/usher-ws/usher/server"
 )
 
@@ -143,4 +145,27 @@ func TestBusyRoom(t *testing.T) {
 	}
 	alice.want("Server: the room is too busy: your message may not have reached everybody", "alice: ho")
 	bob.want("Server: alice has joined the chat", "alice: ho")
+}
+
+// apart is a broker of a node that has lost the others.
+type apart struct{ hub.Local }
+
+func (b *apart) Publish(m hub.Message) error {
+	return cmp.Or(b.Local.Publish(m), hub.ErrDegraded)
+}
+
+// TestApart: a node that has lost the others goes on by itself, and nobody is told to try again.
+func TestApart(t *testing.T) {
+	t.Parallel()
+	app := newApp(t, chat.Config{})
+	app.Hub().Broker = new(apart)
+	addr := serveApp(t, app, app.Route())
+	alice, bob := join(t, addr, "alice", "lobby"), join(t, addr, "bob", "lobby")
+	alice.want("Server: bob has joined the chat")
+	alice.say("hi")
+	alice.say("ho")
+	for _, c := range []client{alice, bob} {
+		c.want("alice: hi")
+		c.want("alice: ho")
+	}
 }

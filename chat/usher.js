@@ -272,9 +272,10 @@ export class Connection extends EventTarget {
       this.#heard = now();
       this.dispatchEvent(new ConnectionEvent("message", {data}));
     };
-    socket.onclose = event => this.#state === "open" ? this.#lost(event) : this.#probe();
-    socket.onerror = () => {}; // a close follows
-    signal.addEventListener("abort", () => { if (socket === this.#socket && this.#state === "connecting") this.#probe(); });
+    const fail = () => { if (socket === this.#socket && this.#state === "connecting") this.#probe(); };
+    socket.onclose = event => this.#state === "open" ? this.#lost(event) : fail();
+    socket.onerror = fail; // mostly a close follows; not in Node 20
+    signal.addEventListener("abort", fail);
   }
 
   // probe asks why the upgrade was refused: a WebSocket does not tell.

@@ -15,6 +15,9 @@ import (
 // those at other nodes will not get it.
 var ErrDegraded = errors.New("hub: other nodes cannot be reached at the moment")
 
+// ErrSilent is what AskNode answers where no answer has come.
+var ErrSilent = errors.New("hub: the node is not known, or has not answered")
+
 // Message is something that is published to a topic.
 type Message struct {
 	Topic  string
@@ -58,7 +61,7 @@ func (m Message) encoded(dialects int) Message {
 
 // Broker carries what is published from one hub to all; one that is a [Carrier] carries their
 // presence, too. Its methods are safe for any
-// goroutine, and but for [Nodes.Ask] they must not wait for a network: loops call them. A hub
+// goroutine, and but for [Nodes.Ask] and AskNode they must not wait for a network: loops call them. A hub
 // calls them without a lock.
 type Broker interface {
 	// Publish delivers m to every hub that is subscribed to its topic, that of the
@@ -95,6 +98,11 @@ type Nodes interface {
 	// answers are the caller's. It must not be called on a loop. The error is ErrDegraded,
 	// with all known nodes in silent, when none can be asked.
 	Ask(ctx context.Context, question []byte) (answers [][]byte, silent []string, err error)
+
+	// AskNode puts a question to the node of that name alone. The error is ErrSilent if it is
+	// not known, or has not answered before it was gone or ctx was over. What else it does and
+	// returns is as with Ask.
+	AskNode(ctx context.Context, name string, question []byte) (answer []byte, err error)
 
 	// Serve sets what answers the questions of other nodes. It is called on goroutines
 	// that are not a loop's, several at a time; question is valid until it returns. A
@@ -168,4 +176,5 @@ type alone struct{}
 
 func (alone) Name() string                                                  { return "" }
 func (alone) Ask(context.Context, []byte) (_ [][]byte, _ []string, _ error) { return }
+func (alone) AskNode(context.Context, string, []byte) ([]byte, error)       { return nil, ErrSilent }
 func (alone) Serve(func([]byte) []byte)                                     {}

@@ -119,3 +119,40 @@ func TestFromOutside(t *testing.T) {
 	_, late := home.join("lobby", "bob")
 	late.wantHeard("hi")
 }
+
+// TestLocalIsOneNode: hubs in one process have nobody to ask.
+func TestLocalIsOneNode(t *testing.T) {
+	n := new(Local).Nodes("anything")
+	n.Serve(func([]byte) []byte { return []byte("nobody asks") })
+	if answers, silent, err := n.Ask(t.Context(), []byte("who is there")); len(answers)+len(silent) > 0 || err != nil || n.Name() != "" {
+		t.Errorf("got %q, silent %q, error %v, name %q; want nothing", answers, silent, err, n.Name())
+	}
+}
+
+// TestEncoded: what a Broker delivers by an Encoder is made where it is heard or kept, and
+// there only.
+func TestEncoded(t *testing.T) {
+	made := make(map[int]int)
+	m := Encoded("lobby", frame.OpText, func(dialect int) []byte {
+		made[dialect]++
+		return fmt.Append(nil, "in ", dialect)
+	})
+	var local Local
+	home := serve(t, &Hub{Broker: &local, Dialects: 2})
+	_, ear := home.join("lobby", "alice")
+	if err := local.Publish(m); err != nil {
+		t.Error(err)
+	}
+	ear.wantHeard("in 0")
+	if made[0] != 1 || made[1] != 0 {
+		t.Errorf("made %v, want the dialect 0 once", made)
+	}
+	m.Retained = 1
+	if err := home.Keep(m); err != nil {
+		t.Error(err)
+	}
+	if got, ok := home.Retained("lobby", 1); string(got.Data) != "in 1" {
+		t.Errorf("retained: got %q, %t; want that of dialect 1", got.Data, ok)
+	}
+	ear.wantHeard("in 0")
+}

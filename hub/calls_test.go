@@ -53,6 +53,7 @@ var calls = map[string]func(x *stage, i int){
 	"Hub.LeaveUser":   func(x *stage, i int) { x.LeaveUser("lobby", fmt.Sprint("member", i)) },
 	"Hub.Topics":      func(x *stage, i int) { x.Topics() },
 	"Hub.Topic":       func(x *stage, i int) { x.Hub.Topic("lobby") },
+	"Hub.Count":       func(x *stage, i int) { x.Count("lobby") },
 	"Hub.Len":         func(x *stage, i int) { x.Len() },
 	"Hub.SetLimits":   func(x *stage, i int) { x.SetLimits(0, limiter.Rate{}) },
 	"Hub.EndGrace":    func(x *stage, i int) { x.EndGrace() },

@@ -2,12 +2,12 @@
 
 package hub
 
-// Carrier is a [Broker] that also carries what hubs tell each other about who is there. A hub
-// finds out by itself whether its Broker is one.
+// Carrier is a [Broker] that also carries what hubs tell each other about who is there and
+// what is retained. A hub finds out by itself whether its Broker is one.
 type Carrier interface {
 	Broker
 
-	// Connect ties a hub to the others, at its first Join. From then on hear is called
+	// Connect ties a hub to the others, at its first Join or Retain. From then on hear is called
 	// with what other hubs tell, never with what this one tells itself, on any goroutine.
 	// It does not wait, and b is valid until it returns.
 	Connect(hear func(b []byte)) Link

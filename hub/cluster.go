@@ -50,6 +50,7 @@ func (h *Hub) connect() {
 		}
 		c := &cluster{hub: h}
 		link := carrier.Connect(c.hear)
+		defer h.catchUp(carrier.Nodes(retainedPurpose))
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		c.link = link

@@ -26,6 +26,12 @@
 // A message that is recorded, rather than just published, is kept for members that join
 // later: [Topic.Record] and Hub.History. A [Broker] carries what is published to other hubs.
 //
+// Programs beside the members, a backend say, have [Hub.Topics], [Hub.Topic] and [Topic.Users] to
+// see who is where; [Hub.Publish] and [Hub.Record] to say something; [Hub.JoinUser] and
+// [Hub.LeaveUser] to put a user's connections into a topic, or to take them out. [Hub.Retain] is
+// Publish for a value that whoever joins later is to hear as well: the last one of each topic,
+// also before it has members.
+//
 // # In a cluster
 //
 // With a Broker that is a [Carrier] each hub knows which users the topics in use here have at

@@ -4,6 +4,7 @@ package hub
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -304,6 +305,29 @@ func TestClusterCounts(t *testing.T) {
 	await(t, "they are given back", func() bool { return held() < before+1000 })
 	alice.Leave()
 	await(t, "all is", func() bool { return held() == 0 })
+}
+
+// TestAnnounceExits: an Announce that ends its goroutine costs the announcement, and nothing else.
+func TestAnnounceExits(t *testing.T) {
+	t.Parallel()
+	var e ether
+	homes := e.cluster(t, []string{"north", "south"}, func() *Hub { return new(Hub) })
+	homes[0].Announce = func(m Move) (frame.Opcode, Encoder) {
+		if m.Node != "" {
+			runtime.Goexit()
+		}
+		return announce(m)
+	}
+	_, inNorth := homes[0].join("lobby", "alice")
+	for _, name := range []string{"bob", "carol"} {
+		homes[1].join("lobby", name)
+	}
+	homes[0].awaitUsers("lobby", users("alice", "bob", "carol")...)
+	e.part("south", true)
+	homes[0].awaitUsers("lobby", users("alice")...)
+	e.part("south", false)
+	homes[0].awaitUsers("lobby", users("alice", "bob", "carol")...)
+	inNorth.wantHeard("+alice 1")
 }
 
 // TestClusterCrowd has users come and go at three hubs at once: members at each hear of every user

@@ -86,3 +86,22 @@ func Example() {
 	// bob: hi
 	// bob has left; 1 here
 }
+
+// A value of a topic that whoever joins later hears, too: here before anybody is there.
+func ExampleHub_Retain() {
+	var h hub.Hub
+	say := func(text string) hub.Encoder { return func(dialect int) []byte { return []byte(text) } }
+	for _, score := range []string{"0:0", "1:0"} {
+		if err := h.Retain("match", frame.OpText, say(score)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	m, ok := h.Retained("match", 0)
+	fmt.Printf("%s %v\n", m.Data, ok)
+	fmt.Println(h.Len(), "topics in use,", len(h.Topics()), "with something in them")
+	fmt.Println(h.Forget("match"), h.Forget("match"))
+	// Output:
+	// 1:0 true
+	// 0 topics in use, 1 with something in them
+	// true false
+}

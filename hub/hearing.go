@@ -3,6 +3,7 @@
 package hub
 
 import (
+	"slices"
 	"time"
 
 	"github.com/usher-ws/usher/hub/internal/gossip"
@@ -11,6 +12,9 @@ import (
 // hear takes what another hub tells. Questions are answered at once; what changes here is made by
 // another goroutine, as that calls the application.
 func (c *cluster) hear(b []byte) {
+	if c.hub.hearRetained(b) {
+		return
+	}
 	m, err := gossip.Parse(b)
 	if err != nil {
 		return // it is of another version, or no hub's
@@ -32,18 +36,22 @@ func (c *cluster) hear(b []byte) {
 // listen makes the changes that others have told of, in the order in which they came.
 func (c *cluster) listen() {
 	over := false
+	var next heard
 	defer func() {
 		if !over { // what the application is asked has ended this goroutine
+			c.putBack(next)
 			go c.listen()
 		}
 	}()
 	for {
-		next, more := c.nextHeard()
-		if !more {
+		var more bool
+		if next, more = c.nextHeard(); !more {
 			over = true
 			return
 		}
-		for _, t := range next.gone.Topics {
+		for len(next.gone.Topics) > 0 {
+			t := next.gone.Topics[0]
+			next.gone.Topics = next.gone.Topics[1:]
 			c.change(func() []gossip.Change { return c.view.Leave(next.gone, t) })
 		}
 		if c.hub.Key != nil {
@@ -69,20 +77,36 @@ func (c *cluster) nextHeard() (next heard, more bool) {
 	return next, true
 }
 
+// putBack lets the topics be heard of that a node has yet to be taken out of. What is left of a
+// message is asked for again.
+func (c *cluster) putBack(rest heard) {
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	if len(rest.gone.Topics) > 0 {
+		c.inbox = slices.Insert(c.inbox, 0, heard{gone: rest.gone})
+	}
+}
+
 // change makes the changes that of returns under mu.
 func (c *cluster) change(of func() []gossip.Change) {
 	h := c.hub
 	h.mu.Lock()
 	all := of()
 	h.mu.Unlock()
-	for i := range all {
-		far := all[i].Topic()
+	done := 0
+	defer func() {
+		for ; done < len(all); done++ { // without a word: what the application is asked has ended this goroutine
+			c.apply(&all[done])
+		}
+	}()
+	for ; done < len(all); done++ {
+		far := all[done].Topic()
 		h.mu.Lock()
 		t := h.topics[far.Name()]
 		isSame := t != nil && t.far == far
 		h.mu.Unlock()
 		if isSame {
-			t.change(&all[i])
+			t.change(&all[done])
 		}
 	}
 }
@@ -97,7 +121,7 @@ func (t *Topic) change(c *gossip.Change) {
 		return m.User == "" || t.gathers(m.Count) || t.isAnnounced(&a, m, nil)
 	}, func() { t.makeAnnouncement(&a) })
 	defer t.end()
-	t.apply(c)
+	t.hub.cluster.apply(c)
 	switch {
 	case m.User != "" && !t.gathers(m.Count):
 		t.announce(&a)
@@ -111,7 +135,7 @@ func (t *Topic) change(c *gossip.Change) {
 
 // moveBy returns what a change means to the members here: nothing if the user is in the topic
 // elsewhere or here, and no more than the numbers if these are all that is known. It is called
-// under order, as is apply.
+// under order.
 func (t *Topic) moveBy(c *gossip.Change) (m Move, isNews bool) {
 	h := t.hub
 	h.mu.Lock()
@@ -131,11 +155,10 @@ func (t *Topic) moveBy(c *gossip.Change) (m Move, isNews bool) {
 	return m, e.IsNews
 }
 
-func (t *Topic) apply(c *gossip.Change) {
-	h := t.hub
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer h.weigh(nil)
-	h.cluster.view.Apply(c)
-	h.cluster.kick()
+func (c *cluster) apply(change *gossip.Change) {
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	defer c.hub.weigh(nil)
+	c.view.Apply(change)
+	c.kick()
 }

@@ -19,9 +19,11 @@ var ErrTooManyRetained = errors.New("hub: too many retained values, or too large
 // defaultRetained is how many values a hub retains.
 const defaultRetained = 10_000
 
-// Retainer is a [Broker] that also carries what is retained, so that each hub has it. A hub finds
-// out by itself whether its Broker is one. With another Broker the hubs have it that are subscribed
-// to the topic at that moment.
+// Retainer is a [Broker] that also carries what is retained, so that each hub has it, in its place
+// among what is published to the topic. A hub finds out by itself whether its Broker is one; if it
+// is only a [Carrier], values go that way, and in no such order. With any other Broker members of
+// other hubs hear a value when it is retained, and their hubs do not keep it, unless the Broker
+// delivers Message.Retained.
 type Retainer interface {
 	Broker
 
@@ -133,23 +135,41 @@ func (h *Hub) Keep(m Message) error {
 
 // retain keeps m here and has the Broker carry it.
 func (h *Hub) retain(m Message) error {
-	if h.Broker == nil {
-		return h.Keep(m)
-	}
-	if err := h.listen(); err != nil {
+	carry, err := h.carrying()
+	switch {
+	case err != nil:
 		return err
-	}
-	if len(m.Data) == 0 { // to be forgotten: not before the others know
-		if err := h.Broker.Publish(m); err != nil {
+	case len(m.Data) == 0: // to be forgotten: not before the others know
+		if err := carry(m); err != nil {
 			return err
 		}
 		return h.Keep(m)
 	}
-	err := h.Keep(m) // what comes back of it is late
-	if errors.Is(err, ErrTooManyRetained) {
+	if err = h.Keep(m); errors.Is(err, ErrTooManyRetained) {
 		return err
 	}
-	return both(err, h.Broker.Publish(m))
+	return both(err, carry(m)) // what comes back of it is late
+}
+
+// carrying returns what tells the other hubs of a value.
+func (h *Hub) carrying() (carry func(m Message) error, err error) {
+	if h.Broker == nil {
+		return func(Message) error { return nil }, nil
+	}
+	h.connect()
+	h.mu.Lock()
+	c := h.cluster
+	h.mu.Unlock()
+	_, isRetainer := h.Broker.(Retainer) // it keeps the order of the topic, which a Link to all does not
+	if c != nil && !isRetainer {
+		return func(m Message) error { return tellRetained(c.link, m) }, nil
+	}
+	return func(m Message) error {
+		if len(m.Data) == 0 && !isRetainer {
+			return nil // it would be heard as a message
+		}
+		return h.Broker.Publish(m)
+	}, h.listen()
 }
 
 // listen has the hub hear what others retain, once.

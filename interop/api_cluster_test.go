@@ -4,15 +4,12 @@ package interop
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/usher-ws/usher/chat"
 	"github.com/usher-ws/usher/server"
@@ -73,12 +70,8 @@ func testCluster(t *testing.T, spec *openAPI) {
 			n.want(t, "POST", path+"/messages", `{"text":"twice","id":"1"}`, 200, "connections", connections, "duplicate", true)
 		}
 	}
-	a.want(t, "POST", "/v1/rooms/talk/messages", `{"text":"end"}`, 200)
-	var heard []string
-	for said := ""; said != "Server: end"; said = bob.hear() {
-		heard = append(heard, said)
-	}
-	if got := strings.Join(heard[1:], " "); got != "Server: once Server: once" { // of the room and of the connection
+	heard := a.ends(t, bob, "/v1/rooms/talk", "/v1/users/bob")
+	if got := strings.Join(heard, " "); got != "Server: once Server: once" { // of the room and of the connection
 		t.Errorf("bob has heard %s", got)
 	}
 
@@ -115,20 +108,7 @@ func testCluster(t *testing.T, spec *openAPI) {
 	if got := fmt.Sprint(late.want(t, "GET", "/v1/rooms/news", "", 200)["retained"]); !strings.Contains(got, "text:old") {
 		t.Errorf("retained is %s", got)
 	}
-	later := newNode(t, spec, berth{f, "e"}, nil, chat.Config{})
-	ctx, cancel := context.WithCancel(t.Context())
-	kept := make(chan struct{})
-	var isApart atomic.Bool
-	isApart.Store(true)
-	go func() { later.KeepUp(ctx, isApart.Load); close(kept) }()
-	isApart.Store(false) // and from then on it asks until it knows
-	for until := time.Now().Add(time.Hour); len(later.Server.Bans()) < 2 && time.Now().Before(until); {
-		time.Sleep(10 * time.Millisecond)
-	}
-	cancel()
-	<-kept
-	later.refused(t, "/echo?as=bob", 403, `"banned"`)
-	b.want(t, "DELETE", "/v1/users/bob/ban", "", 200, "nodes", 5)
+	b.want(t, "DELETE", "/v1/users/bob/ban", "", 200, "nodes", 4)
 	if got := fmt.Sprint(a.want(t, "GET", "/v1/bans", "", 200)["bans"]); !strings.Contains(got, "late-b") || strings.Contains(got, "bob") {
 		t.Errorf("banned are %s", got)
 	}

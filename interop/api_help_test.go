@@ -199,6 +199,9 @@ func (b berth) Serve(answer func([]byte) []byte) {
 	b.answer[b.name] = answer
 }
 
+// AskNode is for tickets: the API asks all.
+func (b berth) AskNode(context.Context, string, []byte) ([]byte, error) { return nil, hub.ErrSilent }
+
 func (b berth) Ask(ctx context.Context, question []byte) (answers [][]byte, silent []string, err error) {
 	b.mu.Lock()
 	if b.down {

@@ -71,6 +71,10 @@ func (p *Provider) With(config Config) (*Provider, error) {
 	return provide(config, p.tickets, p.attempts)
 }
 
+// Join has the tickets of p, and of all that With makes of it, be good at other nodes: see
+// ticket.Issuer.Join.
+func (p *Provider) Join(n ticket.Nodes) { p.tickets.Join(n) }
+
 func provide(config Config, tickets *ticket.Issuer, attempts *attempts) (*Provider, error) {
 	if config.Algorithm == "" {
 		config.Algorithm = "HS256"

@@ -325,3 +325,17 @@ func TestBansAreBounded(t *testing.T) {
 		t.Errorf("got %v, want %v", err, ErrTooManyBans)
 	}
 }
+
+// A request of somebody who is not banned allocates nothing for that, with bans and without.
+func TestBansAllocateNothing(t *testing.T) {
+	s := new(Server)
+	hook, r := s.NotBanned().OnBeforeUpgrade, &upgrade.Request{Identity: &upgrade.Identity{Subject: "alice"}}
+	for range 2 {
+		if n := testing.AllocsPerRun(100, func() { _, _ = hook(r) }); n != 0 {
+			t.Errorf("%v allocations with %d bans", n, len(s.Bans()))
+		}
+		if err := s.Ban("bob", time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -16,7 +16,7 @@ import (
 // Which methods of Conn may be called off the loop. A new one belongs to the loop unless it
 // is listed here, in Conn's comment and in docs/ENGINE.md.
 var (
-	forAnyone  = []string{"Send", "SendPrepared", "Close", "Run", "ID", "Key", "Server"}
+	forAnyone  = []string{"Send", "SendPrepared", "Close", "Run", "Extend", "ID", "Key", "Server"}
 	forWorkers = append([]string{"Identity", "Route", "PathValue", "Subprotocol", "RemoteAddr"}, forAnyone...)
 )
 

@@ -74,7 +74,7 @@ func (w *walk) take(g *Group, entries []entry) {
 		return
 	}
 	size := 0
-	for k := range entries {
+	for k := range min(len(entries), maxRun-w.done) { // a flow shows no more, where it may go on
 		e := &entries[k]
 		if e.kind != entryPublish || e.group != g {
 			break

@@ -159,6 +159,34 @@ func TestFanOutTakesAlong(t *testing.T) {
 	}
 }
 
+// More messages than one go takes of a flow are heard all the same, once and in their order, where
+// the walk began with all that had come and goes on with what was put off.
+func TestFanOutOfMany(t *testing.T) {
+	const many = 3*maxRun + 5
+	b := newBench(t, new(Server))
+	var g Group
+	all := b.members(&g, 2*deliveriesPerTurn+1)
+	var want strings.Builder
+	for n := range many {
+		text := fmt.Sprintf("%03d ", n)
+		want.WriteString(text)
+		if err := g.Send(frame.OpText, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.settle()
+	for k, m := range all {
+		var got strings.Builder
+		for heard := b.heard(m); heard != ""; {
+			got.WriteString(heard[2:6])
+			heard = heard[6:]
+		}
+		if got.String() != want.String() {
+			t.Fatalf("member %d heard %q", k, got.String())
+		}
+	}
+}
+
 // Whatever turns it takes, a member hears what is published between its Join and its Leave,
 // in that order.
 func TestFanOutWithMembersThatComeAndGo(t *testing.T) {

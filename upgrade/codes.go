@@ -30,6 +30,8 @@ const (
 	CodeTokenAmbiguous = "token_ambiguous" // 400: two sources carry different tokens
 	CodeTicketInvalid  = "ticket_invalid"  // 401: used already, too old, or never issued
 
+	CodeTicketUnreachable = "ticket_unreachable" // 503: the node that issued the ticket does not answer
+
 	// Words for programs that build on the package; the door itself never says them.
 	CodeNotFound        = "not_found"         // 404: nothing lives at this path
 	CodeForbidden       = "forbidden"         // 403: a good token that does not reach this far

@@ -39,4 +39,8 @@ type Guard struct {
 	// Upgrader.IsSlow and Upgrader.Prepare call these; Bearer has them.
 	isSlow  func(r *Request, now time.Time) bool
 	prepare func(ctx context.Context, r *Request, now time.Time)
+
+	// mayBeSlow spares isSlow, and the judging before it, for requests that are quick in any
+	// case. nil means that none is known to be.
+	mayBeSlow func(r *Request) bool
 }

@@ -131,8 +131,8 @@ func (u *Upgrader) Respond(dst []byte, r *Request) ([]byte, error) {
 func (u *Upgrader) IsSlow(r *Request) bool {
 	var now time.Time
 	for i := range u.Guards {
-		f := u.Guards[i].isSlow
-		if f == nil {
+		g := &u.Guards[i]
+		if g.isSlow == nil || g.mayBeSlow != nil && !g.mayBeSlow(r) {
 			continue
 		}
 		if now.IsZero() {
@@ -141,7 +141,7 @@ func (u *Upgrader) IsSlow(r *Request) bool {
 			}
 			now = u.now()
 		}
-		if f(r, now) {
+		if g.isSlow(r, now) {
 			return true
 		}
 	}

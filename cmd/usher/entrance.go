@@ -148,7 +148,7 @@ func (s *serveCmd) chat(e *entrance, guards []upgrade.Guard) chat.Config {
 		Guards: guards, Authorize: e.authorize(), LogIn: e.logIn, Origins: s.Origin,
 		Rooms: s.Rooms, MaxRoomsPerUser: orNone(s.MaxRoomsPerUser), Limits: s.limits(),
 		LeaveGrace: orNone(s.LeaveGrace), AnnounceMax: orNone(s.AnnounceMax),
-		History: orNone(s.History), HistoryBytes: s.historyBytes(), ReplayRate: s.replays(),
+		History: orNone(s.History), HistoryBytes: int(s.MaxBuffered) / 8, ReplayRate: s.replays(),
 	}
 }
 

@@ -62,15 +62,20 @@ func (f *eventsFlags) types() (types []events.Type) {
 	return types
 }
 
-// sender returns what tells the backend, nil if there is none.
-func (s common) sender(log *slog.Logger) (*events.Sender, error) {
+// sender returns what tells the backend, nil if there is none. m is nil if there are no other
+// nodes.
+func (s common) sender(m *membership, log *slog.Logger) (*events.Sender, error) {
 	keys, err := s.eventsFlags.keys()
 	if keys == nil {
 		return nil, err
 	}
-	sender, err := events.Open(events.Config{
+	config := events.Config{
 		URL: s.Events, Keys: keys, Types: s.eventsFlags.types(), MaxBytes: s.eventBytes(), Logger: log,
-	})
+	}
+	if m != nil {
+		config.Node = m.node
+	}
+	sender, err := events.Open(config)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--events: %w", err)}
 	}

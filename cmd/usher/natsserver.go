@@ -26,6 +26,9 @@ const (
 	// no more: what is slow must not make this process grow.
 	natsPending = 16 << 20
 
+	// natsLine is how long a line of NATS's protocol may be: the subject of a user is in it.
+	natsLine = 64 << 10
+
 	// natsWrite is for how long such a connection may take nothing.
 	natsWrite = 5 * time.Second
 
@@ -43,7 +46,8 @@ type natsServer struct {
 func startNATS(f *clusterFlags, m *membership, log *slog.Logger) (*natsServer, error) {
 	options := &natsserver.Options{
 		ServerName: m.node, NoSigs: true, NoLog: true,
-		MaxPending: natsPending, WriteDeadline: natsWrite, PingInterval: natsPing, MaxPingsOut: 2,
+		MaxControlLine: natsLine,
+		MaxPending:     natsPending, WriteDeadline: natsWrite, PingInterval: natsPing, MaxPingsOut: 2,
 		Cluster: natsserver.ClusterOpts{
 			Name: "usher", PingInterval: natsPing, MaxPingsOut: 2, WriteDeadline: natsWrite, PoolSize: -1,
 			ConnectRetries: -1, Compression: natsserver.CompressionOpts{Mode: natsserver.CompressionOff},
@@ -132,7 +136,7 @@ func (l natsLog) say(level slog.Level, format string, v []any) {
 // Noticef implements natsserver.Logger. What it has to say is for those who run nothing else.
 func (l natsLog) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
 func (l natsLog) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
-func (l natsLog) Errorf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
+func (l natsLog) Errorf(format string, v ...any)  { l.say(slog.LevelWarn, format, v) } // a peer that is down, most often
 func (l natsLog) Debugf(format string, v ...any)  { l.say(slog.LevelDebug, format, v) }
 func (l natsLog) Tracef(string, ...any)           {}
 

@@ -60,9 +60,17 @@ func (r *running) join(f *clusterFlags) (*node, error) {
 	}
 	r.api.Nodes = n.Nodes("api")
 	r.api.Serve()
+	n.share(r.now.Load())
 	n.over.Go(func() { n.catchUp(r.api, r.log) })
 	r.log.Info("a node of a cluster; limits per user and per address are this node's own", "node", m.node)
 	return n, nil
+}
+
+// share has the tickets of an entrance be good at all nodes.
+func (n *node) share(e *entrance) {
+	if n != nil && e.provider != nil {
+		e.provider.Join(n.Nodes("ticket"))
+	}
 }
 
 // catchUp learns what others know for good, bans and what rooms have retained, whenever a node

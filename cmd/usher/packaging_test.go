@@ -60,8 +60,10 @@ func TestUnits(t *testing.T) {
 	dir := t.TempDir()
 	service := writeFile(t, filepath.Join(dir, "usher.service"), replaced(t, packaging(t, "usher.service"), "/usr/bin/usher", program))
 	socket := writeFile(t, filepath.Join(dir, "usher.socket"), packaging(t, "usher.socket"))
+	one := writeFile(t, filepath.Join(dir, "usher@.service"), replaced(t, packaging(t, "usher@.service"), "/usr/bin/usher", program))
 	for _, args := range [][]string{
-		{"verify", "--man=no", "--recursive-errors=no", service, socket},
+		{"verify", "--man=no", "--recursive-errors=no", service, socket, strings.Replace(one, "@", "@n1", 1)},
+		{"security", "--no-pager", "--offline=true", "--threshold=20", one},
 		{"security", "--no-pager", "--offline=true", "--threshold=20", service}, // tenths: 2.0
 	} {
 		out, err := exec.Command(analyze, args...).CombinedOutput()
@@ -103,6 +105,25 @@ func TestPackagedSettings(t *testing.T) {
 	_, after, _ := strings.Cut(packaging(t, "usher.service"), "TimeoutStopSec=")
 	seconds, _, _ := strings.Cut(after, "\n")
 	outlives(t, "TimeoutStopSec", seconds+"s", settings.Drain)
+}
+
+// TestNodeUnit: usher check takes what the unit for many nodes runs, with the variables that it
+// tells of.
+func TestNodeUnit(t *testing.T) {
+	t.Parallel()
+	unit := packaging(t, "usher@.service")
+	_, after, _ := strings.Cut(unit, "ExecStart=/usr/bin/usher serve ")
+	line, _, _ := strings.Cut(after, "\n")
+	config := replaced(t, packaging(t, "usher.yaml"), "/etc/usher/secret", writeFile(t, filepath.Join(t.TempDir(), "secret"), secret+"\n"))
+	line = replaced(t, line, "%i", "n1", "/etc/usher/usher.yaml", writeFile(t, filepath.Join(t.TempDir(), "usher.yaml"), config))
+	var env []string
+	for _, m := range regexp.MustCompile(`(?m)^# +(USHER_[A-Z_]+=\S+)$`).FindAllStringSubmatch(unit, -1) {
+		env = append(env, m[1])
+	}
+	got := finish(t, env, append([]string{"check"}, strings.Fields(line)...)...)
+	if got.code != 0 || got.stderr != "" || len(env) < 4 || !strings.Contains(got.stdout, "n1") || !strings.Contains(got.stdout, "127.0.0.1:6303") {
+		t.Errorf("%q with %q: got %+v", line, env, got)
+	}
 }
 
 // outlives fails the test unless grace is longer than a drain and what it may take beyond.

@@ -117,6 +117,7 @@ func (r *running) goOver(next program) error {
 		return err
 	}
 	o.take()
+	r.node.share(o.entrance)
 	r.now.Store(o.entrance)
 	if r.certs != nil {
 		r.certs.take(handshakes, s.tlsFlags, seen)

@@ -81,7 +81,7 @@ func build(p program, ring *server.LogRing, level *slog.LevelVar) (*running, err
 	if r.member, err = s.clusterFlags.read(time.Now()); err != nil {
 		return nil, err
 	}
-	if r.events, err = s.sender(r.log); err != nil {
+	if r.events, err = s.sender(r.member, r.log); err != nil {
 		return nil, err
 	}
 	o, err := p.open(r, nil)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -183,4 +185,21 @@ func TestAddAllocates(t *testing.T) {
 	if n := testing.AllocsPerRun(2000, func() { s.Add(e) }); n > 0.5 { // a batch is copied once when it is full
 		t.Errorf("got %v allocations", n)
 	}
+}
+
+// BenchmarkAdd is what an event costs the goroutine that it happens on, while a backend takes
+// them, and several such goroutines at once.
+func BenchmarkAdd(b *testing.B) {
+	web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer web.Close()
+	s := open(b, web.URL, Config{MaxBytes: 1 << 30})
+	e := Event{Type: Disconnected, Connection: "9c1e5b70a2d4f318-0-1-1", User: "alice", Room: "lobby", Route: "/ws/{room}", Path: "/ws/lobby", Code: 1001, Reason: "draining"}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			s.Add(e)
+		}
+	})
+	b.StopTimer()
+	_ = closeNow(s)
 }

@@ -164,7 +164,27 @@ func (n nodes) Serve(answer func(question []byte) []byte) {
 
 // Ask asks.
 func (n nodes) Ask(ctx context.Context, question []byte) (answers [][]byte, silent []string, err error) {
-	all := n.members.all()
+	return n.ask(ctx, n.members.all(), subjectAsk, question)
+}
+
+// AskNode asks one.
+func (n nodes) AskNode(ctx context.Context, name string, question []byte) (answer []byte, err error) {
+	to, ok := n.members.find(name)
+	if !ok {
+		return nil, hub.ErrSilent
+	}
+	answers, _, err := n.ask(ctx, []hub.Node{to}, asksTo(to), question)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(answers) == 0:
+		return nil, hub.ErrSilent
+	}
+	return answers[0], nil
+}
+
+// ask puts a question to nodes, which hear it on the subject.
+func (n nodes) ask(ctx context.Context, to []hub.Node, subject string, question []byte) (answers [][]byte, silent []string, err error) {
 	q := note{purpose: n.purpose, body: question}
 	size := int64(noteHead + 2 + 2*maxName + len(question))
 	switch {
@@ -174,17 +194,17 @@ func (n nodes) Ask(ctx context.Context, question []byte) (answers [][]byte, sile
 		err = errSize
 	}
 	if err != nil {
-		for _, other := range all {
+		for _, other := range to {
 			silent = append(silent, other.Name)
 		}
 		return nil, silent, err
 	}
-	if len(all) == 0 {
+	if len(to) == 0 {
 		return nil, nil, nil
 	}
-	id, a := n.asks.begin(all)
+	id, a := n.asks.begin(to)
 	q.id = id
-	n.say(subjectAsk, &q)
+	n.say(subject, &q)
 	select {
 	case <-a.done:
 	case <-ctx.Done():
@@ -209,7 +229,7 @@ func (b *Broker) hearNote(msg *nats.Msg) {
 		b.hearBeat(&n)
 	case subjectSync:
 		b.hearSync(&n)
-	case subjectAsk:
+	case subjectAsk, asksTo(b.node):
 		b.hearQuestion(&n)
 	case subjectTell, b.tellings():
 		b.hubs.hear([][]byte{n.body})

@@ -60,6 +60,41 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// TestAskNode: the node of that name answers, no other hears of it, and who does not answer is
+// not waited for when the time is over.
+func TestAskNode(t *testing.T) {
+	s := serveNATS(t)
+	north, south, east := s.connect(Config{Node: "north"}), s.connect(Config{Node: "south"}), s.connect(Config{Node: "east"})
+	meet(t, north, south, east)
+	ctx := context.Background()
+	north.Nodes("echo").Serve(func([]byte) []byte { t.Error("north has asked itself"); return nil })
+	south.Nodes("echo").Serve(func(q []byte) []byte { return append([]byte("south: "), q...) })
+	east.Nodes("echo").Serve(func([]byte) []byte { t.Error("east was asked"); return nil })
+	for range 10 {
+		if answer, err := north.Nodes("echo").AskNode(ctx, "south", []byte("hi")); string(answer) != "south: hi" || err != nil {
+			t.Fatalf("got %q, %v", answer, err)
+		}
+	}
+	for _, name := range []string{"west", "north", ""} {
+		if answer, err := north.Nodes("echo").AskNode(ctx, name, nil); answer != nil || err != hub.ErrSilent {
+			t.Errorf("%q: got %q, %v, want %v", name, answer, err, hub.ErrSilent)
+		}
+	}
+	if _, err := north.Nodes("echo").AskNode(ctx, "south", make([]byte, 2<<20)); !errors.Is(err, errSize) {
+		t.Errorf("a large question: got %v, want %v", err, errSize)
+	}
+	over, cancel := context.WithCancel(ctx)
+	south.Nodes("slow").Serve(func([]byte) []byte { cancel(); <-south.done; return nil })
+	if answer, err := north.Nodes("slow").AskNode(over, "south", nil); answer != nil || err != hub.ErrSilent {
+		t.Errorf("slow: got %q, %v, want %v", answer, err, hub.ErrSilent)
+	}
+	s.kill()
+	await(t, "the node is degraded", north.Degraded)
+	if _, err := north.Nodes("echo").AskNode(ctx, "south", nil); err != hub.ErrDegraded {
+		t.Errorf("degraded: got %v, want %v", err, hub.ErrDegraded)
+	}
+}
+
 // TestAskTheDead: nobody waits for a node that is gone.
 func TestAskTheDead(t *testing.T) {
 	s := serveNATS(t)

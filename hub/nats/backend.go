@@ -134,8 +134,9 @@ func (b *Broker) parse(data []byte) (*backend, error) {
 
 // refuse counts and logs what a backend has published in vain: nobody can tell it.
 func (b *Broker) refuse(subject string, err error) {
-	if b.counters.refused.Add(1)&(b.counters.refused.Load()-1) == 0 { // the 1st, 2nd, 4th, 8th …
-		b.log.Warn("a message over NATS was refused", "subject", subject, "err", err, "refused", b.counters.refused.Load())
+	n := b.counters.refused.Add(1)
+	if n&(n-1) == 0 { // the 1st, 2nd, 4th, 8th …
+		b.log.Warn("a message over NATS was refused", "subject", subject, "err", err, "refused", n)
 	}
 }
 

@@ -33,7 +33,7 @@ const (
 )
 
 // Broker is a node of a cluster: a [hub.Broker] whose messages go through NATS. It is made by
-// [Connect]. All methods are safe for any goroutine; only Ask, Flush and Close may wait for
+// [Connect]. All methods are safe for any goroutine; only Ask, AskNode, Flush and Close may wait for
 // the network.
 type Broker struct {
 	config Config
@@ -59,7 +59,9 @@ type Broker struct {
 	resync     atomic.Bool   // others should say how far they are: something may be missing
 	beatNow    chan struct{} // has a value when a beat is due
 
-	done    chan struct{} // closed by Close
+	leaving chan struct{} // closed by Close, at once
+	left    chan struct{} // closed behind the last beat
+	done    chan struct{} // closed by Close, at its end
 	closing sync.Once
 	running sync.WaitGroup
 
@@ -83,6 +85,8 @@ func Connect(c Config) (*Broker, error) {
 		log:     c.Logger.With("node", c.Node),
 		arrived: make(chan *nats.Msg, maxArrived),
 		beatNow: make(chan struct{}, 1),
+		leaving: make(chan struct{}),
+		left:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
 	b.out.begin(b.node)
@@ -118,6 +122,7 @@ func (b *Broker) connect() (err error) {
 		subjectBeat:           control,
 		subjectSync:           control,
 		subjectAsk:            control,
+		asksTo(b.node):        control,
 		subjectTell:           control,
 		b.tellings():          control,
 		answersTo(b.node):     control,
@@ -178,7 +183,8 @@ func (b *Broker) Close() {
 	b.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 		defer cancel()
-		b.say(subjectBeat, &note{flags: flagBye, id: b.members.nextBeat()})
+		close(b.leaving)
+		<-b.left
 		_ = b.Flush(ctx) // or it has not left: then others find out by themselves
 		close(b.done)
 		b.connected.Store(false)

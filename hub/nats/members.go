@@ -24,12 +24,13 @@ const (
 type members struct {
 	changes queue[change]
 
+	beat uint64 // the number of our last one: Broker.beat's
+
 	mu       sync.Mutex
 	known    map[string]*member // by name
 	watchers []func(hub.Node, bool)
 	twin     string // where another process of our name is
 	twinAge  int    // ticks since it was heard
-	beat     uint64 // the number of our last one
 }
 
 // member is a node that is known.
@@ -52,14 +53,6 @@ func (l *members) begin() {
 	l.known = make(map[string]*member)
 }
 
-// nextBeat returns the number of our next beat.
-func (l *members) nextBeat() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.beat++
-	return l.beat
-}
-
 // all returns those that are known, by name.
 func (l *members) all() (nodes []hub.Node) {
 	l.mu.Lock()
@@ -69,6 +62,17 @@ func (l *members) all() (nodes []hub.Node) {
 	}
 	slices.SortFunc(nodes, func(a, b hub.Node) int { return cmp.Compare(a.Name, b.Name) })
 	return nodes
+}
+
+// find returns the node of that name, if it is known.
+func (l *members) find(name string) (hub.Node, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.known[name]
+	if m == nil {
+		return hub.Node{}, false
+	}
+	return m.Node, true
 }
 
 func (l *members) whereTwin() string {
@@ -162,13 +166,16 @@ func (b *Broker) Watch(changed func(n hub.Node, here bool)) {
 	}
 }
 
-// beat tells the others that this node is there, and does what has its time, until Close.
+// beat tells the others that this node is there, and does what has its time, until Close: then it
+// says goodbye.
 func (b *Broker) beat() {
+	defer close(b.left)
 	t := time.NewTicker(beatInterval)
 	defer t.Stop()
 	for {
 		select {
-		case <-b.done:
+		case <-b.leaving:
+			b.sayBeat(flagBye)
 			return
 		case <-b.beatNow:
 		case <-t.C:
@@ -180,13 +187,19 @@ func (b *Broker) beat() {
 		if !b.connected.Load() {
 			continue
 		}
-		life := binary.AppendUvarint(nil, uint64(ttl/beatInterval))
-		b.say(subjectBeat, &note{id: b.members.nextBeat(), body: append(life, b.host...)})
+		b.sayBeat(0)
 		if b.resync.Swap(false) {
 			b.out.tellAll()
 			b.say(subjectSync, &note{})
 		}
 	}
+}
+
+// sayBeat says the next beat: for how many of them the others may miss this node, and where it is.
+func (b *Broker) sayBeat(flags byte) {
+	b.members.beat++
+	life := binary.AppendUvarint(nil, uint64(ttl/beatInterval))
+	b.say(subjectBeat, &note{flags: flags, id: b.members.beat, body: append(life, b.host...)})
 }
 
 // beatSoon has a beat sent at once.

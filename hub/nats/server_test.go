@@ -22,16 +22,13 @@ import (
 // patience is waited out only by tests that fail.
 const patience = time.Hour // the limit is the test binary's own
 
+// testDir is where nats-server is, if a test has needed it.
 var testDir string
 
 // TestMain fails when a goroutine outlives its test.
 func TestMain(m *testing.M) {
 	if child() {
 		return
-	}
-	var err error
-	if testDir, err = os.MkdirTemp("", "usher-nats"); err != nil {
-		panic(err)
 	}
 	code := m.Run()
 	if err := os.RemoveAll(testDir); err != nil {
@@ -48,6 +45,10 @@ func TestMain(m *testing.M) {
 // natsServer builds nats-server, of the version that cmd/usher embeds, and returns its path.
 // Nothing imports it here: what tests import, a program that embeds the package has to fetch.
 var natsServer = sync.OnceValues(func() (string, error) {
+	var err error
+	if testDir, err = os.MkdirTemp("", "usher-nats"); err != nil {
+		return "", err
+	}
 	path := filepath.Join(testDir, "nats-server")
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, "github.com/nats-io/nats-server/v2")
 	if out, err := cmd.CombinedOutput(); err != nil {

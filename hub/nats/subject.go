@@ -17,7 +17,7 @@ const (
 	subjectUser   = "usher.user."
 	subjectBeat   = "usher.node.beat"
 	subjectSync   = "usher.node.sync"
-	subjectAsk    = "usher.node.ask"
+	subjectAsk    = "usher.node.ask"     // and behind a dot the epoch of the node that is asked alone, in hex
 	subjectValue  = "usher.node.value."  // and a room's token: what is retained there, for all nodes
 	subjectRelay  = "usher.node.relay."  // and a room's token: what a backend wants to be retained there
 	subjectTell   = "usher.node.tell"    // and behind a dot the token of the node that is told
@@ -25,8 +25,9 @@ const (
 	subjectMark   = "usher.node.mark."   // and the same of the node that is told, and a room's token
 )
 
-// answersTo is the subject on which answers come to a node, and marksTo what the subjects begin
+// asksTo is the subject on which a node is asked alone, answersTo that on which answers come to it, and marksTo what the subjects begin
 // with on which it is told how far another is in a room.
+func asksTo(n hub.Node) string    { return subjectAsk + "." + strconv.FormatUint(n.Epoch, 16) }
 func answersTo(n hub.Node) string { return subjectAnswer + strconv.FormatUint(n.Epoch, 16) }
 func marksTo(n hub.Node) string   { return subjectMark + strconv.FormatUint(n.Epoch, 16) + "." }
 

@@ -10,5 +10,6 @@
 //
 // The guard Bearer accepts tokens as upgrade.Bearer does, and tickets besides. An Issuer
 // keeps its tickets in memory, so a ticket is good at the process that issued it and at no
-// other.
+// other, unless Join ties it to others. Then the ticket names its process, and is still good
+// once.
 package ticket

@@ -11,31 +11,32 @@ var query = upgrade.Query("ticket")
 
 // Bearer returns the guard upgrade.Bearer that also accepts a ticket, as ?ticket=. A
 // request with a ticket and a token is ambiguous, 400. The guard spends the ticket when it
-// is asked, even if a later guard refuses; a probe spends none.
+// is asked, even if a later guard refuses; a probe spends none. The ticket of another node
+// takes long, as a slow token does: see upgrade.Upgrader.IsSlow.
 func (i *Issuer) Bearer(v upgrade.Verifier, sources ...upgrade.Source) upgrade.Guard {
-	g := upgrade.Bearer(v, sources...)
-	byToken := g.OnBeforeUpgrade
-	g.OnBeforeUpgrade = func(r *upgrade.Request) (http.Header, error) {
+	const (
+		token = iota
+		upgrading
+		probing
+		ambiguous
+	)
+	which := func(r *upgrade.Request) int {
 		text, err := upgrade.FindToken(r, query)
-		switch {
-		case err != nil:
-			return nil, err
-		case text == nil:
-			return byToken(r)
+		if text == nil && err == nil {
+			return token
 		}
-		if token, err := upgrade.FindToken(r, sources...); token != nil || err != nil {
-			return nil, upgrade.ErrTokenAmbiguous
+		if other, err := upgrade.FindToken(r, sources...); other != nil || err != nil {
+			return ambiguous
 		}
-		r.Identity, err = i.use(text, r)
-		return nil, err
+		if r.IsProbe() {
+			return probing
+		}
+		return upgrading
 	}
-	return g
-}
-
-// use spends the ticket of an upgrade.
-func (i *Issuer) use(text []byte, r *upgrade.Request) (*upgrade.Identity, error) {
-	if r.IsProbe() {
-		return i.Peek(text, r.Now())
-	}
-	return i.Spend(text, r.Now())
+	return upgrade.Choose("bearer", which,
+		upgrade.Bearer(v, sources...),
+		upgrade.Bearer(verifier{i, spend}, query),
+		upgrade.Bearer(verifier{i, peek}, query),
+		upgrade.Guard{OnBeforeUpgrade: func(*upgrade.Request) (http.Header, error) { return nil, upgrade.ErrTokenAmbiguous }},
+	)
 }

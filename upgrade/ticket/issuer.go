@@ -15,7 +15,7 @@ import (
 )
 
 // Issuer issues tickets and takes them back. The zero value is ready to use; it must not
-// be copied. Its tickets live in this process only. Safe for any goroutine.
+// be copied. Its tickets live in this process; see Join for others. Safe for any goroutine.
 type Issuer struct {
 	TTL     time.Duration // how long a ticket is good; 0 means 30 s
 	Max     int           // how many there may be at a time; 0 means 65,536
@@ -25,6 +25,7 @@ type Issuer struct {
 	all   map[ticket]*upgrade.Identity
 	users map[string]int // how many of all each Subject has
 	queue []issued       // the oldest first; at most about as many again are spent already
+	nodes Nodes          // nil if this is the only one
 }
 
 // ticket is random, so that guessing one is hopeless.
@@ -36,8 +37,10 @@ type issued struct {
 }
 
 var (
-	errInvalid = upgrade.RejectToken(upgrade.CodeTicketInvalid, "The ticket is not valid: it was used, or is too old.")
-	errExpired = upgrade.RejectToken(upgrade.CodeTokenExpired, "The token has expired.")
+	errInvalid     = upgrade.RejectToken(upgrade.CodeTicketInvalid, "The ticket is not valid: it was used, or is too old.")
+	errExpired     = upgrade.RejectToken(upgrade.CodeTokenExpired, "The token has expired.")
+	errUnreachable = upgrade.Reject(503, upgrade.CodeTicketUnreachable, "The node that issued the ticket does not answer.")
+
 	errFull    = upgrade.Reject(503, upgrade.CodeFull, "Too many tickets wait for their use.")
 	errPerUser = upgrade.Reject(429, upgrade.CodeTooManyRequests, "Too many tickets of this user wait for their use.")
 	errMethod  = upgrade.Reject(405, upgrade.CodeMethodNotAllowed, "A ticket is asked for with POST.").WithHeader("Allow", "POST")
@@ -73,29 +76,40 @@ func (i *Issuer) Issue(id *upgrade.Identity, now time.Time) (text string, ttl ti
 		i.queue = slices.DeleteFunc(i.queue, func(q issued) bool { return i.all[q.ticket] == nil })
 	}
 	i.queue = append(i.queue, issued{key, now.Add(orDefault(i.TTL, 30*time.Second))})
-	return base64.RawURLEncoding.EncodeToString(key[:]), ttl, nil
+	text = base64.RawURLEncoding.EncodeToString(key[:])
+	if i.nodes != nil {
+		text = i.nodes.Name() + "." + text
+	}
+	return text, ttl, nil
 }
 
 // Spend returns the Identity that the ticket was issued for, and ends the ticket: of any
 // number of callers one gets the Identity. text is valid until Spend returns. Its error is
-// an *upgrade.Rejection, 401.
+// an *upgrade.Rejection, 401, or upgrade.ErrSlow for the ticket of another node, which the guard
+// Bearer asks for.
 func (i *Issuer) Spend(text []byte, now time.Time) (*upgrade.Identity, error) {
-	return i.find(text, now, true)
+	return verifier{i, spend}.Verify(text, now)
 }
 
 // Peek is Spend that leaves the ticket as it is.
 func (i *Issuer) Peek(text []byte, now time.Time) (*upgrade.Identity, error) {
-	return i.find(text, now, false)
+	return verifier{i, peek}.Verify(text, now)
 }
 
-func (i *Issuer) find(text []byte, now time.Time, spend bool) (*upgrade.Identity, error) {
-	var key ticket
+// parse splits what a client shows into the name of a node, "" if it names none, and the ticket.
+func parse(text []byte) (node string, key ticket, ok bool) {
+	if dot := bytes.LastIndexByte(text, '.'); dot > 0 {
+		node, text = string(text[:dot]), text[dot+1:]
+	}
 	if base64.RawURLEncoding.DecodedLen(len(text)) != len(key) || bytes.ContainsAny(text, "\r\n") {
-		return nil, errInvalid // the decoder would skip line breaks
+		return "", key, false // the decoder would skip line breaks
 	}
-	if _, err := base64.RawURLEncoding.Strict().Decode(key[:], text); err != nil {
-		return nil, errInvalid
-	}
+	_, err := base64.RawURLEncoding.Strict().Decode(key[:], text)
+	return node, key, err == nil
+}
+
+// find judges a ticket of this node.
+func (i *Issuer) find(key ticket, now time.Time, p purpose) (*upgrade.Identity, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.sweep(now)
@@ -103,7 +117,7 @@ func (i *Issuer) find(text []byte, now time.Time, spend bool) (*upgrade.Identity
 	if id == nil {
 		return nil, errInvalid
 	}
-	if spend {
+	if p == spend {
 		i.forget(key, id)
 	}
 	if !id.ExpiresAt.IsZero() && !now.Before(id.ExpiresAt) {

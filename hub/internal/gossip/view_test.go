@@ -45,7 +45,7 @@ func (w *world) stir(rounds, topics, users int) {
 // numbers; members are told of every user that comes or goes once, in turns; nothing grows over
 // its bound.
 func TestViewsAtRandom(t *testing.T) {
-	seeds := 150
+	seeds := 80
 	if testing.Short() {
 		seeds = 15
 	}

@@ -229,6 +229,20 @@ test("a page of another origin is told of what comes before the token", async ()
   }
 });
 
+test("an error without a close is the end of an attempt, and of nothing else", async () => {
+  const v = visit();
+  await settled();
+  answers.push([404]);
+  const [socket] = sockets;
+  socket.onerror();
+  socket.onerror();
+  await settled();
+  assert.deepEqual([v.c.state, asked.length], ["closed", 1]);
+  const w = await opened();
+  last().onerror();
+  assert.equal(w.c.state, "open");
+});
+
 test("what hangs is given up", async () => {
   const {last: now} = visit({openTime: 3000});
   await pass(2999);

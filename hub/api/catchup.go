@@ -44,31 +44,6 @@ func (a *API) CatchUp(ctx context.Context) (silent []string, err error) {
 	return reach.Silent, err
 }
 
-// KeepUp calls CatchUp at once and whenever this node is not apart any more, until all others have
-// answered. isApart reports whether it cannot reach them. It returns when ctx is over.
-func (a *API) KeepUp(ctx context.Context, isApart func() bool) {
-	again := time.NewTicker(keepUpEvery)
-	defer again.Stop()
-	for misses := true; ; {
-		switch {
-		case isApart():
-			misses = true
-		case misses:
-			silent, err := a.CatchUp(ctx)
-			misses = err != nil || len(silent) > 0
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// keepUpEvery is how often a node looks whether it is apart. One that was for less has been waited
-// for by those that asked it.
-const keepUpEvery = time.Second
-
 // takeAll asks the other nodes page by page. take returns the last name of a page.
 func (a *API) takeAll(ctx context.Context, op string, take func(p *part) (last string, err error)) (Reach, error) {
 	c := call{Op: op, Limit: maxPage}
