@@ -151,9 +151,9 @@ guard:
 
 # Three nodes and three thousand that stay, while the nats-server between them is killed twice, one
 # node stands still and another is killed: what was sent, what was heard and what the nodes count
-# as lost. CLIENTS=300 for less.
+# as lost. MEMBERS=300 for less.
 cluster:
-	USHER_CLUSTER=$(or $(CLIENTS),3000) go test $(RACE) -run '^TestClusterCrowd$$' -count 1 -timeout 0 -v ./cmd/usher
+	USHER_CLUSTER=$(or $(MEMBERS),3000) go test $(RACE) -run '^TestClusterCrowd$$' -count 1 -timeout 0 -v ./cmd/usher
 
 # A million connections on this machine, each with a token of its own: three nodes that embed the
 # servers, and some fifty that come as their clients. NODES=5 EACH=2000 for less.
