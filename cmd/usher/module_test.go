@@ -266,7 +266,7 @@ func TestModuleExpiry(t *testing.T) {
 		js := comes(p)
 		short := sign(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(4 * time.Second).Unix()})
 		js.visits("a", "ws://"+p.addr+"/echo", fmt.Sprintf("{token: ({renew}) => renew ? %q : %q}", token("alice"), short))
-		js.until(fmt.Sprintf(`links.a.socket?.protocol === "bearer" && links.a.log.some(({state}) => state === "connecting")`))
+		js.until(`links.a.socket?.protocol === "bearer" && links.a.log.some(({state}) => state === "connecting")`)
 		for _, s := range js.log("a", "state") {
 			if s.State == "waiting" || s.State == "closed" {
 				t.Errorf("got %+v", s)
