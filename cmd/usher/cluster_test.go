@@ -78,18 +78,22 @@ func TestCluster(t *testing.T) {
 	everybody("bob: here again")
 	alice.wantOnce("Server: carol has joined the chat", "Server: bob has left the chat")
 
-	b.api.want(t, "DELETE", "/v1/users/alice?ban=10m", "", 200)
+	banInCluster(t, []*clusterNode{a, b, c}, alice, bob)
+}
+
+// banInCluster has alice banned by the second node.
+func banInCluster(t *testing.T, all []*clusterNode, alice, bob *member) {
+	all[1].api.want(t, "DELETE", "/v1/users/alice?ban=10m", "", 200)
 	bob.until("Server: alice has left the chat")
 	bob.wantOnce("Server: alice has left the chat")
-	if _, _, err := alice.ReadMessage(); !gorilla.IsCloseError(err, 4403) {
-		for err == nil {
-			_, _, err = alice.ReadMessage()
-		}
-		if !gorilla.IsCloseError(err, 4403) {
-			t.Errorf("alice is out by %v", err)
-		}
+	err := error(nil)
+	for err == nil {
+		_, _, err = alice.ReadMessage()
 	}
-	for _, n := range []*clusterNode{a, b, c} {
+	if !gorilla.IsCloseError(err, 4403) {
+		t.Errorf("alice is out by %v", err)
+	}
+	for _, n := range all {
 		eventually(t, "alice is banned at "+n.name, func() bool {
 			g, resp := enter(t, n.program, "alice", "hall")
 			if g.Conn != nil {
