@@ -27,6 +27,7 @@ func ExampleServer_Ban() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer conn.Close()
 	if err := s.Ban("alice", time.Now().Add(10*time.Minute)); err != nil {
 		log.Fatal(err)
 	}

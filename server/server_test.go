@@ -29,6 +29,11 @@ func TestMain(m *testing.M) {
 	}
 	if after := openFiles(); after > before+1 { // the runtime may have opened its own epoll
 		fmt.Fprintf(os.Stderr, "fd leak: %d before, %d after\n", before, after)
+		list, _ := os.ReadDir("/proc/self/fd")
+		for _, f := range list {
+			to, _ := os.Readlink("/proc/self/fd/" + f.Name())
+			fmt.Fprintln(os.Stderr, f.Name(), to)
+		}
 		code = 1
 	}
 	os.Exit(code)
