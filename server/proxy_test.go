@@ -21,6 +21,7 @@ import (
 	"github.com/usher-ws/usher/limiter"
 	"github.com/usher-ws/usher/poller"
 	"github.com/usher-ws/usher/upgrade"
+	"golang.org/x/sys/unix"
 )
 
 func proxies(t testing.TB, list ...string) upgrade.Proxies {
@@ -376,6 +377,8 @@ func TestPutOffBehindProxy(t *testing.T) {
 		b.drive.After()
 		b.drive.Wake()
 		b.s.Cut(nil)
+		unix.Close(b.peer)
+		b.peer = -1
 	}
 	if !slices.Equal(got, []upgrade.Forwarded{want, want}) {
 		t.Errorf("got %+v, want %+v twice", got, want)
