@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -164,5 +165,23 @@ func TestClusterFlags(t *testing.T) {
 		if (err == nil) != (tt.says == "") || err != nil && (!strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "letmein")) {
 			t.Errorf("%+v: got %v, want %q", tt.clusterFlags, err, tt.says)
 		}
+	}
+}
+
+// TestReadyNode: a node that starts waits for the cluster, and then goes on without it.
+func TestReadyNode(t *testing.T) {
+	r := runHere(t, "serve", "--listen", "127.0.0.1:0", "--cluster", "nats://127.0.0.1:1", "--node", "a")
+	n, err := r.join(&clusterFlags{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	n.began = n.began.Add(time.Hour) // as long as this takes
+	if status, text := n.ready(); status != http.StatusServiceUnavailable {
+		t.Errorf("at the start: got %d %s", status, text)
+	}
+	n.began = time.Now().Add(-joinTime)
+	if status, text := n.ready(); status != http.StatusOK || !strings.HasPrefix(text, "degraded") {
+		t.Errorf("later: got %d %s", status, text)
 	}
 }

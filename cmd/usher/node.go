@@ -36,7 +36,7 @@ func (r *running) join(f *clusterFlags) (*node, error) {
 	if m == nil {
 		return nil, nil
 	}
-	n := &node{began: time.Now(), stop: make(chan struct{})}
+	n := &node{stop: make(chan struct{})}
 	config := nats.Config{
 		URLs: m.servers, Node: m.node, TokenFile: f.ClusterTokenFile, CredsFile: m.creds, TLS: m.tls,
 		Logger: r.log,
@@ -55,6 +55,7 @@ func (r *running) join(f *clusterFlags) (*node, error) {
 		n.close()
 		return nil, err
 	}
+	n.began = time.Now() // the broker's state is as old as this, or older, if it never was connected
 	if r.app != nil {
 		r.app.Hub().Broker = n.Broker
 	}
