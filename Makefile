@@ -14,6 +14,8 @@ FUZZTIME ?= 10s
 SOAKTIME ?= 30m
 SIEGETIME ?= 5m
 TIMEOUT  ?= 20m
+# Of a package's tests at a time: most wait for a program.
+PARALLEL ?= 6
 
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
@@ -63,8 +65,8 @@ image: static
 # the race detector, which adds some.
 test:
 	@skipped=$$(mktemp); trap 'rm -f "$$skipped"' EXIT; status=0; \
-	echo "go test $(RACE) -timeout $(TIMEOUT) ./..."; \
-	USHER_SKIPPED="$$skipped" go test $(RACE) -timeout $(TIMEOUT) ./... || status=$$?; \
+	echo "go test $(RACE) -parallel $(PARALLEL) -timeout $(TIMEOUT) ./..."; \
+	USHER_SKIPPED="$$skipped" go test $(RACE) -parallel $(PARALLEL) -timeout $(TIMEOUT) ./... || status=$$?; \
 	echo "go test -run Alloc ./upgrade/..."; go test -run Alloc ./upgrade/... || status=$$?; \
 	if [ -z "$(RACE)" ]; then echo "without the race detector, for want of a C compiler"; fi; \
 	if [ -s "$$skipped" ]; then \

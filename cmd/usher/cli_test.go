@@ -113,7 +113,6 @@ func TestMistakes(t *testing.T) {
 		{"guard --upstream http://127.0.0.1:9 --path /a/{b} --path /{c}/d", 2, "neither is the more special one"},
 		{"guard --upstream http://127.0.0.1:9 --path a.example/ws", 2, "has a host"},
 		{"guard --upstream http://127.0.0.1:9 --path /ws/=/socket/", 2, "/ws/{rest...}=/app/{rest...}"},
-		{"guard --upstream http://127.0.0.1:9 --public GET\t/ws", 2, "has a method"},
 		{"guard --upstream http://127.0.0.1:9 --public ws", 2, "slash"},
 		{"guard --upstream http://127.0.0.1:9 --forward-claims https://h/role", 2, "letters"},
 		{"guard --upstream http://127.0.0.1:9 --rooms a", 2, "--rooms"},

@@ -101,6 +101,22 @@ func (w *wire) want(op byte, payload string) {
 func (w *wire) wantClose(code int) (reason string) {
 	w.t.Helper()
 	f, err := w.next()
+	return w.endsBy(f, err, code)
+}
+
+// wantCloseBehind is wantClose behind whatever texts come before.
+func (w *wire) wantCloseBehind(code int) (reason string) {
+	w.t.Helper()
+	f, err := w.next()
+	for err == nil && f.op == opText {
+		f, err = w.next()
+	}
+	return w.endsBy(f, err, code)
+}
+
+// endsBy checks that f, which was read with err, is the close frame that is wanted, and the last.
+func (w *wire) endsBy(f frame, err error, code int) (reason string) {
+	w.t.Helper()
 	if err != nil || f.closeCode() != code {
 		w.t.Fatalf("got %v (error %v), want close %d", f, err, code)
 	}

@@ -122,7 +122,7 @@ func guardChat(t *testing.T, chat func(socket string) *exec.Cmd) {
 
 	dave := guardBrowser(t, p, a)
 	p.signal(t, syscall.SIGTERM)
-	if reason := a.wantClose(1001); !strings.HasPrefix(reason, "draining; retry-after-ms=") {
+	if reason := a.wantCloseBehind(1001); !strings.HasPrefix(reason, "draining; retry-after-ms=") {
 		t.Errorf("at the end: got %q", reason)
 	}
 	a.conn.Close()

@@ -113,7 +113,7 @@ func TestGuardFastAPI(t *testing.T) {
 	a.want(opText, "alice has joined")
 
 	p.signal(t, syscall.SIGTERM)
-	if reason := a.wantClose(1001); !strings.HasPrefix(reason, "draining; retry-after-ms=") {
+	if reason := a.wantCloseBehind(1001); !strings.HasPrefix(reason, "draining; retry-after-ms=") {
 		t.Errorf("at the end: got %q", reason)
 	}
 	if code := p.exit(t, patience); code != 0 {

@@ -78,7 +78,7 @@ var names = map[string][]string{
 	"serve --cluster-tls-ca":        {"."},
 
 	"guard --upstream":       {"here", "127.0.0.1:8000", "ftp://h", "http://", "http://h:0", "http://h:http", "http://me:secret@h", "http://h/path", "http://h?x", "unix:", "unix:run/x", "http://h,http://h"},
-	"guard --public":         {"ws", "GET /ws", "h/ws", "/{", "/a{b}", "/{x...}/y", "/{$}/y", "/{a-b}", "/../a"},
+	"guard --public":         {"ws", "GET /ws", "GET /ws", "h/ws", "/{", "/a{b}", "/{x...}/y", "/{$}/y", "/{a-b}", "/../a"},
 	"guard --forward-claims": {"a b", "a:b", "ä", "a\n"},
 	"guard --warn-text":      {},
 	"token --config":         {"."},
