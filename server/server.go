@@ -74,6 +74,10 @@ type Server struct {
 	MaxConnsPerIP   int // at once, from when they are accepted; default none
 	MaxConnsPerUser int // by Identity.Subject; default none
 
+	// OtherFiles is how many descriptors the program may open besides, of what the limit allows:
+	// listeners of its own and their connections, say. No connection takes them.
+	OtherFiles int
+
 	// ConnRate is how often an address may come, whatever becomes of it; default
 	// unlimited. Per address means, for IPv6, per /64; an IPv4 address within IPv6 is that
 	// address.
@@ -328,6 +332,7 @@ func (s *Server) setRoom() {
 	s.reserve = min(max(files/32, 16), 1024)
 	s.files = files
 	s.room = files - s.reserve - max(spareFiles, spareFiles/2+filesPerLoop*s.loopCount())
+	s.room -= s.OtherFiles
 	if slices.ContainsFunc(s.routes, func(r *route) bool { return r.Authorize != nil }) {
 		s.room -= authorizeFiles
 	}

@@ -213,11 +213,16 @@ func TestTooFewFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(keys, []byte(strings.Repeat("k", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct{ files, args, says string }{
 		{"300", "--loops 2 --max-conns 100000", "room for 220 connections, not for 100000"},
 		{"300", "--loops 2 --max-conns 221", "not for 221"},
 		{"300", "--loops 100", "room for 0 connections"},
 		{"60", "--loops 2", "not for 1:"},
+		{"500", "--loops 2 --max-conns 200 --api 127.0.0.1:0 --api-key-file " + keys, "room for 164 connections, not for 200"},
 	} {
 		got, err := exec.Command("sh", "-c", "ulimit -n "+tt.files+" && exec \"$0\" serve --listen 127.0.0.1:0 "+tt.args, path).CombinedOutput()
 		var failed *exec.ExitError

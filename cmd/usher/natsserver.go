@@ -26,6 +26,11 @@ const (
 	// no more: what is slow must not make this process grow.
 	natsPending = 16 << 20
 
+	// natsConns is how many clients the server has at most, and natsRoutes about how many connections
+	// with other servers: each is an open file, and those are for clients.
+	natsConns  = 256
+	natsRoutes = 64
+
 	// natsLine is how long a line of NATS's protocol may be: the subject of a user is in it.
 	natsLine = 64 << 10
 
@@ -46,8 +51,8 @@ type natsServer struct {
 func startNATS(f *clusterFlags, m *membership, log *slog.Logger) (*natsServer, error) {
 	options := &natsserver.Options{
 		ServerName: m.node, NoSigs: true, NoLog: true,
-		MaxControlLine: natsLine,
-		MaxPending:     natsPending, WriteDeadline: natsWrite, PingInterval: natsPing, MaxPingsOut: 2,
+		MaxControlLine: natsLine, MaxConn: natsConns,
+		MaxPending: natsPending, WriteDeadline: natsWrite, PingInterval: natsPing, MaxPingsOut: 2,
 		Cluster: natsserver.ClusterOpts{
 			Name: "usher", PingInterval: natsPing, MaxPingsOut: 2, WriteDeadline: natsWrite, PoolSize: -1,
 			ConnectRetries: -1, Compression: natsserver.CompressionOpts{Mode: natsserver.CompressionOff},

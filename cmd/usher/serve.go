@@ -147,7 +147,8 @@ func (s common) server(log *slog.Logger) *server.Server {
 	headers, _ := upgrade.ParseProxies(s.ProxyProtocol) // Validate has read them
 	trusted, _ := upgrade.ParseProxies(s.TrustedProxy)
 	return &server.Server{
-		Loops: s.Loops,
+		Loops:      s.Loops,
+		OtherFiles: s.otherFiles(),
 
 		ProxyProtocol:  headers,
 		TrustedProxies: trusted,
@@ -178,6 +179,20 @@ func (s common) server(log *slog.Logger) *server.Server {
 
 		Logger: log,
 	}
+}
+
+// otherFiles returns how many descriptors there may be of what clients do not open.
+func (s common) otherFiles() (n int) {
+	if s.API != "" {
+		n += apiConns
+	}
+	if s.isEmbedded() {
+		n += natsRoutes
+	}
+	if s.ClusterClientListen != "" {
+		n += natsConns
+	}
+	return n
 }
 
 // orNone turns the 0 of the command line, which is no limit, into the server's -1.
