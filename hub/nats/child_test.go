@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -111,13 +113,18 @@ func childSpeaker(url string) {
 	}
 }
 
-// childNode listens, and tells those that ask what it has received and lost.
+// childNode listens, and tells those that ask what it has received and lost, and the first text.
 func childNode(url string) {
 	b := childConnect(url)
-	_, _ = b.Subscribe("lobby", func(hub.Message) error { return nil })
+	var once sync.Once
+	var first atomic.Value
+	_, _ = b.Subscribe("lobby", func(m hub.Message) error {
+		once.Do(func() { first.Store(string(m.Data[0])) })
+		return nil
+	})
 	b.Nodes("count").Serve(func([]byte) []byte {
 		s := b.Stats()
-		return fmt.Append(nil, s.Received, s.Lost)
+		return fmt.Append(nil, s.Received, s.Lost, " ", first.Load())
 	})
 	select {}
 }
