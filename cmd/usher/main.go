@@ -47,6 +47,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, err)
 	}
+	return obey(parser, from, args, stderr)
+}
+
+// obey is run with a parser, of newParser.
+func obey(parser *kong.Kong, from *sources, args []string, stderr io.Writer) int {
 	command, err := parser.Parse(args)
 	if err != nil {
 		return fail(stderr, usageError{fmt.Errorf("%w (see %s --help)", from.explain(err), asked(err))})
