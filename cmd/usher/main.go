@@ -65,9 +65,9 @@ func obey(parser *kong.Kong, from *sources, args []string, stderr io.Writer) int
 	return 0
 }
 
-// newParser returns a parser that reads a command line into c, and what it leaves out from
-// elsewhere.
-func newParser(c *cli, from *sources, stdout, stderr io.Writer) (*kong.Kong, error) {
+// newParser returns a parser that reads a command line into c, which is a *cli or has some of its
+// commands, and what it leaves out from elsewhere.
+func newParser(c any, from *sources, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("usher"),
 		kong.Description("A WebSocket server that answers strangers before it lets them in."),
