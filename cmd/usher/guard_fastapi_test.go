@@ -79,7 +79,7 @@ func TestGuardFastAPI(t *testing.T) {
 	all("alice: hello")
 	fastAPIRefusals(t, p, socket, alice, bob)
 
-	c := joinBriefly(t, p, "carol", "/ws/hall")
+	c, _ := joinBriefly(t, p, "carol", "/ws/hall")
 	all("carol has joined")
 	c.want(opText, "carol has joined")
 	c.wantClose(4401)
