@@ -3,8 +3,6 @@
 package main_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"net"
@@ -135,28 +133,7 @@ func newPeer(t *testing.T, kind string, p *program) person {
 			t.Skip("this Node has no WebSocket of its own")
 		}
 	}
-	cmd := exec.Command(interpreter, args...)
-	cmd.Dir = clientsDir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("usher_peer.mjs: %v\n%s", err, stderr.String())
-		}
-	})
-	peer := person{&browser{t: t, tell: in, answers: json.NewDecoder(out)}, "node"}
+	peer := person{startScript(t, "usher_peer.mjs", interpreter, args...), "node"}
 	peer.do("node", "evaluate", nil, follow)
 	return peer
 }
