@@ -20,7 +20,7 @@ PARALLEL ?= 6
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet guard cluster million exotic deps vuln screenshots static deb image
+.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet guard cluster clusterbench million exotic deps vuln screenshots static deb image
 
 all: lint test
 
@@ -156,6 +156,12 @@ guard:
 # as lost. MEMBERS=300 for less.
 cluster:
 	USHER_CLUSTER=$(or $(MEMBERS),3000) go test $(RACE) -run '^TestClusterCrowd$$' -count 1 -timeout 0 -v ./cmd/usher
+
+# What a delivery costs and how long it takes in clusters of one to eight nodes, by turns; a quarter
+# of an hour. CLUSTER='-rounds 1 -members 100' for less.
+clusterbench:
+	go build -o usher ./cmd/usher
+	go run ./bench/cluster $(CLUSTER) ./usher
 
 # A million connections on this machine, each with a token of its own: three nodes that embed the
 # servers, and some fifty that come as their clients. NODES=5 EACH=2000 for less.
