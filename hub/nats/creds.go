@@ -66,10 +66,15 @@ func expiryOf(text []byte) (end time.Time, err error) {
 }
 
 // isRefusal reports whether an error is that of servers which are there, but do not let us in. nats.go
-// has errors for that, and its own words for the same when a first connection fails.
+// has errors for that, and its own words for the same when a first connection fails. With TLS 1.3 a
+// server looks at our certificate when the handshake is over for us: we may hear of it, or only
+// find the connection closed.
 func isRefusal(err error) bool {
 	text := strings.ToLower(err.Error())
-	for _, refusal := range []string{"authorization violation", "authentication expired", "authentication revoked"} {
+	for _, refusal := range []string{
+		"authorization violation", "authentication expired", "authentication revoked",
+		"remote error: tls: ", "closed by remote after tls handshake",
+	} {
 		if strings.Contains(text, refusal) {
 			return true
 		}
