@@ -166,7 +166,7 @@ clusterbench:
 # A million connections on this machine, each with a token of its own: three nodes that embed the
 # servers, and some fifty that come as their clients. NODES=5 EACH=2000 for less.
 million:
-	USHER_MILLION="$(or $(NODES),53) $(or $(EACH),18868)" go test -run '^TestMillion$$' -count 1 -timeout 0 -v ./cmd/usher
+	USHER_MILLION="$(or $(NODES),54) $(or $(EACH),18519)" go test -run '^TestMillion$$' -count 1 -timeout 0 -v ./cmd/usher
 
 # A CA for tests, which no go.mod needs to know.
 PEBBLE         := github.com/letsencrypt/pebble/v2/cmd

@@ -3,8 +3,6 @@
 package main_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"net"
@@ -106,9 +104,7 @@ func everywhere(t *testing.T, f func(t *testing.T, origin string, comes func(p *
 		path := exotic(t, "firefox-esr")
 		origin := hostPages(t)
 		f(t, origin, func(p *program) person {
-			cmd := exec.Command(exotic(t, "node"), "firefox_peer.mjs", path, origin+"/?"+p.addr)
-			cmd.Dir = exoticDir
-			page := startPeer(t, cmd)
+			page := person{startScript(t, "firefox_peer.mjs", exotic(t, "node"), "../exotic/firefox_peer.mjs", path, origin+"/?"+p.addr), "page"}
 			page.until(`typeof connect === "function"`)
 			page.do(page.name, "evaluate", nil, follow)
 			return page
@@ -153,36 +149,9 @@ func newPeer(t *testing.T, kind string, p *program) person {
 			t.Skip("this Node has no WebSocket of its own")
 		}
 	}
-	cmd := exec.Command(interpreter, args...)
-	cmd.Dir = clientsDir
-	peer := startPeer(t, cmd)
-	peer.do(peer.name, "evaluate", nil, follow)
+	peer := person{startScript(t, "usher_peer.mjs", interpreter, args...), "node"}
+	peer.do("node", "evaluate", nil, follow)
 	return peer
-}
-
-// startPeer starts what is told what to do where usher.js runs.
-func startPeer(t *testing.T, cmd *exec.Cmd) person {
-	t.Helper()
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%q: %v\n%s", cmd.Args, err, stderr.String())
-		}
-	})
-	return person{&browser{t: t, tell: in, answers: json.NewDecoder(out)}, "peer"}
 }
 
 // TestModuleRefused: whoever is refused is told why, and comes back when the server lets them.
