@@ -207,7 +207,7 @@ deps:
 	GOFLAGS=-mod=mod GOOS= GOARCH= go install $(PEBBLE)/pebble@$(PEBBLE_VERSION) $(PEBBLE)/pebble-challtestsrv@$(PEBBLE_VERSION)
 
 # Java's client and Firefox, which the tests of every day do without: in the clear, over TLS 1.2 and
-# over 1.3.
+# over 1.3; and usher.js in a page in Firefox.
 exotic:
 	@want=(); \
 	command -v npm >/dev/null || want+=(nodejs npm); \
@@ -216,6 +216,7 @@ exotic:
 	$(install)
 	cd $(EXOTIC) && npm ci
 	USHER_EXOTIC=1 go test $(RACE) -run '^(TestJava|TestFirefox)$$' -count 1 -timeout 0 -v ./cmd/usher
+	USHER_EXOTIC=1 go test $(RACE) -run '^TestModule(Refused|Full|Restarts|Expiry)$$/^firefox$$' -count 1 -timeout 0 -v ./cmd/usher
 
 # Not part of lint: it asks the vulnerability database, which is elsewhere.
 vuln:
