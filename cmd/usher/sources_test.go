@@ -86,7 +86,7 @@ var goodFiles = map[string]string{
 	"secret-file":        strings.Repeat("f", 32),
 	"public-key":         "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n",
 	"cluster-token-file": strings.Repeat("t", 32),
-	"cluster-creds":      "-----BEGIN NATS USER JWT-----\n",
+	"cluster-creds":      newCredentials(),
 	"jwks":               `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`,
 
 	"api-key-file":    strings.Repeat("k", 32) + "\n" + strings.Repeat("l", 40) + "\n",
