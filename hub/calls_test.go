@@ -3,6 +3,7 @@
 package hub
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"sync"
@@ -49,14 +50,16 @@ var calls = map[string]func(x *stage, i int){
 	"Hub.Forget":      func(x *stage, i int) { x.Forget("lobby") },
 	"Hub.AllRetained": func(x *stage, i int) { x.AllRetained() },
 	"Hub.Keep":        func(x *stage, i int) { _ = x.Keep(Message{Topic: "lobby", Opcode: frame.OpText, Retained: 1}) },
-	"Hub.JoinUser":    func(x *stage, i int) { _, _ = x.JoinUser("lobby", fmt.Sprint("idle", i), x.idle[i].Server()) },
+	"Hub.JoinUser": func(x *stage, i int) {
+		_, _ = x.JoinUser(context.Background(), "lobby", fmt.Sprint("idle", i), x.idle[i].Server())
+	},
 	"Hub.LeaveUser":   func(x *stage, i int) { x.LeaveUser("lobby", fmt.Sprint("member", i)) },
 	"Hub.Topics":      func(x *stage, i int) { x.Topics() },
 	"Hub.Topic":       func(x *stage, i int) { x.Hub.Topic("lobby") },
 	"Hub.Count":       func(x *stage, i int) { x.Count("lobby") },
 	"Hub.Len":         func(x *stage, i int) { x.Len() },
 	"Hub.SetLimits":   func(x *stage, i int) { x.SetLimits(0, limiter.Rate{}) },
-	"Hub.EndGrace":    func(x *stage, i int) { x.EndGrace() },
+	"Hub.Close":       func(x *stage, i int) { x.Hub.Close() },
 	"Hub.Publish":     func(x *stage, i int) { _ = x.Publish("lobby", frame.OpText, hello(0)) },
 	"Hub.PublishFunc": func(x *stage, i int) { _ = x.PublishFunc("lobby", frame.OpText, hello) },
 	"Hub.Record":      func(x *stage, i int) { _ = x.Record("lobby", frame.OpText, hello(0)) },

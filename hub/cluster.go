@@ -191,16 +191,29 @@ func (c *cluster) tick() {
 	h := c.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.view.InUse() == 0 {
+	if c.view.InUse() == 0 || c.view.IsOver() {
 		c.isTicking = false
 		return
 	}
 	for _, g := range c.view.Tick(time.Since(began)) {
-		c.inbox = append(c.inbox, heard{gone: g})
-		c.lose(g.Node())
+		c.end(g)
 	}
 	c.kick()
 	time.AfterFunc(gossip.Beat, c.tick)
+}
+
+// end has the users of a node go that is gone.
+func (c *cluster) end(g gossip.Gone) {
+	c.inbox = append(c.inbox, heard{gone: g})
+	c.lose(g.Node())
+}
+
+// leave tells the other hubs that this one has nobody any more.
+func (c *cluster) leave() {
+	c.hub.mu.Lock()
+	b := c.view.Goodbye()
+	c.hub.mu.Unlock()
+	_ = c.link.TellAll(b) // or they find out by the silence
 }
 
 // size is what all of this takes.

@@ -22,8 +22,9 @@ type ether struct {
 	away map[string]bool // nodes that hear nobody and that nobody hears
 	told int
 
-	isTwice bool  // all is heard twice
-	fault   error // of all that is told
+	isTwice bool              // all is heard twice
+	fault   error             // of all that is told
+	last    map[string][]byte // what a node has told all, or those in a topic
 }
 
 // node returns the broker of one of them.
@@ -67,6 +68,12 @@ func (p post) tell(to string, b []byte) error {
 		return e.fault
 	}
 	e.told++
+	if e.last == nil {
+		e.last = make(map[string][]byte)
+	}
+	if to == "" {
+		e.last[p.name] = slices.Clone(b)
+	}
 	var all []func([]byte)
 	for name, hear := range e.ears {
 		if name != p.name && !e.away[name] && !e.away[p.name] && (to == "" || to == name) {

@@ -26,6 +26,12 @@ func (c *cluster) hear(b []byte) {
 		return
 	}
 	defer h.weigh(nil)
+	if c.view.IsOver() {
+		return
+	}
+	if gone, ok := c.view.Part(&m); ok {
+		c.end(gone)
+	}
 	if bytes := 4 * len(b); c.view.Heard(&m, now) && c.inboxBytes+bytes <= maxInbox { // parsed it takes more
 		c.inbox = append(c.inbox, heard{message: m, bytes: bytes})
 		c.inboxBytes += bytes

@@ -74,7 +74,8 @@ const (
 // within seconds, and is not asked any more.
 const askTime = 2 * time.Second
 
-// lookTime is how long the loops have to tell what they know of connections.
+// lookTime is how long the loops have to tell what they know of connections, and to have them join a
+// room: less than askTime, so that the node answers of which one is held up.
 const lookTime = time.Second
 
 // ServeHTTP answers one request. net/http has read its head; how long that, and its body, may take

@@ -45,6 +45,8 @@ type View struct {
 	round  []*Topic // all of topics, in the order of beats
 	next   int      // of round
 	nodes  []*node
+	parted []Node // those that have said goodbye, the last of them
+	isOver bool   // this node has
 	clock  uint64 // the last version of any share of this node
 	beats  uint64 // how many there were
 	beaten time.Duration
