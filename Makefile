@@ -20,7 +20,7 @@ PARALLEL ?= 6
 # The race detector needs a C compiler; go test does without, where there is none.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet guard cluster million exotic deps vuln screenshots static deb image
+.PHONY: all fmt lint test fuzz bench slopes soak churn siege pings quiet guard cluster clusterbench million exotic deps vuln screenshots static deb image
 
 all: lint test
 
@@ -157,10 +157,16 @@ guard:
 cluster:
 	USHER_CLUSTER=$(or $(MEMBERS),3000) go test $(RACE) -run '^TestClusterCrowd$$' -count 1 -timeout 0 -v ./cmd/usher
 
+# What a delivery costs and how long it takes in clusters of one to eight nodes, by turns; a quarter
+# of an hour. CLUSTER='-rounds 1 -members 100' for less.
+clusterbench:
+	go build -o usher ./cmd/usher
+	go run ./bench/cluster $(CLUSTER) ./usher
+
 # A million connections on this machine, each with a token of its own: three nodes that embed the
 # servers, and some fifty that come as their clients. NODES=5 EACH=2000 for less.
 million:
-	USHER_MILLION="$(or $(NODES),53) $(or $(EACH),18868)" go test -run '^TestMillion$$' -count 1 -timeout 0 -v ./cmd/usher
+	USHER_MILLION="$(or $(NODES),54) $(or $(EACH),18519)" go test -run '^TestMillion$$' -count 1 -timeout 0 -v ./cmd/usher
 
 # A CA for tests, which no go.mod needs to know.
 PEBBLE         := github.com/letsencrypt/pebble/v2/cmd
@@ -201,7 +207,7 @@ deps:
 	GOFLAGS=-mod=mod GOOS= GOARCH= go install $(PEBBLE)/pebble@$(PEBBLE_VERSION) $(PEBBLE)/pebble-challtestsrv@$(PEBBLE_VERSION)
 
 # Java's client and Firefox, which the tests of every day do without: in the clear, over TLS 1.2 and
-# over 1.3.
+# over 1.3; and usher.js in a page in Firefox.
 exotic:
 	@want=(); \
 	command -v npm >/dev/null || want+=(nodejs npm); \
@@ -210,6 +216,7 @@ exotic:
 	$(install)
 	cd $(EXOTIC) && npm ci
 	USHER_EXOTIC=1 go test $(RACE) -run '^(TestJava|TestFirefox)$$' -count 1 -timeout 0 -v ./cmd/usher
+	USHER_EXOTIC=1 go test $(RACE) -run '^TestModule(Refused|Full|Restarts|Expiry)$$/^firefox$$' -count 1 -timeout 0 -v ./cmd/usher
 
 # Not part of lint: it asks the vulnerability database, which is elsewhere.
 vuln:

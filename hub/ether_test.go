@@ -21,6 +21,9 @@ type ether struct {
 	ears map[string]func([]byte)
 	away map[string]bool // nodes that hear nobody and that nobody hears
 	told int
+
+	isTwice bool  // all is heard twice
+	fault   error // of all that is told
 }
 
 // node returns the broker of one of them.
@@ -59,11 +62,17 @@ func (p post) TellNode(name string, b []byte) error { return p.tell(name, b) }
 func (p post) tell(to string, b []byte) error {
 	e := p.ether
 	e.mu.Lock()
+	if e.fault != nil {
+		defer e.mu.Unlock()
+		return e.fault
+	}
 	e.told++
 	var all []func([]byte)
 	for name, hear := range e.ears {
 		if name != p.name && !e.away[name] && !e.away[p.name] && (to == "" || to == name) {
-			all = append(all, hear)
+			if all = append(all, hear); e.isTwice {
+				all = append(all, hear)
+			}
 		}
 	}
 	e.mu.Unlock()

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/usher-ws/usher/hub/nats"
 )
 
 // embedded is the value of --cluster for a NATS server in this process.
@@ -190,6 +192,9 @@ func (f *clusterFlags) read(now time.Time) (m *membership, err error) {
 	if f.ClusterCreds != "" {
 		if _, err = readLines("--cluster-creds", f.ClusterCreds); err != nil {
 			return nil, err
+		}
+		if err = nats.CheckCreds(f.ClusterCreds, now); err != nil {
+			return nil, usageError{fmt.Errorf("--cluster-creds: %w", err)}
 		}
 	}
 	m.tls, err = f.readTLS(now)

@@ -94,11 +94,11 @@ func seat(t *testing.T, n *clusterNode, user, room string) *member {
 	return &member{guest: g}
 }
 
-// until reads up to these lines, one after the other.
+// until reads up to these lines, one after the other; of one in JSON, its beginning will do.
 func (m *member) until(lines ...string) {
 	m.t.Helper()
 	for _, want := range lines {
-		for got := ""; got != want; {
+		for got := ""; got != want && !(want[0] == '{' && strings.HasPrefix(got, want)); {
 			got = m.hear()
 			m.heard = append(m.heard, got)
 		}
@@ -153,14 +153,15 @@ var natsProgram = sync.OnceValues(func() (string, error) {
 
 // natsProcess is a nats-server.
 type natsProcess struct {
-	url string
-	cmd *exec.Cmd
+	args []string
+	url  string
+	cmd  *exec.Cmd
 }
 
 // serveNATS runs a nats-server until the test ends.
-func serveNATS(t *testing.T) *natsProcess {
+func serveNATS(t *testing.T, args ...string) *natsProcess {
 	t.Helper()
-	n := &natsProcess{}
+	n := &natsProcess{args: args}
 	t.Cleanup(n.kill)
 	_, port, _ := net.SplitHostPort(keptAddr(t)) // it is killed, and comes back
 	n.start(t, port)
@@ -174,7 +175,7 @@ func (n *natsProcess) start(t *testing.T, port string) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	n.cmd = exec.Command(path, "-a", "127.0.0.1", "-p", port, "--ports_file_dir", dir, "-l", filepath.Join(dir, "log"))
+	n.cmd = exec.Command(path, append([]string{"-a", "127.0.0.1", "-p", port, "--ports_file_dir", dir, "-l", filepath.Join(dir, "log")}, n.args...)...)
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -75,21 +75,8 @@ func guardChat(t *testing.T, chat func(socket string) *exec.Cmd) {
 		"--rate", "3/h", "--burst", "3", "--over-limit", "close", "--drain", "100ms", "--origin", "https://friend.example")
 
 	alice, bob := guardLogIns(t, p)
-	a := join(t, p.addr, upgradeTo("/ws/hall?token="+alice)...)
-	a.want(opText, "alice has joined")
-	b := dial(t, p.addr)
-	b.write(head(upgradeTo("/ws/hall", "Sec-WebSocket-Protocol: bearer, "+bob)...))
-	if got := b.answer(); got.status != 101 || strings.Join(got.values("Sec-WebSocket-Protocol"), " ") != "bearer" {
-		t.Fatalf("got %v, want 101 with bearer", got)
-	}
-	all := func(text string) {
-		t.Helper()
-		a.want(opText, text)
-		b.want(opText, text)
-	}
-	all("bob has joined")
-	a.write(masked(opText, "hello"))
-	all("alice: hello")
+	a, b := guardTalk(t, p, alice, bob)
+	all := heardBy(t, &a, &b)
 	guardRefusals(t, p, alice, bob)
 
 	c := joinBriefly(t, p, "carol", "/ws/brief")
@@ -149,6 +136,33 @@ func joinBriefly(t *testing.T, p *program, user, path string) *wire {
 		case got.code() != "token_expired" || left > patience:
 			t.Fatalf("%s: got %v, want 101", user, got)
 		}
+	}
+}
+
+// guardTalk has two in a hall of the application talk, one with its token in the query, one in the
+// subprotocol.
+func guardTalk(t *testing.T, p *program, alice, bob string) (a, b *wire) {
+	t.Helper()
+	a = join(t, p.addr, upgradeTo("/ws/hall?token="+alice)...)
+	a.want(opText, "alice has joined")
+	b = dial(t, p.addr)
+	b.write(head(upgradeTo("/ws/hall", "Sec-WebSocket-Protocol: bearer, "+bob)...))
+	if got := b.answer(); got.status != 101 || strings.Join(got.values("Sec-WebSocket-Protocol"), " ") != "bearer" {
+		t.Fatalf("got %v, want 101 with bearer", got)
+	}
+	all := heardBy(t, &a, &b)
+	all("bob has joined")
+	a.write(masked(opText, "hello"))
+	all("alice: hello")
+	return a, b
+}
+
+// heardBy returns a function that wants a text to be heard by whoever the two are by then.
+func heardBy(t *testing.T, a, b **wire) func(text string) {
+	return func(text string) {
+		t.Helper()
+		(*a).want(opText, text)
+		(*b).want(opText, text)
 	}
 }
 

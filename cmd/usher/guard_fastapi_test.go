@@ -61,22 +61,8 @@ func TestGuardFastAPI(t *testing.T) {
 	}
 	alice, _ := logIn(t, p.addr, "alice", "wonderland")
 	bob, _ := logIn(t, p.addr, "bob", "builder")
-
-	a := join(t, p.addr, upgradeTo("/ws/hall?token="+alice)...)
-	a.want(opText, "alice has joined")
-	b := dial(t, p.addr)
-	b.write(head(upgradeTo("/ws/hall", "Sec-WebSocket-Protocol: bearer, "+bob)...))
-	if got := b.answer(); got.status != 101 || strings.Join(got.values("Sec-WebSocket-Protocol"), " ") != "bearer" {
-		t.Fatalf("got %v, want 101 with bearer", got)
-	}
-	all := func(text string) {
-		t.Helper()
-		a.want(opText, text)
-		b.want(opText, text)
-	}
-	all("bob has joined")
-	a.write(masked(opText, "hello"))
-	all("alice: hello")
+	a, b := guardTalk(t, p, alice, bob)
+	all := heardBy(t, &a, &b)
 	fastAPIRefusals(t, p, socket, alice, bob)
 
 	c := joinBriefly(t, p, "carol", "/ws/hall")

@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -16,15 +17,15 @@ import (
 )
 
 // millionEnv is how many nodes TestMillion has, and how many connections at each, as in
-// "53 18868"; see make million.
+// "54 18519"; see make million.
 const millionEnv = "USHER_MILLION"
 
 // embedding is how many nodes embed a server; the others are their clients.
 const embedding = 3
 
 // TestMillion has as many connections as files and memory allow, at many nodes of one cluster. Each
-// has a token of its own and is in its node's room; one more at every node is in a room with the
-// others of these, and hears what is said there.
+// has a token of its own; one more at every node is in a room with the others of these, and hears
+// what is said there.
 func TestMillion(t *testing.T) {
 	var nodes, each int
 	if _, err := fmt.Sscan(os.Getenv(millionEnv), &nodes, &each); err != nil {
@@ -33,12 +34,15 @@ func TestMillion(t *testing.T) {
 	stop := make(chan os.Signal, 1) // whoever interrupts it leaves nothing behind
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(stop)
+	failed := make(chan error, 1)
 	eventually := func(what string, ok func() bool) {
 		t.Helper()
 		eventually(t, what, func() bool {
 			select {
 			case sig := <-stop:
 				t.Fatalf("%v, while waiting: %s", sig, what)
+			case err := <-failed:
+				t.Fatal(err)
 			default:
 			}
 			return ok()
@@ -73,15 +77,26 @@ func TestMillion(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "secret")
 	writeKeys(t, key, secret)
 	for _, n := range all {
-		cmd := exec.Command(path, "bench", "idle", "ws://"+n.addr+"/ws/room-"+n.name, "--silent", "--steps", "1", "--hold", "24h",
+		cmd := exec.Command(path, "bench", "idle", "ws://"+n.addr+"/mine", "--silent", "--steps", "1", "--hold", "24h",
 			"--conns", fmt.Sprint(each), "--secret-file", key, "--sub", n.name, "--timeout", "5m")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+		var said bytes.Buffer
+		cmd.Stderr = &said
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			err := cmd.Wait()
+			select {
+			case failed <- fmt.Errorf("the clients of %s: %w\n%s", n.name, err, said.Bytes()):
+			default:
+			}
+		}()
 		t.Cleanup(func() {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-			_ = cmd.Wait()
+			<-over
 		})
 	}
 	last := time.Now()
@@ -120,7 +135,7 @@ func TestMillion(t *testing.T) {
 func millionNodes(t *testing.T, path string, nodes int) (all []*clusterNode) {
 	t.Helper()
 	begin := func(t testing.TB, flags ...string) *program {
-		cmd := command(path, append([]string{"serve", "--listen", "127.0.0.1:0", "--ping-interval", "0", "--idle-timeout", "0", "--log-level", "error"}, flags...)...)
+		cmd := command(path, append([]string{"serve", "--listen", "127.0.0.1:0", "--ping-interval", "0", "--idle-timeout", "0", "--log-level", "error", "--echo-auth", "/mine"}, flags...)...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 		return start(t, cmd)
 	}

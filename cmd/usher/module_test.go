@@ -3,8 +3,6 @@
 package main_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"net"
@@ -91,17 +89,33 @@ import {connect} from "http://{{.}}/usher.js";
 globalThis.connect = connect;
 </script>`))
 
+// hostPages serves pages of another origin until the test ends.
+func hostPages(t *testing.T) (origin string) {
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = hosted.Execute(w, r.URL.RawQuery) }))
+	t.Cleanup(site.Close)
+	return site.URL
+}
+
 // everywhere runs f for usher.js in a page of the origin, and in Node with each of its
 // WebSockets. comes has it from the program.
 func everywhere(t *testing.T, f func(t *testing.T, origin string, comes func(p *program) person)) {
 	t.Parallel()
+	t.Run("firefox", func(t *testing.T) {
+		path := exotic(t, "firefox-esr")
+		origin := hostPages(t)
+		f(t, origin, func(p *program) person {
+			page := person{startScript(t, "firefox_peer.mjs", exotic(t, "node"), "../exotic/firefox_peer.mjs", path, origin+"/?"+p.addr), "page"}
+			page.until(`typeof connect === "function"`)
+			page.do(page.name, "evaluate", nil, follow)
+			return page
+		})
+	})
 	t.Run("chromium", func(t *testing.T) {
 		t.Parallel()
-		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = hosted.Execute(w, r.URL.RawQuery) }))
-		t.Cleanup(site.Close)
+		origin := hostPages(t)
 		b := newBrowser(t)
-		f(t, site.URL, func(p *program) person {
-			page := b.opens("page", site.URL+"/?"+p.addr, nil)
+		f(t, origin, func(p *program) person {
+			page := b.opens("page", origin+"/?"+p.addr, nil)
 			page.until(`typeof connect === "function"`)
 			page.do("page", "evaluate", nil, follow)
 			return page
@@ -135,28 +149,7 @@ func newPeer(t *testing.T, kind string, p *program) person {
 			t.Skip("this Node has no WebSocket of its own")
 		}
 	}
-	cmd := exec.Command(interpreter, args...)
-	cmd.Dir = clientsDir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("usher_peer.mjs: %v\n%s", err, stderr.String())
-		}
-	})
-	peer := person{&browser{t: t, tell: in, answers: json.NewDecoder(out)}, "node"}
+	peer := person{startScript(t, "usher_peer.mjs", interpreter, args...), "node"}
 	peer.do("node", "evaluate", nil, follow)
 	return peer
 }
@@ -281,9 +274,7 @@ func TestModuleExpiry(t *testing.T) {
 func TestModuleStranger(t *testing.T) {
 	t.Parallel()
 	p := serve(t)
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = hosted.Execute(w, r.URL.RawQuery) }))
-	defer site.Close()
-	page := newBrowser(t).opens("page", site.URL+"/?"+p.addr, nil)
+	page := newBrowser(t).opens("page", hostPages(t)+"/?"+p.addr, nil)
 	page.until(`typeof connect === "function"`) // the module is for anybody
 	page.do("page", "evaluate", nil, follow)
 	page.visits("a", "ws://"+p.addr+"/ws/tea", fmt.Sprintf("{token: %q}", token("alice")))

@@ -14,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 )
 
 // natsNode starts the embedded server that the flags describe.
@@ -44,6 +46,29 @@ func tokenFile(t *testing.T, token string) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// newCredentials returns some for NATS, which nobody has to take.
+func newCredentials() string {
+	account, err := nkeys.CreateAccount()
+	if err != nil {
+		panic(err)
+	}
+	user, err := nkeys.CreateUser()
+	if err != nil {
+		panic(err)
+	}
+	name, _ := user.PublicKey() // of a pair that is there nothing can fail
+	seed, _ := user.Seed()
+	token, err := jwt.NewUserClaims(name).Encode(account)
+	if err != nil {
+		panic(err)
+	}
+	text, err := jwt.FormatUserConfig(token, seed)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
 }
 
 // TestEmbeddedNATS: two nodes pass on what is published at one to clients of the other, with a

@@ -136,13 +136,21 @@ func (n *node) close() {
 func (n *node) ready() (status int, text string) {
 	switch s := n.State(); {
 	case s.Degraded && !s.Since.After(n.began) && time.Since(n.began) < joinTime:
-		return http.StatusServiceUnavailable, "the cluster is not reached yet"
+		return http.StatusServiceUnavailable, "the cluster is not reached yet" + because(s.Err)
 	case s.Degraded:
-		return http.StatusOK, "degraded: the cluster is not reached since " + s.Since.UTC().Format(time.RFC3339)
+		return http.StatusOK, "degraded: the cluster is not reached since " + s.Since.UTC().Format(time.RFC3339) + because(s.Err)
 	case s.Twin != "":
 		return http.StatusOK, "degraded: another node has this node's name: " + s.Twin
 	}
 	return http.StatusOK, "ok"
+}
+
+// because is what follows when there is a reason.
+func because(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + err.Error()
 }
 
 // tellUser passes on what a backend has to say to a user over NATS.

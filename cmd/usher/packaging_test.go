@@ -3,6 +3,8 @@
 package main_test
 
 import (
+	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -10,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -107,23 +110,102 @@ func TestPackagedSettings(t *testing.T) {
 	outlives(t, "TimeoutStopSec", seconds+"s", settings.Drain)
 }
 
+// nodeUnit returns what the unit for many nodes has systemd do for one: the arguments of what it
+// starts, and the example of a node's own file, as it is in the unit's first lines.
+func nodeUnit(t *testing.T, node string) (args []string, example string) {
+	t.Helper()
+	unit := packaging(t, "usher@.service")
+	start := regexp.MustCompile(`(?m)^ExecStart=/usr/bin/usher (.*)$`).FindAllStringSubmatch(unit, -1)
+	if len(start) != 1 || !strings.Contains(unit, "\nEnvironmentFile=/etc/usher/nodes/%i.env\n") || !strings.Contains(unit, "\nType=notify\n") {
+		t.Fatalf("got\n%s\nwant one ExecStart, the file of the node's own variables, and Type=notify", unit)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^# +(USHER_[A-Z_]+=\S+)$`).FindAllStringSubmatch(unit, -1) {
+		example += m[1] + "\n"
+	}
+	return strings.Fields(strings.ReplaceAll(start[0][1], "%i", node)), example
+}
+
+// asPackaged puts the settings of the package where a test may write, and returns the arguments
+// with that in them.
+func asPackaged(t *testing.T, args []string, pairs ...string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	config := replaced(t, packaging(t, "usher.yaml"), append(pairs, "/etc/usher/secret", writeFile(t, filepath.Join(dir, "secret"), secret+"\n"))...)
+	at := slices.Index(args, "/etc/usher/usher.yaml")
+	if at < 0 {
+		t.Fatalf("%q do not read /etc/usher/usher.yaml", args)
+	}
+	args = slices.Clone(args)
+	args[at] = writeFile(t, filepath.Join(dir, "usher.yaml"), config)
+	return args
+}
+
 // TestNodeUnit: usher check takes what the unit for many nodes runs, with the variables that it
 // tells of.
 func TestNodeUnit(t *testing.T) {
 	t.Parallel()
-	unit := packaging(t, "usher@.service")
-	_, after, _ := strings.Cut(unit, "ExecStart=/usr/bin/usher serve ")
-	line, _, _ := strings.Cut(after, "\n")
-	config := replaced(t, packaging(t, "usher.yaml"), "/etc/usher/secret", writeFile(t, filepath.Join(t.TempDir(), "secret"), secret+"\n"))
-	line = replaced(t, line, "%i", "n1", "/etc/usher/usher.yaml", writeFile(t, filepath.Join(t.TempDir(), "usher.yaml"), config))
-	var env []string
-	for _, m := range regexp.MustCompile(`(?m)^# +(USHER_[A-Z_]+=\S+)$`).FindAllStringSubmatch(unit, -1) {
-		env = append(env, m[1])
+	args, example := nodeUnit(t, "n1")
+	args = asPackaged(t, args)
+	if args[0] != "serve" {
+		t.Fatalf("it runs %q", args)
 	}
-	got := finish(t, env, append([]string{"check"}, strings.Fields(line)...)...)
+	args[0] = "check"
+	env := strings.Fields(example)
+	got := finish(t, env, args...)
 	if got.code != 0 || got.stderr != "" || len(env) < 4 || !strings.Contains(got.stdout, "n1") || !strings.Contains(got.stdout, "127.0.0.1:6303") {
-		t.Errorf("%q with %q: got %+v", line, env, got)
+		t.Errorf("%q with %q: got %+v", args, env, got)
 	}
+}
+
+// TestNodesOfTheUnit: two nodes, started as the unit has systemd start them, say that they are
+// ready, share a port and are one chat; when one stops, the other takes all who come.
+func TestNodesOfTheUnit(t *testing.T) {
+	t.Parallel()
+	port := keptAddr(t)
+	routes := []string{keptAddr(t), keptAddr(t)}
+	var all []*clusterNode
+	for k, name := range []string{"n1", "n2"} {
+		args, example := nodeUnit(t, name)
+		path := socketPath(t)
+		manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer manager.Close()
+		cmd := usher(t, asPackaged(t, args, "listen: 127.0.0.1:8080", "listen: "+port)...)
+		cmd.Env = append(strings.Fields(replaced(t, example, "=127.0.0.1:6301\n", "="+routes[k]+"\n",
+			"127.0.0.1:6302,127.0.0.1:6303", strings.Join(routes, ","), "127.0.0.1:9301", "127.0.0.1:0")), "NOTIFY_SOCKET="+path)
+		n := &clusterNode{program: start(t, cmd), name: name}
+		n.errors = true // that it does not reach the other
+		_, n.admin = adminOf(t, n.program)
+		said := make([]byte, 100)
+		if got, err := manager.Read(said); err != nil || string(said[:got]) != "READY=1" {
+			t.Errorf("%s says %q to systemd, %v", name, said[:got], err)
+		}
+		if n.addr != port {
+			t.Errorf("%s listens at %s, want %s", name, n.addr, port)
+		}
+		all = append(all, n)
+	}
+	meet(t, all...)
+	sockets := func(n *clusterNode) int { return scrape(t, n.admin)["usher_sockets"] }
+	var guests []*member
+	var names []string
+	for sockets(all[0]) == 0 || sockets(all[1]) == 0 { // the kernel chooses
+		names = append(names, fmt.Sprintf("guest%02d", len(guests)))
+		guests = append(guests, seat(t, all[0], names[len(guests)], "lobby"))
+	}
+	together(strings.Join(names, ", "), guests...)
+	guests[0].say("hello")
+	for _, g := range guests {
+		g.until("guest00: hello")
+	}
+	all[0].signal(t, syscall.SIGTERM)
+	if code := all[0].exit(t, patience); code != 0 {
+		t.Errorf("n1 ends with %d", code)
+	}
+	late := seat(t, all[1], "late", "lobby") // it has the same address
+	late.until("Server: late has joined the chat")
 }
 
 // outlives fails the test unless grace is longer than a drain and what it may take beyond.

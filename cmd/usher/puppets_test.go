@@ -76,7 +76,24 @@ type browser struct {
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	interpreter, address := endpoint(t)
-	cmd := exec.Command(interpreter, "puppets.mjs", address)
+	b := startScript(t, "puppets.mjs", interpreter, "puppets.mjs", address)
+	t.Cleanup(func() {
+		if !t.Failed() {
+			var errors []string
+			b.do("", "errors", &errors)
+			if len(errors) > 0 {
+				t.Errorf("errors of pages: %q", errors)
+			}
+		}
+	})
+	return b
+}
+
+// startScript starts a script that is told lines of JSON and answers in such, and ends when there are
+// no more.
+func startScript(t *testing.T, name, interpreter string, args ...string) *browser {
+	t.Helper()
+	cmd := exec.Command(interpreter, args...)
 	cmd.Dir = clientsDir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -91,23 +108,15 @@ func newBrowser(t *testing.T) *browser {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	b := &browser{t: t, tell: in, answers: json.NewDecoder(bufio.NewReader(out))}
 	t.Cleanup(func() {
-		if !t.Failed() {
-			var errors []string
-			b.do("", "errors", &errors)
-			if len(errors) > 0 {
-				t.Errorf("errors of pages: %q", errors)
-			}
-		}
 		in.Close()
 		watchdog := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 		defer watchdog.Stop()
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("puppets.mjs: %v\n%s", err, stderr.String())
+			t.Errorf("%s: %v\n%s", name, err, stderr.String())
 		}
 	})
-	return b
+	return &browser{t: t, tell: in, answers: json.NewDecoder(bufio.NewReader(out))}
 }
 
 // do makes somebody do something, and waits until it is done. value, if not nil, gets the

@@ -38,17 +38,12 @@ func (a *API) listRooms(q *question) (any, error) {
 		return nil, err
 	}
 	all := Rooms{Rooms: []Room{}, Reach: p.Reach}
-	at := make(map[string]int)
+	sum := newMerge(&all.Rooms)
 	for _, one := range p.of {
 		for _, r := range one.Rooms {
-			k, ok := at[r.Room]
-			if !ok {
-				at[r.Room] = len(all.Rooms)
-				all.Rooms = append(all.Rooms, r)
-				continue
+			if known := sum.find(r.Room, r); known != nil {
+				known.Users, known.Connections, known.Retained = known.Users+r.Users, known.Connections+r.Connections, known.Retained || r.Retained
 			}
-			sum := &all.Rooms[k]
-			sum.Users, sum.Connections, sum.Retained = sum.Users+r.Users, sum.Connections+r.Connections, sum.Retained || r.Retained
 		}
 	}
 	slices.SortFunc(all.Rooms, func(a, b Room) int { return strings.Compare(a.Room, b.Room) })
@@ -57,6 +52,24 @@ func (a *API) listRooms(q *question) (any, error) {
 		all.Next = all.Rooms[limit-1].Room
 	}
 	return all, nil
+}
+
+// merge is a list that has one entry for each name, of what nodes have told of it.
+type merge[T any] struct {
+	all *[]T
+	at  map[string]int
+}
+
+func newMerge[T any](all *[]T) merge[T] { return merge[T]{all, make(map[string]int)} }
+
+// find returns the entry of a name, to be added to; nil if it is one now, of a name that was not known.
+func (m merge[T]) find(name string, one T) *T {
+	if k, ok := m.at[name]; ok {
+		return &(*m.all)[k]
+	}
+	m.at[name] = len(*m.all)
+	*m.all = append(*m.all, one)
+	return nil
 }
 
 // page returns the first of what nodes have told, and whether there are more.
@@ -111,17 +124,12 @@ func (a *API) getRoom(q *question) (any, error) {
 		return nil, err
 	}
 	room := RoomInfo{Room: c.Room, Connections: p.sum(), Members: []Member{}, Reach: p.Reach}
-	at := make(map[string]int)
+	sum := newMerge(&room.Members)
 	for _, one := range p.of {
 		for _, m := range one.Members {
-			k, ok := at[m.User]
-			if !ok {
-				at[m.User] = len(room.Members)
-				room.Members = append(room.Members, m)
-				continue
+			if known := sum.find(m.User, m); known != nil {
+				known.Status, known.Connections = cmp.Or(known.Status, m.Status), known.Connections+m.Connections
 			}
-			both := &room.Members[k]
-			both.Status, both.Connections = cmp.Or(both.Status, m.Status), both.Connections+m.Connections
 		}
 		room.Users += one.Users
 		if room.Retained == nil {

@@ -54,7 +54,8 @@ type Broker struct {
 	counters counters
 
 	connected  atomic.Bool
-	changed    atomic.Int64 // when connected changed last, in nanoseconds since 1970
+	changed    atomic.Int64          // when connected changed last, in nanoseconds since 1970
+	why        atomic.Pointer[error] // it is not connected; nil: nobody has said
 	maxPayload atomic.Int64
 	resync     atomic.Bool   // others should say how far they are: something may be missing
 	beatNow    chan struct{} // has a value when a beat is due
@@ -204,16 +205,21 @@ func (b *Broker) Degraded() bool { return !b.connected.Load() }
 type State struct {
 	Degraded bool       // see [Broker.Degraded]
 	Since    time.Time  // Degraded is as it is
+	Err      error      // why it is degraded, if that is known
 	Nodes    []hub.Node // the others that are known, by name
 	Twin     string     // where another process is that has this node's name; "" is nowhere
 }
 
 // State returns how the node finds itself.
 func (b *Broker) State() State {
-	return State{
+	s := State{
 		Degraded: b.Degraded(),
 		Since:    time.Unix(0, b.changed.Load()),
 		Nodes:    b.members.all(),
 		Twin:     b.members.whereTwin(),
 	}
+	if why := b.why.Load(); s.Degraded && why != nil {
+		s.Err = *why
+	}
+	return s
 }

@@ -34,7 +34,8 @@ type Config struct {
 	Node string
 
 	// TokenFile and CredsFile are files of what to show to the servers: a token, or a JWT
-	// and its seed. They are read whenever a connection is made. "" means none.
+	// and its seed. They are read whenever a connection is made, so new ones only need to be
+	// written there. "" means none.
 	TokenFile, CredsFile string
 
 	// Token is one that is in no file, as of a server in this process.
@@ -82,11 +83,14 @@ func (c *Config) check() error {
 	case len(c.Node) > 64 || !isPlain(strings.ReplaceAll(c.Node, ".", "-")):
 		return fmt.Errorf("nats: Config.Node is %q: it must be 1 to 64 of the characters A-Z, a-z, 0-9, ., _ and -", c.Node)
 	}
-	for _, file := range []string{c.TokenFile, c.CredsFile} {
-		if file != "" {
-			if _, err := os.ReadFile(file); err != nil {
-				return fmt.Errorf("nats: %w", err)
-			}
+	if c.TokenFile != "" {
+		if _, err := os.ReadFile(c.TokenFile); err != nil {
+			return fmt.Errorf("nats: %w", err)
+		}
+	}
+	if c.CredsFile != "" {
+		if err := CheckCreds(c.CredsFile, time.Now()); err != nil {
+			return fmt.Errorf("nats: %w", err)
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 func (b *Broker) isConnected(nc *nats.Conn) {
 	b.maxPayload.Store(nc.MaxPayload())
 	b.turn(true)
+	b.why.Store(nil)
 	b.log.Info("connected to the cluster", "server", nc.ConnectedUrlRedacted())
 	b.said = said{}
 	b.resync.Store(true)
@@ -24,26 +25,50 @@ func (b *Broker) isDisconnected(_ *nats.Conn, err error) {
 		return
 	}
 	b.turn(false)
+	b.blame(err)
 	b.log.Warn("the connection to the cluster has ended: what is said here is heard at this node alone", "err", err)
 }
 
 // isStillDisconnected is called by nats.go when no connection could be made.
 func (b *Broker) isStillDisconnected(_ *nats.Conn, err error) {
-	if b.said.isNews(err, time.Now()) {
+	b.blame(err)
+	switch {
+	case !b.said.isNews(err, time.Now()):
+	case isRefusal(err):
+		b.sayRefused(err)
+	default:
 		b.log.Warn("the cluster cannot be reached", "err", err)
 	}
 }
 
-// hearFault is called by nats.go with what is wrong besides: permissions that are missing, and
-// messages that nobody has taken in time.
+// hearFault is called by nats.go with what is wrong besides: permissions that are missing, messages
+// that nobody has taken in time, and servers that do not let us in again.
 func (b *Broker) hearFault(_ *nats.Conn, s *nats.Subscription, err error) {
 	b.resync.Store(true)
 	subject := ""
 	if s != nil {
 		subject = s.Subject
 	}
-	if b.said.isNews(err, time.Now()) {
+	switch {
+	case isRefusal(err):
+		b.blame(err)
+		if b.said.isNews(err, time.Now()) {
+			b.sayRefused(err)
+		}
+	case b.said.isNews(err, time.Now()):
 		b.log.Error("fault of the cluster", "err", err, "subject", subject)
+	}
+}
+
+// sayRefused logs that it takes a person: what this node shows has to change, or the servers.
+func (b *Broker) sayRefused(err error) {
+	b.log.Error("the servers of the cluster do not let this node in: look at its token, credentials or certificate; new ones are taken from their files", "err", err)
+}
+
+// blame notes why there is no connection.
+func (b *Broker) blame(err error) {
+	if err != nil {
+		b.why.Store(&err)
 	}
 }
 

@@ -48,6 +48,9 @@ type Gone struct {
 	Topics []*Topic
 }
 
+// Node returns the node's name.
+func (g Gone) Node() string { return g.node.Name }
+
 // Tick is to be called once a Beat while topics are in use. It returns the nodes that have been
 // silent for too long: Leave says what that means for their topics.
 func (v *View) Tick(now time.Duration) (gone []Gone) {
