@@ -296,7 +296,10 @@ func testNoRooms(t *testing.T, n *node) {
 		case strings.HasPrefix(path, "/v1/rooms"):
 			guard.want(t, method, path, `{"text":"?"}`, 404, "code", "no_rooms")
 		case strings.HasSuffix(path, "/messages"):
-			guard.want(t, method, path, `{"text":"?"}`, 404, "code", "no_messages")
+			guard.want(t, method, path, `{"text":"<b> & Zoë","from":"nobody"}`, 200, "connections", 1)
+			l.wantText("<b> & Zoë")
+			guard.want(t, method, path, `{"json":{"a": ["<b>"], "b":1}}`, 200, "connections", 1)
+			l.wantText(`{"a":["<b>"],"b":1}`)
 		}
 		if op.RequestBody == nil || strings.HasPrefix(path, "/v1/rooms") {
 			return

@@ -27,8 +27,7 @@ type API struct {
 
 	// Encode makes a message of a text, or of a JSON value if that is not nil: for rooms, and for
 	// single connections, each in the dialect that Hub.DialectOf says. from may be empty. Its error is
-	// the backend's: a *upgrade.Rejection, or what is wrong in words. nil means that nothing can be
-	// said here.
+	// the backend's: a *upgrade.Rejection, or what is wrong in words. nil means Verbatim.
 	Encode func(from, text string, json []byte) (hub.Encoder, error)
 
 	// Retold is the dialect in which the API tells what a room has retained: one in JSON, if there is
