@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,4 +69,60 @@ func followed(t *testing.T, name, lines string) (started int) {
 		}
 	}
 	return started
+}
+
+// documented returns the first block of a language in a document.
+func documented(t *testing.T, name, language string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../docs", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, _ := strings.Cut(string(text), "```"+language+"\n")
+	code, _, ok := strings.Cut(code, "```\n")
+	if !ok {
+		t.Fatalf("docs/%s has no %s", name, language)
+	}
+	return code
+}
+
+// TestDocumentedSessions: what docs/CLIENTS.md has a backend give its users lets them in where it says,
+// and nowhere else.
+func TestDocumentedSessions(t *testing.T) {
+	t.Parallel()
+	p := serve(t)
+	for name, f := range map[string]func(t *testing.T) *exec.Cmd{
+		"python": func(t *testing.T) *exec.Cmd {
+			if exec.Command(debian, "-c", "import jwt").Run() != nil {
+				missing(t, "python3-jwt", "not installed; see make deps")
+			}
+			return exec.Command(debian, "-c", documented(t, "CLIENTS.md", "python")+"print(session('Zoë'))")
+		},
+		"node": func(t *testing.T) *exec.Cmd {
+			code := documented(t, "CLIENTS.md", "js") + "console.log(session('Zoë'))"
+			cmd := exec.Command(node(t, "jsonwebtoken", "jsonwebtoken"), "--input-type=module", "--eval", code)
+			cmd.Dir = clientsDir // where its modules are
+			return cmd
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := f(t)
+			cmd.Env = append(os.Environ(), "USHER_SECRET="+secret)
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var session struct{ Token string }
+			if err := json.Unmarshal(out, &session); err != nil {
+				t.Fatalf("%s: %v", out, err)
+			}
+			if got := p.knock(t, "/ws/lobby", session.Token); got != 101 {
+				t.Errorf("the lobby: got %d, want 101", got)
+			}
+			if got := p.knock(t, "/ws/attic", session.Token); got != 403 {
+				t.Errorf("another room: got %d, want 403", got)
+			}
+		})
+	}
 }

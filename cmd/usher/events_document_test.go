@@ -46,18 +46,7 @@ func TestEventsMistakes(t *testing.T) {
 // TestEventsDocument: the backends in docs/EVENTS.md work as they are.
 func TestEventsDocument(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/EVENTS.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	block := func(language string) string {
-		_, code, _ := strings.Cut(string(text), "```"+language+"\n")
-		code, _, ok := strings.Cut(code, "```\n")
-		if !ok {
-			t.Fatalf("docs/EVENTS.md has no %s", language)
-		}
-		return code
-	}
+	block := func(language string) string { return documented(t, "EVENTS.md", language) }
 	key := "EVENTS_KEY=" + eventsKey
 	t.Run("python", func(t *testing.T) {
 		t.Parallel()

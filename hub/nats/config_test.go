@@ -29,6 +29,7 @@ func TestConfig(t *testing.T) {
 		`it must be`:    {URLs: []string{"nats://x"}, Node: strings.Repeat("x", 65)},
 		"no such file":  {URLs: []string{"nats://x"}, Node: "n", TokenFile: "/nowhere/token"},
 		"no such":       {URLs: []string{"nats://x"}, Node: "n", CredsFile: "/nowhere/creds"},
+		"no creden":     {URLs: []string{"nats://x"}, Node: "n", CredsFile: write(t, "-----BEGIN NATS USER JWT-----\n")},
 		"nats: ":        {URLs: []string{"http://x:x"}, Node: "n"},
 	} {
 		if b, err := Connect(c); err == nil {
@@ -73,13 +74,16 @@ func TestTokenFile(t *testing.T) {
 	var log logged
 	b := begin(t, s.url, Config{Node: "north", TokenFile: file, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	await(t, "it is said", func() bool { return log.has("Authorization Violation") })
-	if !b.Degraded() {
-		t.Error("got in with a wrong token")
+	if s := b.State(); !s.Degraded || s.Err == nil || !isRefusal(s.Err) {
+		t.Errorf("with a wrong token: got %+v", s)
 	}
 	if err := os.WriteFile(file, []byte("right\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the node is connected", func() bool { return !b.Degraded() })
+	if s := b.State(); s.Err != nil {
+		t.Errorf("with the right token: got %+v", s)
+	}
 	if log.has("right") || log.has("wrong") {
 		t.Errorf("a token is in the log:\n%s", log.String())
 	}

@@ -62,7 +62,7 @@ func (b *Broker) hearFault(_ *nats.Conn, s *nats.Subscription, err error) {
 
 // sayRefused logs that it takes a person: what this node shows has to change, or the servers.
 func (b *Broker) sayRefused(err error) {
-	b.log.Error("the servers of the cluster do not let this node in: look at its token, credentials or certificate; new ones are taken from their files", "err", err)
+	b.log.Error("the servers of the cluster do not let this node in: look at its token, credentials or certificate; a new token or new credentials are taken from their file", "err", err)
 }
 
 // blame notes why there is no connection.
