@@ -171,7 +171,7 @@ func TestRenew(t *testing.T) {
 func TestExpiryWhileConnected(t *testing.T) {
 	t.Parallel()
 	// An exp is in whole seconds.
-	exp := time.Now().Add(2500 * time.Millisecond).Truncate(time.Second)
+	exp := time.Now().Add(4500 * time.Millisecond).Truncate(time.Second)
 	ends := make(chan error, 3)
 	s := &Server{Loops: 2, MaxConnsPerUser: 10}
 	s.Route("/", Route{

@@ -29,7 +29,7 @@ import (
 // handed to the acceptor as accept would, from addresses that the test makes up;
 // the rest over TCP, for its RST.
 func TestQuotasNeverLeak(t *testing.T) {
-	const total, overTCP, clients = 100_000, 2_000, 16
+	const total, overTCP, clients = 30_000, 600, 16
 	peer = func(s link) netip.AddrPort {
 		if at := s.RemoteAddr(); at.IsValid() {
 			return at

@@ -38,7 +38,7 @@ const (
 func TestAtRandom(t *testing.T) {
 	long, err := time.ParseDuration(os.Getenv(randomEnv))
 	if err != nil {
-		long = 4 * time.Second
+		long = 2 * time.Second
 	}
 	seed, err := strconv.ParseUint(os.Getenv(randomSeedEnv), 10, 64)
 	if err != nil {

@@ -81,7 +81,7 @@ func (c *regulars) check(t *testing.T, g guest) {
 
 // Whatever loops do at the same time, the index has what a map would.
 func TestUsersAtRandom(t *testing.T) {
-	const loops, names, steps = 3, 40, 10_000
+	const loops, names, steps = 3, 40, 4_000
 	s := newHalls(t, loops)
 	crowds := make([]regulars, loops)
 	var all sync.WaitGroup
@@ -173,7 +173,7 @@ func TestUsersChurn(t *testing.T) {
 		come(k)
 	}
 	before, counted := s.users.tables(), s.users.size.Load()
-	for k := range 100_000 {
+	for k := range 30_000 {
 		c.goes(c.rng.IntN(len(c.all)))
 		come(k)
 	}
