@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,5 +109,35 @@ func TestBanned(t *testing.T) {
 		for _, path := range tt.paths {
 			wants("unbanned", tt.in, "", path+"?token="+token, upgradeLines...)
 		}
+	}
+}
+
+// TestBannedByService: who is banned, and is named by the service of --auth-url alone, is refused in the
+// place of its verdict: behind an unknown room, for which it is not asked.
+func TestBannedByService(t *testing.T) {
+	asked := make(chan string, 10)
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("X-Original-URI")
+		w.Header().Set("X-Usher-Sub", "alice")
+	}))
+	defer service.Close()
+	r := runHere(t, "serve", "--auth-url", service.URL, "--echo-auth", "/auth", "--rooms", "lobby")
+	wants := func(target string, status int, code string, header ...string) {
+		t.Helper()
+		got, body := exchange(t, r, "GET", target, header...)
+		if got != status || !strings.Contains(body, code) {
+			t.Errorf("%s is answered %d %s, want %d %s", target, got, body, status, code)
+		}
+	}
+	wants("/ws/lobby", 101, "", upgradeLines...)
+	if err := r.srv.Ban("alice", time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	wants("/ws/lobby", 403, `"banned"`, upgradeLines...)
+	wants("/ws/lobby", 403, `"banned"`, "Accept: application/problem+json")
+	wants("/auth", 403, `"banned"`, upgradeLines...)
+	wants("/ws/attic", 404, `"room_unknown"`, upgradeLines...)
+	if len(asked) != 4 {
+		t.Errorf("the service was asked %d times, want for the room and /auth only", len(asked))
 	}
 }
