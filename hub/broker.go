@@ -27,7 +27,7 @@ type Message struct {
 
 	// Retained, unless it is 0, says that the message is what Retain keeps: when it was called, in
 	// nanoseconds since 1970, so that of two values of a topic the later one counts. Without Data
-	// the value is to be forgotten.
+	// the value is to be forgotten. Unstamped is for what no hub has said.
 	Retained int64
 
 	// A Broker sets these in what it delivers, and ignores them in what it is given: the
@@ -39,6 +39,12 @@ type Message struct {
 
 	encode Encoder // makes Data; nil once a Broker has it
 }
+
+// Unstamped, as Message.Retained, has the hub that it is delivered to give the value a time, for a
+// [Retainer] that delivers what others than hubs retain: to all hubs, by what SubscribeRetained was
+// given alone. Hubs to which it delivers the same values of a topic in the same order give each
+// the same time.
+const Unstamped int64 = -1
 
 // Encoded returns a message that is made for those dialects alone that somebody hears. It is
 // for a Broker that has something to deliver which was not published by a hub.

@@ -154,6 +154,7 @@ type Hub struct {
 	retained      map[string]*retention // by topic, in use or not
 	retainedBytes int                   // of them
 	lastRetained  int64                 // the latest Message.Retained that was seen
+	forgotten     forgotten             // topics that retain nothing any more
 
 	listening    atomic.Bool  // to what others retain
 	historyBytes atomic.Int64 // of all topics

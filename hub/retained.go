@@ -28,7 +28,7 @@ type Retainer interface {
 	Broker
 
 	// SubscribeRetained calls deliver with every message whose Retained is not 0, of all topics,
-	// as long as the hub lasts: a hub calls it once, at its first Join or Retain. deliver does
+	// as long as the hub lasts: a hub calls it once, at its first Join or Retain, or at Listen. deliver does
 	// not wait, and m is the broker's again when it returns. What comes by Subscribe as well does
 	// no harm.
 	SubscribeRetained(deliver func(m Message) error) error
@@ -88,11 +88,16 @@ func (h *Hub) Forget(topic string) bool {
 	return h.retain(Message{Topic: topic, Retained: h.nextRetained()}) == nil
 }
 
-// AllRetained returns what is retained, as Keep takes it: for another hub that has missed it.
+// AllRetained returns what is retained, and without Data what was forgotten in the last hour, as Keep
+// takes them: for another hub that has missed it.
 func (h *Hub) AllRetained() []Message {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := make([]Message, 0, len(h.retained))
+	h.forgotten.tidy(time.Now().UnixNano(), h.maxRetained())
+	all := make([]Message, 0, len(h.retained)+len(h.forgotten.at))
+	for topic, at := range h.forgotten.at {
+		all = append(all, Message{Topic: topic, Retained: at})
+	}
 	for topic, v := range h.retained {
 		m := Message{Topic: topic, Retained: v.at, Data: make([][]byte, len(v.made))}
 		for d, p := range v.made {
@@ -105,10 +110,14 @@ func (h *Hub) AllRetained() []Message {
 	return all
 }
 
-// Keep does what Retain does with a value of another hub, unless a later one is here: then it does
-// nothing. m is the caller's again when Keep returns. It is for a [Broker], and for programs that
+// Keep does what Retain or Forget does with the word of another hub, unless a later one is here: then
+// it does nothing. That a value was forgotten is known for an hour, of as many topics as may have
+// values. m is the caller's again when Keep returns. It is for a [Broker], and for programs that
 // bring hubs together.
 func (h *Hub) Keep(m Message) error {
+	if m.Retained == Unstamped {
+		m.Retained = h.stamp(m.Topic)
+	}
 	m = m.encoded(max(1, h.Dialects))
 	for {
 		h.mu.Lock()
@@ -170,6 +179,16 @@ func (h *Hub) carrying() (carry func(m Message) error, err error) {
 		}
 		return h.Broker.Publish(m)
 	}, h.listen()
+}
+
+// Listen has the hub hear what others retain before it has had a member, if its Broker is a
+// [Retainer]; with its first member, or value, it does so by itself. It is for hubs that others
+// retain something for beforehand, and can be called again. The error is the Broker's.
+func (h *Hub) Listen() error {
+	if h.Broker == nil {
+		return nil
+	}
+	return h.listen()
 }
 
 // listen has the hub hear what others retain, once.
@@ -267,7 +286,7 @@ func (t *Topic) keep(s *saying, v *retention) (done bool, err error) {
 func (h *Hub) putRetained(topic string, v *retention) (isNew bool, err error) {
 	defer h.weigh(nil)
 	before := h.retained[topic]
-	if before != nil && before.at >= v.at {
+	if h.lastWord(topic) >= v.at {
 		return false, nil
 	}
 	if v.made != nil && !h.hasRoomFor(before, v.size) {
@@ -280,8 +299,10 @@ func (h *Hub) putRetained(topic string, v *retention) (isNew bool, err error) {
 		}
 	}
 	if v.made == nil {
+		h.forgotten.add(topic, v.at, time.Now().UnixNano(), h.maxRetained())
 		return before != nil, nil
 	}
+	h.forgotten.drop(topic)
 	if h.retained == nil {
 		h.retained = make(map[string]*retention)
 	}
@@ -290,11 +311,8 @@ func (h *Hub) putRetained(topic string, v *retention) (isNew bool, err error) {
 	return true, nil
 }
 
-// isLate reports whether a value is here that is as late as m or later. It is called under mu.
-func (h *Hub) isLate(m Message) bool {
-	v := h.retained[m.Topic]
-	return v != nil && v.at >= m.Retained
-}
+// isLate reports whether a word is here that is as late as m or later. It is called under mu.
+func (h *Hub) isLate(m Message) bool { return h.lastWord(m.Topic) >= m.Retained }
 
 // hasRoomFor reports whether a value of so many bytes may be kept instead of one that may be nil.
 // All of them may take a quarter of what histories may. It is called under mu.
@@ -303,7 +321,7 @@ func (h *Hub) hasRoomFor(before *retention, size int) bool {
 	if before != nil {
 		n, bytes = n-1, bytes-before.size
 	}
-	return n <= cmp.Or(h.MaxRetained, defaultRetained) && size <= 2*maxTopicHistory && bytes <= cmp.Or(h.HistoryBytes, defaultHistoryBytes)/4
+	return n <= h.maxRetained() && size <= 2*maxTopicHistory && bytes <= cmp.Or(h.HistoryBytes, defaultHistoryBytes)/4
 }
 
 // retainedFor returns what a member that joins hears of a retained value, nil for nothing.

@@ -233,7 +233,7 @@ func (h *Hub) weigh(of *server.Server) {
 // size is what is in the tables, without the room that they have beside.
 func (h *Hub) size() int {
 	const awaySize = 16
-	n := h.seats.size() + h.topicBytes + h.retainedBytes + len(h.leaving)*int(unsafe.Sizeof(leaver{})) + len(h.away)*awaySize
+	n := h.seats.size() + h.topicBytes + h.retainedBytes + h.forgotten.bytes + len(h.leaving)*int(unsafe.Sizeof(leaver{})) + len(h.away)*awaySize
 	if h.cluster != nil {
 		n += h.cluster.size()
 	}

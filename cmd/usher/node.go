@@ -43,7 +43,7 @@ func (r *running) join(f *clusterFlags) (*node, error) {
 	}
 	config.Encode, config.User = api.Verbatim, r.tellUser
 	if r.app != nil {
-		config.Encode, config.Lost = r.app.Encode, r.sayLost
+		config.Encode, config.Lost, config.HasRoom = r.app.Encode, r.sayLost, r.app.HasRoom
 	}
 	var err error
 	if m.servers == nil {
@@ -59,6 +59,7 @@ func (r *running) join(f *clusterFlags) (*node, error) {
 	n.began = time.Now() // the broker's state is as old as this, or older, if it never was connected
 	if r.app != nil {
 		r.app.Hub().Broker = n.Broker
+		_ = r.app.Hub().Listen() // never fails with this Broker
 	}
 	r.api.Nodes = n.Nodes("api")
 	r.api.Serve()

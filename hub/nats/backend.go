@@ -30,12 +30,37 @@ type backend struct {
 const opcode = frame.OpText
 
 var (
+	errRoom    = errors.New("nats: there can be no room of this name")
 	errBackend = errors.New("nats: want a JSON object with a text or a json")
 	errEncode  = errors.New("nats: Config.Encode is not set")
 )
 
+// hearToRetain keeps a backend's message for those that join a room, which is nil without members
+// here, and delivers it to those that are there. All nodes hear it, and no node passes it on: so of
+// what several backends retain at once the nodes may keep different messages.
+func (b *Broker) hearToRetain(r *room, token string, msg *nats.Msg) {
+	topic, ok := nameOf(token)
+	if !ok || len(topic) > maxTopic || b.config.HasRoom != nil && !b.config.HasRoom(topic) {
+		b.refuse(msg.Subject, errRoom)
+		return
+	}
+	m, err := b.decode(msg)
+	switch {
+	case err != nil:
+		b.refuse(msg.Subject, err)
+		return
+	case m == nil:
+		return
+	}
+	out := hub.Encoded(topic, opcode, m.encode)
+	out.Retained = hub.Unstamped
+	b.counters.received.Add(1)
+	b.arrive(r, out)
+}
+
 // hearForRoom delivers a backend's message to a room, where it is in the history. What is to be
-// retained goes to the nodes without members in the room as well, which have not heard it.
+// retained goes to the nodes without members in the room as well, which have not heard it; where no
+// node has any, nobody hears it: subjectRetain is for that.
 func (b *Broker) hearForRoom(r *room, token string, msg *nats.Msg) {
 	m, err := b.decode(msg)
 	switch {

@@ -117,6 +117,7 @@ func (b *Broker) connect() (err error) {
 	control := make(chan *nats.Msg, maxArrived)
 	for subject, to := range map[string]chan *nats.Msg{
 		subjectUser + "*":     b.arrived,
+		subjectRetain + "*":   b.arrived,
 		subjectValue + "*":    b.arrived,
 		subjectRelay + "*":    b.arrived,
 		marksTo(b.node) + "*": b.arrived,

@@ -49,6 +49,10 @@ type Config struct {
 	// text and json one is given. Without Encode such messages are not heard.
 	Encode func(from, text string, json []byte) (hub.Encoder, error)
 
+	// HasRoom reports whether there can be a room of a name in which a backend wants something to be
+	// retained; nil is for any.
+	HasRoom func(name string) bool
+
 	// User is called with a message of a backend for a user, by any name: it sends it to
 	// the connections that the user has at this node, if any.
 	User func(user string, encode hub.Encoder)

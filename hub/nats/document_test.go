@@ -62,6 +62,10 @@ func TestDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the room hears it", func() bool { return slices.Equal(room.texts(), []string{"Kitchen/the kitchen is closing/"}) })
+	if err := nc.Publish("usher.retain.lobby", []byte(block(t, "json"))); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the room hears it again", func() bool { return len(room.texts()) == 2 })
 	if err := nc.Publish(subjectBeat, nil); err != nil {
 		t.Fatal(err)
 	}

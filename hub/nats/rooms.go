@@ -135,7 +135,7 @@ func (b *Broker) Publish(m hub.Message) error {
 func (b *Broker) deliver(r *room, m hub.Message) (err error) {
 	var feeds []*feed
 	b.rooms.mu.RLock()
-	if r != nil {
+	if r != nil && m.Retained != hub.Unstamped {
 		feeds = r.feeds
 	}
 	if m.Retained != 0 {
@@ -160,6 +160,8 @@ func (b *Broker) hear(msg *nats.Msg) {
 	switch {
 	case kind == subjectUser:
 		b.hearForUser(token, msg)
+	case kind == subjectRetain:
+		b.hearToRetain(r, token, msg)
 	case kind == subjectRelay:
 		b.hearRelay(r, token, msg)
 	case kind == subjectValue, r != nil && (kind != subjectRoom || isOurs(msg.Data)):

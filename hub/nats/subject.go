@@ -15,6 +15,7 @@ import (
 const (
 	subjectRoom   = "usher.room."
 	subjectUser   = "usher.user."
+	subjectRetain = "usher.retain." // and a room's token: what a backend has retained there, for all nodes
 	subjectBeat   = "usher.node.beat"
 	subjectSync   = "usher.node.sync"
 	subjectAsk    = "usher.node.ask"     // and behind a dot the epoch of the node that is asked alone, in hex
