@@ -13,7 +13,8 @@ PORTABLE := ./frame ./record/... ./upgrade/... ./limiter ./login
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
 SIEGETIME ?= 5m
-TIMEOUT  ?= 20m
+TIMEOUT  ?= 12m
+SLOWEST  := ./cmd/usher ./server
 # Of a package's tests at a time: most wait for a program.
 PARALLEL ?= 6
 
@@ -62,11 +63,11 @@ image: static
 	packaging/image/build $(DIST)/usher-$(GOARCH) $(GOARCH)
 
 # The tests write the names of clients they miss into $$USHER_SKIPPED. Allocations are counted without
-# the race detector, which adds some.
+# the race detector, which adds some. What takes longest begins first.
 test:
 	@skipped=$$(mktemp); trap 'rm -f "$$skipped"' EXIT; status=0; \
-	echo "go test $(RACE) -parallel $(PARALLEL) -timeout $(TIMEOUT) ./..."; \
-	USHER_SKIPPED="$$skipped" go test $(RACE) -parallel $(PARALLEL) -timeout $(TIMEOUT) ./... || status=$$?; \
+	echo "go test $(RACE) -parallel $(PARALLEL) -timeout $(TIMEOUT) $(SLOWEST) ./..."; \
+	USHER_SKIPPED="$$skipped" go test $(RACE) -parallel $(PARALLEL) -timeout $(TIMEOUT) $(SLOWEST) ./... || status=$$?; \
 	echo "go test -run Alloc ./upgrade/..."; go test -run Alloc ./upgrade/... || status=$$?; \
 	if [ -z "$(RACE)" ]; then echo "without the race detector, for want of a C compiler"; fi; \
 	if [ -s "$$skipped" ]; then \

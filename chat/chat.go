@@ -167,9 +167,10 @@ func (c *Chat) Route() server.Route {
 	return r
 }
 
-// EndGrace has the users go that only Config.LeaveGrace keeps in their rooms, at once. It is
-// for the end of a program whose server has been shut down: Note is told of all that leave.
-func (c *Chat) EndGrace() { c.hub.EndGrace() }
+// Close has the users go that only Config.LeaveGrace keeps in their rooms, at once, and tells other
+// nodes that nobody is here any more. It is for the end of a program whose server has been shut
+// down, and not for one that goes on in another process: see [hub.Hub.Close].
+func (c *Chat) Close() { c.hub.Close() }
 
 // Hub returns the hub whose topics are the chat's rooms, for programs that have something to say
 // or to ask. Its fields are the chat's.

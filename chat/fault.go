@@ -3,8 +3,11 @@
 package chat
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/usher-ws/usher/hub"
 )
 
 // The codes of the errors that members are told: as stable as those of the door.
@@ -16,6 +19,7 @@ const (
 	codeControlCharacters = "control_characters"
 	codeUserUnknown       = "user_unknown"
 	codeUserAway          = "user_away"
+	codeUserUnreachable   = "user_unreachable"
 	codeNotInRoom         = "not_in_room"
 	codeRoomBusy          = "room_busy"
 	codeRateLimited       = "rate_limited"
@@ -75,6 +79,26 @@ func nobody(name string) *fault {
 // away says that a user, whom /who still lists, cannot be told anything.
 func away(name string) *fault {
 	return newFault(codeUserAway, name+" is reconnecting or just leaving: your message was not sent; try again in a moment")
+}
+
+// unreachable says that a user is, or may be, at a node that says nothing.
+func unreachable(name string) *fault {
+	return newFault(codeUserUnreachable, closed(name)+" may be at a server that does not answer: your message may not have arrived")
+}
+
+// undelivered says what is wrong with a message that n connections of a user have, nil if nothing is.
+func undelivered(to string, n int, err error) *fault {
+	switch {
+	case errors.Is(err, hub.ErrAway):
+		return away(to)
+	case errors.Is(err, hub.ErrSilent), errors.Is(err, hub.ErrDegraded):
+		return unreachable(to)
+	case err != nil:
+		return faultBusy
+	case n == 0: // or left just now
+		return nobody(to)
+	}
+	return nil
 }
 
 const slowDown = "Rate limit exceeded. Please slow down."

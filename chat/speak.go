@@ -3,7 +3,6 @@
 package chat
 
 import (
-	"errors"
 	"time"
 	"unicode/utf8"
 
@@ -115,29 +114,23 @@ func (s speaker) say(text, id string) {
 }
 
 // direct sends a text to all connections of one user in the room and to all of the
-// speaker's, which see the same, and to nobody else.
+// speaker's, which see the same, and to nobody else: at all nodes. What has become of it is known
+// when these have said so.
 func (s speaker) direct(name, text, id string) {
 	room := s.Topic()
-	to, here := room.User(name)
-	if !here {
-		s.tell(nobody(name).answering(id))
-		return
+	to, known := room.User(name)
+	if !known {
+		to = name // of a large room nodes tell no names: then it is the very name, or nobody's
 	}
 	e := direct{typeDirect, s.User(), to, closed(text), now(), id}
-	n, err := room.DirectFunc(to, frame.OpText, encoder(e))
-	switch {
-	case errors.Is(err, hub.ErrAway):
-		s.tell(away(to).answering(id))
-		return
-	case n == 0: // left just now
-		s.tell(nobody(to).answering(id))
-		return
-	case err != nil:
-		s.tell(faultBusy.answering(id))
-	}
-	if to != s.User() {
-		_, _ = room.DirectFunc(s.User(), frame.OpText, encoder(e))
-	}
+	room.DirectEverywhere(to, frame.OpText, encoder(e), func(n int, err error) {
+		if f := undelivered(to, n, err); f != nil {
+			s.tell(f.answering(id))
+		}
+		if n > 0 && to != s.User() {
+			room.DirectEverywhere(s.User(), frame.OpText, encoder(e), nil)
+		}
+	})
 }
 
 // status keeps the speaker's status, and tells the room.

@@ -15,7 +15,7 @@ import (
 // those at other nodes will not get it.
 var ErrDegraded = errors.New("hub: other nodes cannot be reached at the moment")
 
-// ErrSilent is what AskNode answers where no answer has come.
+// ErrSilent is what AskNode and DirectEverywhere answer where no answer has come.
 var ErrSilent = errors.New("hub: the node is not known, or has not answered")
 
 // Message is something that is published to a topic.

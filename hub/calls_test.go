@@ -3,6 +3,7 @@
 package hub
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"sync"
@@ -49,30 +50,33 @@ var calls = map[string]func(x *stage, i int){
 	"Hub.Forget":      func(x *stage, i int) { x.Forget("lobby") },
 	"Hub.AllRetained": func(x *stage, i int) { x.AllRetained() },
 	"Hub.Keep":        func(x *stage, i int) { _ = x.Keep(Message{Topic: "lobby", Opcode: frame.OpText, Retained: 1}) },
-	"Hub.JoinUser":    func(x *stage, i int) { _, _ = x.JoinUser("lobby", fmt.Sprint("idle", i), x.idle[i].Server()) },
+	"Hub.JoinUser": func(x *stage, i int) {
+		_, _ = x.JoinUser(context.Background(), "lobby", fmt.Sprint("idle", i), x.idle[i].Server())
+	},
 	"Hub.LeaveUser":   func(x *stage, i int) { x.LeaveUser("lobby", fmt.Sprint("member", i)) },
 	"Hub.Topics":      func(x *stage, i int) { x.Topics() },
 	"Hub.Topic":       func(x *stage, i int) { x.Hub.Topic("lobby") },
 	"Hub.Count":       func(x *stage, i int) { x.Count("lobby") },
 	"Hub.Len":         func(x *stage, i int) { x.Len() },
 	"Hub.SetLimits":   func(x *stage, i int) { x.SetLimits(0, limiter.Rate{}) },
-	"Hub.EndGrace":    func(x *stage, i int) { x.EndGrace() },
+	"Hub.Close":       func(x *stage, i int) { x.Hub.Close() },
 	"Hub.Publish":     func(x *stage, i int) { _ = x.Publish("lobby", frame.OpText, hello(0)) },
 	"Hub.PublishFunc": func(x *stage, i int) { _ = x.PublishFunc("lobby", frame.OpText, hello) },
 	"Hub.Record":      func(x *stage, i int) { _ = x.Record("lobby", frame.OpText, hello(0)) },
 	"Hub.RecordFunc":  func(x *stage, i int) { _ = x.RecordFunc("lobby", frame.OpText, hello) },
 
-	"Topic.Name":        func(x *stage, i int) { x.host.Topic().Name() },
-	"Topic.Publish":     func(x *stage, i int) { _ = x.host.Topic().Publish(frame.OpText, hello(0)) },
-	"Topic.PublishFunc": func(x *stage, i int) { _ = x.host.Topic().PublishFunc(frame.OpText, hello) },
-	"Topic.Record":      func(x *stage, i int) { _ = x.host.Topic().Record(frame.OpText, hello(0)) },
-	"Topic.RecordFunc":  func(x *stage, i int) { _ = x.host.Topic().RecordFunc(frame.OpText, hello) },
-	"Topic.Direct":      func(x *stage, i int) { _, _ = x.host.Topic().Direct("host", frame.OpText, hello(0)) },
-	"Topic.DirectFunc":  func(x *stage, i int) { _, _ = x.host.Topic().DirectFunc("host", frame.OpText, hello) },
-	"Topic.Presence":    func(x *stage, i int) { x.host.Topic().Presence(10) },
-	"Topic.Silent":      func(x *stage, i int) { x.host.Topic().Silent() },
-	"Topic.Users":       func(x *stage, i int) { x.host.Topic().Users("", 10) },
-	"Topic.User":        func(x *stage, i int) { x.host.Topic().User("host") },
+	"Topic.Name":             func(x *stage, i int) { x.host.Topic().Name() },
+	"Topic.Publish":          func(x *stage, i int) { _ = x.host.Topic().Publish(frame.OpText, hello(0)) },
+	"Topic.PublishFunc":      func(x *stage, i int) { _ = x.host.Topic().PublishFunc(frame.OpText, hello) },
+	"Topic.Record":           func(x *stage, i int) { _ = x.host.Topic().Record(frame.OpText, hello(0)) },
+	"Topic.RecordFunc":       func(x *stage, i int) { _ = x.host.Topic().RecordFunc(frame.OpText, hello) },
+	"Topic.Direct":           func(x *stage, i int) { _, _ = x.host.Topic().Direct("host", frame.OpText, hello(0)) },
+	"Topic.DirectFunc":       func(x *stage, i int) { _, _ = x.host.Topic().DirectFunc("host", frame.OpText, hello) },
+	"Topic.DirectEverywhere": func(x *stage, i int) { x.host.Topic().DirectEverywhere("host", frame.OpText, hello, nil) },
+	"Topic.Presence":         func(x *stage, i int) { x.host.Topic().Presence(10) },
+	"Topic.Silent":           func(x *stage, i int) { x.host.Topic().Silent() },
+	"Topic.Users":            func(x *stage, i int) { x.host.Topic().Users("", 10) },
+	"Topic.User":             func(x *stage, i int) { x.host.Topic().User("host") },
 
 	"Member.Topic":     func(x *stage, i int) { x.members[i].Topic() },
 	"Member.User":      func(x *stage, i int) { x.members[i].User() },

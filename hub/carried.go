@@ -108,8 +108,14 @@ func appendRetained(b []byte, m Message) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Retained))
 	b = append(b, byte(m.Opcode))
 	b = append(binary.AppendUvarint(b, uint64(len(m.Topic))), m.Topic...)
-	b = binary.AppendUvarint(b, uint64(len(m.Data)))
-	for _, d := range m.Data {
+	return appendEncodings(b, m.Data)
+}
+
+// appendEncodings appends what a message is in each dialect: how many there are, and then each behind
+// its length + 1, or a 0 where it is nil.
+func appendEncodings(b []byte, data [][]byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(data)))
+	for _, d := range data {
 		if d == nil {
 			b = append(b, 0)
 			continue
@@ -126,17 +132,27 @@ func parseRetained(b []byte) (m Message, rest []byte, ok bool) {
 	}
 	m.Retained, m.Opcode = int64(binary.BigEndian.Uint64(b[1:])), frame.Opcode(b[9])
 	topic, b, ok := cutText(b[retainedHead:], 0)
-	count, n := binary.Uvarint(b)
-	if !ok || n <= 0 || count > uint64(len(b)) || m.Retained <= 0 {
+	if !ok || m.Retained <= 0 {
 		return m, nil, false
 	}
-	m.Topic, b, m.Data = string(topic), b[n:], make([][]byte, count)
-	for d := range m.Data {
-		if m.Data[d], b, ok = cutText(b, 1); !ok {
-			return m, nil, false
+	m.Topic = string(topic)
+	m.Data, rest, ok = cutEncodings(b)
+	return m, rest, ok
+}
+
+// cutEncodings reads what appendEncodings has appended, in slices of b.
+func cutEncodings(b []byte) (data [][]byte, rest []byte, ok bool) {
+	count, n := binary.Uvarint(b)
+	if n <= 0 || count > uint64(len(b)) {
+		return nil, nil, false
+	}
+	b, data = b[n:], make([][]byte, count)
+	for d := range data {
+		if data[d], b, ok = cutText(b, 1); !ok {
+			return nil, nil, false
 		}
 	}
-	return m, b, true
+	return data, b, true
 }
 
 // cutText reads bytes behind their length, to which more was added: less than that is nil.

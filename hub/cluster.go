@@ -4,6 +4,7 @@ package hub
 
 import (
 	"iter"
+	"math/rand/v2"
 	"time"
 
 	"github.com/usher-ws/usher/hub/internal/gossip"
@@ -29,6 +30,7 @@ type cluster struct {
 	view       gossip.View
 	inbox      []heard
 	inboxBytes int
+	letters    letters
 
 	// There is one goroutine at most for each of these, and only when there is work.
 	isTelling, isHearing, isTicking bool
@@ -48,7 +50,7 @@ func (h *Hub) connect() {
 		if !ok {
 			return
 		}
-		c := &cluster{hub: h}
+		c := &cluster{hub: h, letters: letters{life: rand.Uint64()}}
 		link := carrier.Connect(c.hear)
 		defer h.catchUp(carrier.Nodes(retainedPurpose))
 		h.mu.Lock()
@@ -189,16 +191,30 @@ func (c *cluster) tick() {
 	h := c.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.view.InUse() == 0 {
+	if c.view.InUse() == 0 || c.view.IsOver() {
 		c.isTicking = false
 		return
 	}
 	for _, g := range c.view.Tick(time.Since(began)) {
-		c.inbox = append(c.inbox, heard{gone: g})
+		c.end(g)
 	}
 	c.kick()
 	time.AfterFunc(gossip.Beat, c.tick)
 }
 
+// end has the users of a node go that is gone.
+func (c *cluster) end(g gossip.Gone) {
+	c.inbox = append(c.inbox, heard{gone: g})
+	c.lose(g.Node())
+}
+
+// leave tells the other hubs that this one has nobody any more.
+func (c *cluster) leave() {
+	c.hub.mu.Lock()
+	b := c.view.Goodbye()
+	c.hub.mu.Unlock()
+	_ = c.link.TellAll(b) // or they find out by the silence
+}
+
 // size is what all of this takes.
-func (c *cluster) size() int { return c.view.Size() + c.inboxBytes }
+func (c *cluster) size() int { return c.view.Size() + c.inboxBytes + c.letters.bytes }

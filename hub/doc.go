@@ -38,9 +38,11 @@
 // other hubs. A user that is in a topic at several of them came when the first of them told, and
 // is gone when none has them: members everywhere are told of it once, each by what their own hub
 // knows. [Topic.Presence] and Move.Count are of all hubs; [Topic.Silent] names the nodes that have
-// not answered. Somebody who changes hubs within LeaveGrace neither leaves nor joins. Users of a
-// node that has said nothing for 3.5 to 4.5 s are gone, and come back with it; what was lost on
-// the way is noticed within a second or two, later with more than about a thousand topics.
+// not answered. [Topic.DirectEverywhere] reaches a user at all hubs. Somebody who changes hubs
+// within LeaveGrace neither leaves nor joins. Users of a hub that was closed ([Hub.Close]) are gone
+// at once; those of a node that has said nothing for 3.5 to 4.5 s are gone, and come back with it.
+// What was lost on the way is noticed within a second or two, later with more than about a
+// thousand topics.
 //
 // What takes place at several hubs at once has no order: each tells by what it has heard so
 // far, and a name can be taken twice (Hub.Key) by users who join at two hubs in the same

@@ -21,6 +21,10 @@ type ether struct {
 	ears map[string]func([]byte)
 	away map[string]bool // nodes that hear nobody and that nobody hears
 	told int
+
+	isTwice bool              // all is heard twice
+	fault   error             // of all that is told
+	last    map[string][]byte // what a node has told all, or those in a topic
 }
 
 // node returns the broker of one of them.
@@ -59,11 +63,23 @@ func (p post) TellNode(name string, b []byte) error { return p.tell(name, b) }
 func (p post) tell(to string, b []byte) error {
 	e := p.ether
 	e.mu.Lock()
+	if e.fault != nil {
+		defer e.mu.Unlock()
+		return e.fault
+	}
 	e.told++
+	if e.last == nil {
+		e.last = make(map[string][]byte)
+	}
+	if to == "" {
+		e.last[p.name] = slices.Clone(b)
+	}
 	var all []func([]byte)
 	for name, hear := range e.ears {
 		if name != p.name && !e.away[name] && !e.away[p.name] && (to == "" || to == name) {
-			all = append(all, hear)
+			if all = append(all, hear); e.isTwice {
+				all = append(all, hear)
+			}
 		}
 	}
 	e.mu.Unlock()

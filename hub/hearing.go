@@ -12,7 +12,7 @@ import (
 // hear takes what another hub tells. Questions are answered at once; what changes here is made by
 // another goroutine, as that calls the application.
 func (c *cluster) hear(b []byte) {
-	if c.hub.hearRetained(b) {
+	if c.hub.hearRetained(b) || c.hearLetter(b) {
 		return
 	}
 	m, err := gossip.Parse(b)
@@ -26,6 +26,12 @@ func (c *cluster) hear(b []byte) {
 		return
 	}
 	defer h.weigh(nil)
+	if c.view.IsOver() {
+		return
+	}
+	if gone, ok := c.view.Part(&m); ok {
+		c.end(gone)
+	}
 	if bytes := 4 * len(b); c.view.Heard(&m, now) && c.inboxBytes+bytes <= maxInbox { // parsed it takes more
 		c.inbox = append(c.inbox, heard{message: m, bytes: bytes})
 		c.inboxBytes += bytes

@@ -129,8 +129,8 @@ type Hub struct {
 
 	// Broker carries what is published to this hub's topics and to those of other hubs;
 	// nil means that there are no others. If it is a [Carrier], the hubs know each other's
-	// users and their statuses, too: see "In a cluster" in the package's story. Direct messages are each
-	// hub's own.
+	// users and their statuses, and [Topic.DirectEverywhere] reaches these, too: see "In a cluster" in
+	// the package's story.
 	Broker Broker
 
 	connected sync.Once // to others, if the Broker can

@@ -64,15 +64,21 @@ func (h *Hub) expire() {
 	}
 }
 
-// EndGrace has the users go that only LeaveGrace keeps, at once. It is for the end of a
-// program whose server has been shut down: Moved and Note are told of all that leave.
-func (h *Hub) EndGrace() {
-	for {
-		l, name, found := h.first()
-		if !found {
-			return
-		}
+// Close is for the end of a program whose server has been shut down. Users that only LeaveGrace
+// keeps go at once: Moved and Note are told of all that leave. And the hubs of other nodes are told
+// that nobody is here any more, also of those that a callback which hangs has kept from leaving: the
+// users of a hub that is not closed are gone there only when its node has been silent for some
+// seconds. A hub that is to go on in another process, in the name of the same node, is not to be
+// closed. Close does not wait for a network; the Broker should be closed behind it.
+func (h *Hub) Close() {
+	for l, name, found := h.first(); found; l, name, found = h.first() {
 		l.topic.expire(l, name)
+	}
+	h.mu.Lock()
+	c := h.cluster
+	h.mu.Unlock()
+	if c != nil {
+		c.leave()
 	}
 }
 

@@ -64,7 +64,7 @@ func TestNoteAndGrace(t *testing.T) {
 	bob, _ := x.join("lobby", "bob")
 	carol, _ := x.join("attic", "carol")
 	bob.Leave()
-	x.EndGrace()
+	x.Close()
 	if err := n.is("+alice@lobby", "+bob@lobby", "+carol@attic", "-alice@lobby", "-bob@lobby"); err != nil {
 		t.Error(err)
 	}
@@ -72,8 +72,8 @@ func TestNoteAndGrace(t *testing.T) {
 		t.Errorf("got %d topics", x.Len())
 	}
 	carol.Leave()
-	x.EndGrace()
-	x.EndGrace()
+	x.Close()
+	x.Close()
 	if x.Len() != 0 {
 		t.Errorf("got %d topics", x.Len())
 	}

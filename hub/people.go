@@ -4,10 +4,12 @@ package hub
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/usher-ws/usher/server"
 )
@@ -53,11 +55,16 @@ func (h *Hub) Topic(name string) *Topic {
 // if the user has no connection, and then no topic is made. Connections that come later are not
 // included. Each hears the dialect that Hub.DialectOf says, and what a member that joins hears.
 //
-// The errors are those of Join, of the first connection that could not join; and
-// server.ErrOnLoop in a callback, as it waits for the connections' loops. A connection that ends
-// meanwhile is no error. Safe for any other goroutine.
-func (h *Hub) JoinUser(topic, user string, s *server.Server) (n int, err error) {
-	waited := s.EachOf(user, func(c server.Conn) {
+// The errors are those of Join, of the first connection that could not join; server.ErrOnLoop in a
+// callback, as it waits for the connections' loops; and that of ctx if it is over before all loops
+// have answered, as a callback may hold one up: then n are in the topic, and of the others those
+// do not join any more whose turn has not come. A connection that ends meanwhile is no error.
+// Safe for any other goroutine.
+func (h *Hub) JoinUser(ctx context.Context, topic, user string, s *server.Server) (int, error) {
+	var mu sync.Mutex // guards what follows: the loops do not wait for one another
+	var n int
+	var failed error
+	waited := s.EachOf(ctx, user, func(c server.Conn) {
 		dialect := 0
 		if h.DialectOf != nil {
 			var ok bool
@@ -65,14 +72,19 @@ func (h *Hub) JoinUser(topic, user string, s *server.Server) (n int, err error) 
 				return
 			}
 		}
-		switch _, e := h.JoinAs(topic, user, dialect, c); {
-		case e == nil || errors.Is(e, errJoined):
+		_, err := h.JoinAs(topic, user, dialect, c)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err == nil || errors.Is(err, errJoined):
 			n++
-		case err == nil && !errors.Is(e, net.ErrClosed):
-			err = e
+		case failed == nil && !errors.Is(err, net.ErrClosed):
+			failed = err
 		}
 	})
-	return n, both(waited, err)
+	mu.Lock()
+	defer mu.Unlock()
+	return n, both(waited, failed)
 }
 
 // LeaveUser takes all connections that the user has in the topic out of it, at once:

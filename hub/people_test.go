@@ -3,6 +3,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -117,11 +118,11 @@ func TestJoinUser(t *testing.T) {
 	ear.heard()
 	one, two, elsewhere, other := home.dialAs("/in/1", "alice"), home.dialAs("/in/22", "alice"), home.dialAs("/", "alice"), home.dialAs("/in/1", "bob")
 	srv := one.Server()
-	if n, err := home.JoinUser("lobby", "nobody", srv); n != 0 || err != nil {
+	if n, err := home.JoinUser(context.Background(), "lobby", "nobody", srv); n != 0 || err != nil {
 		t.Errorf("without connections: got %d, %v, want 0", n, err)
 	}
 	for range 2 {
-		if n, err := home.JoinUser("lobby", "alice", srv); n != 2 || err != nil {
+		if n, err := home.JoinUser(context.Background(), "lobby", "alice", srv); n != 2 || err != nil {
 			t.Errorf("got %d, %v, want 2", n, err)
 		}
 	}
@@ -149,7 +150,7 @@ func TestJoinUser(t *testing.T) {
 	if some, total := home.Topic("lobby").Presence(10); total != 1 {
 		t.Errorf("users: got %v, want the host alone", some)
 	}
-	if n, err := home.JoinUser("attic", "alice", srv); n != 3 || err != nil {
+	if n, err := home.JoinUser(context.Background(), "attic", "alice", srv); n != 3 || err != nil {
 		t.Errorf("another topic, with the connection that came late: got %d, %v, want 3", n, err)
 	}
 }
@@ -160,19 +161,66 @@ func TestJoinUserFails(t *testing.T) {
 	home.join("lobby", "ALICE")
 	alice := home.dialAs("/", "alice")
 	for topic, want := range map[string]error{"lobby": ErrNameTaken, "attic": ErrTooManyTopics} {
-		if n, err := home.JoinUser(topic, "alice", alice.Server()); n != 0 || !errors.Is(err, want) {
+		if n, err := home.JoinUser(context.Background(), topic, "alice", alice.Server()); n != 0 || !errors.Is(err, want) {
 			t.Errorf("%s: got %d, %v, want %v", topic, n, err, want)
 		}
 	}
 	got := make(chan error)
 	if err := alice.Run(func(server.Conn) {
-		_, err := home.JoinUser("lobby", "alice", alice.Server())
+		_, err := home.JoinUser(context.Background(), "lobby", "alice", alice.Server())
 		go func() { got <- err }()
 	}); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-got; !errors.Is(err, server.ErrOnLoop) {
 		t.Errorf("in a callback: got %v, want %v", err, server.ErrOnLoop)
+	}
+}
+
+// TestJoinUserIsHeldUp: a callback that holds up a loop keeps JoinUser no longer than its context
+// lasts, and the user's connections on other loops join all the same; those that it has given up do
+// not join later. LeaveUser waits for no loop.
+func TestJoinUserIsHeldUp(t *testing.T) {
+	home := serve(t, new(Hub))
+	loop := func(c client) string { return strings.Split(c.ID(), "-")[1] }
+	one := home.dialAs("/", "alice")
+	two := home.dialAs("/", "alice")
+	if loop(one) == loop(two) {
+		t.Fatal("one loop has both") // a connection goes to the one with the fewest
+	}
+	hold := func() (release func()) {
+		stuck, gate := make(chan bool), make(chan bool)
+		if err := one.Run(func(server.Conn) { close(stuck); <-gate }); err != nil {
+			t.Fatal(err)
+		}
+		<-stuck
+		return func() { close(gate) }
+	}
+	release := hold()
+	ctx, cancel := context.WithCancel(context.Background())
+	got := make(chan error)
+	go func() {
+		n, err := home.JoinUser(ctx, "lobby", "alice", one.Server())
+		if n != 1 {
+			t.Errorf("got %d, want the one whose loop is free", n)
+		}
+		got <- err
+	}()
+	await(t, "one has joined", func() bool { return home.Member("lobby", two.Conn) != nil })
+	cancel()
+	if err := <-got; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	release()
+	if n, err := home.JoinUser(context.Background(), "attic", "alice", one.Server()); n != 2 || err != nil {
+		t.Errorf("later: got %d, %v, want 2", n, err)
+	}
+	if home.Member("lobby", one.Conn) != nil {
+		t.Error("a connection has joined that was given up")
+	}
+	defer hold()()
+	if n := home.LeaveUser("attic", "alice"); n != 2 {
+		t.Errorf("LeaveUser: got %d, want 2", n)
 	}
 }
 

@@ -25,14 +25,20 @@ func (t *Topic) Presence(most int) (some []Presence, total int) {
 }
 
 // User returns the name of the user in the topic that a name stands for: the same name,
-// or one with the same Hub.Key. Users at other hubs are not found: Direct does not reach them.
+// or one with the same Hub.Key. Users at other hubs are found as far as their names are known: of a
+// large topic [Topic.DirectEverywhere] knows by itself who has which name exactly.
 func (t *Topic) User(name string) (user string, here bool) {
 	key := t.hub.key(name)
 	t.hub.mu.Lock()
 	defer t.hub.mu.Unlock()
 	i := t.hub.seats.ofUser(t, key)
-	if i == 0 {
+	switch {
+	case i == 0 && t.far == nil:
 		return "", false
+	case i == 0 && t.far.Has(name, key):
+		return name, true
+	case i == 0:
+		return t.far.NameOf(key)
 	}
 	if b := t.hub.seats.nameOf(i); string(b) != name {
 		name = string(b)

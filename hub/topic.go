@@ -5,7 +5,6 @@ package hub
 import (
 	"bytes"
 	"errors"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -178,73 +177,6 @@ func (t *Topic) end() {
 	if tell {
 		t.tell()
 	}
-}
-
-// Direct sends b as one message to all connections that the user has in the topic, and to
-// nobody else. n is how many there are: 0 means that the user is not here or, with ErrAway,
-// is only kept by Hub.LeaveGrace. Any other error is the last that [server.Conn.Send] answered
-// for one of the connections; the others have the message. A connection that is just ending
-// is no error.
-func (t *Topic) Direct(user string, op frame.Opcode, b []byte) (n int, err error) {
-	return t.DirectFunc(user, op, func(int) []byte { return b })
-}
-
-// DirectFunc is Direct for a message that differs by dialect: encode makes each.
-func (t *Topic) DirectFunc(user string, op frame.Opcode, encode Encoder) (n int, err error) {
-	encode = given(encode)
-	all := scratch.Get().(*hearers)
-	defer all.done()
-	if here := t.hearersOf(user, all); here && len(*all) == 0 {
-		return 0, ErrAway
-	}
-	var fewMade [4]*frame.Prepared
-	made := fewMade[:] // once for each dialect, however many connections it is for
-	if len(t.voices) > len(fewMade) {
-		made = make([]*frame.Prepared, len(t.voices))
-	}
-	for _, m := range *all {
-		if made[m.dialect] == nil {
-			made[m.dialect] = frame.Prepare(op, encode(int(m.dialect)))
-		}
-		if sent := m.conn.SendPrepared(made[m.dialect]); sent != nil && !errors.Is(sent, net.ErrClosed) {
-			err = sent
-		}
-	}
-	return len(*all), err
-}
-
-// hearer is a connection and the dialect that it hears.
-type hearer struct {
-	conn    server.Conn
-	dialect uint16
-}
-
-// hearers is memory for those of one user, taken from scratch until done.
-type hearers []hearer
-
-var scratch = sync.Pool{New: func() any { return new(hearers) }}
-
-func (l *hearers) done() {
-	clear(*l)
-	*l = (*l)[:0]
-	scratch.Put(l)
-}
-
-// hearersOf appends the connections of a user to dst, and says whether the user is here.
-func (t *Topic) hearersOf(name string, dst *hearers) (here bool) {
-	key := t.hub.key(name)
-	t.hub.mu.Lock()
-	defer t.hub.mu.Unlock()
-	s := &t.hub.seats
-	first := s.ofUser(t, key)
-	if !s.isTaken(first) {
-		return first != 0
-	}
-	for i := range s.beside(first) {
-		e := s.At(i)
-		*dst = append(*dst, hearer{e.conn.Conn(t.server), e.dialect})
-	}
-	return true
 }
 
 // look completes m by its connection, and returns the user's name: valid for good and not to

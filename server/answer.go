@@ -100,7 +100,7 @@ func (o owner) runOf(entries []entry) (n int) {
 // frameFor returns what is sent to s.
 func (e *entry) frameFor(s link) []byte {
 	if e.prepared != nil {
-		return e.prepared.Deflated(s.Data().frame.Window())
+		return e.prepared.Deflated(windowOf(s.Generation()))
 	}
 	return e.framed
 }

@@ -57,7 +57,11 @@ func (c Conn) token() uint64 { return stream.Token(c.slot, c.gen) }
 
 // window says how messages to c are compressed, 0 if they are not. Safe for any
 // goroutine.
-func (c Conn) window() frame.Window { return frame.Window(c.gen & windowBits >> stream.MarkShift) }
+func (c Conn) window() frame.Window { return windowOf(c.gen) }
+
+// windowOf is Conn.window, of a generation. What is said to the client of a relay is never
+// compressed: that would be of no window that the other server and the client know.
+func windowOf(gen uint32) frame.Window { return frame.Window(gen & windowBits >> stream.MarkShift) }
 
 func isMessage(op frame.Opcode) bool { return op == frame.OpText || op == frame.OpBinary }
 
@@ -142,13 +146,14 @@ func (c Conn) RemoteAddr() netip.AddrPort {
 	return s.RemoteAddr()
 }
 
-// Buffered returns how many bytes wait for the peer to take them.
+// Buffered returns how many bytes wait for the peer to take them; of a relay's client also those
+// that wait for the end of a message.
 func (c Conn) Buffered() int {
 	s, ok := c.mine("Conn.Buffered")
 	if !ok {
 		return 0
 	}
-	return s.Waiting()
+	return c.loop.waiting(s)
 }
 
 // Data returns what SetData has kept, or before that Route.Keep; nil if nothing was.

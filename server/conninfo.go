@@ -71,7 +71,7 @@ func (l *loop) inspect(s link) ConnInfo {
 	i := ConnInfo{
 		ID: c.ID(), Route: place.route.pattern.String(), Remote: text.Peer(c.RemoteAddr()), User: upgrade.Redact(string(id.name)),
 		Subprotocol: place.proto, Compressed: c.window() != 0, Groups: l.groups.count(d.group),
-		Silent: time.Duration(d.last.Elapsed(l.Tick())) * stream.TickLength, Buffered: s.Waiting(), Partial: s.Extra().partial.Size(),
+		Silent: time.Duration(d.last.Elapsed(l.Tick())) * stream.TickLength, Buffered: l.waiting(s), Partial: s.Extra().partial.Size(),
 	}
 	for _, name := range place.route.pattern.Names() {
 		if i.Path == nil {

@@ -44,6 +44,9 @@ func (l *loop) end(s link, out []byte, e *CloseError) {
 	if l.putOff(s, out, e) {
 		return
 	}
+	if p := s.Extra().parting; p != nil { // the first end counts
+		out, e = p.out, p.err
+	}
 	l.routeOf(s).tally.BytesOut += int64(len(out))
 	defer func() {
 		l.dropInput(s)

@@ -43,7 +43,7 @@ func TestUnreadAnswers(t *testing.T) {
 	large := make([]byte, 16<<20) // no kernel takes that
 	page := upgrade.Record(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(large) }), httptestGet)
 	ended := make(chan error, 100)
-	s := &Server{Loops: 2, WriteTimeout: 200 * time.Millisecond, MaxRequests: 3, MaxBuffered: -1,
+	s := &Server{Loops: 2, WriteTimeout: 200 * time.Millisecond, HandshakeTimeout: time.Hour, MaxRequests: 3, MaxBuffered: -1,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/quick" {
 				return

@@ -170,7 +170,9 @@ func (o owner) expel(s link, cause error) (ok bool) {
 	}
 	var out []byte
 	if o.reply.tok == s.Token() {
-		out, _ = o.reply.end()
+		if out, _ = o.reply.end(); o.isInMessage(s) {
+			out = nil
+		}
 	}
 	o.reply.tok = 0
 	switch s.Data().facts.state() {

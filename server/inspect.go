@@ -212,7 +212,7 @@ func (l *loop) matches(s link, q *ConnQuery) bool {
 func (l *loop) rankOf(s link, by ConnOrder) int64 {
 	switch by {
 	case ByBuffered:
-		return int64(s.Waiting())
+		return int64(l.waiting(s))
 	case ByAge:
 		return -int64(l.tenures.at(s.Slot()).opened)
 	case ByMessages:

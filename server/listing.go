@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -81,38 +82,52 @@ func (s *Server) canWait() error {
 }
 
 // EachOf is Each for the open connections of one user, by Identity.Subject: it looks at those
-// only. Those that come meanwhile are not among them.
-func (s *Server) EachOf(subject string, f func(c Conn)) error {
+// only. Those that come meanwhile are not among them. The loops do not wait for one another: f may
+// run on several of them at a time. When ctx is over before all were visited its error is returned,
+// and f is not called any more; a call that is under way goes on.
+func (s *Server) EachOf(ctx context.Context, subject string, f func(c Conn)) error {
 	if f == nil {
 		panic("server: Server.EachOf was called with a nil function")
 	}
 	if err := s.canWait(); err != nil {
 		return err
 	}
+	byLoop := make(map[*loop][]Conn)
 	for _, c := range s.UserConns(subject) {
-		l, visited := c.loop, make(chan struct{})
-		err := l.Post(func() {
-			defer close(visited)
-			select {
-			case <-s.done: // nobody waits any more
-				return
-			default:
-			}
-			if at := l.At(c.slot); !c.isClosed() && takesPosts(at) {
-				l.DealWith(at)
-				l.visit(at, f)
-			}
-		})
-		if err != nil {
-			continue // the loop has ended
-		}
+		byLoop[c.loop] = append(byLoop[c.loop], c)
+	}
+	done := make(chan struct{}, len(byLoop))
+	for l, conns := range byLoop {
+		l.visitOneByOne(ctx, conns, f, done)
+	}
+	for range byLoop {
 		select {
-		case <-visited:
-		case <-s.done: // the loop may not have come to it
+		case <-done:
+		case <-s.done: // the loops may not have come to it
 			return nil
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return nil
+}
+
+// visitOneByOne is EachOf for connections of one loop, each in a turn of its own.
+func (l *loop) visitOneByOne(ctx context.Context, conns []Conn, f func(c Conn), done chan<- struct{}) {
+	if len(conns) == 0 || l.Post(func() {
+		defer l.visitOneByOne(ctx, conns[1:], f, done) // also if f ends the goroutine
+		select {
+		case <-l.srv.done: // nobody waits any more
+		case <-ctx.Done():
+		default:
+			if c, at := conns[0], l.At(conns[0].slot); !c.isClosed() && takesPosts(at) {
+				l.DealWith(at)
+				l.visit(at, f)
+			}
+		}
+	}) != nil {
+		done <- struct{}{} // or the loop has ended
+	}
 }
 
 // visit is Each for the connections of some loops, which do not wait for one another.

@@ -67,8 +67,14 @@ func TestEach(t *testing.T) {
 			}
 		}
 	}
-	seen := make(map[Conn]int) // without a lock
-	if err := s.EachOf("alice", func(c Conn) { seen[c]++; _ = c.Send(frame.OpText, []byte(c.Identity().Subject)) }); err != nil {
+	seen := make(map[Conn]int)
+	var mu sync.Mutex
+	if err := s.EachOf(context.Background(), "alice", func(c Conn) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[c]++
+		_ = c.Send(frame.OpText, []byte(c.Identity().Subject))
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for c, n := range seen {
@@ -99,7 +105,7 @@ func TestEach(t *testing.T) {
 	if _, err := s.CloseUser("alice", frame.StatusAbnormalClosure, ""); err == nil {
 		t.Error("CloseUser says 1006 on the wire")
 	}
-	if said := fmt.Sprint(panicOf(func() { _ = s.EachOf("", nil) })); !strings.Contains(said, "Server.EachOf") {
+	if said := fmt.Sprint(panicOf(func() { _ = s.EachOf(context.Background(), "", nil) })); !strings.Contains(said, "Server.EachOf") {
 		t.Errorf("EachOf without a function: the panic says %q", said)
 	}
 	if said := fmt.Sprint(panicOf(func() { _ = s.Each(nil) })); !strings.Contains(said, "Server.Each") {
@@ -130,7 +136,7 @@ func TestEachThatFails(t *testing.T) {
 			if err := s.Each(func(Conn) {}); err != ErrOnLoop {
 				t.Errorf("Each in a callback: %v", err)
 			}
-			if err := s.EachOf("good", func(Conn) { t.Error("EachOf does not wait, and visits all the same") }); err != ErrOnLoop {
+			if err := s.EachOf(context.Background(), "good", func(Conn) { t.Error("EachOf does not wait, and visits all the same") }); err != ErrOnLoop {
 				t.Errorf("EachOf in a callback: %v", err)
 			}
 			if n, err := s.CloseUser("nobody", 4403, ""); n != 0 || err != nil {
@@ -178,7 +184,7 @@ func TestEachAtTheEnd(t *testing.T) {
 		t.Errorf("on the other loop: %v", e)
 	}
 	go func() { ended <- s.Each(func(Conn) {}) }()
-	go func() { ended <- s.EachOf("alice", func(Conn) { t.Error("EachOf has waited") }) }()
+	go func() { ended <- s.EachOf(context.Background(), "alice", func(Conn) { t.Error("EachOf has waited") }) }()
 	if err := s.Shutdown(context.Background()); err == nil {
 		t.Error("Shutdown does not tell of the callback")
 	}

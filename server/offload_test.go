@@ -426,7 +426,7 @@ func TestOffloadBudgetOfTheWaiting(t *testing.T) {
 // A drain waits for jobs; what they answer comes before the 1001.
 func TestOffloadDrain(t *testing.T) {
 	w := newWorkshop()
-	s := &Server{Drain: 500 * time.Millisecond}
+	s := &Server{Drain: time.Hour}
 	s.Route("/work/{room}", w.route(1))
 	c := dial(t, start(t, s), "/work/a")
 	say(t, c, "last")

@@ -33,7 +33,7 @@ func (d *door) letIn(s link, place uint32, q quota, r *upgrade.Request, response
 // together. kept is the connection's Data.
 func (l *loop) seat(s link, place uint32, q quota, r *upgrade.Request, kept any, response, early []byte) {
 	d := s.Data()
-	if w := frame.Window(r.Deflate()); w != 0 {
+	if w := frame.Window(r.Deflate()); w != 0 && l.places.At(place).route.Relay == nil { // else the other server has agreed
 		d.frame = frame.NewState(w)
 		s.Mark(uint32(w) << stream.MarkShift)
 	}

@@ -142,15 +142,13 @@ func TestProxyProtocol(t *testing.T) {
 // reason, and once a minute the log has it.
 func TestProxyHeaderErrors(t *testing.T) {
 	log := new(journal)
-	s := locating(&Server{ProxyProtocol: proxies(t, "127.0.0.1"), HandshakeTimeout: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	s := locating(&Server{ProxyProtocol: proxies(t, "127.0.0.1"), HandshakeTimeout: time.Hour, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	addr := start(t, s)
 	for _, c := range []struct{ sent, reason string }{
 		{request("/ws"), "missing"},
 		{"\x16\x03\x01", "missing"},
 		{"PROXY TCP4 x\r\n" + request("/ws"), "malformed"},
 		{"PROXY " + strings.Repeat("x", 200), "too_large"},
-		{aliceV1[:20], "timeout"},
-		{"", "timeout"},
 	} {
 		before := s.Stats().ProxyHeaderErrors[c.reason]
 		if status, text := call(t, "tcp", addr, c.sent).answer(); status != 0 {
@@ -180,6 +178,18 @@ func TestProxyHeaderErrors(t *testing.T) {
 	eventually(t, "the log is told", func() bool { return strings.Contains(log.String(), "did not begin with a PROXY header") })
 	if said := log.String(); strings.Count(said, "did not begin with a PROXY header") != 1 || !strings.Contains(said, "reason=missing") {
 		t.Errorf("the log has\n%s", said)
+	}
+}
+
+// TestProxyHeaderLate: so is a header that does not come in time.
+func TestProxyHeaderLate(t *testing.T) {
+	s := locating(&Server{ProxyProtocol: proxies(t, "127.0.0.1"), HandshakeTimeout: 100 * time.Millisecond})
+	addr := start(t, s)
+	for k, sent := range []string{aliceV1[:20], ""} {
+		if status, text := call(t, "tcp", addr, sent).answer(); status != 0 {
+			t.Errorf("%q: got %d, %q", sent, status, text)
+		}
+		eventually(t, "it is counted", func() bool { return s.Stats().ProxyHeaderErrors["timeout"] == int64(k+1) })
 	}
 }
 

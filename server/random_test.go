@@ -128,6 +128,7 @@ type biography struct {
 	to             map[Conn]int // how many messages were sent to each
 	said           [randomGroups]struct{ epoch, n int }
 	ran            int
+	isRelayed      bool
 }
 
 // newWorld is a server with settings at random, which has not started.
@@ -210,7 +211,7 @@ func (w *world) open(c Conn) error {
 	defer w.mu.Unlock()
 	l := w.seen[c]
 	if l == nil {
-		l = &biography{to: make(map[Conn]int)}
+		l = &biography{to: make(map[Conn]int), isRelayed: c.Route() == "/relay"}
 		w.seen[c] = l
 	}
 	if l.opened++; l.opened != 1 || l.closed != 0 {
@@ -346,7 +347,7 @@ func (w *world) tell(c Conn, l *biography, to Conn, size int) {
 	w.mu.Lock()
 	n := l.to[to]
 	w.mu.Unlock()
-	text := fmt.Sprint("from ", c.ID(), " ", n, " ", strings.Repeat("x", size))
+	text := fmt.Sprint("from ", c.ID(), ">", to.ID(), " ", n, " ", strings.Repeat("x", size))
 	err := to.Send(frame.OpText, []byte(text))
 	if size%2 == 1 {
 		err = errors.Join(err, to.SendPrepared(frame.Prepare(frame.OpText, []byte(text)))) // it is told once more
@@ -395,7 +396,7 @@ func (w *world) meddle(ctx context.Context, name string, rng *rand.Rand) {
 		case 5, 6:
 			_ = c.Run(func(c Conn) { w.alive(c, "Run") })
 		case 7:
-			_ = w.join(c, theirGroups+rng.IntN(randomGroups-theirGroups)) // it may have ended
+			_ = w.join(c, w.meddlersGroup(c)) // it may have ended
 		case 8:
 			if rng.IntN(10) == 0 {
 				_ = w.groups[rng.IntN(randomGroups)].Close(4004, "disbanded")
@@ -407,6 +408,17 @@ func (w *world) meddle(ctx context.Context, name string, rng *rand.Rand) {
 			w.publish(name, k, &said[k], 1<<rng.IntN(16))
 		}
 	}
+}
+
+// meddlersGroup is which group meddlers have a connection join: the client of a relay hears what
+// those are told that it is passed on to, too, and nothing is to come to it by both ways.
+func (w *world) meddlersGroup(c Conn) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l := w.seen[c]; l != nil && l.isRelayed {
+		return theirGroups
+	}
+	return theirGroups + 1
 }
 
 // adopt gives the server one end of a pair of sockets, whose other end says half a head, a

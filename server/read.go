@@ -69,7 +69,7 @@ func (l *loop) visit(s link, f func(Conn)) {
 	l.enter(r)
 	l.owes = 0
 	l.reply.begin(c.token(), nil, l.srv.maxBacklog())
-	l.reply.behind = s.Waiting()
+	l.reply.behind = l.waiting(s)
 	end := ending{err: errInternal} // unless it goes on
 	defer l.finish(s, r, 0, &end)
 	end.err = l.call(r, c, func() error { f(c); return nil })
@@ -95,6 +95,12 @@ func (l *loop) finish(s link, r *loopRoute, greeting int, why *ending) {
 	}
 	if end.err != nil && s.Extra().line == nil && l.concerns(c.token()) && l.mail.closeWith(c, end.err, end.framed) == nil {
 		end.err = nil // what was said before the end is in the lane: the close goes behind it
+	}
+	if r.Relay != nil && greeting == 0 && len(out) > 0 {
+		if l.tell(s, out); !s.Data().facts.isUsers() {
+			return // it has ended by that
+		}
+		out, parts = nil, nil
 	}
 	if end.err == nil || s.Extra().line != nil { // with jobs it ends when they are done: what was said need not wait
 		r.tally.BytesOut += int64(len(out))

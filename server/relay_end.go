@@ -21,7 +21,8 @@ var (
 	errLifetime     = &CloseError{Code: frame.StatusGoingAway, Reason: "max_lifetime"}
 )
 
-// parting is the end of a client that waits for the end of the frame that passes to it.
+// parting is the end of a client that waits for the end of the frame that passes to it, or of the
+// message behind which it is to be told something.
 type parting struct {
 	out []byte // its last bytes, with the close frame
 	err *CloseError
@@ -38,19 +39,35 @@ type lost struct {
 func (l *loop) isInFrame(s link) bool {
 	up, ok := l.pairs.of(l, s)
 	if ok && l.relay.inside == up.Token() {
-		return l.relay.inFrame
+		return l.relay.parser.InFrame()
 	}
 	return ok && up.Extra().partial.InFrame()
+}
+
+// isInMessage reports whether the client of a relay is in the middle of a message, where only a
+// control frame of ours can be said.
+func (l *loop) isInMessage(s link) bool {
+	up, ok := l.pairs.of(l, s)
+	if ok && l.relay.inside == up.Token() {
+		return l.relay.parser.InMessage()
+	}
+	return ok && up.Extra().partial.InMessage()
+}
+
+// mustStay reports whether the end of a connection has to wait for what passes to it.
+func (l *loop) mustStay(s link) bool {
+	up, ok := l.pairs.of(l, s)
+	return ok && (l.isInFrame(s) || up.Data().facts.has(owesText))
 }
 
 // hasHalf reports whether a client has begun a frame that passes to the other side.
 func hasHalf(s link) bool { return s.Extra().partial.InFrame() && !s.Data().facts.has(spoiled) }
 
-// putOff puts the end of a connection off until the frame is whole that passes to it, for the
-// write-timeout at most, and reports whether the caller has nothing more to do. Meanwhile
-// nothing is read; the first end counts.
+// putOff puts the end of a connection off until the frame is whole that passes to it, or all was
+// said that was to be said before, for the write-timeout at most, and reports whether the caller has
+// nothing more to do. Meanwhile nothing is read; the first end counts.
 func (l *loop) putOff(s link, out []byte, e *CloseError) bool {
-	if !l.isInFrame(s) {
+	if !l.mustStay(s) {
 		return false
 	}
 	if s.Extra().parting != nil {
@@ -68,12 +85,6 @@ func (l *loop) putOff(s link, out []byte, e *CloseError) bool {
 	l.pause(s)
 	up.DueBy(l.Deadline(l.srv.writeTimeout()))
 	return true
-}
-
-// partNow ends a connection that has the whole frame now.
-func (l *loop) partNow(s link) {
-	p := s.Extra().parting
-	l.end(s, p.out, p.err)
 }
 
 // expireUp ends the waiting for a server: for its answer, its close frame, or the end of a frame.
@@ -189,7 +200,8 @@ func (l *loop) dropUpstream(up link) {
 	if up.HasExtra() {
 		x := up.Extra()
 		l.Buffers.Put(x.head)
-		x.head, x.call = nil, nil
+		l.Buffers.Put(x.unsaid)
+		x.head, x.unsaid, x.call = nil, nil, nil
 		l.dropInput(up)
 	}
 }

@@ -90,7 +90,7 @@ func (m *meter) exceededPiece(s, up link, r *loopRoute, pc *frame.Piece, over ex
 	case act == Disconnect, pc.Deflated && up.Data().facts.has(needsAll):
 		return m.limitClose(s, r, over)
 	case act == Warn && tell:
-		up.Data().facts |= owesText
+		m.warn(s, r)
 	}
 	s.Data().facts |= spoiled
 	return nil

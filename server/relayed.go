@@ -11,12 +11,11 @@ import (
 
 // relaying is the memory that relays use in turn.
 type relaying struct {
-	parser  frame.Relay
-	down    frame.Config // of what servers say
-	up      frame.Config // of the close frames that we say to them
-	inside  uint64       // the dialled connection whose input is passed down, 0 for none
-	inFrame bool         // and whether its client is in the middle of a frame
-	lost    lost         // how the client ends whose event it is, if its other side has gone
+	parser frame.Relay
+	down   frame.Config // of what servers say
+	up     frame.Config // of the close frames that we say to them
+	inside uint64       // the dialled connection whose input is passed down, and that has the parser, 0 for none
+	lost   lost         // how the client ends whose event it is, if its other side has gone
 }
 
 // pairs are the slots of those that a connection is paired with. Both are of one loop and end
@@ -88,18 +87,7 @@ func (l *loop) passUp(s link, r *loopRoute, input []byte) (end ending) {
 	case up.Waiting() > 0:
 		s.Hold(byPeer)
 	}
-	if ok && end.err == nil && up.Data().facts.has(owesText) && l.isBetween(s, up) {
-		text := l.warning(s, up)
-		r.tally.BytesOut += int64(len(text))
-		s.Pass(text)
-	}
 	return end
-}
-
-// isBetween reports whether a client can be told something at once in its own event: not before
-// the 101 has left, in the middle of a message, or if it takes nothing.
-func (l *loop) isBetween(s, up link) bool {
-	return len(l.reply.b) == 0 && !up.Extra().partial.InMessage() && s.Waiting() == 0
 }
 
 // readUp has the parser pass what a client may say, until it has to stop, for good if that is in
@@ -194,15 +182,15 @@ func (o owner) passDown(up link, b []byte) {
 	case isBad:
 		o.hangUpOn(up)
 		o.conclude(s, nil, errUpstreamLost)
-	case s.Extra().parting != nil && !partial.InFrame():
-		o.partNow(s)
+	case s.Extra().parting != nil && !o.mustStay(s):
+		o.end(s, nil, nil)
 	case s.Waiting() > 0:
 		up.Hold(byPeer)
 	}
 }
 
-// readDown has the parser pass what a server may say: all, up to its close frame, or up to the
-// end of the frame that the end of the client waits for.
+// readDown has the parser pass what a server may say: all, up to its close frame, or up to where
+// the end of the client may come.
 func (o owner) readDown(s, up link) (bye *CloseError, isBad bool) {
 	p, t := &o.relay.parser, &o.routeOf(s).tally
 	for {
@@ -226,16 +214,16 @@ func (o owner) readDown(s, up link) (bye *CloseError, isBad bool) {
 			return nil, true
 		}
 		p.Pass()
-		if s.Extra().parting != nil && !p.InFrame() {
+		if up.Data().facts.has(owesText) && !p.InMessage() {
+			o.handDown(s, up)
+			o.tellUnsaid(s, up)
+		}
+		if s.Extra().parting != nil && !p.InFrame() && !up.Data().facts.has(owesText) {
 			return nil, false
 		}
 		if up.Data().facts.has(owesPing) && !p.InFrame() {
 			o.handDown(s, up)
 			o.pingBehind(s, up)
-		}
-		if up.Data().facts.has(owesText) && !p.InMessage() {
-			o.handDown(s, up)
-			o.give(s, up, o.warning(s, up))
 		}
 	}
 }
@@ -253,20 +241,9 @@ func (o owner) give(s, up link, b []byte) {
 		return
 	}
 	o.routeOf(s).tally.BytesOut += int64(len(b))
-	o.relay.inside, o.relay.inFrame = up.Token(), o.relay.parser.InFrame()
+	o.relay.inside = up.Token()
 	s.Pass(b)
 	o.relay.inside = 0
-}
-
-// warning returns what tells a client, between two messages, that it is over a limit.
-func (l *loop) warning(s, up link) []byte {
-	up.Data().facts &^= owesText
-	if _, ok := l.pairs.of(l, up); !ok {
-		return nil
-	}
-	r := l.routeOf(s)
-	r.tally.MessagesOut++
-	return frame.AppendFrame(nil, frame.OpText, []byte(r.Relay.WarnText))
 }
 
 // closeDown ends both sides with the close frame of the server's, which may be its answer to the

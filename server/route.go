@@ -50,9 +50,10 @@ type Route struct {
 
 	// Relay has the connections of the route passed on to another server, frame by frame,
 	// instead of being read here: it is asked last of all whether they may come in, and for
-	// the answer. Message is not called then, nor is OnLimit, and nothing can be sent to them.
-	// A message is charged when it begins, and once begun it is finished: bytes that are over a
-	// limit in its middle are waited for.
+	// the answer. Message is not called then, nor are OnLimit and Writable. What is sent to them goes
+	// uncompressed between two messages of that server's: what comes in the middle of one waits for
+	// its end, within MaxBacklog. A message is charged when it begins, and once begun it is finished:
+	// bytes that are over a limit in its middle are waited for.
 	Relay *Relay
 
 	// The life of a connection, all on its loop.

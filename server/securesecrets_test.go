@@ -18,7 +18,7 @@ import (
 // talkative, or in what the server tells of its connections; whatever becomes of the handshake.
 func TestSecretsOfHandshakes(t *testing.T) {
 	log, keys := new(journal), new(journal)
-	s := withTLS(&Server{TrackConns: true, HandshakeTimeout: time.Second, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	s := withTLS(&Server{TrackConns: true, HandshakeTimeout: time.Hour, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	s.Use(telling(s))
 	s.Route("/echo", Route{Message: echo})
 	addr := start(t, s)

@@ -197,6 +197,9 @@ func (s *Server) Route(path string, r Route) {
 	if at < 0 {
 		at = len(s.routes)
 	}
+	if r.Relay != nil {
+		r.Writable = nil // it is the other server that is held meanwhile
+	}
 	s.routes = slices.Insert(s.routes, at, &route{Route: r, pattern: p})
 }
 

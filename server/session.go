@@ -52,7 +52,7 @@ const (
 	heardClose = owesWritable // the client's close has passed
 	heardHalf  = prepaid      // half a frame has passed, of which the rest does not come
 	needsAll   = spoiled      // compressed messages refer to those before them, so that none may be left out
-	owesText   = odd          // it is to be told Relay.WarnText when the message is over that passes to it
+	owesText   = odd          // it is to be told what is unsaid when the message is over that passes to it
 	owesPing   = odd << 1     // it is to be pinged when the frame is over that passes to it
 )
 
@@ -108,15 +108,16 @@ type extra struct {
 	owed     int                  // how many mailboxes hold it back
 	call     *dialled             // it was dialled, and has not answered
 	parting  *parting             // it is relayed, and ends behind a frame
+	unsaid   []byte               // it was dialled: whole messages of ours for its client, if that owesText
 }
 
 // weigh says how many bytes of the loop's buffers x holds, and whether x is zero.
 func weigh(x *extra) (bytes int, isZero bool) {
 	if x.head == nil && x.partial == nil && x.begun == 0 && x.line == nil && x.strikes == 0 && x.struck == 0 && x.resume == 0 &&
-		x.tls == nil && x.question == nil && x.exchange == nil && x.owed == 0 && x.call == nil && x.parting == nil {
+		x.tls == nil && x.question == nil && x.exchange == nil && x.owed == 0 && x.call == nil && x.parting == nil && x.unsaid == nil {
 		return 0, true
 	}
-	bytes = cap(x.head) + x.partial.Size()
+	bytes = cap(x.head) + x.partial.Size() + cap(x.unsaid)
 	if x.question != nil {
 		bytes += cap(x.question.early) + x.question.charged
 	}

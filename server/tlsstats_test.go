@@ -119,7 +119,7 @@ func TestTLSStats(t *testing.T) {
 	log := new(journal)
 	s := &Server{
 		TLS:              &tls.Config{Certificates: []tls.Certificate{ours}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: trusts(ours), NextProtos: []string{"http/1.1"}},
-		HandshakeTimeout: 300 * time.Millisecond,
+		HandshakeTimeout: time.Hour,
 		Logger:           slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	s.Route("/ws", Route{})
@@ -147,8 +147,6 @@ func TestTLSStats(t *testing.T) {
 	}{
 		{"not_tls", says(request("/"))},
 		{"not_tls", says("\x00\x01\x02\x03\x04\x05\x06")},
-		{"timeout", says("")},
-		{"timeout", says("\x16\x03\x01\x02\x00\x01\x00")},
 		{"hangup", func(conn net.Conn) { conn.Close() }},
 		{"hangup", func(conn net.Conn) { io.WriteString(conn, "\x16\x03\x01\x02\x00\x01"); conn.Close() }},
 		{"protocol_version", as(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 })},
@@ -194,8 +192,28 @@ func TestTLSStats(t *testing.T) {
 	if got := s.Stats().TLS; !maps.Equal(got.Faults, wantFaults) || !maps.Equal(got.Failed, want) || got.Handshakes != 3 {
 		t.Errorf("got %+v", got)
 	}
-	eventually(t, "the log has them all", func() bool { return strings.Count(log.String(), "a TLS handshake has failed") == 12 })
+	eventually(t, "the log has them all", func() bool { return strings.Count(log.String(), "a TLS handshake has failed") == 10 })
 	if said := log.String(); !strings.Contains(said, "level=DEBUG") || !strings.Contains(said, "reason=peer_bad_certificate") {
 		t.Errorf("got\n%s", said)
+	}
+}
+
+// TestTLSStatsOfTheSlow: so has the one that does not come in time, of a server of its own: on a busy
+// machine the others might not either.
+func TestTLSStatsOfTheSlow(t *testing.T) {
+	s := &Server{TLS: &tls.Config{Certificates: []tls.Certificate{signed(t, "server", nil)}}, HandshakeTimeout: 300 * time.Millisecond}
+	addr := start(t, s)
+	for k, text := range []string{"", "\x16\x03\x01\x02\x00\x01\x00"} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, text)
+		_, _ = io.Copy(io.Discard, conn)
+		conn.Close()
+		eventually(t, "it is counted", func() bool { return s.Stats().TLS.Failed["timeout"] == int64(k+1) })
+	}
+	if got := s.Stats().TLS; len(got.Failed) != 1 || got.Handshakes != 0 || len(got.Faults) != 0 {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -195,7 +195,7 @@ func (o owner) visitMember(s link, w *walk) {
 		o.conclude(s, nil, w.end)
 		return
 	}
-	p := &w.out[encodingFor(s.Data().frame.Window())]
+	p := &w.out[encodingFor(windowOf(s.Generation()))]
 	if len(p.parts) == 0 {
 		p = &w.out[plain]
 	}

@@ -25,9 +25,7 @@ func (l *loop) transmit(s link, b []byte, parts ...stream.Part) {
 // the connection's own.
 func (l *loop) deliver(s link, b []byte, n int, parts ...stream.Part) {
 	if l.routeOf(s).Relay != nil {
-		if n == 0 { // a ping
-			s.Pass(b)
-		}
+		l.deliverBetween(s, b, n)
 		return
 	}
 	if waiting := s.Waiting(); waiting > 0 && waiting+len(b) > l.srv.maxBacklog() {

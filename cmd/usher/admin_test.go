@@ -234,7 +234,7 @@ func TestAdminWithCurl(t *testing.T) {
 	for _, tt := range []struct{ path, says string }{
 		{"/healthz", "ok"}, {"/readyz", "ok"}, {"/debug/pprof/", "goroutine"}, {"/debug/pprof/goroutine?debug=1", "goroutine profile"},
 	} {
-		out, err := exec.Command(curl, "-sS", "--fail", "--max-time", "20", base+tt.path).Output()
+		out, err := exec.Command(curl, "-sS", "--fail", "--max-time", "600", base+tt.path).Output()
 		if err != nil || !bytes.Contains(out, []byte(tt.says)) {
 			t.Errorf("%s: got %q, %v", tt.path, out, err)
 		}

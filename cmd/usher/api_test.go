@@ -326,9 +326,17 @@ func TestAPIGuard(t *testing.T) {
 	if code := b.want(t, "GET", "/v1/rooms", "", 404)["code"]; code != "no_rooms" {
 		t.Errorf("got %v", code)
 	}
-	if code := b.want(t, "POST", path+"/messages", `{"text":"hi"}`, 404)["code"]; code != "no_messages" {
-		t.Errorf("got %v", code)
+	for _, to := range []string{path, "/v1/connections/" + conn["id"].(string)} {
+		if n := b.want(t, "POST", to+"/messages", `{"text":"hi","from":"ops","id":"1"}`, 200)["connections"]; n != 1.0 {
+			t.Errorf("said to %v connections", n)
+		}
+		b.want(t, "POST", to+"/messages", `{"text":"hi","id":"1"}`, 200) // it was said
+		b.want(t, "POST", to+"/messages", `{"json":{"unread": [3]}}`, 200)
+		w.want(opText, "hi")
+		w.want(opText, `{"unread":[3]}`)
 	}
+	w.write(masked(opText, "and still an echo"))
+	w.want(opText, "and still an echo")
 	b.want(t, "DELETE", path+"?ban=1h&reason=out", "", 200)
 	if reason := w.wantClose(4403); reason != "out" {
 		t.Errorf("got %q", reason)

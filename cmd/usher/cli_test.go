@@ -32,7 +32,11 @@ type outcome struct {
 // finish runs a command to its end, with these variables alone in its environment.
 func finish(t *testing.T, env []string, args ...string) outcome {
 	t.Helper()
-	cmd := usher(t, args...)
+	return finishOf(t, usher(t, args...), env)
+}
+
+func finishOf(t *testing.T, cmd *exec.Cmd, env []string) outcome {
+	t.Helper()
 	cmd.Env = env
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -47,6 +51,10 @@ func finish(t *testing.T, env []string, args ...string) outcome {
 // TestMistakes: every error is one line on standard error that says what to do.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
+	path, err := buildPlain() // which starts six times as fast
+	if err != nil {
+		t.Fatal(err)
+	}
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +177,7 @@ func TestMistakes(t *testing.T) {
 		tests = append(tests, mistake{args + " --secret-file HS256:" + strings.Repeat("s3cret/", 70), 2, "the secret itself"})
 	}
 	for _, tt := range tests {
-		got := finish(t, nil, strings.Fields(tt.args)...)
+		got := finishOf(t, command(path, strings.Fields(tt.args)...), nil)
 		if strings.Contains(got.stderr, "s3cret") {
 			t.Errorf("usher %s: %s", tt.args, got.stderr)
 		}
@@ -180,7 +188,7 @@ func TestMistakes(t *testing.T) {
 	}
 	for value, says := range map[string]string{"short": "has 5 bytes", "": "is empty", "  ": "begins or ends with blanks", "\n": "is empty"} {
 		for _, args := range []string{"serve", "check", "token --sub alice"} {
-			got := finish(t, []string{"USHER_SECRET=" + value}, strings.Fields(args)...)
+			got := finishOf(t, command(path, strings.Fields(args)...), []string{"USHER_SECRET=" + value})
 			if got.code != 2 || !strings.Contains(got.stderr, "USHER_SECRET "+says) && (value != "" || args != "token --sub alice" || !strings.Contains(got.stderr, "no secret to sign with")) {
 				t.Errorf("usher %s with USHER_SECRET=%q: got %+v, want code 2", args, value, got)
 			}

@@ -79,18 +79,19 @@ func TestConfigIsNoFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	x := newTerminal(t)
 	for _, name := range []string{"empty", "blank", "mark", "zeros", "large", "missing", ".", "/dev/zero"} {
 		path := name
 		if !filepath.IsAbs(name) {
 			path = filepath.Join(dir, name)
 		}
 		for _, command := range []string{"serve", "check", "token"} {
-			if refused := refusal(command, "--config="+path); !strings.Contains(refused, "--config: ") || !strings.Contains(refused, path) {
+			if refused := x.refusal(command, "--config="+path); !strings.Contains(refused, "--config: ") || !strings.Contains(refused, path) {
 				t.Errorf("%s with %s: got %q", command, name, refused)
 			}
 		}
 		t.Setenv("USHER_CONFIG", path)
-		if refused := refusal("check", "--loops=1"); !strings.Contains(refused, "--config: ") || !strings.Contains(refused, "environment USHER_CONFIG") {
+		if refused := x.refusal("check", "--loops=1"); !strings.Contains(refused, "--config: ") || !strings.Contains(refused, "environment USHER_CONFIG") {
 			t.Errorf("USHER_CONFIG=%s: got %q", name, refused)
 		}
 		os.Unsetenv("USHER_CONFIG") // until Setenv's cleanup

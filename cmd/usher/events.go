@@ -102,13 +102,14 @@ func (s common) eventBytes() int {
 	return min(most, int(s.MaxBuffered)/16)
 }
 
-// tellLast sends the events of the end, until the drain has to be over.
+// tellLast says that nobody is here any more: to other nodes, and in the events of the end, which
+// are sent until the drain has to be over. A process that is handed over does not call it.
 func (r *running) tellLast(until time.Time) {
+	if r.app != nil {
+		r.app.Close()
+	}
 	if r.events == nil {
 		return
-	}
-	if r.app != nil {
-		r.app.EndGrace()
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()

@@ -25,7 +25,7 @@ import (
 // How often each client is refused in TestRefusalsArriveInAFlood, and how many of
 // it knock at once.
 const (
-	knocks = 1000
+	knocks = 300
 	atOnce = 40
 )
 
@@ -184,7 +184,7 @@ func refusedCurl(t *testing.T, url string) map[string]int {
 		missing(t, "curl", "not installed; see make deps")
 	}
 	dir := t.TempDir()
-	out, err := exec.Command(path, "--silent", "--show-error", "--http1.1", "--max-time", "60",
+	out, err := exec.Command(path, "--silent", "--show-error", "--http1.1", "--max-time", "600",
 		"--parallel", "--parallel-max", strconv.Itoa(atOnce),
 		"-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: "+wsKey,
 		"--write-out", "%{http_code} %{filename_effective}\n", "--output", filepath.Join(dir, "#1"),

@@ -79,7 +79,7 @@ func guardChat(t *testing.T, chat func(socket string) *exec.Cmd) {
 	all := heardBy(t, &a, &b)
 	guardRefusals(t, p, alice, bob)
 
-	c := joinBriefly(t, p, "carol", "/ws/brief")
+	c, _ := joinBriefly(t, p, "carol", "/ws/brief")
 	c.want(opText, "carol has joined")
 	c.wantClose(4401)
 	<-app.await("carol has left with 1001")
@@ -124,15 +124,16 @@ func guardChat(t *testing.T, chat func(socket string) *exec.Cmd) {
 }
 
 // joinBriefly has somebody come in with a token that ends soon, or later where the machine is slow.
-func joinBriefly(t *testing.T, p *program, user, path string) *wire {
+func joinBriefly(t *testing.T, p *program, user, path string) (w *wire, exp time.Time) {
 	t.Helper()
 	for left := 2 * time.Second; ; left *= 2 {
-		soon := sign(jwt.SigningMethodHS256, jwt.MapClaims{"sub": user, "exp": time.Now().Add(left).Unix()})
-		w := dial(t, p.addr)
+		exp = time.Now().Add(left).Truncate(time.Second)
+		soon := sign(jwt.SigningMethodHS256, jwt.MapClaims{"sub": user, "exp": exp.Unix()})
+		w = dial(t, p.addr)
 		w.write(head(upgradeTo(path, bearer(soon))...))
 		switch got := w.answer(); {
 		case got.status == 101:
-			return w
+			return w, exp
 		case got.code() != "token_expired" || left > patience:
 			t.Fatalf("%s: got %v, want 101", user, got)
 		}

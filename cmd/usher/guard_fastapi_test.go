@@ -65,7 +65,7 @@ func TestGuardFastAPI(t *testing.T) {
 	all := heardBy(t, &a, &b)
 	fastAPIRefusals(t, p, socket, alice, bob)
 
-	c := joinBriefly(t, p, "carol", "/ws/hall")
+	c, _ := joinBriefly(t, p, "carol", "/ws/hall")
 	all("carol has joined")
 	c.want(opText, "carol has joined")
 	c.wantClose(4401)

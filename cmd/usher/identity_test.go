@@ -254,16 +254,9 @@ func TestTicketReplay(t *testing.T) {
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--echo-auth", "/auth")
-	exp := time.Now().Add(2500 * time.Millisecond).Truncate(time.Second)
-	conn, _, err := websocket.DefaultDialer.Dial("ws://"+p.addr+"/auth?token="+sign(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "alice", "exp": exp.Unix()}), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetReadDeadline(time.Now().Add(patience))
-	_, _, err = conn.ReadMessage()
-	if !websocket.IsCloseError(err, 4401) || !strings.Contains(err.Error(), "token_expired") {
-		t.Errorf("got %v, want 4401 token_expired", err)
+	w, exp := joinBriefly(t, p, "alice", "/auth")
+	if reason := w.wantClose(4401); reason != "token_expired" {
+		t.Errorf("got %q, want token_expired", reason)
 	}
 	if time.Now().Before(exp) {
 		t.Error("closed before exp")

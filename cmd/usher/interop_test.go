@@ -261,7 +261,7 @@ func TestCurl(t *testing.T) {
 	}
 	p := serve(t, door...)
 	curl := func(urlPath string, args ...string) answer {
-		args = append([]string{"--silent", "--show-error", "--include", "--http1.1", "--max-time", "20"}, args...)
+		args = append([]string{"--silent", "--show-error", "--include", "--http1.1", "--max-time", "600"}, args...)
 		out, err := exec.Command(path, append(args, "http://"+p.addr+urlPath)...).Output()
 		a := (&wire{in: newReader(out)}).answer()
 		if err != nil {

@@ -47,6 +47,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, err)
 	}
+	return obey(parser, from, args, stderr)
+}
+
+// obey is run with a parser, of newParser.
+func obey(parser *kong.Kong, from *sources, args []string, stderr io.Writer) int {
 	command, err := parser.Parse(args)
 	if err != nil {
 		return fail(stderr, usageError{fmt.Errorf("%w (see %s --help)", from.explain(err), asked(err))})
@@ -60,9 +65,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// newParser returns a parser that reads a command line into c, and what it leaves out from
-// elsewhere.
-func newParser(c *cli, from *sources, stdout, stderr io.Writer) (*kong.Kong, error) {
+// newParser returns a parser that reads a command line into c, which is a *cli or has some of its
+// commands, and what it leaves out from elsewhere.
+func newParser(c any, from *sources, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("usher"),
 		kong.Description("A WebSocket server that answers strangers before it lets them in."),

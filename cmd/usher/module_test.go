@@ -257,7 +257,7 @@ func TestModuleExpiry(t *testing.T) {
 	everywhere(t, func(t *testing.T, origin string, comes func(p *program) person) {
 		p := serve(t, "--echo-auth", "/echo", "--origin", origin)
 		js := comes(p)
-		short := sign(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(4 * time.Second).Unix()})
+		short := sign(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(10 * time.Second).Unix()})
 		js.visits("a", "ws://"+p.addr+"/echo", fmt.Sprintf("{token: ({renew}) => renew ? %q : %q}", token("alice"), short))
 		js.until(`links.a.socket?.protocol === "bearer" && links.a.log.some(({state}) => state === "connecting")`)
 		for _, s := range js.log("a", "state") {

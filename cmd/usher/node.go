@@ -41,8 +41,9 @@ func (r *running) join(f *clusterFlags) (*node, error) {
 		URLs: m.servers, Node: m.node, TokenFile: f.ClusterTokenFile, CredsFile: m.creds, TLS: m.tls,
 		Logger: r.log,
 	}
+	config.Encode, config.User = api.Verbatim, r.tellUser
 	if r.app != nil {
-		config.Encode, config.Lost, config.User = r.app.Encode, r.sayLost, r.tellUser
+		config.Encode, config.Lost = r.app.Encode, r.sayLost
 	}
 	var err error
 	if m.servers == nil {

@@ -139,6 +139,7 @@ func needed(command, flag string) []string {
 // given. The test goes over all flags: a new one has to be in these tables.
 func TestEmptyOrMalformed(t *testing.T) {
 	t.Setenv("USHER_SECRET", strings.Repeat("s", 32))
+	x := newTerminal(t)
 	for command, flag := range allFlags(t) {
 		name := command + " --" + flag.Name
 		bad := malformed[flag.Target.Type()]
@@ -159,7 +160,7 @@ func TestEmptyOrMalformed(t *testing.T) {
 			bad = append([]string{""}, bad...)
 		}
 		for _, value := range append(bad, " ", "\t") {
-			if refused := refusal(command, "--"+flag.Name+"="+value); !strings.Contains(refused, flag.Name) && !strings.Contains(refused, value) {
+			if refused := x.refusal(command, "--"+flag.Name+"="+value); !strings.Contains(refused, flag.Name) && !strings.Contains(refused, value) {
 				t.Errorf("%s=%q: got %q, want it refused by name", name, value, refused)
 			}
 		}
@@ -168,6 +169,7 @@ func TestEmptyOrMalformed(t *testing.T) {
 
 // TestGivenTwice: a flag of serve or guard, and so of check, that is not a list can be given once.
 func TestGivenTwice(t *testing.T) {
+	x := newTerminal(t)
 	for command, flag := range allFlags(t) {
 		if name := strings.TrimPrefix(command, "check "); name != "serve" && name != "guard" || flag.IsCumulative() || flag.Name == "config" {
 			continue
@@ -176,7 +178,7 @@ func TestGivenTwice(t *testing.T) {
 		if !flag.IsBool() {
 			value += "=" + goodValue(flag)
 		}
-		if refused := refusal(command, value, value); !strings.Contains(refused, "--"+flag.Name+" is given twice") {
+		if refused := x.refusal(command, value, value); !strings.Contains(refused, "--"+flag.Name+" is given twice") {
 			t.Errorf("%s %s, twice: got %q", command, value, refused)
 		}
 	}
@@ -227,15 +229,14 @@ func allFlags(t *testing.T) func(yield func(command string, flag *kong.Flag) boo
 
 // refusal returns the one line with which the program refuses a command line, with exit code
 // 2, or what it did instead.
-func refusal(command string, args ...string) string {
+func (x *terminal) refusal(command string, args ...string) string {
 	command = strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(command, "usher "), "<url>"))
 	name, _, _ := strings.Cut(args[0], "=")
-	var stdout, stderr strings.Builder
 	words := append(strings.Fields(command), needed(command, name)...)
-	code := run(append(words, args...), &stdout, &stderr)
-	line, ended := strings.CutSuffix(stderr.String(), "\n")
-	if code != 2 || !ended || strings.Contains(line, "\n") || stdout.Len() > 0 {
-		return fmt.Sprintf("code %d, %q, %q", code, stdout.String(), stderr.String())
+	code, stdout, stderr := x.run(append(words, args...)...)
+	line, ended := strings.CutSuffix(stderr, "\n")
+	if code != 2 || !ended || strings.Contains(line, "\n") || stdout != "" {
+		return fmt.Sprintf("code %d, %q, %q", code, stdout, stderr)
 	}
 	return line
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -163,7 +162,7 @@ type places struct {
 
 // ask runs a command with the flag in these places, and returns the exit code and what it
 // printed.
-func (p places) ask(t *testing.T, dir, command string, flag *kong.Flag) (code int, stdout, stderr string) {
+func (p places) ask(t *testing.T, x *terminal, dir, command string, flag *kong.Flag) (code int, stdout, stderr string) {
 	t.Helper()
 	args := strings.Fields(command)
 	if p != (places{}) {
@@ -186,18 +185,15 @@ func (p places) ask(t *testing.T, dir, command string, flag *kong.Flag) (code in
 		os.Setenv(name, *p.variable)
 		defer os.Unsetenv(name)
 	}
-	var out, errs strings.Builder
-	code = run(args, &out, &errs)
-	return code, out.String(), errs.String()
+	return x.run(args...)
 }
 
 // isOwn reports whether a command is check, for serve, or for guard if serve has no such flag.
-func isOwn(command string, flag *kong.Flag) bool {
+func (x *terminal) isOwn(command string, flag *kong.Flag) bool {
 	if command != "check guard" {
 		return command == "check serve"
 	}
-	parser, err := newParser(new(cli), new(sources), io.Discard, io.Discard)
-	return err == nil && !slices.Contains(settingNames(parser.Model, "serve"), flag.Name)
+	return !slices.Contains(settingNames(x.parser.Model, "serve"), flag.Name)
 }
 
 // TestSources goes over all flags of serve and guard. Each may be on the command line, in the
@@ -206,9 +202,10 @@ func TestSources(t *testing.T) {
 	t.Setenv("USHER_SECRET", strings.Repeat("s", 32))
 	dir := t.TempDir()
 	writeGoodFiles(t, dir)
+	x := newTerminal(t)
 	file := "file " + filepath.Join(dir, "usher.yaml") + ", line 2"
 	for command, flag := range allFlags(t) {
-		if !isOwn(command, flag) || flag.Name == "config" {
+		if !x.isOwn(command, flag) || flag.Name == "config" {
 			continue
 		}
 		variable := "environment " + variableOf(flag.Name)
@@ -230,13 +227,13 @@ func TestSources(t *testing.T) {
 			if tt.places == (places{}) && flag.Name == "upstream" {
 				continue
 			}
-			code, stdout, stderr := tt.ask(t, dir, command, flag)
+			code, stdout, stderr := tt.ask(t, x, dir, command, flag)
 			if got := lineOf(stdout, flag.Name); code != 0 || stderr != "" || got != [2]string{tt.value, tt.origin} {
 				t.Errorf("--%s, %+v: got %d, %q, %s, want %q from %s", flag.Name, tt.places, code, got, stderr, tt.value, tt.origin)
 			}
 		}
 		if flag.IsSlice() {
-			code, stdout, stderr := places{file: key + "\n- " + quoted(first) + "\n- " + quoted(second)}.ask(t, dir, command, flag)
+			code, stdout, stderr := places{file: key + "\n- " + quoted(first) + "\n- " + quoted(second)}.ask(t, x, dir, command, flag)
 			if got := lineOf(stdout, flag.Name); code != 0 || got != [2]string{first + "," + second, file} {
 				t.Errorf("--%s, two in the file: got %d, %q, %s", flag.Name, code, got, stderr)
 			}
@@ -263,13 +260,14 @@ func TestSourcesOfMistakes(t *testing.T) {
 	t.Setenv("USHER_SECRET", strings.Repeat("s", 32))
 	dir := t.TempDir()
 	writeGoodFiles(t, dir)
+	x := newTerminal(t)
 	path := filepath.Join(dir, "usher.yaml")
 	for command, flag := range allFlags(t) {
-		if !isOwn(command, flag) || flag.Name == "config" {
+		if !x.isOwn(command, flag) || flag.Name == "config" {
 			continue
 		}
 		refused := func(p places, says ...string) {
-			code, stdout, stderr := p.ask(t, dir, command, flag)
+			code, stdout, stderr := p.ask(t, x, dir, command, flag)
 			for _, word := range says {
 				if code != 2 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, word) {
 					t.Errorf("%s --%s, %+v: got %d, %q, %q, want %q", command, flag.Name, p, code, stdout, stderr, word)

@@ -68,6 +68,7 @@ func TestTLSMistakes(t *testing.T) {
 	write("text", "hello\n")
 	write("locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
 	const listen = "--listen=tls://127.0.0.1:0 "
+	x := newTerminal(t)
 	for _, tt := range []struct{ args, says string }{
 		{listen, "name one with --tls-cert"},
 		{listen + "--listen 127.0.0.1:0 --tls-min 1.3", "name one with --tls-cert"},
@@ -106,7 +107,7 @@ func TestTLSMistakes(t *testing.T) {
 		t.Chdir(dir)
 		for _, command := range []string{"serve", "check"} {
 			fields := strings.Fields(tt.args)
-			if got := refusal(command, fields...); !strings.Contains(got, tt.says) || strings.Contains(got, "code 1") {
+			if got := x.refusal(command, fields...); !strings.Contains(got, tt.says) || strings.Contains(got, "code 1") {
 				t.Errorf("%s %s: got %q, want %q", command, tt.args, got, tt.says)
 			}
 		}

@@ -44,7 +44,7 @@ func TestUsersWithCurl(t *testing.T) {
 	}
 	p := serveUsers(t, htpasswdFile)
 	post := func(name, password string) (status, body string) {
-		out, err := exec.Command(curl, "-sS", "--max-time", "20", "-w", "\n%{http_code} %header{retry-after}",
+		out, err := exec.Command(curl, "-sS", "--max-time", "600", "-w", "\n%{http_code} %header{retry-after}",
 			"--data-urlencode", "username="+name, "--data-urlencode", "password="+password, "http://"+p.addr+"/token").Output()
 		if err != nil {
 			t.Fatal(err)

@@ -27,8 +27,7 @@ type API struct {
 
 	// Encode makes a message of a text, or of a JSON value if that is not nil: for rooms, and for
 	// single connections, each in the dialect that Hub.DialectOf says. from may be empty. Its error is
-	// the backend's: a *upgrade.Rejection, or what is wrong in words. nil means that nothing can be
-	// said here.
+	// the backend's: a *upgrade.Rejection, or what is wrong in words. nil means Verbatim.
 	Encode func(from, text string, json []byte) (hub.Encoder, error)
 
 	// Retold is the dialect in which the API tells what a room has retained: one in JSON, if there is
@@ -74,7 +73,8 @@ const (
 // within seconds, and is not asked any more.
 const askTime = 2 * time.Second
 
-// lookTime is how long the loops have to tell what they know of connections.
+// lookTime is how long the loops have to tell what they know of connections, and to have them join a
+// room: less than askTime, so that the node answers of which one is held up.
 const lookTime = time.Second
 
 // ServeHTTP answers one request. net/http has read its head; how long that, and its body, may take

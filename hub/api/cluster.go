@@ -3,6 +3,7 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -138,13 +139,15 @@ func (a *API) others(ctx context.Context, c call) (p parts, err error) {
 		return p, nil
 	}
 	c.By = a.name()
-	question, err := json.Marshal(c)
-	if err != nil {
+	var question bytes.Buffer
+	e := json.NewEncoder(&question)
+	e.SetEscapeHTML(false) // a value is said by all nodes as it came
+	if err := e.Encode(c); err != nil {
 		return p, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	answers, silent, err := a.Nodes.Ask(ctx, question)
+	answers, silent, err := a.Nodes.Ask(ctx, question.Bytes())
 	if err != nil {
 		return p, errCluster
 	}

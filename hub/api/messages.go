@@ -3,10 +3,13 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"time"
+	"unicode/utf8"
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
@@ -21,12 +24,31 @@ type Sent struct {
 	Reach
 }
 
+// Verbatim makes messages where clients have no dialect of ours: a text is said as it is, and a JSON
+// value as its text, without space between its parts. Nothing says whom it is from. It may be an
+// API's Encode, or that of a Broker, and is safe for any goroutine.
+func Verbatim(_, text string, value []byte) (hub.Encoder, error) {
+	said := []byte(text)
+	if value != nil {
+		var b bytes.Buffer
+		if err := json.Compact(&b, value); err != nil {
+			return nil, err
+		}
+		said = b.Bytes()
+	}
+	if !utf8.Valid(said) {
+		return nil, errors.New("the message is not UTF-8")
+	}
+	return func(int) []byte { return said }, nil
+}
+
 // encoder returns what makes a message.
 func (a *API) encoder(from, text string, json []byte) (hub.Encoder, error) {
-	if a.Encode == nil {
-		return nil, errNoMessages
+	say := a.Encode
+	if say == nil {
+		say = Verbatim
 	}
-	encode, err := a.Encode(from, text, json)
+	encode, err := say(from, text, json)
 	if no := (*upgrade.Rejection)(nil); err != nil && !errors.As(err, &no) {
 		err = badRequest("%v", err)
 	}

@@ -17,7 +17,6 @@ import (
 var (
 	errPath        = upgrade.Reject(http.StatusNotFound, upgrade.CodeNotFound, "There is nothing at this path: docs/API.md lists what there is.")
 	errNoRooms     = upgrade.Reject(http.StatusNotFound, "no_rooms", "There are no rooms here: usher guard knows users and connections only.")
-	errNoMessages  = upgrade.Reject(http.StatusNotFound, "no_messages", "Nothing can be said here: what clients hear is the application's, usher guard only passes it on.")
 	errRoomUnknown = upgrade.Reject(http.StatusNotFound, "room_unknown", "There is no room of this name.")
 	errUserUnknown = upgrade.Reject(http.StatusNotFound, "user_unknown", "The user has no connection.")
 	errNotMember   = upgrade.Reject(http.StatusNotFound, "member_unknown", "The user is not in this room.")

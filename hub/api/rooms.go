@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -187,11 +188,16 @@ func (a *API) putMember(q *question) (any, error) {
 	return Moved{p.sum(), p.Reach}, err
 }
 
-func (a *API) joinHere(_ context.Context, c *call) (p part, err error) {
+func (a *API) joinHere(ctx context.Context, c *call) (p part, err error) {
 	if a.Hub == nil {
 		return p, nil
 	}
-	p.N, err = a.Hub.JoinUser(c.Room, c.User, a.Server)
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	p.N, err = a.Hub.JoinUser(ctx, c.Room, c.User, a.Server)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = errLoops
+	}
 	return p, err
 }
 

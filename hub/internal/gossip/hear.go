@@ -12,7 +12,7 @@ const maxQueued = 4096
 // Heard notes that a message has arrived, and answers questions. It reports whether there is more
 // in it, for Hear. That can be later; messages of one node should be in the order of arrival.
 func (v *View) Heard(m *Message, now time.Duration) (more bool) {
-	if m.From == v.Self {
+	if m.From == v.Self || m.kind == kindGoodbye || slices.Contains(v.parted, m.From) {
 		return false
 	}
 	n := v.find(m.From)
@@ -30,6 +30,24 @@ func (v *View) Heard(m *Message, now time.Duration) (more bool) {
 	}
 	v.hearQuestions(n, m.questions)
 	return false
+}
+
+// Part takes a goodbye: the node is gone. ok is false if the message is none, or the node was not
+// known.
+func (v *View) Part(m *Message) (gone Gone, ok bool) {
+	if m.kind != kindGoodbye || m.From == v.Self {
+		return Gone{}, false
+	}
+	if v.parted = append(v.parted, m.From); len(v.parted) > maxParted {
+		v.parted = slices.Delete(v.parted, 0, 1)
+	}
+	n := v.find(m.From)
+	if n == nil {
+		return Gone{}, false
+	}
+	n.isGone = true
+	v.nodes = slices.DeleteFunc(v.nodes, func(other *node) bool { return other == n })
+	return v.end(n), true
 }
 
 // find returns a node that is known, or nil.

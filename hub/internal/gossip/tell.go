@@ -20,6 +20,10 @@ const (
 	// forgetting is for how many beats a share that is empty is remembered, for what
 	// was overtaken.
 	forgetting = 5
+
+	// maxParted is of how many nodes that have said goodbye it is known that what still comes of
+	// them is old.
+	maxParted = 64
 )
 
 // tasks are what is to be told.
@@ -47,6 +51,9 @@ type Gone struct {
 	node   *node
 	Topics []*Topic
 }
+
+// Node returns the node's name.
+func (g Gone) Node() string { return g.node.Name }
 
 // Tick is to be called once a Beat while topics are in use. It returns the nodes that have been
 // silent for too long: Leave says what that means for their topics.
@@ -140,14 +147,26 @@ func (v *View) queue(n *node) {
 	}
 }
 
+// Goodbye returns the message, for all, that this node has nobody any more and says nothing more.
+// Next has nothing from then on.
+func (v *View) Goodbye() []byte {
+	v.isOver = true
+	return appendHead(nil, kindGoodbye, v.Self)
+}
+
+// IsOver reports whether Goodbye was called. What others tell is of no use then.
+func (v *View) IsOver() bool { return v.isOver }
+
 // HasNext reports whether Next may have something.
 func (v *View) HasNext() bool {
-	return v.isBeatDue || len(v.ended)+len(v.dirty)+len(v.fresh)+len(v.due) > 0
+	return !v.isOver && (v.isBeatDue || len(v.ended)+len(v.dirty)+len(v.fresh)+len(v.due) > 0)
 }
 
 // Next returns the next message that is to be sent, and to which nodes.
 func (v *View) Next() (to To, b []byte, ok bool) {
 	switch {
+	case v.isOver:
+		return To{}, nil, false
 	case v.isBeatDue:
 		v.isBeatDue = false
 		return To{}, v.beat(), true

@@ -45,6 +45,8 @@ type View struct {
 	round  []*Topic // all of topics, in the order of beats
 	next   int      // of round
 	nodes  []*node
+	parted []Node // those that have said goodbye, the last of them
+	isOver bool   // this node has
 	clock  uint64 // the last version of any share of this node
 	beats  uint64 // how many there were
 	beaten time.Duration
@@ -264,4 +266,34 @@ func (v *View) Silent(t *Topic, now time.Duration) (names []string) {
 func (v *View) Size() int {
 	const topicSize, nodeSize = 350, 200
 	return v.bytes + len(v.round)*topicSize + len(v.nodes)*nodeSize
+}
+
+// NameOf returns the name with a key that a user at another node has.
+func (t *Topic) NameOf(key string) (name string, isKnown bool) {
+	for _, s := range t.shares {
+		if i, _ := s.find(user{key: key}); i < len(s.users) && s.users[i].key == key {
+			return s.users[i].name, true
+		}
+	}
+	return "", false
+}
+
+// Holders returns the names of the other nodes that are known to have the user, and of those of
+// which it is not known who is there: they have told no names, or nothing yet.
+func (t *Topic) Holders(name, key string) (sure, perhaps []string) {
+	for _, s := range t.shares {
+		if _, has := s.find(user{name: name, key: key}); has {
+			sure = append(sure, s.node.Name)
+		} else if s.counted() > 0 {
+			perhaps = append(perhaps, s.node.Name)
+		}
+	}
+	for _, n := range t.waiting {
+		perhaps = append(perhaps, n.Name)
+	}
+	slices.Sort(sure) // a name may have two lives here for a while
+	sure = slices.Compact(sure)
+	slices.Sort(perhaps)
+	perhaps = slices.DeleteFunc(slices.Compact(perhaps), func(n string) bool { _, is := slices.BinarySearch(sure, n); return is })
+	return sure, perhaps
 }

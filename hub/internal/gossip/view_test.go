@@ -198,6 +198,33 @@ func TestDeadNode(t *testing.T) {
 	w.wantTruth()
 }
 
+// TestGoodbye: users of a node that says so leave at once, and what was said before and comes late
+// does not bring them back.
+func TestGoodbye(t *testing.T) {
+	for seed := range uint64(20) {
+		w := newWorld(t, seed, 3, 50, 1<<20)
+		w.isStrict, w.delay = true, 300*time.Millisecond
+		for i, h := range w.nodes {
+			h.came("lobby", fmt.Sprint("host", i))
+			h.came("lobby", "alice")
+		}
+		w.calm()
+		w.nodes[2].came("lobby", "late") // is on the way with the goodbye, and may be overtaken by it
+		w.nodes[2].flush()
+		w.goodbye(2)
+		w.pass(2 * w.delay) // and no beat of silence
+		w.wantTruth()
+		if len(w.nodes[0].nodes) != 1 {
+			t.Errorf("n0 knows %d others, want 1", len(w.nodes[0].nodes))
+		}
+		again := w.newHome("n2") // another run of it
+		w.nodes = append(w.nodes, again)
+		again.came("lobby", "host2")
+		w.calm()
+		w.wantTruth()
+	}
+}
+
 // TestSplit: each half sees the other leave, and come back, but for users that it has itself.
 func TestSplit(t *testing.T) {
 	w := quiet(t, 2)

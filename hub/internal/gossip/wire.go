@@ -13,6 +13,7 @@ import (
 //	           unless it is counted: number of users, for each: name, status
 //	questions: number of nodes, for each: name, epoch; for each topic: topic, 1 if all are to answer,
 //	           number of shares that are known, for each: number of the node, version
+//	goodbye:   nothing more
 //
 // Numbers are uvarints, and texts have their length in front. Shares and topics go on to the end.
 const wireVersion = 1
@@ -23,6 +24,7 @@ const (
 	kindEdits messageKind = iota + 1
 	kindShares
 	kindQuestions
+	kindGoodbye
 )
 
 // Node is one run of a node.
@@ -110,6 +112,7 @@ func Parse(b []byte) (m Message, err error) {
 		for len(r.rest) > 0 {
 			m.questions = append(m.questions, r.question(nodes))
 		}
+	case kindGoodbye:
 	default:
 		r.bad = true
 	}

@@ -35,6 +35,7 @@ func FuzzParse(f *testing.F) {
 	v.round = []*Topic{topic}
 	topic.waiting = v.nodes
 	f.Add(v.beat())
+	f.Add(v.Goodbye())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a := fuzzed(t)
 		m, err := Parse(b)
@@ -42,6 +43,9 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		m.SetKeys(strings.ToLower)
+		if gone, ok := a.Part(&m); ok {
+			a.end(gone)
+		}
 		if a.Heard(&m, a.w.now) {
 			for part := range m.Parts() {
 				a.apply(a.Hear(&m, part))

@@ -216,14 +216,33 @@ func (w *world) pass(d time.Duration) {
 			if len(h.rooms) > 0 && w.now >= h.ticked+Beat {
 				h.ticked = w.now
 				for _, g := range h.Tick(w.now) {
-					w.note("%s: %s is gone", h.Self.Name, g.node.Name)
-					for _, t := range g.Topics {
-						h.apply(h.Leave(g, t))
-					}
+					h.end(g)
 				}
 				h.flush()
 			}
 		}
+	}
+}
+
+// end has the users of a node go.
+func (h *home) end(g Gone) {
+	h.w.note("%s: %s is gone", h.Self.Name, g.Node())
+	for _, t := range g.Topics {
+		h.apply(h.Leave(g, t))
+	}
+}
+
+// goodbye ends a node that says so; links lose it, or bring it before what was said earlier.
+func (w *world) goodbye(i int) {
+	h := w.nodes[i]
+	w.nodes = slices.Delete(w.nodes, i, i+1)
+	b := h.Goodbye()
+	for _, other := range w.nodes {
+		at := w.now + time.Duration(w.rand.Int64N(int64(w.delay)+1))
+		w.mail = append(w.mail, letter{h.Self.Name, other.Self.Name, at, b})
+	}
+	if _, b, ok := h.Next(); ok || h.HasNext() {
+		w.errorf("%s says something behind its goodbye: %x", h.Self.Name, b)
 	}
 }
 
@@ -235,6 +254,9 @@ func (w *world) deliver(l letter) {
 		m, err := Parse(l.b)
 		if err != nil {
 			w.t.Fatalf("Parse(%x): %v", l.b, err)
+		}
+		if gone, ok := h.Part(&m); ok {
+			h.end(gone)
 		}
 		if h.Heard(&m, w.now) {
 			for part := range m.Parts() {

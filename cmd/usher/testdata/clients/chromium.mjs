@@ -5,7 +5,7 @@ import {chromium} from "playwright-core";
 import {converse} from "./browser_like.mjs";
 
 const job = JSON.parse(process.argv[2]);
-const patience = 30_000;
+const patience = 300_000; // of a busy machine
 
 // Each launch has a new, empty profile.
 const browser = await chromium.launch({
@@ -21,6 +21,7 @@ const browser = await chromium.launch({
 const seen = {};
 try {
   const page = await (await browser.newContext({ignoreHTTPSErrors: true})).newPage();
+  page.setDefaultTimeout(patience);
   await page.goto(job.page);
   Object.assign(seen, await page.evaluate(`(${converse})(WebSocket, ${JSON.stringify(job)})`));
 } finally {

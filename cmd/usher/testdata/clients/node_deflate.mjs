@@ -33,7 +33,7 @@ async function inChromium() {
   const browser = await chromium.launch({
     executablePath: job.browser,
     headless: true,
-    timeout: 30_000,
+    timeout: 300_000, // of a busy machine
     args: [
       "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
       "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -41,6 +41,7 @@ async function inChromium() {
   });
   try {
     const page = await (await browser.newContext()).newPage();
+    page.setDefaultTimeout(300_000);
     await page.goto(job.page);
     return await page.evaluate(`(${converse})(url => new WebSocket(url), ${JSON.stringify(job)})`);
   } finally {

@@ -16,7 +16,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 async def main():
     job = json.loads(sys.argv[1])
     seen = {"echoed": []}
-    how = {"max_size": None}
+    how = {"max_size": None, "open_timeout": 3600, "ping_timeout": 3600, "close_timeout": 3600}  # the test has a limit of its own
     if "window" in job:
         how["extensions"] = [ClientPerMessageDeflateFactory(server_max_window_bits=job["window"], client_max_window_bits=True)]
     async with websockets.connect(job["echo"], **how) as ws:

@@ -12,7 +12,7 @@ import sys
 import websockets
 
 URL, TIMES, AT_ONCE = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-options = {}
+options = {"open_timeout": 3600, "close_timeout": 3600}  # the test has a limit of its own
 bodies = {}
 
 if int(websockets.__version__.split(".")[0]) < 14:

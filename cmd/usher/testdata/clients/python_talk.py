@@ -13,6 +13,9 @@ import sys
 
 import websockets
 
+# The test has a limit of its own.
+PATIENT = {"open_timeout": 3600, "ping_timeout": 3600, "close_timeout": 3600}
+
 
 def secure(files):
     context = ssl.create_default_context(cafile=files["ca"])
@@ -21,7 +24,7 @@ def secure(files):
 
 
 async def talk(job, seen):
-    options = {"ssl": secure(job["tls"])} if "tls" in job else {}
+    options = dict(PATIENT, ssl=secure(job["tls"])) if "tls" in job else PATIENT
     async with websockets.connect(job["url"], **options) as ws:
         try:
             for said in job["say"]:

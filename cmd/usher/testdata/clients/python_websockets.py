@@ -11,9 +11,12 @@ import sys
 
 import websockets
 
+# The test has a limit of its own.
+PATIENT = {"open_timeout": 3600, "ping_timeout": 3600, "close_timeout": 3600}
+
 
 async def echo(job, seen):
-    async with websockets.connect(job["echo"], max_size=None) as ws:
+    async with websockets.connect(job["echo"], max_size=None, **PATIENT) as ws:
         for size in job["sizes"]:
             for kind, sent in ("text", "x" * size), ("binary", b"x" * size):
                 await ws.send(sent)
@@ -27,7 +30,7 @@ async def echo(job, seen):
 
 async def refused(job, seen):
     try:
-        async with websockets.connect(job["refused"]):
+        async with websockets.connect(job["refused"], **PATIENT):
             seen["refused"] = {"status": 101}
     except websockets.exceptions.InvalidHandshake as error:
         # Up to version 13 the error has status and headers, later a response.
@@ -40,7 +43,7 @@ async def refused(job, seen):
 
 
 async def chat(job, seen):
-    async with websockets.connect(job["chat"]) as ws:
+    async with websockets.connect(job["chat"], **PATIENT) as ws:
         seen["chat"].append(await ws.recv())
         await ws.send("hi")
         seen["chat"].append(await ws.recv())
@@ -48,7 +51,7 @@ async def chat(job, seen):
 
 async def objects(job, seen):
     """Speaks the JSON dialect, in a room of its own."""
-    async with websockets.connect(job["objects"], subprotocols=["chat.usher.v1+json"]) as ws:
+    async with websockets.connect(job["objects"], subprotocols=["chat.usher.v1+json"], **PATIENT) as ws:
         seen["subprotocol"] = ws.subprotocol
         seen["objects"].append(json.loads(await ws.recv()))
         for said in job["say"]:
