@@ -133,22 +133,6 @@ func askCluster(t *testing.T, all []*clusterNode, everybody func(line string)) {
 	}
 }
 
-// plainNATS publishes with Python's standard library.
-const plainNATS = `
-import json, socket, sys
-host, port = sys.argv[1].rsplit(":", 1)
-with socket.create_connection((host, int(port))) as s:
-    lines = s.makefile("rb")
-    assert lines.readline().startswith(b"INFO ")
-    s.sendall(b"CONNECT %s\r\n" % json.dumps({"verbose": False, "auth_token": sys.argv[2]}).encode())
-    for subject in sys.argv[3:]:
-        body = json.dumps({"text": "from Python", "from": subject}).encode()
-        s.sendall(b"PUB %s %d\r\n%s\r\n" % (subject.encode(), len(body), body))
-    s.sendall(b"PING\r\n")
-    while (line := lines.readline().strip()) != b"PONG":
-        assert line and not line.startswith(b"-ERR"), line
-`
-
 // tellCluster publishes over NATS, to all in the lobby and to carol.
 func tellCluster(t *testing.T, addr string, everybody func(line string), carol *member) {
 	nc, err := nats.Connect("nats://"+addr, nats.Token(clusterToken))
@@ -165,10 +149,16 @@ func tellCluster(t *testing.T, addr string, everybody func(line string), carol *
 	if !has(carol.heard, "usher.user.carol: from Go") { // rooms and users have no order
 		carol.until("usher.user.carol: from Go")
 	}
-	if _, err := os.Stat("/usr/bin/python3"); err != nil {
+	if _, err := os.Stat(debian); err != nil {
 		missing(t, "python3", "not installed; see make deps")
 	}
-	out, err := exec.Command("/usr/bin/python3", "-c", plainNATS, addr, clusterToken, "usher.room.lobby", "usher.user.carol").CombinedOutput()
+	args := []string{"../../hub/nats/testdata/publish.py", addr} // which docs/CLUSTER.md shows
+	for _, subject := range []string{"usher.room.lobby", "usher.user.carol"} {
+		args = append(args, subject, `{"text":"from Python","from":"`+subject+`"}`)
+	}
+	cmd := exec.Command(debian, args...)
+	cmd.Env = append(os.Environ(), "NATS_TOKEN="+clusterToken)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("python3: %v\n%s", err, out)
 	}

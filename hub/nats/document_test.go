@@ -4,6 +4,7 @@ package nats
 
 import (
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -62,10 +63,19 @@ func TestDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the room hears it", func() bool { return slices.Equal(room.texts(), []string{"Kitchen/the kitchen is closing/"}) })
+	if _, err := exec.LookPath("python3"); err == nil {
+		cmd := exec.Command("python3", "testdata/publish.py", strings.TrimPrefix(s.url, "nats://"), "usher.room.lobby", `{"text":"closed","from":"Kitchen"}`)
+		cmd.Env = append(os.Environ(), "NATS_USER=backend", "NATS_PASSWORD=backend-password")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("publish.py: %v\n%s", err, out)
+		}
+		await(t, "the room hears the program", func() bool { return len(room.texts()) == 2 && room.texts()[1] == "Kitchen/closed/" })
+	}
+	before := len(room.texts())
 	if err := nc.Publish("usher.retain.lobby", []byte(block(t, "json"))); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the room hears it again", func() bool { return len(room.texts()) == 2 })
+	await(t, "the room hears it again", func() bool { return len(room.texts()) == before+1 })
 	if err := nc.Publish(subjectBeat, nil); err != nil {
 		t.Fatal(err)
 	}
