@@ -31,9 +31,10 @@ type cluster struct {
 	inbox      []heard
 	inboxBytes int
 	letters    letters
+	notes      notes
 
 	// There is one goroutine at most for each of these, and only when there is work.
-	isTelling, isHearing, isTicking bool
+	isTelling, isHearing, isAsking, isTicking bool
 }
 
 // heard is what waits for the goroutine that hears: a message, or that a node is gone.
@@ -51,7 +52,9 @@ func (h *Hub) connect() {
 			return
 		}
 		c := &cluster{hub: h, letters: letters{life: rand.Uint64()}}
+		c.notes.nodes = carrier.Nodes(notesPurpose)
 		link := carrier.Connect(c.hear)
+		c.notes.nodes.Serve(c.answerHolds)
 		defer h.catchUp(carrier.Nodes(retainedPurpose))
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -150,9 +153,13 @@ func (l *locals) Has(topic, name, key string) bool {
 
 // kick starts what has to be done.
 func (c *cluster) kick() {
-	if !c.isTelling && c.view.HasNext() {
+	if !c.isTelling && (c.view.HasNext() || len(c.notes.passes) > 0) {
 		c.isTelling = true
 		go c.tell()
+	}
+	if !c.isAsking && len(c.notes.held) > 0 {
+		c.isAsking = true
+		go c.ask()
 	}
 	if !c.isHearing && len(c.inbox) > 0 {
 		c.isHearing = true
@@ -167,12 +174,19 @@ func (c *cluster) kick() {
 // tell sends what there is to be told, one message after the other.
 func (c *cluster) tell() {
 	for {
+		if c.passOne() {
+			continue
+		}
 		c.hub.mu.Lock()
 		to, b, more := c.view.Next()
-		c.isTelling = more
+		c.isTelling = more || len(c.notes.passes) > 0
+		goOn := c.isTelling
 		c.hub.mu.Unlock()
-		if !more {
+		switch {
+		case !goOn:
 			return
+		case !more:
+			continue
 		}
 		// What fails is lost, and asked for again.
 		switch {
@@ -204,12 +218,15 @@ func (c *cluster) tick() {
 
 // end has the users of a node go that is gone.
 func (c *cluster) end(g gossip.Gone) {
+	c.inherit(g)
 	c.inbox = append(c.inbox, heard{gone: g})
 	c.lose(g.Node())
 }
 
 // leave tells the other hubs that this one has nobody any more.
 func (c *cluster) leave() {
+	for c.passOne() {
+	}
 	c.hub.mu.Lock()
 	b := c.view.Goodbye()
 	c.hub.mu.Unlock()
@@ -217,4 +234,4 @@ func (c *cluster) leave() {
 }
 
 // size is what all of this takes.
-func (c *cluster) size() int { return c.view.Size() + c.inboxBytes + c.letters.bytes }
+func (c *cluster) size() int { return c.view.Size() + c.inboxBytes + c.letters.bytes + c.notes.size() }

@@ -54,16 +54,28 @@ func (h *Hub) hand(l *letter) (n int, err error) {
 	all := scratch.Get().(*hearers)
 	defer all.done()
 	h.mu.Lock()
-	t, here := h.topics[l.topic], false
-	if name := h.seats.names.find(l.user); t != nil && name != 0 {
-		first := h.seats.ofUser(t, string(h.seats.names.key(name)))
-		if here = first != 0 && h.seats.At(first).name == name; here {
-			t.addHearers(first, all)
-		}
+	t := h.topics[l.topic]
+	first := h.seatNamed(t, l.user)
+	if first != 0 {
+		t.addHearers(first, all)
 	}
 	h.mu.Unlock()
-	if here && len(*all) == 0 {
+	if first != 0 && len(*all) == 0 {
 		return 0, ErrAway
 	}
 	return all.send(l.op, func(dialect int) []byte { return in(dialect, l.data) })
+}
+
+// seatNamed returns a seat of the user with a name in a topic, 0 if there is none, or no topic. It is
+// called under mu.
+func (h *Hub) seatNamed(t *Topic, user string) uint32 {
+	name := h.seats.names.find(user)
+	if t == nil || name == 0 {
+		return 0
+	}
+	i := h.seats.ofUser(t, string(h.seats.names.key(name)))
+	if i != 0 && h.seats.At(i).name != name {
+		return 0
+	}
+	return i
 }

@@ -44,6 +44,13 @@
 // What was lost on the way is noticed within a second or two, later with more than about a
 // thousand topics.
 //
+// Hub.Note is called by one hub when a user comes to a topic of the cluster, the first at which they
+// are, and by one when they are gone from all: if all hubs have a Note. Where others have to be asked
+// who has the user, as the topic has just come into use here or hubs tell no names of it, that is when
+// they have answered, or after 2 s: behind Join's return. Two hubs may both note a user who comes to
+// both while they do not hear each other. Users of a node that dies are noted as gone by nobody unless
+// they are at another one.
+//
 // What takes place at several hubs at once has no order: each tells by what it has heard so
 // far, and a name can be taken twice (Hub.Key) by users who join at two hubs in the same
 // instant. When a topic's first user here joins, it is not known yet who is elsewhere; members

@@ -3,6 +3,7 @@
 package hub
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
@@ -22,9 +23,10 @@ type ether struct {
 	away map[string]bool // nodes that hear nobody and that nobody hears
 	told int
 
-	isTwice bool              // all is heard twice
-	fault   error             // of all that is told
-	last    map[string][]byte // what a node has told all, or those in a topic
+	serve   map[[2]string]func([]byte) []byte // by node and purpose
+	isTwice bool                              // all is heard twice
+	fault   error                             // of all that is told
+	last    map[string][]byte                 // what a node has told all, or those in a topic
 }
 
 // node returns the broker of one of them.
@@ -54,6 +56,47 @@ func (p post) Connect(hear func(b []byte)) Link {
 	p.ether.ears[p.name] = hear
 	return p
 }
+
+// Nodes returns a way to ask the others that are heard.
+func (p post) Nodes(purpose string) Nodes { return etherNodes{p, purpose} }
+
+type etherNodes struct {
+	post
+	purpose string
+}
+
+func (n etherNodes) Name() string { return n.name }
+
+func (n etherNodes) Serve(answer func([]byte) []byte) {
+	n.ether.mu.Lock()
+	defer n.ether.mu.Unlock()
+	if n.ether.serve == nil {
+		n.ether.serve = make(map[[2]string]func([]byte) []byte)
+	}
+	n.ether.serve[[2]string{n.name, n.purpose}] = answer
+}
+
+func (n etherNodes) Ask(_ context.Context, question []byte) (answers [][]byte, silent []string, err error) {
+	e := n.ether
+	e.mu.Lock()
+	var all []func([]byte) []byte
+	for of, answer := range e.serve {
+		switch {
+		case of[0] == n.name || of[1] != n.purpose:
+		case e.away[of[0]] || e.away[n.name]:
+			silent = append(silent, of[0])
+		default:
+			all = append(all, answer)
+		}
+	}
+	e.mu.Unlock()
+	for _, answer := range all {
+		answers = append(answers, answer(slices.Clone(question)))
+	}
+	return answers, silent, nil
+}
+
+func (n etherNodes) AskNode(context.Context, string, []byte) ([]byte, error) { return nil, ErrSilent }
 
 func (p post) Node() Node                           { return Node{p.name, 1} }
 func (p post) Tell(topic string, b []byte) error    { return p.tell("", b) }

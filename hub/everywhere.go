@@ -60,9 +60,9 @@ type awaited struct {
 // done, unless it is nil, is called once: n is how many connections have the message for certain, at
 // all hubs, and 0 without an error means that the user is nowhere in the topic. Other errors than
 // Direct's are ErrSilent where a node has not answered at which the user is, or may be, until it was
-// gone or 5 s were over, and ErrDegraded where it cannot be reached: there the user may not have it. It is called
-// before DirectEverywhere returns if nobody else had to be asked, else by a goroutine of the hub's,
-// one call after the other: it must not block for long.
+// gone or 5 s were over, and ErrDegraded where it cannot be reached: there the user may not have it.
+// done is called before DirectEverywhere returns if nobody else had to be asked, else by a goroutine
+// of the hub's, one call after the other: it must not block for long.
 func (t *Topic) DirectEverywhere(user string, op frame.Opcode, encode Encoder, done func(n int, err error)) {
 	n, err := t.DirectFunc(user, op, encode)
 	a := &awaited{done: done, n: n, isAway: err == ErrAway}

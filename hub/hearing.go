@@ -12,7 +12,7 @@ import (
 // hear takes what another hub tells. Questions are answered at once; what changes here is made by
 // another goroutine, as that calls the application.
 func (c *cluster) hear(b []byte) {
-	if c.hub.hearRetained(b) || c.hearLetter(b) {
+	if c.hub.hearRetained(b) || c.hearLetter(b) || c.hearPass(b) {
 		return
 	}
 	m, err := gossip.Parse(b)

@@ -85,7 +85,8 @@ type Hub struct {
 	// moves are gathered, and when nobody is left to hear of it. It is called under the
 	// hub's lock, so that it comes in the order of the moves, and for a user that comes
 	// before Join returns: it must neither wait nor call the Hub. A Join that fails once the
-	// user was counted is told as one that came and went.
+	// user was counted is told as one that came and went. In a cluster one hub tells of each user:
+	// see the package's story.
 	Note func(topic, user string, came bool)
 
 	// LeaveGrace is how long a user stays in a topic after their last member has left,

@@ -76,6 +76,9 @@ func (h *Hub) Close() {
 	}
 	h.mu.Lock()
 	c := h.cluster
+	if c != nil {
+		c.settleAll()
+	}
 	h.mu.Unlock()
 	if c != nil {
 		c.leave()

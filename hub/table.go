@@ -86,10 +86,8 @@ func (h *Hub) add(m *Member, key string) (added bool, err error) {
 	switch {
 	case i == 0:
 		i = s.take(t, m.user, key)
-		if h.Note != nil {
-			h.Note(t.name, m.user, true)
-		}
 		h.came(t, m.user, key)
+		h.noteCame(t, i)
 	case s.isTaken(i):
 		i = s.takeBeside(i)
 	default:
@@ -162,9 +160,7 @@ func (h *Hub) forgetAll(t *Topic) {
 
 // giveUp takes a user without connections out of the table.
 func (h *Hub) giveUp(t *Topic, seat uint32) {
-	if h.Note != nil {
-		h.Note(t.name, string(h.seats.nameOf(seat)), false)
-	}
+	h.noteWent(t, seat)
 	h.seats.give(t, seat)
 }
 

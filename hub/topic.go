@@ -30,6 +30,7 @@ type Topic struct {
 	conns    compact.Index     // of hub.seats: all that have a connection
 	statuses map[uint32]uint32 // by hub.seats.names, in hub.seats.statuses: of those that have one
 	far      *gossip.Topic     // the users at other hubs; nil if there are no users here, or no cluster
+	guests   map[uint32]*held  // by hub.seats.names: users here that another hub notes, or nobody yet
 
 	// order is held while the table changes and that is announced, so that announcements
 	// come in the order of the moves; and while a message is kept and published, so that

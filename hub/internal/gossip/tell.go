@@ -55,6 +55,17 @@ type Gone struct {
 // Node returns the node's name.
 func (g Gone) Node() string { return g.node.Name }
 
+// Had reports whether the node was known to have a user in one of the topics, as long as Leave was
+// not called for that.
+func (g Gone) Had(t *Topic, name, key string) bool {
+	s := t.shareOf(g.node)
+	if s == nil {
+		return false
+	}
+	_, had := s.find(user{name: name, key: key})
+	return had
+}
+
 // Tick is to be called once a Beat while topics are in use. It returns the nodes that have been
 // silent for too long: Leave says what that means for their topics.
 func (v *View) Tick(now time.Duration) (gone []Gone) {

@@ -19,6 +19,10 @@ const (
 	// MaxNodes is how many other nodes a node takes note of.
 	MaxNodes = 1024
 
+	// newBeats is for how many beats a topic is new: answers to the question of who is there may be
+	// lost, and asked for again.
+	newBeats = 3
+
 	// maxPending is how many changes of a share are told one by one; of more at once, all of
 	// the share is told.
 	maxPending = 256
@@ -74,7 +78,8 @@ type answer struct {
 // Topic is a topic in use here.
 type Topic struct {
 	name  string
-	index int // in round
+	index int    // in round
+	since uint64 // the beat at which it came into use
 	ended bool
 
 	// The share of this node.
@@ -101,7 +106,7 @@ func (v *View) Use(topic string) *Topic {
 		v.topics = make(map[string]*Topic)
 	}
 	v.clock++
-	t := &Topic{name: topic, index: len(v.round), version: v.clock, isWhole: true}
+	t := &Topic{name: topic, index: len(v.round), since: v.beats, version: v.clock, isWhole: true}
 	t.waiting = slices.Clone(v.nodes)
 	v.topics[topic] = t
 	v.round = append(v.round, t)
@@ -277,6 +282,10 @@ func (t *Topic) NameOf(key string) (name string, isKnown bool) {
 	}
 	return "", false
 }
+
+// IsNew reports whether the topic has come into use so lately that others may not have said yet who
+// is there.
+func (v *View) IsNew(t *Topic) bool { return v.beats-t.since < newBeats }
 
 // Holders returns the names of the other nodes that are known to have the user, and of those of
 // which it is not known who is there: they have told no names, or nothing yet.
