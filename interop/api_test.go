@@ -292,20 +292,20 @@ func testNoRooms(t *testing.T, n *node) {
 	id := guard.idOf(t, "frank")
 	n.spec.each(func(method, path string, op operation) {
 		path = strings.Replace(path, "1-2-3-4", id, 1)
-		switch {
-		case strings.HasPrefix(path, "/v1/rooms"):
+		if strings.HasPrefix(path, "/v1/rooms") {
 			guard.want(t, method, path, `{"text":"?"}`, 404, "code", "no_rooms")
-		case strings.HasSuffix(path, "/messages"):
-			guard.want(t, method, path, `{"text":"<b> & Zoë","from":"nobody"}`, 200, "connections", 1)
-			l.wantText("<b> & Zoë")
-			guard.want(t, method, path, `{"json":{"a": ["<b>"], "b":1}}`, 200, "connections", 1)
-			l.wantText(`{"a":["<b>"],"b":1}`)
 		}
 		if op.RequestBody == nil || strings.HasPrefix(path, "/v1/rooms") {
 			return
 		}
 		n.slowly(t, hasty.Listener.Addr().String(), method, path)
 	})
+	for _, path := range []string{"/v1/users/frank/messages", "/v1/connections/" + id + "/messages"} {
+		guard.want(t, "POST", path, `{"text":"<b> & Zoë","from":"nobody"}`, 200, "connections", 1)
+		l.wantText("<b> & Zoë")
+		guard.want(t, "POST", path, `{"json":{"a": ["<b>"], "b":1}}`, 200, "connections", 1)
+		l.wantText(`{"a":["<b>"],"b":1}`)
+	}
 	guard.want(t, "DELETE", "/v1/connections/"+id, "", 200, "connections", 1)
 	l.wantClose(4403, "")
 

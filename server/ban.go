@@ -27,7 +27,7 @@ const (
 	sweptAtOnce = 256
 
 	// banCost is about what a ban takes beside the user's name, its place in a map included.
-	banCost = 96
+	banCost = 112
 )
 
 // ErrTooManyBans is what Ban answers when MaxBans users are banned, or when their names take a
@@ -39,10 +39,12 @@ var errBanNobody = errors.New("server: Ban was called without a user")
 // errBanned has no Retry-After: a 403 says that coming back does not help.
 var errBanned = upgrade.Reject(http.StatusForbidden, upgrade.CodeBanned, "This user may not come in for now.")
 
-// Ban is a user that may not come in until a time.
+// Ban is a user that may not come in until a time, or might not, and was let in again.
 type Ban struct {
-	User  string // Identity.Subject
-	Until time.Time
+	User   string // Identity.Subject
+	Until  time.Time
+	Said   time.Time // when: of two words about a user the later one counts
+	Lifted bool      // the user was let in again then
 }
 
 // Ban refuses the upgrades of a user, by Identity.Subject, with 403 banned until a time: on all
@@ -59,7 +61,8 @@ func (s *Server) Ban(user string, until time.Time) error {
 	return s.bans.set(strings.Clone(user), until, time.Now(), most)
 }
 
-// Unban lets a user in again, and reports whether it was banned. Safe for any goroutine.
+// Unban lets a user in again, and reports whether it was banned. When that was is known until the
+// ban would have ended, as long as there is room for it: see KeepBan. Safe for any goroutine.
 func (s *Server) Unban(user string) bool { return s.bans.end(user, time.Now()) }
 
 // Bans returns the users that are banned, sorted. Safe for any goroutine.
@@ -84,8 +87,9 @@ func (s *Server) NotBanned() upgrade.Guard {
 type bans struct {
 	size atomic.Int64 // in bytes; 0 for none, so that servers without bans pay nothing
 
-	mu sync.RWMutex
-	of map[string]time.Time // until when; some may be over
+	mu     sync.RWMutex
+	of     map[string]word // some may be over
+	lifted map[string]word // of users that are in no other
 }
 
 // judge returns errBanned for an Identity whose user is banned. nil is nobody.
@@ -94,9 +98,9 @@ func (b *bans) judge(id *upgrade.Identity) error {
 		return nil
 	}
 	b.mu.RLock()
-	until, ok := b.of[id.Subject]
+	w, ok := b.of[id.Subject]
 	b.mu.RUnlock()
-	if ok && time.Now().Before(until) {
+	if ok && time.Now().Before(w.until) {
 		return errBanned
 	}
 	return nil
@@ -106,37 +110,22 @@ func (b *bans) judge(id *upgrade.Identity) error {
 func (b *bans) set(user string, until, now time.Time, most int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !now.Before(until) {
-		b.drop(user)
-		return nil
-	}
-	if _, ok := b.of[user]; !ok {
-		if !b.hasRoom(user, most) {
-			b.sweep(now)
-		}
-		if !b.hasRoom(user, most) {
-			return ErrTooManyBans
-		}
-		if b.of == nil {
-			b.of = make(map[string]time.Time)
-		}
-		b.size.Add(int64(len(user) + banCost))
-	}
-	b.of[user] = until
-	return nil
+	return b.put(user, word{until, b.next(user, now)}, false, now, most)
 }
 
 func (b *bans) hasRoom(user string, most int) bool {
-	return len(b.of) < MaxBans && int(b.size.Load())+len(user)+banCost <= most
+	return len(b.of)+len(b.lifted) < MaxBans && int(b.size.Load())+len(user)+banCost <= most
 }
 
 // end ends the ban of a user, and reports whether there was one.
 func (b *bans) end(user string, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	was := now.Before(b.of[user])
-	b.drop(user)
-	return was
+	w, ok := b.of[user]
+	if ok {
+		_ = b.put(user, word{w.until, b.next(user, now)}, true, now, 0) // it takes the place that the ban had
+	}
+	return ok && now.Before(w.until)
 }
 
 // now returns the bans that are not over.
@@ -144,9 +133,9 @@ func (b *bans) now(now time.Time) []Ban {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	all := make([]Ban, 0, len(b.of))
-	for user, until := range b.of {
-		if now.Before(until) {
-			all = append(all, Ban{user, until})
+	for user, w := range b.of {
+		if now.Before(w.until) {
+			all = append(all, w.ban(user, false))
 		}
 	}
 	return all
@@ -165,22 +154,14 @@ func (b *bans) tidy(now time.Time) {
 // sweep looks at a few, which differ from call to call: the more are over, the more it finds.
 func (b *bans) sweep(now time.Time) {
 	looked := 0
-	for user, until := range b.of {
-		if !now.Before(until) {
-			b.drop(user)
+	for _, in := range []map[string]word{b.of, b.lifted} {
+		for user, w := range in {
+			if !now.Before(w.until) {
+				b.drop(user)
+			}
+			if looked++; looked == sweptAtOnce {
+				return
+			}
 		}
-		if looked++; looked == sweptAtOnce {
-			return
-		}
-	}
-}
-
-func (b *bans) drop(user string) {
-	if _, ok := b.of[user]; !ok {
-		return
-	}
-	b.size.Add(-int64(len(user) + banCost))
-	if delete(b.of, user); len(b.of) == 0 {
-		b.of = nil // the map would keep its memory
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/usher-ws/usher/frame"
 	"github.com/usher-ws/usher/hub"
+	"github.com/usher-ws/usher/server"
 )
 
 // Serve has this node answer what others ask. It does nothing without Nodes.
@@ -20,14 +21,17 @@ func (a *API) Serve() {
 	}
 }
 
-// CatchUp asks the other nodes which users are banned and what rooms have retained, and does the same
-// here: for a node that joins, or that could not be reached for a while. silent are those that have
+// CatchUp asks the other nodes which users are banned and what rooms have retained, and what of that
+// was lifted and forgotten since, and does the same here: for a node that joins, or that could not be reached for a while. silent are those that have
 // not answered: it is to be called again then, as after an error.
 func (a *API) CatchUp(ctx context.Context) (silent []string, err error) {
 	reach, err := a.takeAll(ctx, "bans", func(p *part) (last string, err error) {
-		for _, b := range p.Bans {
-			err = errors.Join(err, a.Server.Ban(b.User, time.Unix(b.Until, 0)))
-			last = b.User
+		for _, b := range p.Bans { // of a node of an earlier version
+			p.Words = append(p.Words, word{User: b.User, Until: time.Unix(b.Until, 0)})
+		}
+		for _, w := range p.Words {
+			err = errors.Join(err, a.Server.KeepBan(server.Ban(w)))
+			last = w.User
 		}
 		return last, err
 	})
@@ -46,7 +50,7 @@ func (a *API) CatchUp(ctx context.Context) (silent []string, err error) {
 
 // takeAll asks the other nodes page by page. take returns the last name of a page.
 func (a *API) takeAll(ctx context.Context, op string, take func(p *part) (last string, err error)) (Reach, error) {
-	c := call{Op: op, Limit: maxPage}
+	c := call{Op: op, Limit: maxPage, All: true}
 	for {
 		p, err := a.others(ctx, c)
 		if err != nil {

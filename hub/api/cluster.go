@@ -28,6 +28,8 @@ type call struct {
 	Code   uint16          `json:"code,omitempty"`
 	Reason string          `json:"reason,omitempty"`
 	Until  time.Time       `json:"until,omitzero"`
+	Said   time.Time       `json:"said,omitzero"` // of a ban, or that it is lifted
+	All    bool            `json:"all,omitempty"` // bans that were lifted, too
 	Limit  int             `json:"limit,omitempty"`
 	After  string          `json:"after,omitempty"`
 }
@@ -49,7 +51,8 @@ type part struct {
 	Retained json.RawMessage `json:"retained,omitempty"`
 	Conns    []Connection    `json:"conns,omitempty"`
 	Bans     []Ban           `json:"bans,omitempty"`
-	More     bool            `json:"more,omitempty"` // there are more than these
+	Words    []word          `json:"words,omitempty"` // instead of Bans
+	More     bool            `json:"more,omitempty"`  // there are more than these
 	Values   []value         `json:"values,omitempty"`
 }
 

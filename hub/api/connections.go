@@ -135,7 +135,9 @@ func (a *API) closeConnection(q *question) (any, error) {
 		if user == "" {
 			return nil, errNobody
 		}
-		banned, err := a.all(q.ctx, call{Op: "ban", User: user, Until: f.until})
+		ban := call{Op: "ban", User: user, Until: f.until}
+		_, ban.Said = a.lastBan(user)
+		banned, err := a.all(q.ctx, ban)
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/usher-ws/usher/frame"
+	"github.com/usher-ws/usher/server"
 )
 
 // User is the answer to a question for a user.
@@ -43,10 +44,8 @@ func (a *API) getUser(q *question) (any, error) {
 func (a *API) userHere(ctx context.Context, c *call) (p part, err error) {
 	conns := a.Server.UserConns(c.User)
 	p.N = len(conns)
-	for _, b := range a.Server.Bans() {
-		if b.User == c.User {
-			p.Bans = append(p.Bans, Ban{b.User, b.Until.Unix()})
-		}
+	if b, ok := a.Server.LastBan(c.User); ok && !b.Lifted {
+		p.Bans = append(p.Bans, Ban{b.User, b.Until.Unix()})
 	}
 	p.Conns, err = a.describe(ctx, conns[:min(len(conns), c.Limit)])
 	return p, err
@@ -64,7 +63,9 @@ func (a *API) closeUser(q *question) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.all(q.ctx, call{Op: "closeUser", User: q.names[0], Code: uint16(f.code), Reason: f.reason, Until: f.until})
+	c := call{Op: "closeUser", User: q.names[0], Code: uint16(f.code), Reason: f.reason, Until: f.until}
+	_, c.Said = a.lastBan(c.User)
+	p, err := a.all(q.ctx, c)
 	if err == nil {
 		err = p.unless(p.sum() > 0 || !f.until.IsZero(), errUserUnknown)
 	}
@@ -131,15 +132,44 @@ func (a *API) listBans(q *question) (any, error) {
 }
 
 func (a *API) bansHere(_ context.Context, c *call) (p part, err error) {
-	for _, b := range a.Server.Bans() {
-		if b.User > c.After {
+	all := a.Server.Bans
+	if c.All {
+		all = a.Server.AllBans
+	}
+	for _, b := range all() { // sorted
+		if b.User <= c.After {
+			continue
+		}
+		if p.More = len(p.Bans)+len(p.Words) == c.Limit; p.More {
+			break
+		}
+		if c.All {
+			p.Words = append(p.Words, wordOf(b))
+		} else {
 			p.Bans = append(p.Bans, Ban{b.User, b.Until.Unix()})
 		}
 	}
-	slices.SortFunc(p.Bans, func(a, b Ban) int { return strings.Compare(a.User, b.User) })
-	p.More = len(p.Bans) > c.Limit
-	p.Bans = p.Bans[:min(len(p.Bans), c.Limit)]
 	return p, nil
+}
+
+// word is a server.Ban as it crosses between nodes. Of those that nodes of an earlier version tell it
+// is not known when they were said: any other word is later.
+type word struct {
+	User   string    `json:"user"`
+	Until  time.Time `json:"until"`
+	Said   time.Time `json:"said"`
+	Lifted bool      `json:"lifted,omitempty"`
+}
+
+func wordOf(b server.Ban) word { return word(b) }
+
+// lastBan returns the last word about a user that is known here, and a time that is later.
+func (a *API) lastBan(user string) (last server.Ban, next time.Time) {
+	last, _ = a.Server.LastBan(user)
+	if next = time.Now(); !next.After(last.Said) {
+		next = last.Said.Add(1)
+	}
+	return last, next
 }
 
 // ban bans the user of a call that says until when.
@@ -147,19 +177,31 @@ func (a *API) ban(c *call) error {
 	if c.Until.IsZero() {
 		return nil
 	}
-	return a.Server.Ban(c.User, c.Until)
+	if c.Said.IsZero() { // of a node of an earlier version
+		return a.Server.Ban(c.User, c.Until)
+	}
+	return a.Server.KeepBan(server.Ban{User: c.User, Until: c.Until, Said: c.Said})
 }
 
 func (a *API) banHere(_ context.Context, c *call) (part, error) { return part{}, a.ban(c) }
 
 func (a *API) liftBan(q *question) (any, error) {
-	p, err := a.all(q.ctx, call{Op: "unban", User: q.names[0]})
+	c := call{Op: "unban", User: q.names[0]}
+	last, next := a.lastBan(c.User)
+	c.Until, c.Said = last.Until, next
+	p, err := a.all(q.ctx, c)
 	if err == nil {
 		err = p.unless(p.any(), errNotBanned)
 	}
 	return p.Reach, err
 }
 
+// unbanHere lifts a ban also where it is not known: a node that was silent may bring it later.
 func (a *API) unbanHere(_ context.Context, c *call) (part, error) {
-	return part{Found: a.Server.Unban(c.User)}, nil
+	last, ok := a.Server.LastBan(c.User)
+	if !c.Said.IsZero() {
+		_ = a.Server.KeepBan(server.Ban{User: c.User, Until: c.Until, Said: c.Said, Lifted: true}) // it is no ban
+	}
+	a.Server.Unban(c.User) // which does nothing any more, unless the clock goes before that of the node that asks
+	return part{Found: ok && !last.Lifted}, nil
 }
