@@ -39,7 +39,7 @@ func TestBefore(t *testing.T) {
 			t.Errorf("got %v, want that it is good: %v", err, good)
 		}
 	}
-	first := open(t, Source{Location: server.URL, Local: []jwt.Key{a}})
+	first := open(t, Source{Location: server.URL, Local: []jwt.Key{a}, patience: time.Hour})
 	for _, token := range [][]byte{byA, listed.token(t), gone.token(t)} {
 		want(first, token, true)
 	}
@@ -49,7 +49,7 @@ func TestBefore(t *testing.T) {
 		want(second, token, true) // the set cannot be read, and so nothing of it ends
 	}
 	server.serve(listed)
-	third := open(t, Source{Location: server.URL, Local: []jwt.Key{b}, Before: second, Grace: 10 * time.Minute})
+	third := open(t, Source{Location: server.URL, Local: []jwt.Key{b}, Before: second, Grace: 10 * time.Minute, patience: time.Hour})
 	for _, token := range [][]byte{byA, byB, listed.token(t), gone.token(t)} {
 		want(third, token, true)
 	}
@@ -57,7 +57,7 @@ func TestBefore(t *testing.T) {
 	if len(was) != 2 {
 		t.Fatalf("%d keys are retired, want a and gone", len(was))
 	}
-	fourth := open(t, Source{Location: server.URL, Local: []jwt.Key{b}, Before: third})
+	fourth := open(t, Source{Location: server.URL, Local: []jwt.Key{b}, Before: third, patience: time.Hour})
 	for k, r := range fourth.known.Load().retired {
 		if !r.until.Equal(was[k].until) {
 			t.Errorf("its grace has begun again: %v, then %v", was[k].until, r.until)
@@ -94,9 +94,9 @@ func TestBeforeOfAFile(t *testing.T) {
 	}
 	write(path, string(setOf(s.jwk())))
 	write(other, `{"keys":[]}`)
-	first := open(t, Source{Location: path})
+	first := open(t, Source{Location: path, patience: time.Hour})
 	write(path, `{"keys":[]}`)
-	second := open(t, Source{Location: path, Before: first})
+	second := open(t, Source{Location: path, Before: first, patience: time.Hour})
 	if _, err := verify(&jwt.Verifier{Keys: second}, s.token(t)); err != nil {
 		t.Errorf("in its grace: %v", err)
 	}

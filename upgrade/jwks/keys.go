@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -86,7 +87,7 @@ func Open(s Source) (*Keys, error) {
 	go k.run(ctx)
 	if _, err := k.Ask(ctx, ""); err != nil && !k.fetcher.remote {
 		k.Close()
-		return nil, k.err
+		return nil, cmp.Or(k.err, err) // it may have been read after all, too late
 	}
 	return k, nil
 }
