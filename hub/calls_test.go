@@ -49,6 +49,7 @@ var calls = map[string]func(x *stage, i int){
 	"Hub.Retained":    func(x *stage, i int) { x.Retained("lobby", 0) },
 	"Hub.Forget":      func(x *stage, i int) { x.Forget("lobby") },
 	"Hub.AllRetained": func(x *stage, i int) { x.AllRetained() },
+	"Hub.Listen":      func(x *stage, i int) { _ = x.Listen() },
 	"Hub.Keep":        func(x *stage, i int) { _ = x.Keep(Message{Topic: "lobby", Opcode: frame.OpText, Retained: 1}) },
 	"Hub.JoinUser": func(x *stage, i int) {
 		_, _ = x.JoinUser(context.Background(), "lobby", fmt.Sprint("idle", i), x.idle[i].Server())

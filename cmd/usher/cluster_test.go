@@ -149,22 +149,27 @@ func tellCluster(t *testing.T, addr string, everybody func(line string), carol *
 	if !has(carol.heard, "usher.user.carol: from Go") { // rooms and users have no order
 		carol.until("usher.user.carol: from Go")
 	}
+	publishByPython(t, addr, "usher.room.lobby", "usher.user.carol")
+	everybody("usher.room.lobby: from Python")
+	if !has(carol.heard, "usher.user.carol: from Python") {
+		carol.until("usher.user.carol: from Python")
+	}
+}
+
+// publishByPython says something by the program that docs/CLUSTER.md shows.
+func publishByPython(t *testing.T, addr string, subjects ...string) {
+	t.Helper()
 	if _, err := os.Stat(debian); err != nil {
 		missing(t, "python3", "not installed; see make deps")
 	}
-	args := []string{"../../hub/nats/testdata/publish.py", addr} // which docs/CLUSTER.md shows
-	for _, subject := range []string{"usher.room.lobby", "usher.user.carol"} {
+	args := []string{"../../hub/nats/testdata/publish.py", addr}
+	for _, subject := range subjects {
 		args = append(args, subject, `{"text":"from Python","from":"`+subject+`"}`)
 	}
 	cmd := exec.Command(debian, args...)
 	cmd.Env = append(os.Environ(), "NATS_TOKEN="+clusterToken)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("python3: %v\n%s", err, out)
-	}
-	everybody("usher.room.lobby: from Python")
-	if !has(carol.heard, "usher.user.carol: from Python") {
-		carol.until("usher.user.carol: from Python")
 	}
 }
 

@@ -5,8 +5,6 @@ package main_test
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,13 +57,7 @@ func TestClusterRetain(t *testing.T) {
 	if len(rooms) != 2 || strings.Contains(fmt.Sprint(rooms), "nowhere") {
 		t.Errorf("there are the rooms %v", rooms)
 	}
-	if _, err := os.Stat("/usr/bin/python3"); err != nil {
-		missing(t, "python3", "not installed; see make deps")
-	}
-	out, err := exec.Command("/usr/bin/python3", "-c", plainNATS, clients, clusterToken, "usher.retain.lobby").CombinedOutput()
-	if err != nil {
-		t.Fatalf("python3: %v\n%s", err, out)
-	}
+	publishByPython(t, clients, "usher.retain.lobby")
 	wantRetained(t, "lobby", "from Python", a, b)
 	g := seat(t, b, "carol", "lobby")
 	g.until("usher.retain.lobby: from Python")
