@@ -120,7 +120,7 @@ func listener(t *testing.T) (g *Guard, heard <-chan error) {
 // TestExpiry: when its token expires a client hears 4401, and the application 1001.
 func TestExpiry(t *testing.T) {
 	g, heard := listener(t)
-	exp := time.Now().Add(time.Second)
+	exp := time.Now().Add(3 * time.Second) // which is more than it takes to come in
 	url := frontAt(t, new(server.Server), server.Route{Relay: g.Relay(), Guards: []upgrade.Guard{{
 		OnBeforeUpgrade: func(r *upgrade.Request) (http.Header, error) {
 			r.Identity = &upgrade.Identity{Subject: "alice", ExpiresAt: exp}

@@ -69,7 +69,7 @@ func TestForwardAuth(t *testing.T) {
 			t.Errorf("got %q", body[:n])
 		}
 	}
-	late := &Server{HandshakeTimeout: time.Second}
+	late := &Server{HandshakeTimeout: 3 * time.Second}
 	late.Route("/ws", Route{Authorize: auth.Authorize})
 	_, resp, err := websocket.DefaultDialer.Dial("ws://"+start(t, late)+"/ws?ticket=slow", nil)
 	if err == nil || resp == nil || resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {

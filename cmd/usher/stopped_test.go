@@ -16,7 +16,7 @@ import (
 // A client that spoke in time is read first, to the end of what it said.
 func TestStopped(t *testing.T) {
 	t.Parallel()
-	p := serve(t, "--loops", "1", "--echo", "/echo", "--handshake-timeout", "2s", "--message-timeout", "2s")
+	p := serve(t, "--loops", "1", "--echo", "/echo", "--handshake-timeout", "5s", "--message-timeout", "5s")
 	newcomer, request := dial(t, p.addr), head(upgradeTo("/echo")...)
 	newcomer.write(request[:20])
 	speaker, message := join(t, p.addr, upgradeTo("/echo")...), masked(opText, "Hello")
@@ -30,7 +30,7 @@ func TestStopped(t *testing.T) {
 	speaker.write(message[3:])
 	leaver.write(strings.Repeat(masked(opBinary, large), 3))
 	leaver.conn.CloseWrite()
-	time.Sleep(2 * time.Second) // and now the deadlines have passed
+	time.Sleep(5 * time.Second) // and now the deadlines have passed
 	p.signal(t, syscall.SIGCONT)
 
 	if a := newcomer.answer(); a.status != http.StatusSwitchingProtocols {
