@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -704,4 +706,32 @@ func TestUnreachable(t *testing.T) {
 	if err := <-late; err == nil {
 		t.Error("one came later")
 	}
+}
+
+// A program that this one starts has nothing of a loop, also when an Epoll was replaced: a callback
+// has ended its goroutine.
+func TestClosedOnExec(t *testing.T) {
+	r := startLoop(t, func(uint64, Event) {})
+	look := func() {
+		t.Helper()
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			of, _ := os.Readlink("/proc/self/fd/" + e.Name())
+			fd, err := strconv.Atoi(e.Name())
+			if err != nil || !strings.HasPrefix(of, "anon_inode:") {
+				continue
+			}
+			if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+				t.Errorf("descriptor %d, %s, is not closed on exec", fd, of)
+			}
+		}
+	}
+	look()
+	if err := r.loop.Post(runtime.Goexit); err != nil {
+		t.Fatal(err)
+	}
+	r.onLoop(t, look)
 }

@@ -3,8 +3,10 @@
 package poller
 
 import (
+	"reflect"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/mailru/easygo/netpoll"
 	"golang.org/x/sys/unix"
@@ -24,8 +26,9 @@ import (
 //   - Close blocks until the loop has ended, then calls every callback on the
 //     closer's goroutine: those calls are dropped here, and Loop.Close refuses to
 //     be called from the loop;
-//   - the epoll descriptor and its eventfd lack CLOEXEC: Go's os/exec closes what
-//     it does not pass on, but a raw fork would inherit them;
+//   - the epoll descriptor and its eventfd lack CLOEXEC, and os/exec does not close
+//     them either: every program that this one starts would have them, and with them
+//     what they watch. They get it here;
 //   - an error in wait ends the loop with only a callback: it is handed on;
 //   - a callback that calls runtime.Goexit, as a test's FailNow does, ends the
 //     goroutine and with it the Epoll: another one takes its place.
@@ -47,11 +50,25 @@ type entry struct {
 }
 
 func newWatcher(failed func(error)) (*watcher, error) {
-	ep, err := netpoll.EpollCreate(&netpoll.EpollConfig{OnWaitError: failed})
+	ep, err := newEpoll(failed)
 	if err != nil {
 		return nil, err
 	}
 	return &watcher{failed: failed, ep: ep, entries: make(map[int]*entry)}, nil
+}
+
+// newEpoll returns an Epoll whose descriptors are closed on exec.
+func newEpoll(failed func(error)) (*netpoll.Epoll, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	ep, err := netpoll.EpollCreate(&netpoll.EpollConfig{OnWaitError: failed})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"fd", "eventFd"} {
+		unix.CloseOnExec(int(reflect.ValueOf(ep).Elem().FieldByName(name).Int()))
+	}
+	return ep, nil
 }
 
 // epollClosed is the event that easygo makes up when it closes. It is not among the
@@ -109,7 +126,7 @@ func (w *watcher) succeed() {
 	}
 	old := w.ep
 	w.ending.Go(func() { _ = old.Close() })
-	ep, err := netpoll.EpollCreate(&netpoll.EpollConfig{OnWaitError: w.failed})
+	ep, err := newEpoll(w.failed)
 	if err != nil {
 		w.failed(err)
 		return
