@@ -95,11 +95,19 @@ func (n *node) catchUp(a *api.API, log *slog.Logger) {
 		<-n.stop
 		cancel()
 	}()
-	for {
+	looks := time.NewTicker(time.Second)
+	defer looks.Stop()
+	for connected := n.State().Since; ; {
 		select {
 		case <-n.stop:
 			return
 		case <-came:
+		case <-looks.C: // one that stood still knows the others still, and has missed what was said all the same
+			s := n.State()
+			if s.Degraded || s.Since.Equal(connected) {
+				continue
+			}
+			connected = s.Since
 		}
 		for ctx.Err() == nil {
 			asking, done := context.WithTimeout(ctx, patience)
