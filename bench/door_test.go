@@ -59,12 +59,27 @@ func TestHandshakeDelay(t *testing.T) {
 	const delay = 40 * time.Millisecond
 	f := &fake{door: func(*fakeConn, *http.Request) bool { time.Sleep(delay); return false }}
 	f.serve(t)
-	r, err := Handshake{f.short(4)}.Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := r.Figure("p50").Value; !r.OK || got < float64(delay) {
-		t.Errorf("p50: got %v, want at least %v; %v", time.Duration(got), delay, r.Faults)
+	wantDelay(t, delay, f.short(4), func(c Common) (*Report, error) { return Handshake{c}.Run(t.Context()) })
+}
+
+// wantDelay runs what is asked for as long as it takes to have a figure, which is not below delay.
+func wantDelay(t *testing.T, delay time.Duration, c Common, run func(c Common) (*Report, error)) {
+	t.Helper()
+	c.Timeout = patience
+	for ; ; c.Duration *= 2 {
+		r, err := run(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch got := r.Figure("p50").Value; {
+		case got == 0 && r.Faults.Total() == 0: // none has ended in time
+			continue
+		case !r.OK:
+			t.Fatal(r.Faults)
+		case got < float64(delay):
+			t.Errorf("p50: got %v, want at least %v", time.Duration(got), delay)
+		}
+		return
 	}
 }
 
@@ -172,13 +187,5 @@ func TestRefuseDelay(t *testing.T) {
 	const delay = 40 * time.Millisecond
 	f := &fake{door: func(c *fakeConn, _ *http.Request) bool { time.Sleep(delay); c.answer(403, "no"); return true }}
 	f.serve(t)
-	common := f.short(4)
-	common.Timeout = patience
-	r, err := Refuse{Common: common}.Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := r.Figure("p50").Value; !r.OK || got < float64(delay) {
-		t.Errorf("p50: got %v, want at least %v; %v", time.Duration(got), delay, r.Faults)
-	}
+	wantDelay(t, delay, f.short(4), func(c Common) (*Report, error) { return Refuse{Common: c}.Run(t.Context()) })
 }

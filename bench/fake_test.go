@@ -215,7 +215,7 @@ const patience = time.Hour // the limit is the test binary's own
 func (f *fake) short(conns int) Common {
 	return Common{
 		URL: f.url, Conns: conns,
-		Duration: 200 * time.Millisecond, Warmup: -1, Timeout: 400 * time.Millisecond,
+		Duration: 400 * time.Millisecond, Warmup: -1, Timeout: 1200 * time.Millisecond,
 	}
 }
 
