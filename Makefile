@@ -13,7 +13,7 @@ PORTABLE := ./frame ./record/... ./upgrade/... ./limiter ./login
 FUZZTIME ?= 10s
 SOAKTIME ?= 30m
 SIEGETIME ?= 5m
-TIMEOUT  ?= 12m
+TIMEOUT  ?= 18m
 SLOWEST  := ./cmd/usher ./server
 # Of a package's tests at a time: most wait for a program.
 PARALLEL ?= 6
