@@ -154,7 +154,7 @@ func TestDirectInOrder(t *testing.T) {
 	wantNoLetters(t, homes[0])
 }
 
-// TestDirectToTheSilent: who sends to a user at a node that does not answer is told so, and no later
+// TestDirectToTheSilent: a sender to a user at a node that does not answer is told so, and no later
 // than the node is gone.
 func TestDirectToTheSilent(t *testing.T) {
 	t.Parallel()

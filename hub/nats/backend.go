@@ -44,12 +44,8 @@ func (b *Broker) hearToRetain(r *room, token string, msg *nats.Msg) {
 		b.refuse(msg.Subject, errRoom)
 		return
 	}
-	m, err := b.decode(msg)
-	switch {
-	case err != nil:
-		b.refuse(msg.Subject, err)
-		return
-	case m == nil:
+	m := b.decode(msg)
+	if m == nil {
 		return
 	}
 	out := hub.Encoded(topic, opcode, m.encode)
@@ -62,12 +58,8 @@ func (b *Broker) hearToRetain(r *room, token string, msg *nats.Msg) {
 // retained goes to the nodes without members in the room as well, which have not heard it; where no
 // node has any, nobody hears it: subjectRetain is for that.
 func (b *Broker) hearForRoom(r *room, token string, msg *nats.Msg) {
-	m, err := b.decode(msg)
-	switch {
-	case err != nil:
-		b.refuse(msg.Subject, err)
-		return
-	case m == nil:
+	m := b.decode(msg)
+	if m == nil {
 		return
 	}
 	out := hub.Encoded(r.topic, opcode, m.encode)
@@ -115,24 +107,24 @@ func (b *Broker) hearForUser(token string, msg *nats.Msg) {
 		b.refuse(msg.Subject, errMalformed)
 		return
 	}
-	m, err := b.decode(msg)
-	switch {
-	case err != nil:
-		b.refuse(msg.Subject, err)
-	case m != nil && b.config.User != nil:
+	if m := b.decode(msg); m != nil && b.config.User != nil {
 		b.counters.received.Add(1)
 		b.config.User(user, m.encode)
 	}
 }
 
-// decode returns a backend's message, nil if it was heard before.
-func (b *Broker) decode(msg *nats.Msg) (*backend, error) {
+// decode returns a backend's message, nil if it was refused or heard before.
+func (b *Broker) decode(msg *nats.Msg) *backend {
 	m, err := b.parse(msg.Data)
-	if err == nil && m.ID != "" && !b.recent.add(msg.Subject, m.ID, time.Now()) {
-		b.counters.repeated.Add(1)
-		return nil, nil
+	if err != nil {
+		b.refuse(msg.Subject, err)
+		return nil
 	}
-	return m, err
+	if m.ID != "" && !b.recent.add(msg.Subject, m.ID, time.Now()) {
+		b.counters.repeated.Add(1)
+		return nil
+	}
+	return m
 }
 
 // parse returns a backend's message.
